@@ -1,0 +1,140 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode"
+
+	"go.uber.org/zap"
+
+	"afterlive/internal/job"
+	"afterlive/internal/wiring"
+)
+
+type hookCommand struct {
+	Path    string `help:"The recording: --path=$$path" required:"" placeholder:"FILE"`
+	App     string `help:"The RTMP application: --app=$$app" placeholder:"APP"`
+	Name    string `help:"The stream: --name=$$name" placeholder:"NAME"`
+	Profile string `help:"As of send." default:"auto"`
+	Spool   string `help:"Folder where recordings wait, on the same file system. Default: .spool beside the recording." placeholder:"DIR"`
+	LogFile string `help:"Where to log; nginx gives a hook no output of its own." default:"stderr" placeholder:"FILE"`
+}
+
+// Help explains what --help has no place for.
+func (*hookCommand) Help() string {
+	return `In nginx.conf, with the variables glued to their flags (a stream may be called "--help"):
+
+  exec_record_done /usr/local/bin/enqueue --config=/etc/afterlive.yaml hook --path=$path --app=$app --name=$name;
+
+nginx starts it with an empty environment: say everything in the config file. It returns once the recording is in the store and the workers know of it. Until then the recording is in the spool; running the hook again on a path in the spool resumes it.`
+}
+
+func (c *hookCommand) Run(ctx context.Context, flags wiring.Flags) (err error) {
+	log, err := wiring.Logger("json", c.LogFile)
+	if err != nil {
+		return err
+	}
+	log = log.With(zap.String("path", c.Path), zap.String("app", c.App), zap.String("name", c.Name))
+	if err := c.hook(ctx, log, flags); err != nil {
+		log.Error("recording is not enqueued", zap.Error(err))
+		return err
+	}
+	return nil
+}
+
+func (c *hookCommand) hook(ctx context.Context, log *zap.Logger, flags wiring.Flags) error {
+	s, e, err := c.spooled()
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // nginx fires twice for one path, where streams are appended
+		log.Warn("recording is gone: has the hook run before?", zap.Error(err))
+		return nil
+	case errors.Is(err, errEmpty): // nginx leaves one where it refused a second publisher
+		log.Info("recording is empty; nothing to do")
+		return nil
+	case err != nil:
+		return err
+	}
+	log = log.With(zap.String("spool", s.flv(e.ID)), zap.Int64("bytes", e.Size))
+	log.Info("recording is in the spool")
+	place, err := flags.Open(ctx)
+	if err != nil {
+		return err
+	}
+	t, err := e.enqueue(ctx, s, place)
+	if err := errors.Join(err, place.Close()); err != nil {
+		return fmt.Errorf("%w (the recording is kept as %s)", err, s.flv(e.ID))
+	}
+	log.Info("recording is enqueued", zap.String("key", t.Key), zap.String("job", job.ID(t.Bucket, t.Key, t.ETag, t.Profile)))
+	return nil
+}
+
+var errEmpty = errors.New("the recording is empty")
+
+// spooled moves the recording into the spool, unless it is there already.
+func (c *hookCommand) spooled() (spool, entry, error) {
+	if e, err := readNote(c.Path); err == nil {
+		return spool{folder: filepath.Dir(c.Path)}, e, nil
+	}
+	s := spool{folder: cmp.Or(c.Spool, filepath.Join(filepath.Dir(c.Path), ".spool"))}
+	info, err := os.Stat(c.Path)
+	if err != nil {
+		return s, entry{}, err
+	}
+	if info.Size() == 0 {
+		return s, entry{}, errEmpty
+	}
+	e, err := s.take(entry{Path: c.Path, App: c.App, Name: c.Name, Profile: c.Profile}, info)
+	return s, e, err
+}
+
+// enqueue uploads, sends and then forgets a recording. Every step may be done
+// again.
+func (e entry) enqueue(ctx context.Context, s spool, place *wiring.Place) (job.Task, error) {
+	out := sender{place: place, profile: e.Profile}
+	t, err := out.file(ctx, s.flv(e.ID), e.key(""))
+	if errors.Is(err, errTaken) { // two recordings of one stream within a second
+		t, err = out.file(ctx, s.flv(e.ID), e.key("-"+e.ID))
+	}
+	if err != nil {
+		return t, err
+	}
+	if err := out.send(ctx, t); err != nil {
+		return t, err
+	}
+	return t, s.remove(e)
+}
+
+// key is recordings/<app>/<stream>/<file>.flv.
+func (e entry) key(suffix string) string {
+	file := strings.TrimSuffix(filepath.Base(e.Path), filepath.Ext(e.Path))
+	elements := []string{plain(e.App), plain(e.Name), plain(file + suffix)}
+	key := strings.TrimSuffix(job.Prefix, "/")
+	for _, x := range elements {
+		if x != "" {
+			key += "/" + x
+		}
+	}
+	return key + ".flv"
+}
+
+const longestElement = 120 // runes; a key has three
+
+// plain makes a key's element from what a publisher chose: letters and digits of
+// any script, and . _ - but no dot in front.
+func plain(s string) string {
+	runes := []rune(s)
+	runes = runes[:min(len(runes), longestElement)]
+	for i, r := range runes {
+		ok := unicode.IsLetter(r) || unicode.IsDigit(r) || r == '-' || r == '_' || (r == '.' && i > 0)
+		if !ok {
+			runes[i] = '_'
+		}
+	}
+	return string(runes)
+}

@@ -1,0 +1,56 @@
+// Command enqueue brings recordings to the workers: by hand, or as the hook that
+// nginx-rtmp runs when a recording is done. It also tells how far a job is.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"afterlive/internal/wiring"
+)
+
+func main() {
+	if err := run(context.Background(), os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "enqueue:", err)
+		os.Exit(1)
+	}
+}
+
+type commands struct {
+	wiring.Flags
+
+	Send   sendCommand   `cmd:"" help:"Enqueue a recording: a file, or one that is in the bucket already."`
+	Hook   hookCommand   `cmd:"" help:"What nginx-rtmp's exec_record_done runs. Moves the recording to the spool, uploads and enqueues it."`
+	Status statusCommand `cmd:"" help:"Show how far jobs are."`
+}
+
+const description = `Brings recordings to the workers, and shows how far they are.
+
+  enqueue send talk.flv                  # to ./data; then run "worker"
+  enqueue send talk.flv --profile 360
+  enqueue status --watch
+
+Sending a recording again is safe: what is done is not done again, and what is missing is.`
+
+func run(ctx context.Context, args []string, stdout io.Writer) error {
+	ctx, cancel := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
+	defer cancel()
+	var c commands
+	parser, err := kong.New(&c, kong.Name("enqueue"), kong.Description(description), kong.ExplicitGroups(wiring.Groups()),
+		kong.Configuration(wiring.YAML, "/etc/afterlive.yaml"), kong.Writers(stdout, os.Stderr),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.BindTo(stdout, (*io.Writer)(nil)))
+	if err != nil {
+		return err
+	}
+	command, err := parser.Parse(args)
+	if err != nil {
+		return fmt.Errorf("%w (try --help)", err)
+	}
+	return command.Run(c.Flags)
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"afterlive/internal/job"
+	"afterlive/internal/wiring"
+	"afterlive/ladder"
+)
+
+type sendCommand struct {
+	Recording string `arg:"" help:"An FLV file, or s3://BUCKET/KEY."`
+	As        string `help:"Name of the asset. Default: the file's, without .flv." placeholder:"APP/NAME"`
+	Profile   string `help:"auto (a 2:1 picture is 360, any other flat), flat, 360, or one of the workers' own." default:"auto"`
+}
+
+func (c *sendCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) (err error) {
+	place, err := flags.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, place.Close()) }()
+	s := sender{place: place, profile: c.Profile}
+
+	var t job.Task
+	if strings.HasPrefix(c.Recording, "s3://") {
+		t, err = s.existing(ctx, c.Recording)
+	} else {
+		t, err = s.file(ctx, c.Recording, c.key())
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.send(ctx, t); err != nil {
+		return err
+	}
+	id := job.ID(t.Bucket, t.Key, t.ETag, t.Profile)
+	fmt.Fprintf(stdout, "enqueued %s as job %s\nasset %s; to see how far it is: enqueue status %s --watch\n", c.Recording, id, job.Asset(t.Key), id)
+	return nil
+}
+
+func (c *sendCommand) key() string {
+	if c.As != "" {
+		return job.Prefix + strings.Trim(c.As, "/") + ".flv"
+	}
+	return job.Prefix + filepath.Base(c.Recording)
+}
+
+// sender uploads recordings and enqueues them.
+type sender struct {
+	place   *wiring.Place
+	profile string
+}
+
+func (s sender) task(key, etag string) job.Task {
+	return job.Task{Version: job.Version, Kind: job.Recording, Bucket: s.place.Bucket, Key: key, ETag: etag, Profile: s.profile}
+}
+
+func (s sender) send(ctx context.Context, t job.Task) error {
+	body := t.Body()
+	if _, err := job.Parse(body); err != nil { // better told here than by a worker
+		return err
+	}
+	return s.place.Queue.Send(ctx, body, 0)
+}
+
+// existing is the task for an object that is in the bucket already.
+func (s sender) existing(ctx context.Context, uri string) (job.Task, error) {
+	bucket, key, _ := strings.Cut(strings.TrimPrefix(uri, "s3://"), "/")
+	if bucket != s.place.Bucket {
+		return job.Task{}, fmt.Errorf("%s is not in the workers' bucket of recordings %q", uri, s.place.Bucket)
+	}
+	_, etag, err := s.place.Recordings.Stat(ctx, key)
+	if err != nil {
+		return job.Task{}, err
+	}
+	return s.task(key, etag), nil
+}
+
+var errTaken = errors.New("the name is taken by another recording")
+
+// file uploads a recording, unless the very same is there already. It confirms
+// the object's size before it returns.
+func (s sender) file(ctx context.Context, file, key string) (job.Task, error) {
+	if _, err := job.Parse(s.task(key, "").Body()); err != nil {
+		return job.Task{}, err
+	}
+	info, err := os.Stat(file)
+	if err != nil {
+		return job.Task{}, err
+	}
+	if !info.Mode().IsRegular() {
+		return job.Task{}, fmt.Errorf("%s is not a file", file)
+	}
+	err = s.place.Recordings.Upload(ctx, key, file)
+	existed := errors.Is(err, fs.ErrExist)
+	if err != nil && !existed {
+		return job.Task{}, err
+	}
+	size, etag, err := s.place.Recordings.Stat(ctx, key)
+	if err != nil {
+		return job.Task{}, err
+	}
+	same := size == info.Size()
+	if same && existed {
+		same, err = s.same(ctx, file, key, etag, size)
+		if err != nil {
+			return job.Task{}, err
+		}
+	}
+	switch {
+	case existed && !same:
+		return job.Task{}, fmt.Errorf("%s: %w; choose another with --as", key, errTaken)
+	case !same:
+		return job.Task{}, fmt.Errorf("upload %s: the object has %d bytes, the file %d: did it change meanwhile?", key, size, info.Size())
+	}
+	return s.task(key, etag), nil
+}
+
+// same compares a file with the object of that name.
+func (s sender) same(ctx context.Context, file, key, etag string, size int64) (bool, error) {
+	local, err := os.Open(file)
+	if err != nil {
+		return false, err
+	}
+	defer local.Close()
+	remote, err := s.place.Recordings.Read(ctx, key, etag, 0, size)
+	if err != nil {
+		return false, err
+	}
+	defer remote.Close()
+	a, b := bufio.NewReader(local), bufio.NewReader(remote)
+	for {
+		x, errX := a.ReadByte()
+		y, errY := b.ReadByte()
+		switch {
+		case errors.Is(errX, io.EOF) && errors.Is(errY, io.EOF):
+			return true, nil
+		case errors.Is(errX, io.EOF) || errors.Is(errY, io.EOF):
+			return false, nil
+		case errX != nil || errY != nil:
+			return false, errors.Join(errX, errY)
+		case x != y:
+			return false, nil
+		}
+	}
+}
+
+// url is where a worker's --http shows an asset's stable playlist.
+func url(asset string) string { return "/" + ladder.StableMasterKey(asset) }

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"afterlive/internal/wiring"
+	"afterlive/pipeline"
+)
+
+type statusCommand struct {
+	Name     string        `arg:"" optional:"" help:"A job or an asset. Default: all jobs."`
+	Watch    bool          `short:"w" help:"Look again every second, until all are done."`
+	Timeout  time.Duration `help:"With --watch: give up, with an error, after this long." placeholder:"DURATION"`
+	JSON     bool          `name:"json" help:"One JSON object a look."`
+	interval time.Duration // between looks; a second
+}
+
+// report is one look.
+type report struct {
+	Jobs   []pipeline.Status `json:"jobs"`
+	Queue  counts            `json:"queue"`
+	Failed int               `json:"failed"` // tasks in the failed queue
+}
+
+type counts struct {
+	Waiting  int `json:"waiting"`
+	InFlight int `json:"in_flight"`
+	Delayed  int `json:"delayed"`
+}
+
+func (c *statusCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) (err error) {
+	place, err := flags.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, place.Close()) }()
+	if c.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, c.Timeout, fmt.Errorf("not done after %s", c.Timeout))
+		defer cancel()
+	}
+	screen := newScreen(stdout)
+	for {
+		r, err := c.look(ctx, place)
+		if err != nil {
+			return errors.Join(context.Cause(ctx), err)
+		}
+		if err := c.print(screen, r); err != nil || !c.Watch || r.done() {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(max(c.interval, time.Second)):
+		}
+	}
+}
+
+func (c *statusCommand) look(ctx context.Context, place *wiring.Place) (report, error) {
+	jobs, err := pipeline.FindJobs(ctx, place.Store, c.Name)
+	if err != nil {
+		return report{}, err
+	}
+	waiting, err := place.Queue.Backlog(ctx)
+	if err != nil {
+		return report{}, err
+	}
+	failed, err := place.Failed.Backlog(ctx)
+	if err != nil {
+		return report{}, err
+	}
+	return report{Jobs: jobs, Queue: counts(waiting), Failed: failed.Waiting + failed.InFlight}, nil
+}
+
+// done tells whether there is nothing left to watch.
+func (r report) done() bool {
+	for _, s := range r.Jobs {
+		if s.State == pipeline.Working {
+			return false
+		}
+	}
+	return len(r.Jobs) > 0
+}
+
+func (c *statusCommand) print(screen *screen, r report) error {
+	if c.JSON {
+		return json.NewEncoder(screen.out).Encode(r)
+	}
+	var lines []string
+	if len(r.Jobs) == 0 {
+		lines = append(lines, "no such job is planned yet")
+	}
+	for _, s := range r.Jobs {
+		lines = append(lines, line(s))
+	}
+	lines = append(lines, fmt.Sprintf("queue: %d waiting, %d in flight, %d delayed; %d failed", r.Queue.Waiting, r.Queue.InFlight, r.Queue.Delayed, r.Failed))
+	return screen.show(lines)
+}
+
+const barWidth = 24
+
+// line is a job on one line, with a bar.
+func line(s pipeline.Status) string {
+	full := barWidth * s.Done / max(1, s.Parts)
+	bar := strings.Repeat("#", full) + strings.Repeat(".", barWidth-full)
+	text := fmt.Sprintf("%s [%s] %d/%d parts, %s of %s  %s  %s (%s)", s.Job, bar, s.Done, s.Parts,
+		clock(s.Encoded), clock(s.Duration), s.State, s.Asset, s.Profile)
+	if s.Master != "" {
+		text += "  " + url(s.Asset)
+	}
+	return text
+}
+
+// clock writes seconds as 1:02:03.
+func clock(seconds float64) string {
+	n := int(seconds + 0.5)
+	if n < 3600 {
+		return fmt.Sprintf("%d:%02d", n/60, n%60)
+	}
+	return fmt.Sprintf("%d:%02d:%02d", n/3600, n/60%60, n%60)
+}
+
+// screen shows the newest lines in place of the ones before on a terminal, and
+// only what changed elsewhere.
+type screen struct {
+	out      io.Writer
+	terminal bool
+	last     []string
+}
+
+func newScreen(out io.Writer) *screen {
+	s := &screen{out: out}
+	if f, ok := out.(*os.File); ok {
+		info, err := f.Stat()
+		s.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
+	}
+	return s
+}
+
+func (s *screen) show(lines []string) error {
+	text := strings.Join(lines, "\n") + "\n"
+	switch {
+	case strings.Join(s.last, "\n") == strings.Join(lines, "\n"):
+		return nil
+	case s.terminal && s.last != nil:
+		text = fmt.Sprintf("\x1b[%dA\x1b[J%s", len(s.last), text) // up over the last ones, and clear
+	}
+	s.last = lines
+	_, err := io.WriteString(s.out, text)
+	return err
+}

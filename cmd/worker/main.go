@@ -1,0 +1,173 @@
+// Command worker transcodes recordings: it takes tasks from the queue, runs
+// ffmpeg, and writes HLS to the store. Any number of workers may share a queue.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"go.uber.org/zap"
+
+	"afterlive/internal/wiring"
+	"afterlive/ladder"
+	"afterlive/pipeline"
+)
+
+func main() {
+	if err := run(context.Background(), os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "worker:", err)
+		os.Exit(1)
+	}
+}
+
+type flags struct {
+	wiring.Flags
+
+	Slots        int           `help:"Tasks done at once. Each runs an ffmpeg that uses several cores." default:"1" env:"AFTERLIVE_SLOTS"`
+	Threads      int           `help:"Encoder threads per rendition; 0 lets x264 choose." default:"0" env:"AFTERLIVE_THREADS"`
+	Profiles     string        `help:"YAML file with profiles of your own, beside or instead of the built-in ones." placeholder:"FILE" env:"AFTERLIVE_PROFILES"`
+	Lease        time.Duration `help:"How long a task is hidden from other workers, extended every quarter of it. What a killed worker held is done by another after this time. Default: 2m on SQS, 20s in a folder." placeholder:"DURATION" env:"AFTERLIVE_LEASE"`
+	Drain        time.Duration `help:"How long a task may go on after SIGTERM; then it is handed back." default:"5s" env:"AFTERLIVE_DRAIN"`
+	Stall        time.Duration `help:"How long ffmpeg may make no progress before it is killed." default:"1m" env:"AFTERLIVE_STALL"`
+	Scratch      string        `help:"Folder for unfinished chunks. A slot needs about two chunks' worth of output." default:"${scratch}" env:"AFTERLIVE_SCRATCH"`
+	FFmpeg       string        `name:"ffmpeg" help:"The ffmpeg to run, 5.1 or later with libx264." default:"ffmpeg" env:"AFTERLIVE_FFMPEG"`
+	HTTP         string        `name:"http" help:"Serve /healthz here and, in a folder, the results at /vod/." placeholder:"ADDR" env:"AFTERLIVE_HTTP"`
+	ExitWhenIdle bool          `help:"End when no task is left, waiting or in flight."`
+	LogFormat    string        `help:"json or console." enum:"json,console" default:"json" env:"AFTERLIVE_LOG_FORMAT"`
+}
+
+// Validate reports all faults of the flags together.
+func (f *flags) Validate() error {
+	if f.Lease == 0 {
+		f.Lease = 20 * time.Second
+		if f.OnAWS() {
+			f.Lease = 2 * time.Minute
+		}
+	}
+	faults := []error{f.Flags.Validate()}
+	fault := func(bad bool, text string) {
+		if bad {
+			faults = append(faults, errors.New(text))
+		}
+	}
+	fault(f.Slots < 1, "--slots must be at least 1")
+	fault(f.Threads < 0, "--threads must not be negative")
+	fault(f.Lease < 4*time.Second || f.Lease > 12*time.Hour, "--lease must be 4s to 12h")
+	fault(f.Lease%time.Second != 0, "--lease must be whole seconds")
+	fault(f.Drain < 0, "--drain must not be negative")
+	fault(f.Stall < time.Second, "--stall must be at least 1s")
+	return errors.Join(faults...)
+}
+
+const description = `Transcodes recordings to HLS. Takes tasks from the queue that "enqueue" fills.
+
+  worker                                        # all in ./data
+  worker --exit-when-idle --log-format console  # do what is there, then end
+  worker --queue https://sqs… --failed https://sqs… --recordings s3://recs --store s3://vod
+
+SIGTERM and Ctrl-C let a task go on for --drain and then hand it to another worker. A second one ends at once.`
+
+func run(ctx context.Context, args []string, stdout io.Writer) error {
+	var f flags
+	parser, err := kong.New(&f, kong.Name("worker"), kong.Description(description), kong.ExplicitGroups(wiring.Groups()),
+		kong.Configuration(wiring.YAML), kong.Vars{"scratch": filepath.Join(os.TempDir(), "afterlive")}, kong.Writers(stdout, os.Stderr))
+	if err != nil {
+		return err
+	}
+	if _, err := parser.Parse(args); err != nil {
+		return fmt.Errorf("%w (try --help)", err)
+	}
+	log, err := wiring.Logger(f.LogFormat, "stderr")
+	if err != nil {
+		return err
+	}
+	place, err := f.Open(ctx)
+	if err != nil {
+		return err
+	}
+	scratch, err := pipeline.NewScratch(f.Scratch)
+	if err != nil {
+		return errors.Join(err, place.Close())
+	}
+	err = f.work(ctx, log, place, scratch)
+	return errors.Join(err, scratch.Close(), place.Close())
+}
+
+// work wires the worker and runs it until it is told to stop.
+func (f *flags) work(ctx context.Context, log *zap.Logger, place *wiring.Place, scratch *pipeline.Scratch) error {
+	profiles, err := f.readProfiles()
+	if err != nil {
+		return err
+	}
+	name := workerName()
+	p := &pipeline.Pipeline{
+		Queue: place.Queue, Recordings: place.Recordings, Bucket: place.Bucket, Store: place.Store, Profiles: profiles,
+		FFmpeg:  pipeline.FFmpeg{Path: f.FFmpeg, Threads: f.Threads, Stall: f.Stall},
+		Scratch: scratch, Worker: name, Log: log,
+	}
+	if err := p.FFmpeg.Check(ctx); err != nil {
+		return err
+	}
+	w := &pipeline.Worker{
+		Queue: place.Queue, Failed: place.Failed, Do: p.Do, Slots: f.Slots, Lease: f.Lease, Drain: f.Drain, Name: name, Log: log,
+	}
+	if f.ExitWhenIdle {
+		w.Idle = func(ctx context.Context) (bool, error) {
+			b, err := place.Queue.Backlog(ctx)
+			return b.Waiting+b.InFlight+b.Delayed == 0, err
+		}
+	}
+	stop, cancel := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
+	defer cancel()
+	if f.HTTP != "" {
+		server, err := f.serve(log)
+		if err != nil {
+			return err
+		}
+		defer server.Close()
+	}
+	log.Info("worker started", zap.String("worker", name), zap.Int("slots", f.Slots), zap.Duration("lease", f.Lease), zap.Duration("drain", f.Drain),
+		zap.String("data", f.Data), zap.String("queue", f.Queue), zap.String("recordings", f.Recordings), zap.String("store", f.Store))
+	err = w.Run(stop, untilSecondSignal(ctx, stop))
+	log.Info("worker stopped", zap.Error(err))
+	return err
+}
+
+// untilSecondSignal ends with the second signal: the first ends stop.
+func untilSecondSignal(ctx, stop context.Context) context.Context {
+	work, cancel := context.WithCancel(ctx)
+	context.AfterFunc(stop, func() {
+		again := make(chan os.Signal, 1)
+		signal.Notify(again, syscall.SIGTERM, os.Interrupt)
+		<-again
+		cancel()
+	})
+	return work
+}
+
+func (f *flags) readProfiles() (ladder.Profiles, error) {
+	if f.Profiles == "" {
+		return ladder.ParseProfiles(nil)
+	}
+	own, err := os.ReadFile(f.Profiles)
+	if err != nil {
+		return nil, fmt.Errorf("read profiles: %w", err)
+	}
+	return ladder.ParseProfiles(own)
+}
+
+func workerName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s-%d", host, os.Getpid())
+}

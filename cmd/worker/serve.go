@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"afterlive/internal/blob"
+)
+
+// serve listens, and answers in the background: /healthz, and in a folder also
+// the results.
+func (f *flags) serve(log *zap.Logger) (*http.Server, error) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(w, "ok")
+	})
+	if !f.OnAWS() {
+		mux.Handle("/vod/", results(f.Data))
+	}
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	listener, err := net.Listen("tcp", f.HTTP)
+	if err != nil {
+		return nil, fmt.Errorf("serve http: %w", err)
+	}
+	log.Info("serving http", zap.String("addr", listener.Addr().String()))
+	go func() {
+		if err := server.Serve(listener); err != nil && err != http.ErrServerClosed {
+			log.Error("http server ended", zap.Error(err))
+		}
+	}()
+	return server, nil
+}
+
+// results serves the files below dir/vod to any page, with the headers that they
+// would have in S3. There are no listings.
+func results(dir string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Set("Access-Control-Allow-Origin", "*")
+		header.Set("Access-Control-Allow-Headers", "Range")
+		header.Set("Access-Control-Expose-Headers", "Content-Length, Content-Range")
+		switch r.Method {
+		case http.MethodOptions:
+			w.WriteHeader(http.StatusNoContent)
+			return
+		case http.MethodGet, http.MethodHead:
+		default:
+			w.WriteHeader(http.StatusMethodNotAllowed)
+			return
+		}
+		key := strings.TrimPrefix(path.Clean(r.URL.Path), "/")
+		f, err := os.Open(filepath.Join(dir, filepath.FromSlash(key)))
+		if err != nil {
+			http.NotFound(w, r)
+			return
+		}
+		defer f.Close()
+		info, err := f.Stat()
+		if err != nil || !info.Mode().IsRegular() {
+			http.NotFound(w, r)
+			return
+		}
+		contentType, cacheControl := blob.Headers(key)
+		header.Set("Content-Type", contentType)
+		header.Set("Cache-Control", cacheControl)
+		http.ServeContent(w, r, key, info.ModTime(), f)
+	})
+}

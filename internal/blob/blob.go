@@ -1,0 +1,70 @@
+// Package blob keeps recordings, plans, parts and published files: in S3, or in
+// a directory. Both behave alike:
+//
+//   - an object is whole or absent, never half written;
+//   - [fs.ErrNotExist] means that there is no such object, or that a recording is
+//     no longer the version asked for;
+//   - [fs.ErrExist] means that a conditional write lost: the object is there
+//     already, or is no longer the version that the writer had read.
+//
+// An ETag is an opaque word for one version of one object, without quotes.
+package blob
+
+import (
+	"io/fs"
+	"path"
+)
+
+// Immutable is the Cache-Control of what never changes under its name; Changing
+// is that of an asset's pointer and stable playlist.
+const (
+	Immutable = "public, max-age=31536000, immutable"
+	Changing  = "public, max-age=5"
+)
+
+// Headers are the Content-Type and Cache-Control of an object, by its key (HLS
+// authoring rule 10.4).
+func Headers(key string) (contentType, cacheControl string) {
+	contentType, cacheControl = "application/octet-stream", Immutable
+	switch path.Ext(key) {
+	case ".m3u8":
+		contentType = "application/vnd.apple.mpegurl"
+	case ".mp4":
+		contentType = "video/mp4"
+	case ".m4s":
+		contentType = "video/iso.segment"
+	case ".json":
+		contentType = "application/json"
+	case ".flv":
+		contentType = "video/x-flv"
+	}
+	if isPointer(key) {
+		cacheControl = Changing
+	}
+	return contentType, cacheControl
+}
+
+// isPointer tells vod/<asset>/{asset.json,master.m3u8} from the master playlists
+// below it, which are in vod/<asset>/<job>/<ladder>/.
+func isPointer(key string) bool {
+	switch path.Base(key) {
+	case "asset.json":
+		return true
+	case "master.m3u8":
+		return !isJob(path.Base(path.Dir(path.Dir(key))))
+	}
+	return false
+}
+
+func isJob(name string) bool {
+	for _, c := range name {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return len(name) == 16
+}
+
+func invalid(op, key string) error {
+	return &fs.PathError{Op: op, Path: key, Err: fs.ErrInvalid}
+}

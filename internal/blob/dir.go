@@ -1,0 +1,176 @@
+package blob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// Dir keeps objects as files below a root, for any number of processes at once.
+type Dir struct{ root string }
+
+// NewDir makes the root where it doesn't exist.
+func NewDir(root string) (*Dir, error) {
+	if err := os.MkdirAll(filepath.Join(root, temporary), 0o755); err != nil {
+		return nil, fmt.Errorf("make store: %w", err)
+	}
+	return &Dir{root: root}, nil
+}
+
+// temporary is the folder of files that are being written.
+const temporary = ".tmp"
+
+func (d *Dir) path(op, key string) (string, error) {
+	if !fs.ValidPath(key) || key == "." || strings.HasPrefix(key, temporary) {
+		return "", invalid(op, key)
+	}
+	return filepath.Join(d.root, filepath.FromSlash(key)), nil
+}
+
+// Stat tells an object's size and version.
+func (d *Dir) Stat(_ context.Context, key string) (size int64, etag string, err error) {
+	name, err := d.path("stat", key)
+	if err != nil {
+		return 0, "", err
+	}
+	info, err := os.Stat(name)
+	if err != nil {
+		return 0, "", err
+	}
+	return info.Size(), version(info), nil
+}
+
+// version changes with every write: each puts a new inode in place.
+func version(info fs.FileInfo) string {
+	var inode uint64
+	if s, ok := info.Sys().(*syscall.Stat_t); ok {
+		inode = s.Ino
+	}
+	return fmt.Sprintf("%x-%x-%x", inode, info.Size(), info.ModTime().UnixNano())
+}
+
+// Read streams the bytes [from, to) of a version of an object.
+func (d *Dir) Read(_ context.Context, key, etag string, from, to int64) (io.ReadCloser, error) {
+	name, err := d.path("read", key)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && version(info) != etag {
+		err = fmt.Errorf("read %s: it is no longer version %s: %w", key, etag, fs.ErrNotExist)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.NewSectionReader(f, from, to-from), f}, nil
+}
+
+// Load reads a small object whole.
+func (d *Dir) Load(_ context.Context, key string) (body []byte, etag string, err error) {
+	name, err := d.path("load", key)
+	if err != nil {
+		return nil, "", err
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, "", err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, "", err
+	}
+	body, err = io.ReadAll(f)
+	return body, version(info), err
+}
+
+// Write stores a small object if it is still the version etag; "": if there is
+// none yet.
+func (d *Dir) Write(_ context.Context, key string, body []byte, etag string) error {
+	return d.put("write", key, strings.NewReader(string(body)), etag)
+}
+
+// Upload stores a file if there is no such object yet.
+func (d *Dir) Upload(_ context.Context, key, file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return d.put("upload", key, f, "")
+}
+
+// put writes aside, and then puts the file in place in one step.
+func (d *Dir) put(op, key string, body io.Reader, etag string) error {
+	name, err := d.path(op, key)
+	if err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Join(d.root, temporary), "put-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name()) // it has another name by then, or is not wanted
+	_, err = io.Copy(tmp, body)
+	if err := errors.Join(err, tmp.Chmod(0o644), tmp.Sync(), tmp.Close(), os.MkdirAll(filepath.Dir(name), 0o755)); err != nil {
+		return fmt.Errorf("%s %s: %w", op, key, err)
+	}
+	if etag == "" {
+		return os.Link(tmp.Name(), name) // fails where the name is taken
+	}
+	return d.swap(tmp.Name(), name, etag)
+}
+
+// swap renames under a lock that all processes share.
+func (d *Dir) swap(tmp, name, etag string) error {
+	lock, err := os.OpenFile(filepath.Join(d.root, temporary, "swap.lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return err
+	}
+	defer lock.Close() // and so unlocked
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return fmt.Errorf("lock store: %w", err)
+	}
+	info, err := os.Stat(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err != nil || version(info) != etag {
+		return &fs.PathError{Op: "swap", Path: name, Err: fs.ErrExist}
+	}
+	return os.Rename(tmp, name)
+}
+
+// List returns the keys that start with a prefix ending in "/", sorted.
+func (d *Dir) List(_ context.Context, prefix string) ([]string, error) {
+	name, err := d.path("list", strings.TrimSuffix(prefix, "/"))
+	if err != nil {
+		return nil, err
+	}
+	var keys []string
+	err = filepath.WalkDir(name, func(file string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		relative, err := filepath.Rel(d.root, file)
+		keys = append(keys, filepath.ToSlash(relative))
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return keys, err
+}

@@ -1,0 +1,164 @@
+package blob
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// S3 keeps objects in a bucket, below a prefix that may be empty.
+//
+// It needs s3:GetObject, s3:PutObject, s3:AbortMultipartUpload and, for List,
+// s3:ListBucket.
+type S3 struct {
+	client *s3.Client
+	bucket string
+	prefix string
+	idle   time.Duration // without a byte, after which a read is taken up anew
+	pause  time.Duration // before the first retry of a read
+}
+
+// NewS3 uses the SDK's own configuration: region, credentials and endpoint come
+// from its environment variables and files.
+func NewS3(cfg aws.Config, bucket, prefix string) *S3 {
+	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
+		// S3-compatible servers rarely resolve bucket.host, and all of them know
+		// host/bucket.
+		o.UsePathStyle = o.BaseEndpoint != nil
+	})
+	return &S3{client: client, bucket: bucket, prefix: prefix, idle: 30 * time.Second, pause: 200 * time.Millisecond}
+}
+
+func (s *S3) key(op, key string) (*string, error) {
+	if !fs.ValidPath(key) || key == "." {
+		return nil, invalid(op, key)
+	}
+	return aws.String(path.Join(s.prefix, key)), nil
+}
+
+// translate gives the SDK's errors the meanings of package fs.
+func translate(op, key string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if response, ok := errors.AsType[*awshttp.ResponseError](err); ok {
+		switch response.HTTPStatusCode() {
+		case http.StatusNotFound:
+			return fmt.Errorf("%s %s: %w", op, key, fs.ErrNotExist)
+		case http.StatusPreconditionFailed:
+			if op == "read" { // the version asked for is gone
+				return fmt.Errorf("%s %s: %w", op, key, fs.ErrNotExist)
+			}
+			return fmt.Errorf("%s %s: %w", op, key, fs.ErrExist)
+		}
+	}
+	return fmt.Errorf("%s %s: %w", op, key, err)
+}
+
+// Stat tells an object's size and version.
+func (s *S3) Stat(ctx context.Context, key string) (size int64, etag string, err error) {
+	name, err := s.key("stat", key)
+	if err != nil {
+		return 0, "", err
+	}
+	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.bucket, Key: name})
+	if err != nil {
+		return 0, "", translate("stat", key, err)
+	}
+	return aws.ToInt64(out.ContentLength), unquote(out.ETag), nil
+}
+
+func unquote(etag *string) string { return strings.Trim(aws.ToString(etag), `"`) }
+
+// Load reads a small object whole.
+func (s *S3) Load(ctx context.Context, key string) (body []byte, etag string, err error) {
+	name, err := s.key("load", key)
+	if err != nil {
+		return nil, "", err
+	}
+	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.bucket, Key: name})
+	if err != nil {
+		return nil, "", translate("load", key, err)
+	}
+	body, err = io.ReadAll(out.Body)
+	return body, unquote(out.ETag), errors.Join(err, out.Body.Close())
+}
+
+// Write stores a small object if it is still the version etag; "": if there is
+// none yet. Two writers at once can make S3 answer 409: the write is tried again.
+func (s *S3) Write(ctx context.Context, key string, body []byte, etag string) error {
+	name, err := s.key("write", key)
+	if err != nil {
+		return err
+	}
+	contentType, cacheControl := Headers(key)
+	in := &s3.PutObjectInput{
+		Bucket: &s.bucket, Key: name, Body: bytes.NewReader(body),
+		ContentType: &contentType, CacheControl: &cacheControl,
+	}
+	if etag == "" {
+		in.IfNoneMatch = aws.String("*")
+	} else {
+		in.IfMatch = aws.String(`"` + etag + `"`)
+	}
+	for try := 0; ; try++ {
+		_, err = s.client.PutObject(ctx, in)
+		response, ok := errors.AsType[*awshttp.ResponseError](err)
+		if try == 5 || !ok || response.HTTPStatusCode() != http.StatusConflict {
+			break
+		}
+		in.Body = bytes.NewReader(body)
+		if err := wait(ctx, s.pause<<try); err != nil {
+			return err
+		}
+	}
+	err = translate("write", key, err)
+	if etag != "" && errors.Is(err, fs.ErrNotExist) { // If-Match on nothing: the version is gone
+		return fmt.Errorf("write %s: %w", key, fs.ErrExist)
+	}
+	return err
+}
+
+// List returns the keys that start with a prefix ending in "/", sorted.
+func (s *S3) List(ctx context.Context, prefix string) ([]string, error) {
+	name, err := s.key("list", strings.TrimSuffix(prefix, "/"))
+	if err != nil {
+		return nil, err
+	}
+	full := *name + "/"
+	cut := strings.TrimSuffix(full, prefix)
+	var keys []string
+	pages := s3.NewListObjectsV2Paginator(s.client, &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: &full})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, translate("list", prefix, err)
+		}
+		for _, object := range page.Contents {
+			keys = append(keys, strings.TrimPrefix(aws.ToString(object.Key), cut))
+		}
+	}
+	return keys, nil
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.C:
+		return nil
+	}
+}

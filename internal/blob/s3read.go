@@ -1,0 +1,116 @@
+package blob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// Read streams the bytes [from, to) of a version of an object. Where the
+// connection breaks or falls silent, it goes on from there.
+func (s *S3) Read(ctx context.Context, key, etag string, from, to int64) (io.ReadCloser, error) {
+	name, err := s.key("read", key)
+	if err != nil {
+		return nil, err
+	}
+	r := &rangeReader{ctx: ctx, s: s, name: *name, key: key, etag: etag, pos: from, end: to}
+	if from < to {
+		if err := r.open(); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+const readTries = 6 // without a single byte in between
+
+// rangeReader keeps the caller's context, as an io.Reader must.
+type rangeReader struct {
+	ctx    context.Context //nolint:containedctx // it lives for one Read call of the store
+	s      *S3
+	name   string // in the bucket
+	key    string // as the caller knows it
+	etag   string
+	pos    int64
+	end    int64
+	body   io.ReadCloser
+	cancel context.CancelFunc // of the connection behind body
+	tries  int
+}
+
+func (r *rangeReader) open() error {
+	ctx, cancel := context.WithCancel(r.ctx)
+	out, err := r.s.client.GetObject(ctx, &s3.GetObjectInput{
+		Bucket: &r.s.bucket, Key: &r.name,
+		IfMatch: aws.String(`"` + r.etag + `"`),
+		Range:   aws.String(fmt.Sprintf("bytes=%d-%d", r.pos, r.end-1)),
+	})
+	if err != nil {
+		cancel()
+		return translate("read", r.key, err)
+	}
+	r.body, r.cancel = out.Body, cancel
+	return nil
+}
+
+func (r *rangeReader) Read(p []byte) (int, error) {
+	for {
+		if r.pos >= r.end {
+			return 0, io.EOF
+		}
+		n, err := r.read(p[:min(int64(len(p)), r.end-r.pos)])
+		if n > 0 {
+			r.pos += int64(n)
+			r.tries = 0
+			return n, nil
+		}
+		if err == nil {
+			continue
+		}
+		r.tries++
+		if r.tries == readTries || r.ctx.Err() != nil || errors.Is(err, fs.ErrNotExist) {
+			return 0, fmt.Errorf("read %s at byte %d of %d: %w", r.key, r.pos, r.end, err)
+		}
+		r.hangUp()
+		if err := wait(r.ctx, r.s.pause<<r.tries); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// read takes what comes next, or gives up on a silent connection. Time counts
+// only while somebody waits for a byte: an encoder may take its time between.
+func (r *rangeReader) read(p []byte) (int, error) {
+	if r.body == nil {
+		if err := r.open(); err != nil {
+			return 0, err
+		}
+	}
+	silence := time.AfterFunc(r.s.idle, r.cancel)
+	defer silence.Stop()
+	n, err := r.body.Read(p)
+	if n == 0 && errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF // less came than was asked for
+	}
+	return n, err
+}
+
+func (r *rangeReader) hangUp() {
+	if r.body != nil {
+		r.cancel()
+		r.body.Close() // its error says only what hanging up means
+		r.body = nil
+	}
+}
+
+// Close ends the connection, whatever is left unread.
+func (r *rangeReader) Close() error {
+	r.hangUp()
+	return nil
+}

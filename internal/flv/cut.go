@@ -1,0 +1,183 @@
+package flv
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Cut names the part of a recording that one task reads, and all that is needed
+// to turn those bytes into a standalone FLV. It travels in the plan.
+type Cut struct {
+	Audio  bool    `json:"audio,omitempty"` // the sound; else the picture
+	From   int64   `json:"from"`            // first byte
+	To     int64   `json:"to"`              // behind the last byte
+	Until  int64   `json:"until,omitempty"` // ms; the first tag at or after it is the last; 0: none is
+	Header []byte  `json:"header,omitempty"`
+	Epochs []Epoch `json:"epochs"`
+}
+
+// VideoCut covers the pictures shown in [from, to): from the last keyframe a
+// second or more before from (the first keyframe, where there is none) to the
+// first frame a second or more behind to. The second on both sides covers the
+// reordering of B-frames, and lets the frame-rate filter see its neighbours.
+func (x *Index) VideoCut(from, to time.Duration) Cut {
+	const margin = time.Second
+	keys := x.Video.Keyframes
+	start := x.KeyframeBefore(from)
+	c := Cut{From: keys[start].Offset, To: x.End}
+	if to < x.Video.Last {
+		c.Until = (max(to, keys[start].PTS) + margin).Milliseconds()
+		for i := start + 1; i+1 < len(keys); i++ {
+			if keys[i].DTS.Milliseconds() >= c.Until {
+				c.To = keys[i+1].Offset
+				break
+			}
+		}
+	}
+	return x.finish(c, x.Video.Headers)
+}
+
+// KeyframeBefore is the number of the keyframe at which a cut starts that shows
+// pictures from t on.
+func (x *Index) KeyframeBefore(t time.Duration) int {
+	keys, start := x.Video.Keyframes, 0
+	for i := range keys {
+		if keys[i].PTS > t-time.Second {
+			break
+		}
+		start = i
+	}
+	return start
+}
+
+// AudioCut covers the whole sound track.
+func (x *Index) AudioCut() Cut {
+	c := Cut{Audio: true, From: fileHeaderSize, To: x.End}
+	return x.finish(c, x.Audio.Headers)
+}
+
+// finish adds the codec header and the epochs that are in force in the cut.
+func (x *Index) finish(c Cut, headers []Header) Cut {
+	for _, h := range headers {
+		if h.Offset > c.From && c.Header != nil {
+			break
+		}
+		c.Header = h.Body
+	}
+	for _, e := range x.Epochs {
+		switch {
+		case e.Offset <= c.From || len(c.Epochs) == 0:
+			c.Epochs = []Epoch{e}
+		case e.Offset < c.To:
+			c.Epochs = append(c.Epochs, e)
+		}
+	}
+	return c
+}
+
+// Reader turns src, which must deliver the bytes [From, To) of the recording,
+// into a standalone FLV of one track, on the repaired timeline plus [Lead]. It
+// reads no more of src than it needs. A src that ends early gives
+// io.ErrUnexpectedEOF.
+func (c Cut) Reader(src io.Reader) io.Reader {
+	r := &cutReader{cut: c, src: bufio.NewReaderSize(src, 64<<10), pos: c.From, kind: tagVideo}
+	flags := byte(1)
+	if c.Audio {
+		r.kind, flags = tagAudio, 4
+	}
+	r.pending = append(r.pending, 'F', 'L', 'V', 1, flags, 0, 0, 0, 9, 0, 0, 0, 0)
+	if c.Header != nil {
+		r.pending = appendTagHeader(r.pending, r.kind, len(c.Header), 0)
+		r.pending = append(r.pending, c.Header...)
+		r.pending = appendTrailer(r.pending, len(c.Header))
+	}
+	return r
+}
+
+type cutReader struct {
+	cut     Cut
+	src     *bufio.Reader
+	kind    byte
+	pos     int64  // in the recording, of the next tag
+	epoch   int    // of the next tag
+	pending []byte // to hand out before anything else
+	body    int    // bytes of the tag's body still to hand out
+	size    int    // of that body
+	last    bool   // the tag at hand is the last
+}
+
+func (r *cutReader) Read(p []byte) (int, error) {
+	for len(r.pending) == 0 && r.body == 0 {
+		if r.last || r.pos >= r.cut.To {
+			return 0, io.EOF
+		}
+		if err := r.next(); err != nil {
+			return 0, err
+		}
+	}
+	if len(r.pending) > 0 {
+		n := copy(p, r.pending)
+		r.pending = r.pending[n:]
+		return n, nil
+	}
+	n, err := r.src.Read(p[:min(len(p), r.body)])
+	r.body -= n
+	if r.body == 0 {
+		r.pending = appendTrailer(r.pending[:0], r.size)
+		_, err = r.src.Discard(tagTrailerSize)
+	}
+	return n, torn(err)
+}
+
+// next reads a tag's header, and skips the tag if it is of another kind.
+func (r *cutReader) next() error {
+	var head [tagHeaderSize]byte
+	if _, err := io.ReadFull(r.src, head[:]); err != nil {
+		return torn(err)
+	}
+	offset := r.pos
+	size := int(head[1])<<16 | int(head[2])<<8 | int(head[3])
+	r.pos += int64(tagHeaderSize + size + tagTrailerSize)
+	if kind := head[0] & 0x1f; kind != r.kind || size == 0 {
+		if kind != tagAudio && kind != tagVideo && kind != tagScript {
+			return fmt.Errorf("read tag at %d: type %d is none: the recording is not the one that was planned", offset, kind)
+		}
+		_, err := r.src.Discard(size + tagTrailerSize)
+		return torn(err)
+	}
+	for r.epoch+1 < len(r.cut.Epochs) && r.cut.Epochs[r.epoch+1].Offset <= offset {
+		r.epoch++
+	}
+	raw := int64(head[4])<<16 | int64(head[5])<<8 | int64(head[6]) | int64(head[7])<<24
+	t := raw + r.cut.Epochs[r.epoch].Shift
+	if r.cut.Until > 0 && t >= r.cut.Until {
+		start, err := r.src.Peek(min(2, size))
+		if err != nil {
+			return torn(err)
+		}
+		r.last = len(start) == 2 && start[1] == packetFrame // a codec header is not a frame
+	}
+	r.pending = appendTagHeader(r.pending[:0], r.kind, size, max(0, t+Lead.Milliseconds()))
+	r.size, r.body = size, size
+	return nil
+}
+
+func torn(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func appendTagHeader(b []byte, kind byte, size int, t int64) []byte {
+	return append(b, kind, byte(size>>16), byte(size>>8), byte(size),
+		byte(t>>16), byte(t>>8), byte(t), byte(t>>24), 0, 0, 0)
+}
+
+func appendTrailer(b []byte, size int) []byte {
+	return binary.BigEndian.AppendUint32(b, uint32(tagHeaderSize+size))
+}

@@ -1,0 +1,144 @@
+// Package flv reads the recordings that nginx-rtmp leaves behind.
+//
+// [Scan] walks a stream of bytes once and returns an [Index]: what the
+// recording holds, where its keyframes are, and how its timeline is repaired.
+// From the index, [Index.VideoCut] and [Index.AudioCut] name the bytes that one
+// task needs, and [Cut.Reader] turns exactly those bytes into a standalone FLV
+// on the repaired timeline.
+//
+// The format is Adobe's "Video File Format Specification 10.1", annex E. This
+// is the only code that sees the raw bytes first, so it trusts none of them.
+package flv
+
+import (
+	"fmt"
+	"time"
+)
+
+// Sizes in bytes of the fixed parts of the format (annex E.2 to E.4).
+const (
+	fileHeaderSize = 9 + 4 // header and the PreviousTagSize0 after it
+	tagHeaderSize  = 11
+	tagTrailerSize = 4
+)
+
+// Tag types (annex E.4.1).
+const (
+	tagAudio  = 8
+	tagVideo  = 9
+	tagScript = 18
+)
+
+// Lead is added to every timestamp of a cut. Decode timestamps may be earlier
+// than the first picture, and FLV has no negative ones.
+const Lead = time.Second
+
+// Reason says, as a stable word, why a recording is refused.
+type Reason string
+
+// The reasons for which [Scan] refuses a recording. Another attempt cannot
+// change any of them.
+const (
+	NotFLV           Reason = "not_flv"
+	NoKeyframe       Reason = "no_video_keyframe"
+	UnsupportedCodec Reason = "unsupported_codec"
+	ZeroDuration     Reason = "zero_duration"
+	BadHeader        Reason = "bad_codec_header"
+)
+
+// Error is a recording that cannot be handled.
+type Error struct {
+	Reason Reason
+	Detail string // for people
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("%s: %s", e.Reason, e.Detail) }
+
+func refuse(r Reason, format string, args ...any) error {
+	return &Error{Reason: r, Detail: fmt.Sprintf(format, args...)}
+}
+
+// Rate is a frame rate in frames per second, as a fraction (30000/1001).
+type Rate struct {
+	Num int `json:"num"`
+	Den int `json:"den"`
+}
+
+func (r Rate) String() string {
+	if r.Den == 1 {
+		return fmt.Sprint(r.Num)
+	}
+	return fmt.Sprintf("%d/%d", r.Num, r.Den)
+}
+
+// FPS is the rate as a number.
+func (r Rate) FPS() float64 { return float64(r.Num) / float64(r.Den) }
+
+// Time is the start of frame n, to the nanosecond below.
+func (r Rate) Time(n int) time.Duration {
+	return time.Duration(int64(n) * int64(r.Den) * int64(time.Second) / int64(r.Num))
+}
+
+// Frame is the frame of the grid that a picture shown at t becomes: the nearest,
+// halves away from zero, as ffmpeg's fps filter rounds.
+func (r Rate) Frame(t time.Duration) int {
+	den := int64(r.Den) * int64(time.Second)
+	return int((2*int64(t)*int64(r.Num) + den) / (2 * den))
+}
+
+// Index is what one scan learns of a recording. All times are on the repaired
+// timeline, whose zero is the first picture or sound that can be shown.
+type Index struct {
+	Size     int64 // bytes read, a torn tail included
+	End      int64 // offset behind the last whole tag; Size-End bytes are torn
+	Duration time.Duration
+	Video    *Video // nil: sound only
+	Audio    *Audio // nil: picture only
+	Epochs   []Epoch
+}
+
+// Video describes the H.264 track.
+type Video struct {
+	Width, Height  int // coded size after cropping, in pixels
+	SARNum, SARDen int // sample aspect ratio, 1:1 where the stream says nothing
+	Profile        int // profile_idc
+	Level          int // level_idc
+	Rate           Rate
+	Frames         int // coded frames from the first keyframe on
+	First, Last    time.Duration
+	Keyframes      []Keyframe
+	Headers        []Header
+}
+
+// Audio describes the sound track.
+type Audio struct {
+	Codec       string // "aac" or "mp3"
+	SampleRate  int    // Hz
+	Channels    int
+	Frames      int
+	First, Last time.Duration
+	Headers     []Header
+}
+
+// Keyframe is a place where decoding can start. Keyframes that follow the one
+// before within a quarter of a second are left out: nobody needs them, and an
+// all-intra recording would otherwise make the index large.
+type Keyframe struct {
+	Offset int64         // of its tag
+	DTS    time.Duration // of decoding
+	PTS    time.Duration // of showing
+}
+
+// Header is a codec configuration (AVCDecoderConfigurationRecord or
+// AudioSpecificConfig), in force from Offset on.
+type Header struct {
+	Offset int64
+	Body   []byte // the tag's body, the codec's own header bytes included
+}
+
+// Epoch is a stretch of the file whose timestamps share one clock: from Offset
+// on, repaired = raw + Shift. A jump, a reset or a wrap starts a new one.
+type Epoch struct {
+	Offset int64 `json:"offset"`
+	Shift  int64 `json:"shift"` // ms
+}

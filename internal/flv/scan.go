@@ -1,0 +1,193 @@
+package flv
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+const (
+	keyframeSpacing = 250 // ms, see [Keyframe]
+	maxHeaderBody   = 64 << 10
+	maxHeaders      = 1000
+	peekSize        = tagHeaderSize + 8 // tag header and the start of its body
+)
+
+// Scan reads a recording to its end and indexes it. It holds one buffer,
+// whatever the recording's length. An error of type [*Error] means that the
+// recording is refused; any other comes from r.
+//
+// A last tag that is cut short (the recorder was killed) is left out of the
+// index. So is everything behind a tag that is none.
+func Scan(r io.Reader) (*Index, error) {
+	s := scanner{r: bufio.NewReaderSize(r, 256<<10)}
+	if err := s.fileHeader(); err != nil {
+		return nil, err
+	}
+	for {
+		err := s.tag()
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	rest, err := io.Copy(io.Discard, s.r)
+	if err != nil {
+		return nil, fmt.Errorf("read recording: %w", err)
+	}
+	return s.index(rest)
+}
+
+type scanner struct {
+	r       *bufio.Reader
+	pos     int64 // of the next tag
+	partial int64 // bytes read of a torn tag
+	clock   clock
+	cadence cadence
+
+	video                 *Video
+	audio                 *Audio
+	firstVideo, lastVideo int64 // PTS, ms
+	firstAudio, lastAudio int64
+	codecSeen             bool // a video codec was checked, though nothing may be decodable
+}
+
+func (s *scanner) fileHeader() error {
+	head, err := s.r.Peek(fileHeaderSize)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read recording: %w", err)
+	}
+	switch {
+	case len(head) == 0:
+		return refuse(NotFLV, "the file is empty")
+	case !bytes.HasPrefix(head, []byte("FLV\x01")):
+		return refuse(NotFLV, "the file starts with %q, an FLV with \"FLV\\x01\"", head[:min(4, len(head))])
+	case len(head) < fileHeaderSize:
+		return refuse(NotFLV, "the file ends inside its header")
+	}
+	size := int64(head[5])<<24 | int64(head[6])<<16 | int64(head[7])<<8 | int64(head[8])
+	if size != 9 {
+		return refuse(NotFLV, "the header says that it is %d bytes long, an FLV's is 9", size)
+	}
+	s.pos = fileHeaderSize
+	_, err = s.r.Discard(fileHeaderSize)
+	return err
+}
+
+// tag reads one tag. io.EOF: there is no further whole tag.
+func (s *scanner) tag() error {
+	head, err := s.r.Peek(peekSize)
+	if len(head) < tagHeaderSize {
+		return s.readError(err)
+	}
+	kind := head[0] & 0x1f
+	size := int(head[1])<<16 | int(head[2])<<8 | int(head[3])
+	if kind != tagAudio && kind != tagVideo && kind != tagScript {
+		return io.EOF
+	}
+	raw := uint32(head[4])<<16 | uint32(head[5])<<8 | uint32(head[6]) | uint32(head[7])<<24
+	var start [8]byte
+	n := copy(start[:min(len(start), size)], head[tagHeaderSize:])
+
+	var body []byte
+	if isHeader(kind, start[:n]) && size <= maxHeaderBody {
+		whole, err := s.r.Peek(tagHeaderSize + size)
+		if err != nil {
+			return s.readError(err)
+		}
+		body = bytes.Clone(whole[tagHeaderSize:])
+	}
+	skipped, err := s.r.Discard(tagHeaderSize + size + tagTrailerSize)
+	if err != nil {
+		s.partial = int64(skipped)
+		return s.readError(err)
+	}
+	offset := s.pos
+	s.pos += int64(skipped)
+	switch kind {
+	case tagVideo:
+		return s.videoTag(offset, raw, start[:n], body)
+	case tagAudio:
+		return s.audioTag(offset, raw, start[:n], body)
+	}
+	return nil
+}
+
+func (s *scanner) readError(err error) error {
+	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, bufio.ErrBufferFull) {
+		return io.EOF
+	}
+	return fmt.Errorf("read recording: %w", err)
+}
+
+// isHeader tells a codec configuration by the start of a tag's body.
+func isHeader(kind byte, start []byte) bool {
+	if len(start) < 2 {
+		return false
+	}
+	switch kind {
+	case tagVideo:
+		return start[0]&0x8f == codecAVC && start[1] == 0
+	case tagAudio:
+		return start[0]>>4 == formatAAC && start[1] == 0
+	}
+	return false
+}
+
+func (s *scanner) index(rest int64) (*Index, error) {
+	if s.video == nil && s.audio == nil && !s.codecSeen {
+		return nil, refuse(ZeroDuration, "there is neither picture nor sound in it")
+	}
+	if s.codecSeen && (s.video == nil || s.video.Frames == 0) {
+		return nil, refuse(NoKeyframe, "it has video, but no keyframe from which to decode")
+	}
+	if len(s.clock.epochs) > maxEpochs {
+		return nil, refuse(BadHeader, "its clock jumps %d times", len(s.clock.epochs))
+	}
+	if s.audio != nil && s.audio.Frames == 0 {
+		s.audio = nil
+	}
+	x := &Index{Size: s.pos + s.partial + rest, End: s.pos, Video: s.video, Audio: s.audio, Epochs: s.clock.epochs}
+	origin := s.origin()
+	for i := range x.Epochs {
+		x.Epochs[i].Shift -= origin
+	}
+	if v := x.Video; v != nil {
+		v.Rate = s.cadence.rate()
+		v.First, v.Last = ms(s.firstVideo-origin), ms(s.lastVideo-origin)
+		for i := range v.Keyframes {
+			v.Keyframes[i].DTS -= ms(origin)
+			v.Keyframes[i].PTS -= ms(origin)
+		}
+		x.Duration = v.Last + v.Rate.Time(1)
+	}
+	if a := x.Audio; a != nil {
+		a.First, a.Last = ms(s.firstAudio-origin), ms(s.lastAudio-origin)
+		x.Duration = max(x.Duration, a.Last+a.frameTime())
+	}
+	return x, nil
+}
+
+// origin is the first moment that can be shown or heard.
+func (s *scanner) origin() int64 {
+	switch {
+	case s.video == nil:
+		return s.firstAudio
+	case s.audio == nil:
+		return s.firstVideo
+	}
+	return min(s.firstVideo, s.firstAudio)
+}
+
+func (a *Audio) frameTime() time.Duration {
+	samples := 1024
+	if a.Codec == "mp3" {
+		samples = 1152
+	}
+	return time.Duration(samples) * time.Second / time.Duration(a.SampleRate)
+}

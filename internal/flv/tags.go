@@ -1,0 +1,174 @@
+package flv
+
+import (
+	"bytes"
+
+	"github.com/Eyevinn/mp4ff/aac"
+	"github.com/Eyevinn/mp4ff/avc"
+)
+
+// Codec numbers of annex E.4.2.1 and E.4.3.1, and of the "enhanced RTMP" that
+// extends them.
+const (
+	codecAVC    = 7
+	formatMP3   = 2
+	formatAAC   = 10
+	exHeader    = 0x80 // video: a FourCC follows instead of a codec number
+	exAudio     = 9
+	frameKey    = 1
+	packetFrame = 1 // AVCPacketType: NAL units
+)
+
+var videoCodecs = map[byte]string{
+	1: "JPEG", 2: "Sorenson H.263", 3: "Screen Video", 4: "VP6", 5: "VP6 with alpha", 6: "Screen Video 2", 12: "HEVC (codec id 12)",
+}
+
+var audioFormats = map[byte]string{
+	0: "PCM", 1: "ADPCM", 3: "PCM", 4: "Nellymoser", 5: "Nellymoser", 6: "Nellymoser",
+	7: "G.711 A-law", 8: "G.711 mu-law", exAudio: "enhanced-RTMP audio", 11: "Speex", 14: "MP3 at 8 kHz",
+}
+
+// videoTag takes in a whole video tag: the start of its body, and all of it
+// where it is a codec header.
+func (s *scanner) videoTag(offset int64, raw uint32, start, header []byte) error {
+	if len(start) < 2 {
+		return nil
+	}
+	s.codecSeen = true
+	switch codec := start[0] & 0x0f; {
+	case start[0]&exHeader != 0 && len(start) >= 5:
+		return refuse(UnsupportedCodec, "its video is enhanced-RTMP %q; only H.264 is supported", start[1:5])
+	case codec != codecAVC:
+		return refuse(UnsupportedCodec, "its video is %s (codec %d); only H.264 is supported", videoCodecs[codec], codec)
+	}
+	if header != nil {
+		return s.videoHeader(offset, header)
+	}
+	if start[1] != packetFrame || len(start) < 5 || s.video == nil {
+		return nil
+	}
+	key := start[0]>>4 == frameKey
+	if s.video.Frames == 0 && !key {
+		return nil
+	}
+	dts := s.clock.at(offset, raw, tagVideo)
+	composition := int64(int32(uint32(start[2])<<24|uint32(start[3])<<16|uint32(start[4])<<8) >> 8)
+	pts := dts + composition
+	if s.video.Frames == 0 {
+		s.firstVideo, s.lastVideo = pts, pts
+	}
+	s.video.Frames++
+	s.firstVideo, s.lastVideo = min(s.firstVideo, pts), max(s.lastVideo, pts)
+	s.cadence.add(dts)
+	if key {
+		s.keyframe(Keyframe{Offset: offset, DTS: ms(dts), PTS: ms(pts)})
+	}
+	return nil
+}
+
+func (s *scanner) keyframe(k Keyframe) {
+	list := s.video.Keyframes
+	if len(list) > 0 && k.DTS < list[len(list)-1].DTS+ms(keyframeSpacing) {
+		return
+	}
+	s.video.Keyframes = append(list, k)
+}
+
+func (s *scanner) videoHeader(offset int64, body []byte) error {
+	if s.video != nil && bytes.Equal(body, s.video.Headers[len(s.video.Headers)-1].Body) {
+		return nil // encoders repeat it
+	}
+	if s.video == nil {
+		v, err := parseAVC(body)
+		if err != nil {
+			return err
+		}
+		s.video = v
+	}
+	if len(s.video.Headers) == maxHeaders {
+		return refuse(BadHeader, "its video configuration changes more than %d times", maxHeaders)
+	}
+	s.video.Headers = append(s.video.Headers, Header{Offset: offset, Body: body})
+	return nil
+}
+
+// parseAVC reads an AVC sequence header: five bytes of FLV, then the
+// AVCDecoderConfigurationRecord (ISO/IEC 14496-15, 5.3.3.1).
+func parseAVC(body []byte) (*Video, error) {
+	if len(body) < 5 {
+		return nil, refuse(BadHeader, "its H.264 configuration is %d bytes long", len(body))
+	}
+	record, err := avc.DecodeAVCDecConfRec(body[5:])
+	if err != nil {
+		return nil, refuse(BadHeader, "its H.264 configuration: %v", err)
+	}
+	if len(record.SPSnalus) == 0 {
+		return nil, refuse(BadHeader, "its H.264 configuration has no sequence parameter set")
+	}
+	sps, err := avc.ParseSPSNALUnit(record.SPSnalus[0], false)
+	if err != nil {
+		return nil, refuse(BadHeader, "its H.264 sequence parameter set: %v", err)
+	}
+	v := &Video{
+		Width: int(sps.Width), Height: int(sps.Height), SARNum: 1, SARDen: 1,
+		Profile: int(sps.Profile), Level: int(sps.Level),
+	}
+	if vui := sps.VUI; vui != nil && vui.SampleAspectRatioWidth > 0 && vui.SampleAspectRatioHeight > 0 {
+		v.SARNum, v.SARDen = int(vui.SampleAspectRatioWidth), int(vui.SampleAspectRatioHeight)
+	}
+	const most = 16384 // H.264 level 6.2 allows 16,888 in one direction
+	if v.Width < 2 || v.Height < 2 || v.Width > most || v.Height > most {
+		return nil, refuse(BadHeader, "its picture is said to be %dx%d", v.Width, v.Height)
+	}
+	return v, nil
+}
+
+// audioTag takes in a whole audio tag, as videoTag does.
+func (s *scanner) audioTag(offset int64, raw uint32, start, header []byte) error {
+	if len(start) < 2 {
+		return nil
+	}
+	switch format := start[0] >> 4; format {
+	case formatAAC:
+		if header != nil {
+			return s.audioHeader(offset, header)
+		}
+	case formatMP3:
+		if s.audio == nil {
+			s.audio = &Audio{Codec: "mp3", SampleRate: 5512 << (start[0] >> 2 & 3), Channels: int(start[0]&1) + 1}
+		}
+	default:
+		return refuse(UnsupportedCodec, "its sound is %s (format %d); AAC and MP3 are supported", audioFormats[format], format)
+	}
+	if s.audio == nil {
+		return nil // AAC before its configuration
+	}
+	t := s.clock.at(offset, raw, tagAudio)
+	if s.audio.Frames == 0 {
+		s.firstAudio, s.lastAudio = t, t
+	}
+	s.audio.Frames++
+	s.lastAudio = max(s.lastAudio, t)
+	return nil
+}
+
+func (s *scanner) audioHeader(offset int64, body []byte) error {
+	if s.audio != nil && len(s.audio.Headers) > 0 && bytes.Equal(body, s.audio.Headers[len(s.audio.Headers)-1].Body) {
+		return nil
+	}
+	if s.audio == nil {
+		config, err := aac.DecodeAudioSpecificConfig(bytes.NewReader(body[2:]))
+		if err != nil {
+			return refuse(BadHeader, "its AAC configuration: %v", err)
+		}
+		if config.SamplingFrequency < 1000 {
+			return refuse(BadHeader, "its AAC sampling rate is said to be %d Hz", config.SamplingFrequency)
+		}
+		s.audio = &Audio{Codec: "aac", SampleRate: config.SamplingFrequency, Channels: int(config.ChannelConfiguration)}
+	}
+	if len(s.audio.Headers) == maxHeaders {
+		return refuse(BadHeader, "its audio configuration changes more than %d times", maxHeaders)
+	}
+	s.audio.Headers = append(s.audio.Headers, Header{Offset: offset, Body: body})
+	return nil
+}

@@ -1,0 +1,152 @@
+// Package job is the message contract: what travels on the queue, and which job
+// a recording becomes. Standard library only, so that anybody may speak it.
+//
+// A task is JSON. Kinds: a recording to plan, one chunk to encode, the sound to
+// encode:
+//
+//	{"v":1,"kind":"recording","bucket":"recs","key":"recordings/live/talk-1764000000.flv","etag":"9b2c…","profile":"auto"}
+//	{"v":1,"kind":"chunk","job":"1f0c77d2a1b94c3e","chunk":3}
+//	{"v":1,"kind":"audio","job":"1f0c77d2a1b94c3e","failures":1}
+//
+// [Parse] also takes S3's own notifications (plain, through EventBridge or
+// wrapped by SNS) as recordings. Unknown fields are ignored; an unknown version
+// is refused.
+package job
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Version is the version of the message form that this package writes.
+const Version = 1
+
+// Kind says what a task is.
+type Kind string
+
+// The kinds of task.
+const (
+	Recording Kind = "recording"
+	Chunk     Kind = "chunk"
+	Audio     Kind = "audio"
+)
+
+// Task is one unit of work. Which fields count depends on Kind.
+type Task struct {
+	Version int  `json:"v"`
+	Kind    Kind `json:"kind"`
+
+	// Kind "recording".
+	Bucket  string `json:"bucket,omitempty"` // empty: the worker's own
+	Key     string `json:"key,omitempty"`
+	ETag    string `json:"etag,omitempty"` // without quotes; empty: whatever is there
+	Profile string `json:"profile,omitempty"`
+
+	// Kinds "chunk" and "audio".
+	Job   string `json:"job,omitempty"`
+	Chunk int    `json:"chunk,omitempty"` // from 0
+
+	Failures int `json:"failures,omitempty"` // attempts that failed so far; interruptions are none
+}
+
+// Name says which task of its job this is.
+func (t Task) Name() string {
+	if t.Kind == Chunk {
+		return fmt.Sprintf("chunk-%05d", t.Chunk)
+	}
+	return string(t.Kind)
+}
+
+// Body is the task as a message.
+func (t Task) Body() []byte {
+	t.Version = Version
+	body, err := json.Marshal(t)
+	if err != nil {
+		panic(err) // strings and numbers cannot fail
+	}
+	return body
+}
+
+// ID is the job that a recording becomes: a hash of what is transcoded and how,
+// never of a message, so that duplicates collide on purpose.
+func ID(bucket, key, etag, profile string) string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{bucket, key, etag, profile}, "\x00")))
+	return hex.EncodeToString(sum[:8])
+}
+
+// Prefix is where recordings are in their bucket. Objects elsewhere are none,
+// our own output among them.
+const Prefix = "recordings/"
+
+// Asset is the name under which a recording is published: its key without
+// prefix and extension.
+func Asset(key string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(key, Prefix), path.Ext(key))
+}
+
+var jobID = regexp.MustCompile(`^[0-9a-f]{16}$`)
+
+// validate refuses what no worker could do.
+func (t Task) validate() error {
+	switch {
+	case t.Version != Version:
+		return fmt.Errorf("its version is %d; this program understands %d: is it older than what sent the message?", t.Version, Version)
+	case t.Kind == Recording:
+		return validateKey(t.Key)
+	case t.Kind != Chunk && t.Kind != Audio:
+		return fmt.Errorf("its kind is %q; there are %s, %s and %s", t.Kind, Recording, Chunk, Audio)
+	case !jobID.MatchString(t.Job):
+		return fmt.Errorf("its job %q is not 16 hexadecimal digits", t.Job)
+	case t.Chunk < 0:
+		return fmt.Errorf("its chunk is %d", t.Chunk)
+	}
+	return nil
+}
+
+// validateKey refuses keys that could leave their folder once they name files.
+func validateKey(key string) error {
+	name := strings.TrimPrefix(key, Prefix)
+	switch {
+	case key == "":
+		return errors.New("it has no key")
+	case !strings.HasPrefix(key, Prefix) || strings.Trim(Asset(key), "./") == "":
+		return fmt.Errorf("its key %q is not %s<name>", key, Prefix)
+	case path.Clean("/"+name) != "/"+name || strings.ContainsAny(key, "\x00\n\r"):
+		return fmt.Errorf("its key %q has empty or dotted elements, or control characters", key)
+	case len(key) > 900: // S3 allows 1,024 bytes; the output's keys are longer than the recording's
+		return fmt.Errorf("its key is %d bytes long, 900 are allowed", len(key))
+	}
+	return nil
+}
+
+// Delivery is one receipt of one message.
+type Delivery struct {
+	Body     []byte
+	Receipt  string // valid for this receipt only
+	Receives int    // how often the message was received, this time included
+}
+
+// ErrNotHeld is returned by a queue that knows that a receipt has expired: the
+// message belongs to somebody else, or to nobody.
+var ErrNotHeld = errors.New("the message is no longer held by this receipt")
+
+// Failure is a message of the failed queue: a task that no further attempt is
+// made for, and why.
+type Failure struct {
+	Version int             `json:"v"`
+	Class   string          `json:"class"`  // permanent, transient (too often) or crash-loop
+	Reason  string          `json:"reason"` // a stable word
+	Detail  string          `json:"detail"` // for people, with the end of ffmpeg's log where there is one
+	Job     string          `json:"job,omitempty"`
+	Task    string          `json:"task,omitempty"`
+	Message json.RawMessage `json:"message"` // the task as it was; a string where it was not JSON
+	Time    time.Time       `json:"time"`
+	Worker  string          `json:"worker"`
+}

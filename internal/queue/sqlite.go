@@ -1,0 +1,184 @@
+package queue
+
+import (
+	"context"
+	"database/sql"
+	_ "embed"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"maragu.dev/goqite"
+	_ "modernc.org/sqlite" // SQLite in Go: binaries stay static
+
+	"afterlive/internal/job"
+)
+
+// SQLite is a queue in a database file that several processes may share.
+type SQLite struct {
+	db    *sql.DB
+	queue string
+	wait  time.Duration
+}
+
+//go:embed goqite.sql
+var schema string
+
+// OpenDB opens or makes the database file of a folder's queues.
+func OpenDB(ctx context.Context, file string) (*sql.DB, error) {
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return nil, fmt.Errorf("open queue: %w", err)
+	}
+	// Transactions lock at once: a read that turns into a write could otherwise
+	// find another process in its way, and fail instead of waiting.
+	db, err := sql.Open("sqlite", "file:"+file+"?_txlock=immediate&_pragma=busy_timeout(20000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)")
+	if err != nil {
+		return nil, fmt.Errorf("open queue: %w", err)
+	}
+	db.SetMaxOpenConns(1)
+	if _, err := db.ExecContext(ctx, schema); err != nil {
+		return nil, errors.Join(fmt.Errorf("open queue %s: %w", file, err), db.Close())
+	}
+	return db, nil
+}
+
+// NewSQLite is the queue of that name in a database. A poll lasts up to wait.
+func NewSQLite(db *sql.DB, name string, wait time.Duration) *SQLite {
+	return &SQLite{db: db, queue: name, wait: wait}
+}
+
+// pollEvery is how often a waiting receiver looks.
+const pollEvery = 200 * time.Millisecond
+
+// neverGiveUp turns goqite's own limit of receives off: the worker judges that.
+const neverGiveUp = 1 << 30
+
+func (q *SQLite) goqite(lease time.Duration) *goqite.Queue {
+	return goqite.New(goqite.NewOpts{DB: q.db, Name: q.queue, Timeout: lease, MaxReceive: neverGiveUp})
+}
+
+// inTx runs f in a transaction.
+func (q *SQLite) inTx(ctx context.Context, f func(*sql.Tx) error) error {
+	tx, err := q.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := f(tx); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	return tx.Commit()
+}
+
+// Receive waits for a message and holds it for the lease.
+func (q *SQLite) Receive(ctx context.Context, lease time.Duration) (*job.Delivery, error) {
+	deadline := time.Now().Add(q.wait)
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		d, err := q.receive(context.WithoutCancel(ctx), lease)
+		if err != nil || d != nil {
+			return d, err
+		}
+		left := time.Until(deadline)
+		if left <= 0 {
+			return nil, nil //nolint:nilnil // an empty poll is neither a message nor an error
+		}
+		timer := time.NewTimer(min(pollEvery, left))
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+func (q *SQLite) receive(ctx context.Context, lease time.Duration) (d *job.Delivery, err error) {
+	err = q.inTx(ctx, func(tx *sql.Tx) error {
+		m, err := q.goqite(lease).ReceiveTx(ctx, tx)
+		if m == nil || err != nil {
+			return err
+		}
+		d = &job.Delivery{Body: m.Body}
+		row := tx.QueryRowContext(ctx, `select received from goqite where queue = ? and id = ?`, q.queue, m.ID)
+		if err := row.Scan(&d.Receives); err != nil {
+			return err
+		}
+		d.Receipt = fmt.Sprintf("%s/%d", m.ID, d.Receives)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("receive message: %w", err)
+	}
+	return d, nil
+}
+
+// ifHeld runs f on the message, if the receipt is that of its last delivery:
+// goqite's own operations go by the message alone.
+func (q *SQLite) ifHeld(ctx context.Context, receipt string, f func(*sql.Tx, goqite.ID) error) error {
+	id, count, ok := strings.Cut(receipt, "/")
+	receives, err := strconv.Atoi(count)
+	if !ok || err != nil {
+		return fmt.Errorf("receipt %q is none of this queue's", receipt)
+	}
+	return q.inTx(ctx, func(tx *sql.Tx) error {
+		var received int
+		err := tx.QueryRowContext(ctx, `select received from goqite where queue = ? and id = ?`, q.queue, id).Scan(&received)
+		if errors.Is(err, sql.ErrNoRows) || (err == nil && received != receives) {
+			return job.ErrNotHeld
+		}
+		if err != nil {
+			return err
+		}
+		return f(tx, goqite.ID(id))
+	})
+}
+
+// Extend hides the message for d from now on.
+func (q *SQLite) Extend(ctx context.Context, receipt string, d time.Duration) error {
+	err := q.ifHeld(ctx, receipt, func(tx *sql.Tx, id goqite.ID) error {
+		return q.goqite(d).ExtendTx(ctx, tx, id, d)
+	})
+	if err != nil {
+		return fmt.Errorf("extend lease: %w", err)
+	}
+	return nil
+}
+
+// Delete ends a message.
+func (q *SQLite) Delete(ctx context.Context, receipt string) error {
+	err := q.ifHeld(ctx, receipt, func(tx *sql.Tx, id goqite.ID) error {
+		return q.goqite(time.Second).DeleteTx(ctx, tx, id)
+	})
+	if err != nil && !errors.Is(err, job.ErrNotHeld) {
+		return fmt.Errorf("delete message: %w", err)
+	}
+	return nil
+}
+
+// Send adds a message that can be received after delay.
+func (q *SQLite) Send(ctx context.Context, body []byte, delay time.Duration) error {
+	if err := q.goqite(time.Second).Send(ctx, goqite.Message{Body: body, Delay: delay}); err != nil {
+		return fmt.Errorf("send message: %w", err)
+	}
+	return nil
+}
+
+// Backlog counts the messages.
+func (q *SQLite) Backlog(ctx context.Context) (Backlog, error) {
+	const now = `strftime('%Y-%m-%dT%H:%M:%fZ')`
+	var b Backlog
+	err := q.db.QueryRowContext(ctx, `select
+		count(*) filter (where timeout <= `+now+`),
+		count(*) filter (where timeout > `+now+` and received > 0),
+		count(*) filter (where timeout > `+now+` and received = 0)
+		from goqite where queue = ?`, q.queue).Scan(&b.Waiting, &b.InFlight, &b.Delayed)
+	if err != nil {
+		return Backlog{}, fmt.Errorf("count messages: %w", err)
+	}
+	return b, nil
+}

@@ -1,0 +1,174 @@
+// Package wiring is what both commands need before they can start: the flags
+// that say where queue and store are, their config file, and their log.
+package wiring
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/goccy/go-yaml"
+	"go.uber.org/zap"
+
+	"afterlive/internal/blob"
+	"afterlive/internal/queue"
+	"afterlive/pipeline"
+)
+
+// Flags say where everything is: in one folder, or on SQS and S3.
+type Flags struct {
+	Data       string `help:"Folder that holds queue, recordings and results. Used where --queue is not given." default:"./data" env:"AFTERLIVE_DATA" group:"place"`
+	Queue      string `help:"URL of the SQS queue for tasks. Region, credentials and endpoint come from the AWS SDK's own variables and files." placeholder:"URL" env:"AFTERLIVE_QUEUE" group:"place"`
+	Failed     string `help:"URL of the SQS queue for failed tasks." placeholder:"URL" env:"AFTERLIVE_FAILED" group:"place"`
+	Recordings string `help:"Bucket of recordings (under recordings/)." placeholder:"s3://BUCKET" env:"AFTERLIVE_RECORDINGS" group:"place"`
+	Store      string `help:"Bucket for plans (jobs/) and results (vod/)." placeholder:"s3://BUCKET[/PREFIX]" env:"AFTERLIVE_STORE" group:"place"`
+
+	Config kong.ConfigFlag `help:"YAML file with any of these flags, by name." placeholder:"FILE"`
+}
+
+// Groups are the headings of the flags in --help.
+func Groups() []kong.Group {
+	return []kong.Group{{Key: "place", Title: "Where things are (all in --data, or all four on AWS):"}}
+}
+
+// OnAWS tells whether the flags mean SQS and S3.
+func (f Flags) OnAWS() bool { return f.Queue+f.Failed+f.Recordings+f.Store != "" }
+
+// Validate reports all faults of the flags together.
+func (f Flags) Validate() error {
+	if !f.OnAWS() {
+		return nil
+	}
+	var faults []error
+	for _, flag := range [][2]string{{"queue", f.Queue}, {"failed", f.Failed}} {
+		if !strings.HasPrefix(flag[1], "https://") && !strings.HasPrefix(flag[1], "http://") {
+			faults = append(faults, fmt.Errorf("--%s is %q; it must be the URL of an SQS queue (all of --queue, --failed, --recordings and --store are needed on AWS)", flag[0], flag[1]))
+		}
+	}
+	if _, prefix, err := parseBucket(f.Recordings); err != nil || prefix != "" {
+		faults = append(faults, fmt.Errorf("--recordings is %q; it must be s3://BUCKET", f.Recordings))
+	}
+	if _, _, err := parseBucket(f.Store); err != nil {
+		faults = append(faults, fmt.Errorf("--store is %q; it must be s3://BUCKET or s3://BUCKET/PREFIX", f.Store))
+	}
+	return errors.Join(faults...)
+}
+
+func parseBucket(uri string) (bucket, prefix string, err error) {
+	rest, ok := strings.CutPrefix(uri, "s3://")
+	bucket, prefix, _ = strings.Cut(rest, "/")
+	if !ok || bucket == "" {
+		return "", "", fmt.Errorf("%q is not s3://BUCKET[/PREFIX]", uri)
+	}
+	return bucket, strings.Trim(prefix, "/"), nil
+}
+
+// Queue is a queue that can be counted.
+type Queue interface {
+	pipeline.Queue
+	Backlog(ctx context.Context) (queue.Backlog, error)
+}
+
+// Bucket holds recordings or results.
+type Bucket interface {
+	pipeline.Recordings
+	pipeline.Store
+}
+
+// Place is where everything is.
+type Place struct {
+	Queue, Failed     Queue
+	Recordings, Store Bucket
+	Bucket            string // of Recordings; empty in a folder
+	close             func() error
+}
+
+// Close lets go of the place.
+func (p *Place) Close() error { return p.close() }
+
+// Open opens what the flags name.
+func (f Flags) Open(ctx context.Context) (*Place, error) {
+	if f.OnAWS() {
+		return f.openAWS(ctx)
+	}
+	dir, err := blob.NewDir(f.Data)
+	if err != nil {
+		return nil, err
+	}
+	db, err := queue.OpenDB(ctx, filepath.Join(f.Data, "queue.db"))
+	if err != nil {
+		return nil, err
+	}
+	const wait = time.Second // a look at a local file is cheap
+	return &Place{
+		Queue: queue.NewSQLite(db, "tasks", wait), Failed: queue.NewSQLite(db, "failed", wait),
+		Recordings: dir, Store: dir, close: db.Close,
+	}, nil
+}
+
+// longPoll is the longest that SQS lets a receiver wait.
+const longPoll = 20 * time.Second
+
+func (f Flags) openAWS(ctx context.Context) (*Place, error) {
+	// A server that accepts a request and never answers must not hold us for ever;
+	// a long poll is the longest that an answer may take.
+	client := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+		t.ResponseHeaderTimeout = longPoll + 10*time.Second
+	})
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(client))
+	if err != nil {
+		return nil, fmt.Errorf("load AWS configuration: %w", err)
+	}
+	recordings, _, err := parseBucket(f.Recordings)
+	if err != nil {
+		return nil, err
+	}
+	store, prefix, err := parseBucket(f.Store)
+	if err != nil {
+		return nil, err
+	}
+	return &Place{
+		Queue: queue.NewSQS(cfg, f.Queue, longPoll), Failed: queue.NewSQS(cfg, f.Failed, longPoll),
+		Recordings: blob.NewS3(cfg, recordings, ""), Store: blob.NewS3(cfg, store, prefix),
+		Bucket: recordings, close: func() error { return nil },
+	}, nil
+}
+
+// YAML is kong's loader of config files: flag names are the keys.
+func YAML(r io.Reader) (kong.Resolver, error) {
+	body, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	asJSON, err := yaml.YAMLToJSON(body)
+	if err != nil {
+		return nil, err
+	}
+	return kong.JSON(bytes.NewReader(asJSON))
+}
+
+// Logger writes to a file ("stderr" is one) as json or for the console.
+func Logger(format, file string) (*zap.Logger, error) {
+	cfg := zap.NewProductionConfig()
+	if format == "console" {
+		cfg = zap.NewDevelopmentConfig()
+		cfg.Level.SetLevel(zap.InfoLevel)
+	}
+	cfg.Sampling = nil // every outcome is one line
+	cfg.DisableStacktrace, cfg.DisableCaller = true, true
+	cfg.OutputPaths, cfg.ErrorOutputPaths = []string{file}, []string{"stderr"}
+	log, err := cfg.Build()
+	if err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	return log, nil
+}

@@ -1,0 +1,146 @@
+package ladder
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	ffmpeg "github.com/u2takey/ffmpeg-go"
+
+	"afterlive/internal/flv"
+)
+
+// Names in a task's scratch folder, where ffmpeg is run: every rendition has a
+// folder <ladder>/<rendition> with these in it.
+const (
+	AudioLadder    = "audio"
+	AudioRendition = "aac"
+	InitFile       = "init.mp4"
+	segmentPattern = "s%05d.m4s"
+)
+
+// SegmentFile is the name of segment n of a rendition in the scratch folder.
+func SegmentFile(n int) string { return fmt.Sprintf(segmentPattern, n) }
+
+// StartOffset is where every rendition's presentation time starts, in seconds.
+// Chunk 0 has decode times below its first picture; with no room for them the
+// muxer would shift it, and only it.
+const StartOffset = 10
+
+const audioRate = 48000 // Hz, of the output
+
+// ChunkArgs is the ffmpeg command line that encodes chunk k: one decode, every
+// rung. It reads the chunk's cut on standard input and writes to the working
+// directory. threads is x264's; 0 lets it choose.
+//
+// Frames are numbered on one global grid (constant rate, from the recording's
+// first moment) and trimmed by number, so chunks encoded apart join up exactly.
+func (p *Plan) ChunkArgs(k, threads int) []string {
+	c := p.Chunks[k]
+	args := input("h264")
+	args = append(args, "-filter_complex", p.filters(c))
+	for i, l := range p.Ladders {
+		for j, r := range l.Renditions {
+			args = append(args, output(l.Name+"/"+r.Name, p.hls(c.From/p.SegmentFrames), p.x264(r, k), ffmpeg.KwArgs{
+				"map":     fmt.Sprintf("[v%d_%d]", i, j),
+				"threads": threads,
+			})...)
+		}
+	}
+	return args
+}
+
+// filters is the graph from the decoded picture to every rendition.
+func (p *Plan) filters(c Chunk) string {
+	fps := "fps=" + p.Rate.String()
+	if c.Fill {
+		fps += ":start_time=" + decimal(p.seconds(c.From))
+	}
+	chain := []string{fps}
+	if c.Hold {
+		chain = append(chain, "tpad=stop_mode=clone:stop=-1")
+	}
+	chain = append(chain, fmt.Sprintf("trim=start_pts=%d:end_pts=%d", c.From, c.To))
+
+	var taps, scales []string
+	for i, l := range p.Ladders {
+		for j, r := range l.Renditions {
+			id := fmt.Sprintf("%d_%d", i, j)
+			taps = append(taps, "[s"+id+"]")
+			scales = append(scales, fmt.Sprintf("[s%s]scale=%d:%d:flags=bicubic:out_range=tv,setsar=1,format=yuv420p[v%s]", id, r.Width, r.Height, id))
+		}
+	}
+	chain = append(chain, fmt.Sprintf("split=%d", len(taps)))
+	return "[0:v:0]" + strings.Join(chain, ",") + strings.Join(taps, "") + ";" + strings.Join(scales, ";")
+}
+
+// AudioArgs is the ffmpeg command line that encodes the whole sound track: holes
+// filled with silence, cut to the picture's length, one stereo AAC rendition.
+func (p *Plan) AudioArgs() []string {
+	end := decimal(p.Duration)
+	filter := fmt.Sprintf("[0:a:0]aresample=%d:async=1:min_hard_comp=0.1:first_pts=0,apad=whole_dur=%s,atrim=end=%s[a]", audioRate, end, end)
+	args := append(input("aac,mp3,mp3float"), "-filter_complex", filter)
+	return append(args, output(AudioLadder+"/"+AudioRendition, p.hls(0), ffmpeg.KwArgs{
+		"map": "[a]",
+		"c:a": "aac",
+		"b:a": int(p.Audio.Bitrate),
+		"ac":  2,
+	})...)
+}
+
+// input reads a cut from standard input, with its timestamps as they are but
+// for [flv.Lead]. ffmpeg may open nothing but the pipe, as nothing but FLV, with
+// no decoder but the named ones.
+func input(decoders string) []string {
+	args := ffmpeg.Input("pipe:0", ffmpeg.KwArgs{
+		"format":             "flv",
+		"copyts":             "",
+		"itsoffset":          decimal(-flv.Lead.Seconds()),
+		"protocol_whitelist": "pipe",
+		"codec_whitelist":    decoders,
+	}).Output("x").GetArgs()
+	return args[:len(args)-1]
+}
+
+// output is one HLS rendition. ffmpeg-go builds one at a time: with several
+// outputs in one of its graphs it tells nodes apart by a hash that can collide.
+func output(folder string, options ...ffmpeg.KwArgs) []string {
+	all := ffmpeg.MergeKwArgs(options)
+	all["hls_segment_filename"] = folder + "/" + segmentPattern
+	return ffmpeg.Input("x").Output(folder+"/index.m3u8", all).GetArgs()[2:]
+}
+
+// x264 is capped constant quality with a keyframe every GOPFrames and nowhere
+// else. A chunk after the first starts with its rate buffer as full as a running
+// encoder would have it, or every seam would spend a buffer's worth of bits.
+func (p *Plan) x264(r Rendition, chunk int) ffmpeg.KwArgs {
+	args := ffmpeg.KwArgs{
+		"c:v": "libx264", "profile:v": "high", "preset": r.Preset,
+		"crf": decimal(r.CRF), "maxrate": int(r.Maxrate), "bufsize": int(r.Bufsize),
+		"g": p.GOPFrames, "keyint_min": p.GOPFrames, "sc_threshold": 0, "flags": "+cgop", "bf": 2,
+		"fps_mode": "passthrough",
+	}
+	if chunk > 0 {
+		args["rc_init_occupancy"] = int(r.Bufsize) * 3 / 10
+	}
+	return args
+}
+
+// hls is the muxer: fMP4 segments whose decode times are absolute, so that the
+// init segment is the same whatever the chunk. hls_time is the exact length of a
+// segment's frames: 6 s at 29.97 fps would drift.
+func (p *Plan) hls(first int) ffmpeg.KwArgs {
+	return ffmpeg.KwArgs{
+		"format":                 "hls",
+		"output_ts_offset":       StartOffset,
+		"hls_time":               decimal(p.SegmentTime),
+		"hls_playlist_type":      "vod",
+		"hls_flags":              "independent_segments",
+		"hls_segment_type":       "fmp4",
+		"hls_fmp4_init_filename": InitFile,
+		"hls_segment_options":    fmt.Sprintf("movflags=+frag_discont:use_editlist=0:avoid_negative_ts=disabled:fragment_index=%d", first+1),
+		"start_number":           first,
+	}
+}
+
+func decimal(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }

@@ -1,0 +1,65 @@
+package ladder
+
+import "time"
+
+// Asset is what a player and an operator need to know of a published recording,
+// stored as vod/<asset>/asset.json. It is also the pointer: Job is the job whose
+// result is the asset, and it changes only by compare-and-swap.
+type Asset struct {
+	Version   int           `json:"v"`
+	Job       string        `json:"job"`
+	Planned   time.Time     `json:"planned"` // of two jobs of one asset, the later planned one wins
+	Profile   string        `json:"profile"`
+	Recording string        `json:"recording"` // its key
+	Duration  float64       `json:"duration_s"`
+	FrameRate float64       `json:"frame_rate,omitempty"`
+	Master    string        `json:"master"` // the default ladder's, relative to this file
+	Ladders   []AssetLadder `json:"ladders"`
+}
+
+// AssetLadder is one multivariant playlist of an asset.
+type AssetLadder struct {
+	Name       string           `json:"name"`
+	Projection Projection       `json:"projection,omitempty"` // empty: sound only
+	Master     string           `json:"master"`               // relative to asset.json
+	Renditions []AssetRendition `json:"renditions,omitempty"`
+}
+
+// AssetRendition is one rendition as it turned out.
+type AssetRendition struct {
+	Name      string `json:"name"`
+	Width     int    `json:"width"`
+	Height    int    `json:"height"`
+	Codecs    string `json:"codecs"`
+	Average   int    `json:"average_bandwidth"` // bit/s, the picture alone
+	Peak      int    `json:"peak_bandwidth"`
+	MediaList string `json:"playlist"` // relative to asset.json
+}
+
+// Asset describes the presentation as published.
+func (p *Presentation) Asset() Asset {
+	plan := p.plan
+	a := Asset{
+		Version: 1, Job: plan.Job, Planned: plan.Created, Profile: plan.Profile,
+		Recording: plan.Recording.Key, Duration: plan.Duration, Master: MasterFile,
+	}
+	if len(plan.Ladders) == 0 {
+		a.Ladders = []AssetLadder{{Name: AudioLadder, Master: plan.Job + "/" + AudioLadder + "/" + MasterFile}}
+		return a
+	}
+	a.FrameRate = plan.Rate.FPS()
+	for _, l := range plan.Ladders {
+		folder := plan.Job + "/" + l.Name + "/"
+		out := AssetLadder{Name: l.Name, Projection: l.Projection, Master: folder + MasterFile}
+		for _, r := range l.Renditions {
+			t := p.tracks[l.Name+"/"+r.Name]
+			average, peak := p.bandwidth(t)
+			out.Renditions = append(out.Renditions, AssetRendition{
+				Name: r.Name, Width: r.Width, Height: r.Height, Codecs: t.Codecs,
+				Average: average, Peak: peak, MediaList: folder + r.Name + "/" + MediaPlaylistFile,
+			})
+		}
+		a.Ladders = append(a.Ladders, out)
+	}
+	return a
+}

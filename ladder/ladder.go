@@ -1,0 +1,192 @@
+// Package ladder decides what a recording becomes, and says it in ffmpeg's and
+// in HLS's words. It is pure: no files, no network, no clock, no context.
+//
+//	Profile + flv.Index ─► Plan            which renditions, which chunks
+//	Plan + chunk        ─► ffmpeg argv     one decode, every rung
+//	Plan + parts        ─► playlists       from what was measured
+package ladder
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"afterlive/internal/flv"
+)
+
+// Plan is everything that is decided about one job. It is made once, stored as
+// jobs/<job>/plan.json and never changed; every task reads it.
+type Plan struct {
+	Version   int       `json:"v"`
+	Job       string    `json:"job"`
+	Asset     string    `json:"asset"`
+	Profile   string    `json:"profile"` // the one chosen, never "auto"
+	Created   time.Time `json:"created"`
+	Recording Recording `json:"recording"`
+	Source    Source    `json:"source"`
+
+	Rate          flv.Rate `json:"rate,omitzero"` // of the output; zero: sound only
+	Frames        int      `json:"frames"`        // of the output
+	GOPFrames     int      `json:"gop_frames"`
+	SegmentFrames int      `json:"segment_frames"`
+	SegmentTime   float64  `json:"segment_s"` // seconds; SegmentFrames at Rate
+	Duration      float64  `json:"duration_s"`
+
+	Ladders []Ladder `json:"ladders"`
+	Chunks  []Chunk  `json:"chunks"`
+	Audio   *Audio   `json:"audio,omitempty"`
+}
+
+// Recording is the object that the plan was made from. Every later read names
+// its ETag, so that nothing is ever mixed from two versions.
+type Recording struct {
+	Key  string `json:"key"`
+	ETag string `json:"etag"`
+	Size int64  `json:"size"`
+	Torn int64  `json:"torn,omitempty"` // bytes of a torn tail that were left out
+}
+
+// Source is what the scan found.
+type Source struct {
+	Width      int     `json:"width,omitempty"` // as displayed, in square pixels
+	Height     int     `json:"height,omitempty"`
+	Frames     int     `json:"frames,omitempty"` // coded
+	Duration   float64 `json:"duration_s"`
+	Audio      string  `json:"audio,omitempty"` // codec
+	SampleRate int     `json:"sample_rate,omitempty"`
+	Channels   int     `json:"channels,omitempty"`
+	Epochs     int     `json:"epochs"` // 1: the clock never jumped
+}
+
+// Ladder is one multivariant playlist: renditions of one projection.
+type Ladder struct {
+	Name       string      `json:"name"`
+	Projection Projection  `json:"projection"`
+	Renditions []Rendition `json:"renditions"` // largest first
+}
+
+// Rendition is one encoding of the picture.
+type Rendition struct {
+	Name    string  `json:"name"`
+	Width   int     `json:"width"`
+	Height  int     `json:"height"`
+	CRF     float64 `json:"crf"`
+	Maxrate Bitrate `json:"maxrate"`
+	Bufsize Bitrate `json:"bufsize"`
+	Preset  string  `json:"preset"`
+}
+
+// Audio is the one sound rendition, shared by all ladders.
+type Audio struct {
+	Bitrate Bitrate `json:"bitrate"`
+	Cut     flv.Cut `json:"cut"`
+}
+
+// Chunk is the frames [From, To) of the output's grid, and the bytes that hold
+// them. From and To (but the last To) are multiples of the segment's length.
+type Chunk struct {
+	From int     `json:"from"`
+	To   int     `json:"to"`
+	Fill bool    `json:"fill,omitempty"` // no picture yet at From: the first one is shown early
+	Hold bool    `json:"hold,omitempty"` // the picture may end before To: the last one is held
+	Cut  flv.Cut `json:"cut"`
+}
+
+// New plans a recording: which renditions of which size, and which chunks. The
+// caller fills in the job, the asset, the recording and the time.
+func New(x *flv.Index, p Profile) (*Plan, error) {
+	plan := &Plan{Version: 1, Profile: p.Name, Duration: x.Duration.Seconds(), SegmentTime: p.Segment.Seconds()}
+	plan.Source = Source{Duration: x.Duration.Seconds(), Epochs: len(x.Epochs)}
+	if v := x.Video; v != nil {
+		plan.video(x, p)
+	}
+	if a := x.Audio; a != nil {
+		plan.Source.Audio, plan.Source.SampleRate, plan.Source.Channels = a.Codec, a.SampleRate, a.Channels
+		plan.Audio = &Audio{Bitrate: p.Audio, Cut: x.AudioCut()}
+	}
+	if plan.Duration <= 0 {
+		return nil, &flv.Error{Reason: flv.ZeroDuration, Detail: "nothing in it lasts"}
+	}
+	return plan, nil
+}
+
+func (p *Plan) video(x *flv.Index, profile Profile) {
+	v := x.Video
+	p.Rate = v.Rate
+	p.Source.Frames = v.Frames
+	p.Source.Width, p.Source.Height = displaySize(v)
+	p.GOPFrames = int(math.Round(profile.GOP.Seconds() * v.Rate.FPS()))
+	p.SegmentFrames = p.GOPFrames * int(profile.Segment/profile.GOP)
+	p.SegmentTime = p.seconds(p.SegmentFrames)
+	p.Frames = max(1, v.Rate.Frame(x.Duration))
+	p.Duration = p.seconds(p.Frames)
+	for _, l := range profile.Ladders {
+		p.Ladders = append(p.Ladders, Ladder{Name: l.Name, Projection: l.Projection, Renditions: p.renditions(l)})
+	}
+	p.chunk(x, p.SegmentFrames*int(profile.Chunk/profile.Segment))
+}
+
+// seconds is the length of n frames.
+func (p *Plan) seconds(n int) float64 {
+	return float64(n) * float64(p.Rate.Den) / float64(p.Rate.Num)
+}
+
+// displaySize is the picture's size in square pixels.
+func displaySize(v *flv.Video) (width, height int) {
+	return int(math.Round(float64(v.Width) * float64(v.SARNum) / float64(v.SARDen))), v.Height
+}
+
+// renditions fits a profile's rungs to the source: none is larger than the
+// source, all have its display aspect to the nearest even pixel, and a source
+// below all rungs gets one of its own size.
+func (p *Plan) renditions(l LadderProfile) []Rendition {
+	width, height := p.Source.Width, p.Source.Height
+	var out []Rendition
+	for _, r := range l.Rungs {
+		if w := even(float64(r.Height) * float64(width) / float64(height)); r.Height <= height && w <= width {
+			out = append(out, p.rendition(r, w, r.Height))
+		}
+	}
+	if len(out) == 0 {
+		smallest := l.Rungs[len(l.Rungs)-1]
+		out = append(out, p.rendition(smallest, max(2, width/2*2), max(2, height/2*2)))
+	}
+	return out
+}
+
+func (p *Plan) rendition(r Rung, width, height int) Rendition {
+	maxrate, bufsize := r.Maxrate, r.Bufsize
+	if p.Rate.FPS() > 30 { // the profile's caps are for 30 fps; 50 and 60 need about 1.4 times as much
+		maxrate, bufsize = maxrate*14/10, bufsize*14/10
+	}
+	return Rendition{
+		Name: fmt.Sprintf("%dp", height), Width: width, Height: height,
+		CRF: r.CRF, Maxrate: maxrate, Bufsize: bufsize, Preset: r.Preset,
+	}
+}
+
+// even rounds to the nearest even number, but never to zero.
+func even(x float64) int { return max(2, 2*int(math.Round(x/2))) }
+
+// chunk divides the output's frames. Where keyframes are rarer than chunks, a
+// chunk grows until the next one can start at a later keyframe: no keyframe's
+// pictures are decoded more than twice.
+func (p *Plan) chunk(x *flv.Index, frames int) {
+	first, last := p.Rate.Frame(x.Video.First), p.Rate.Frame(x.Video.Last)
+	for from := 0; from < p.Frames; {
+		to := from + frames
+		for to < p.Frames && x.KeyframeBefore(p.Rate.Time(to)) == x.KeyframeBefore(p.Rate.Time(from)) && to <= last {
+			to += p.SegmentFrames
+		}
+		if to+p.SegmentFrames > p.Frames || to > last {
+			to = p.Frames // a last chunk below one segment isn't worth a task
+		}
+		p.Chunks = append(p.Chunks, Chunk{
+			From: from, To: to,
+			Fill: first > from,
+			Hold: to == p.Frames || last+1 < to,
+			Cut:  x.VideoCut(p.Rate.Time(from), p.Rate.Time(to)),
+		})
+		from = to
+	}
+}

@@ -1,0 +1,206 @@
+package ladder
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/Eyevinn/hls-m3u8/m3u8"
+)
+
+const hlsVersion = 7 // fMP4 in EXT-X-MAP without I-frames-only (RFC 8216, section 7)
+
+// Presentation is a job whose parts are all there: what the playlists are made
+// from.
+type Presentation struct {
+	plan   *Plan
+	tracks map[string]Track // by "<ladder>/<rendition>"
+}
+
+// Assemble joins the parts of a plan, given in the order of [Plan.PartNames].
+// It refuses parts that do not fit each other: a missing track, or an init
+// segment that is not the same throughout.
+func Assemble(p *Plan, parts []Part) (*Presentation, error) {
+	names := p.PartNames()
+	if len(parts) != len(names) {
+		return nil, fmt.Errorf("assemble job %s: %d parts of %d", p.Job, len(parts), len(names))
+	}
+	out := &Presentation{plan: p, tracks: map[string]Track{}}
+	for i, part := range parts {
+		if part.Name != names[i] {
+			return nil, fmt.Errorf("assemble job %s: part %q in the place of %q", p.Job, part.Name, names[i])
+		}
+		for _, t := range part.Tracks {
+			if err := out.append(t); err != nil {
+				return nil, fmt.Errorf("assemble job %s: part %s: %w", p.Job, part.Name, err)
+			}
+		}
+	}
+	return out, out.complete()
+}
+
+func (p *Presentation) append(t Track) error {
+	id := t.Ladder + "/" + t.Rendition
+	whole, ok := p.tracks[id]
+	if !ok {
+		p.tracks[id] = t
+		return nil
+	}
+	if whole.Init != t.Init || whole.Timescale != t.Timescale {
+		return fmt.Errorf("%s: its init segment is %s and not %s: the chunks were encoded by different versions of ffmpeg or x264", id, t.Init, whole.Init)
+	}
+	whole.Segments = append(whole.Segments[:len(whole.Segments):len(whole.Segments)], t.Segments...)
+	p.tracks[id] = whole
+	return nil
+}
+
+func (p *Presentation) complete() error {
+	var faults []error
+	segments := -1
+	for _, l := range p.plan.Ladders {
+		for _, r := range l.Renditions {
+			t, ok := p.tracks[l.Name+"/"+r.Name]
+			if segments < 0 {
+				segments = len(t.Segments)
+			}
+			if !ok || len(t.Segments) != segments || segments == 0 {
+				faults = append(faults, fmt.Errorf("assemble job %s: %s/%s has %d segments, the others %d", p.plan.Job, l.Name, r.Name, len(t.Segments), segments))
+			}
+		}
+	}
+	if t := p.tracks[AudioLadder+"/"+AudioRendition]; p.plan.Audio != nil && len(t.Segments) == 0 {
+		faults = append(faults, fmt.Errorf("assemble job %s: the sound has no segments", p.plan.Job))
+	}
+	return errors.Join(faults...)
+}
+
+// seconds is how long a segment plays.
+func (t Track) seconds(s Segment) float64 { return float64(s.Ticks) / float64(t.Timescale) }
+
+// targetDuration is EXT-X-TARGETDURATION, one for all renditions (HLS authoring
+// rule 8.2): the longest segment, rounded (RFC 8216, 4.3.3.1).
+func (p *Presentation) targetDuration() int {
+	longest := 1.0
+	for _, t := range p.tracks {
+		for _, s := range t.Segments {
+			longest = max(longest, math.Round(t.seconds(s)))
+		}
+	}
+	return int(longest)
+}
+
+// bandwidth measures a track in bits per second: the average, and the peak as
+// RFC 8216 (4.1) defines it: the largest rate of any run of segments that lasts
+// 0.5 to 1.5 times the target duration. A tail of one frame is never a peak.
+func (p *Presentation) bandwidth(t Track) (average, peak int) {
+	target := float64(p.targetDuration())
+	var bits, total, top float64
+	for i := range t.Segments {
+		var runBits, runTime float64
+		for _, s := range t.Segments[i:] {
+			runBits += 8 * float64(s.Bytes)
+			if runTime += t.seconds(s); runTime > 1.5*target {
+				break
+			}
+			if runTime >= 0.5*target {
+				top = max(top, runBits/runTime)
+			}
+		}
+		bits += 8 * float64(t.Segments[i].Bytes)
+		total += t.seconds(t.Segments[i])
+	}
+	mean := bits / total
+	return int(math.Ceil(mean)), int(math.Ceil(max(top, mean)))
+}
+
+// MediaPlaylist is the VOD playlist of one rendition.
+func (p *Presentation) MediaPlaylist(ladder, rendition string) ([]byte, error) {
+	t := p.tracks[ladder+"/"+rendition]
+	list, err := m3u8.NewMediaPlaylist(0, uint(len(t.Segments)))
+	if err != nil {
+		return nil, fmt.Errorf("make playlist of %s/%s: %w", ladder, rendition, err)
+	}
+	list.SetVersion(hlsVersion)
+	list.SetWritePrecision(6)
+	list.SetIndependentSegments(true)
+	list.SetDefaultMap(t.Init, 0, 0)
+	list.MediaType = m3u8.VOD
+	for _, s := range t.Segments {
+		if err := list.Append(s.URI, t.seconds(s), ""); err != nil {
+			return nil, fmt.Errorf("make playlist of %s/%s: %w", ladder, rendition, err)
+		}
+	}
+	list.SetTargetDuration(uint(p.targetDuration()))
+	list.Close()
+	return list.Encode().Bytes(), nil
+}
+
+// master is the multivariant playlist of one ladder, with bandwidths as measured.
+func (p *Presentation) master(l Ladder) []byte {
+	list := m3u8.NewMasterPlaylist()
+	list.SetVersion(hlsVersion)
+	list.SetIndependentSegments(true)
+	var alternatives []*m3u8.Alternative
+	group, soundCodecs, soundAverage, soundPeak := "", "", 0, 0
+	if p.plan.Audio != nil {
+		t := p.tracks[AudioLadder+"/"+AudioRendition]
+		group, soundCodecs = AudioLadder, ","+t.Codecs
+		soundAverage, soundPeak = p.bandwidth(t)
+		alternatives = []*m3u8.Alternative{{
+			Type: "AUDIO", GroupId: group, Name: "Audio", Language: "und", // the recording doesn't say
+			Default: true, Autoselect: true, Channels: &m3u8.Channels{Amount: 2},
+			URI: toJob + AudioLadder + "/" + AudioRendition + "/" + MediaPlaylistFile,
+		}}
+	}
+	for _, r := range l.Renditions {
+		t := p.tracks[l.Name+"/"+r.Name]
+		average, peak := p.bandwidth(t)
+		list.Append(toJob+l.Name+"/"+r.Name+"/"+MediaPlaylistFile, nil, m3u8.VariantParams{
+			Bandwidth: uint32(peak + soundPeak), AverageBandwidth: uint32(average + soundAverage),
+			Codecs: t.Codecs + soundCodecs, Resolution: fmt.Sprintf("%dx%d", r.Width, r.Height),
+			FrameRate: p.plan.Rate.FPS(), Audio: group, Alternatives: alternatives,
+		})
+	}
+	return list.Encode().Bytes()
+}
+
+// soundMaster is the multivariant playlist of a recording without picture.
+func (p *Presentation) soundMaster() []byte {
+	list := m3u8.NewMasterPlaylist()
+	list.SetVersion(hlsVersion)
+	list.SetIndependentSegments(true)
+	t := p.tracks[AudioLadder+"/"+AudioRendition]
+	average, peak := p.bandwidth(t)
+	list.Append(toJob+AudioLadder+"/"+AudioRendition+"/"+MediaPlaylistFile, nil, m3u8.VariantParams{
+		Bandwidth: uint32(peak), AverageBandwidth: uint32(average), Codecs: t.Codecs,
+	})
+	return list.Encode().Bytes()
+}
+
+// Master is a multivariant playlist and the ladder that it belongs to.
+type Master struct {
+	Ladder string
+	Body   []byte
+}
+
+// Masters are the multivariant playlists to publish; the first is the asset's
+// default.
+func (p *Presentation) Masters() []Master {
+	if len(p.plan.Ladders) == 0 {
+		return []Master{{Ladder: AudioLadder, Body: p.soundMaster()}}
+	}
+	var out []Master
+	for _, l := range p.plan.Ladders {
+		out = append(out, Master{Ladder: l.Name, Body: p.master(l)})
+	}
+	return out
+}
+
+// toJob leads from a ladder's folder, where its master is, to its job's.
+const toJob = "../"
+
+// Rebase turns a ladder's master into one for the asset's folder, above the job's.
+func Rebase(master []byte, job string) []byte {
+	return bytes.ReplaceAll(master, []byte(toJob), []byte(job+"/"))
+}

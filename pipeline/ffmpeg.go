@@ -1,0 +1,153 @@
+package pipeline
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// FFmpeg runs encoders. This is the only file that starts processes.
+type FFmpeg struct {
+	Path    string        // of the binary
+	Threads int           // x264's, per rendition; 0: it chooses
+	Stall   time.Duration // without progress, after which an encoder is killed
+}
+
+var errStalled = errors.New("ffmpeg made no progress")
+
+// killAfter is how long ffmpeg may take over a SIGTERM; some inputs make it deaf
+// to it.
+const killAfter = 2 * time.Second
+
+// Check says what is wrong with the ffmpeg that is installed, if anything.
+func (f FFmpeg) Check(ctx context.Context) error {
+	out, err := exec.CommandContext(ctx, f.Path, "-hide_banner", "-encoders").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("run %s: %w (install ffmpeg 5.1 or later, or say where it is with --ffmpeg)", f.Path, err)
+	}
+	for _, encoder := range []string{"libx264", "aac"} {
+		if !regexp.MustCompile(`(?m)^ [VA]\S+ ` + encoder + ` `).Match(out) {
+			return fmt.Errorf("%s has no encoder %s; it was built without it", f.Path, encoder)
+		}
+	}
+	return nil
+}
+
+// Run runs ffmpeg in folder with the input on its standard input, until it ends
+// or ctx does. It ends well only if the input was read without error, ffmpeg
+// exited with 0, and ctx was not cancelled; what it wrote must be verified all
+// the same, since ffmpeg exits with 0 after much that is not well.
+//
+// ffmpeg gets a process group of its own, dies with the worker, and sees nothing
+// of the worker's environment: no credentials, no proxy settings.
+func (f FFmpeg) Run(ctx context.Context, folder string, args []string, input io.Reader) error {
+	// The kernel's parent-death signal comes when the starting thread ends.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watchdog := time.AfterFunc(f.Stall, func() { cancel(transient("stalled", fmt.Errorf("%w for %s", errStalled, f.Stall))) })
+	defer watchdog.Stop()
+
+	var log tail
+	globals := []string{"-hide_banner", "-nostdin", "-y", "-loglevel", "level+warning", "-nostats", "-stats_period", "1", "-progress", "pipe:1"}
+	cmd := exec.CommandContext(ctx, f.Path, append(globals, args...)...)
+	cmd.Dir = folder
+	cmd.Env = []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH")}
+	cmd.Stdin = &feed{input, cancel}
+	cmd.Stdout = &progress{advanced: func() { watchdog.Reset(f.Stall) }}
+	cmd.Stderr = &log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = killAfter
+
+	if err := cmd.Start(); err != nil {
+		return transient("ffmpeg_missing", fmt.Errorf("start ffmpeg: %w", err))
+	}
+	err := cmd.Wait()
+	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // whatever it left behind; mostly nothing, an error
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
+		return transient("ffmpeg_failed", fmt.Errorf("run ffmpeg: %w\n%s", err, log.String()))
+	}
+	return nil
+}
+
+// feed passes input on. If the input breaks, ffmpeg must not take that for its
+// end: it would finish a short file and call it good.
+type feed struct {
+	input  io.Reader
+	cancel context.CancelCauseFunc
+}
+
+func (f *feed) Read(p []byte) (int, error) {
+	n, err := f.input.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		f.cancel(fmt.Errorf("read recording: %w", err))
+	}
+	return n, err
+}
+
+// progress reads what ffmpeg's -progress prints, and says when it got further.
+type progress struct {
+	advanced func()
+	line     []byte
+	seen     map[string]string
+}
+
+func (p *progress) Write(b []byte) (int, error) {
+	p.line = append(p.line, b...)
+	for {
+		line, rest, found := bytes.Cut(p.line, []byte("\n"))
+		if !found {
+			return len(b), nil
+		}
+		p.take(string(line))
+		p.line = rest
+	}
+}
+
+func (p *progress) take(line string) {
+	key, value, _ := strings.Cut(line, "=")
+	if key != "frame" && key != "out_time_us" { // out_time_us stands still where there are frames to come
+		return
+	}
+	if p.seen == nil {
+		p.seen = map[string]string{}
+	}
+	if p.seen[key] != value {
+		p.seen[key] = value
+		p.advanced()
+	}
+}
+
+// tail keeps the end of a log.
+type tail struct{ lines []string }
+
+const tailLines, tailLine = 20, 300
+
+func (t *tail) Write(b []byte) (int, error) {
+	for scan := bufio.NewScanner(bytes.NewReader(b)); scan.Scan(); {
+		line := scan.Text()
+		t.lines = append(t.lines, line[:min(len(line), tailLine)])
+	}
+	if extra := len(t.lines) - tailLines; extra > 0 {
+		t.lines = append(t.lines[:0], t.lines[extra:]...)
+	}
+	return len(b), nil
+}
+
+func (t *tail) String() string { return strings.Join(t.lines, "\n") }

@@ -1,0 +1,70 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"afterlive/internal/job"
+)
+
+// lease is a worker's hold on one message. Its clock is ours and monotonic: a
+// queue may answer "extended" and have done nothing.
+type lease struct {
+	queue   Queue
+	receipt string
+	length  time.Duration
+	began   time.Time // before the message was asked for
+	until   time.Time // when others may have it
+	log     *zap.Logger
+}
+
+const (
+	// SQS holds no message longer than 12 hours after it was received, and
+	// answers a wish for more with an error.
+	longestLease = 12*time.Hour - time.Minute
+	beatTimeout  = 5 * time.Second
+)
+
+// keep extends the lease until ctx ends. It returns early, with errLeaseLost,
+// once it cannot prove that the message is still ours: the work must stop before
+// another worker may start it.
+func (l *lease) keep(ctx context.Context) error {
+	margin := l.length / 8
+	for pause := l.length / 4; ; {
+		pause = min(pause, time.Until(l.until)-margin)
+		if !sleep(ctx, max(0, pause)) {
+			return nil
+		}
+		err := l.beat(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil:
+			pause = l.length / 4
+			continue
+		case errors.Is(err, job.ErrNotHeld), time.Until(l.until) <= margin:
+			return fmt.Errorf("%w: %w", errLeaseLost, err)
+		}
+		pause = l.length / 20
+		l.log.Warn("lease cannot be extended", zap.Error(err), zap.Duration("left", time.Until(l.until)))
+	}
+}
+
+func (l *lease) beat(ctx context.Context) error {
+	now := time.Now()
+	d := min(l.length, longestLease-now.Sub(l.began)).Truncate(time.Second) // SQS counts whole seconds
+	if d <= 0 {
+		return fmt.Errorf("%w: 12 hours are over", job.ErrNotHeld)
+	}
+	call, cancel := context.WithTimeout(ctx, beatTimeout)
+	defer cancel()
+	if err := l.queue.Extend(call, l.receipt, d); err != nil {
+		return err
+	}
+	l.until = now.Add(d)
+	return nil
+}

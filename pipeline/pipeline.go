@@ -1,0 +1,178 @@
+// Package pipeline turns a recording into published HLS, task by task. To follow
+// one recording, read the files in this order:
+//
+//	worker.go   a slot: receive a message, hold it (lease.go), do the task,
+//	            decide the message's fate (settle.go)
+//	plan.go     recording ─► plan.json, and a message for every part
+//	part.go     chunk or sound ─► ffmpeg.go ─► verify.go ─► upload ─► the part
+//	publish.go  all parts ─► playlists ─► pointer
+//
+// The store is the ledger, the queue is the scheduler. A task is done when its
+// part exists. Everything that means something is one conditional write, so any
+// task may run twice, anywhere, in any order.
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+
+	"go.uber.org/zap"
+
+	"afterlive/internal/flv"
+	"afterlive/internal/job"
+	"afterlive/ladder"
+)
+
+// Sender puts messages on a queue; they can be received after delay.
+type Sender interface {
+	Send(ctx context.Context, body []byte, delay time.Duration) error
+}
+
+// Queue is where tasks wait. Receive hands out at most one message and hides it
+// from others for the lease; nil without an error means that none came. A poll
+// under way when ctx is cancelled may end, and its message is handed out. A
+// receipt is good for one delivery: Delete with an old one does nothing, Extend
+// may return [job.ErrNotHeld].
+type Queue interface {
+	Sender
+	Receive(ctx context.Context, lease time.Duration) (*job.Delivery, error)
+	Extend(ctx context.Context, receipt string, d time.Duration) error
+	Delete(ctx context.Context, receipt string) error
+}
+
+// Recordings is where sources are. Both methods return [fs.ErrNotExist] where
+// there is no such object; Read also where it is no longer the version etag. Read
+// delivers the bytes [from, to) and nothing less without an error.
+type Recordings interface {
+	Stat(ctx context.Context, key string) (size int64, etag string, err error)
+	Read(ctx context.Context, key, etag string, from, to int64) (io.ReadCloser, error)
+}
+
+// Store is the ledger, and where results go. Write is conditional on the version
+// that the caller has seen (its ETag; "": none), and Upload on there being none:
+// both return [fs.ErrExist] when somebody else was first. Load returns
+// [fs.ErrNotExist]. Objects are whole or absent.
+type Store interface {
+	Load(ctx context.Context, key string) (body []byte, etag string, err error)
+	Write(ctx context.Context, key string, body []byte, etag string) error
+	Upload(ctx context.Context, key, file string) error
+	List(ctx context.Context, prefix string) ([]string, error)
+}
+
+// Pipeline does tasks. All fields are needed.
+type Pipeline struct {
+	Queue      Sender // for the tasks that a task leads to
+	Recordings Recordings
+	Bucket     string // that Recordings is; empty for a directory
+	Store      Store
+	Profiles   ladder.Profiles
+	FFmpeg     FFmpeg
+	Scratch    *Scratch
+	Worker     string // who we are, for parts and failures
+	Log        *zap.Logger
+}
+
+// Do does one task. nil means that it is done, whoever did it. An error made with
+// [permanent] is final; any other may pass.
+func (p *Pipeline) Do(ctx context.Context, t job.Task) error {
+	if t.Kind == job.Recording {
+		return p.plan(ctx, t)
+	}
+	plan, err := LoadPlan(ctx, p.Store, t.Job)
+	if errors.Is(err, fs.ErrNotExist) {
+		return permanent("no_plan", err)
+	}
+	if err != nil {
+		return err
+	}
+	switch {
+	case t.Kind == job.Audio && plan.Audio != nil:
+		err = p.produce(ctx, plan, audioWork(plan))
+	case t.Kind == job.Chunk && t.Chunk < len(plan.Chunks):
+		err = p.produce(ctx, plan, chunkWork(plan, t.Chunk, p.FFmpeg.Threads))
+	default:
+		return permanent("no_such_task", fmt.Errorf("the plan of job %s has no %s", t.Job, t.Name()))
+	}
+	if err != nil {
+		return err
+	}
+	return p.publishIfComplete(ctx, plan)
+}
+
+// LoadPlan reads a job's plan.
+func LoadPlan(ctx context.Context, store Store, id string) (*ladder.Plan, error) {
+	var plan ladder.Plan
+	if _, err := loadJSON(ctx, store, ladder.PlanKey(id), &plan); err != nil {
+		return nil, err
+	}
+	return &plan, nil
+}
+
+func loadJSON(ctx context.Context, store Store, key string, v any) (etag string, err error) {
+	body, etag, err := store.Load(ctx, key)
+	if err != nil {
+		return "", fmt.Errorf("load %s: %w", key, err)
+	}
+	if err := json.Unmarshal(body, v); err != nil {
+		return "", fmt.Errorf("read %s: %w", key, err)
+	}
+	return etag, nil
+}
+
+// writeJSON stores v if key is still the version etag; won is false where
+// somebody else was first.
+func (p *Pipeline) writeJSON(ctx context.Context, key string, v any, etag string) (won bool, err error) {
+	body, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		return false, fmt.Errorf("write %s: %w", key, err)
+	}
+	return p.write(ctx, key, body, etag)
+}
+
+func (p *Pipeline) write(ctx context.Context, key string, body []byte, etag string) (won bool, err error) {
+	err = p.Store.Write(ctx, key, body, etag)
+	if errors.Is(err, fs.ErrExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("write %s: %w", key, err)
+	}
+	return true, nil
+}
+
+// taskError is an error that says what to do about it.
+type taskError struct {
+	reason string
+	final  bool
+	err    error
+}
+
+func (e *taskError) Error() string { return e.err.Error() }
+func (e *taskError) Unwrap() error { return e.err }
+
+// permanent marks an error that another attempt cannot mend. The reason is a
+// stable word for operators.
+func permanent(reason string, err error) error {
+	return &taskError{reason: reason, final: true, err: err}
+}
+
+// transient gives an error that another attempt may mend its reason.
+func transient(reason string, err error) error {
+	return &taskError{reason: reason, err: err}
+}
+
+// verdict is the reason of an error, and whether it is final.
+func verdict(err error) (reason string, final bool) {
+	if e, ok := errors.AsType[*flv.Error](err); ok {
+		return string(e.Reason), true
+	}
+	if e, ok := errors.AsType[*taskError](err); ok {
+		return e.reason, e.final
+	}
+	return "error", false
+}

@@ -1,0 +1,111 @@
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"go.uber.org/zap"
+
+	"afterlive/internal/flv"
+	"afterlive/internal/job"
+	"afterlive/ladder"
+)
+
+// plan scans a recording, stores what is to be done, and sends it out. A plan
+// that is there already is never changed: only the parts that it still lacks are
+// sent, so sending a recording again is how it is repaired.
+func (p *Pipeline) plan(ctx context.Context, t job.Task) error {
+	bucket := cmp.Or(t.Bucket, p.Bucket)
+	if bucket != p.Bucket {
+		return permanent("wrong_bucket", fmt.Errorf("the recording is in bucket %q, this worker reads %q", bucket, p.Bucket))
+	}
+	size, etag, err := p.Recordings.Stat(ctx, t.Key)
+	if errors.Is(err, fs.ErrNotExist) {
+		return permanent("no_recording", err)
+	}
+	if err != nil {
+		return err
+	}
+	if t.ETag != "" && t.ETag != etag {
+		p.Log.Info("recording was replaced; its newer version has a message of its own", zap.String("key", t.Key))
+		return nil
+	}
+	profile := cmp.Or(t.Profile, ladder.Auto)
+	id := job.ID(bucket, t.Key, etag, profile)
+	plan, err := LoadPlan(ctx, p.Store, id)
+	if errors.Is(err, fs.ErrNotExist) {
+		recording := ladder.Recording{Key: t.Key, ETag: etag, Size: size}
+		plan, err = p.makePlan(ctx, id, recording, profile)
+	}
+	if err != nil || plan == nil {
+		return err
+	}
+	return p.sendMissing(ctx, plan)
+}
+
+// makePlan returns nil without an error where somebody else stored the plan in
+// the meantime: then it is theirs to send the parts.
+func (p *Pipeline) makePlan(ctx context.Context, id string, r ladder.Recording, profile string) (*ladder.Plan, error) {
+	began := time.Now()
+	index, err := p.scan(ctx, r)
+	if err != nil {
+		return nil, fmt.Errorf("scan %s: %w", r.Key, err)
+	}
+	chosen, err := p.Profiles.Choose(profile, index)
+	if err != nil {
+		return nil, permanent("no_profile", err)
+	}
+	plan, err := ladder.New(index, chosen)
+	if err != nil {
+		return nil, fmt.Errorf("plan %s: %w", r.Key, err)
+	}
+	r.Torn = index.Size - index.End
+	plan.Job, plan.Asset, plan.Recording, plan.Created = id, job.Asset(r.Key), r, time.Now().UTC()
+	won, err := p.writeJSON(ctx, ladder.PlanKey(id), plan, "")
+	if err != nil || !won {
+		return nil, err
+	}
+	p.Log.Info("recording planned", zap.String("job", id), zap.String("asset", plan.Asset), zap.String("profile", plan.Profile),
+		zap.Float64("duration_s", plan.Duration), zap.Int("chunks", len(plan.Chunks)), zap.Int64("bytes", r.Size),
+		zap.Int64("torn_bytes", r.Torn), zap.Int("epochs", plan.Source.Epochs), zap.Duration("took", time.Since(began)))
+	return plan, nil
+}
+
+func (p *Pipeline) scan(ctx context.Context, r ladder.Recording) (*flv.Index, error) {
+	body, err := p.Recordings.Read(ctx, r.Key, r.ETag, 0, r.Size)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	return flv.Scan(body)
+}
+
+// sendMissing sends a message for every part that doesn't exist. The sound goes
+// first: it is one task over the whole recording.
+func (p *Pipeline) sendMissing(ctx context.Context, plan *ladder.Plan) error {
+	done, err := PartsDone(ctx, p.Store, plan)
+	if err != nil {
+		return err
+	}
+	if len(done) == len(plan.PartNames()) {
+		return p.publishIfComplete(ctx, plan)
+	}
+	if plan.Audio != nil && !done[ladder.AudioPart] {
+		if err := p.Queue.Send(ctx, job.Task{Kind: job.Audio, Job: plan.Job}.Body(), 0); err != nil {
+			return err
+		}
+	}
+	for k := range plan.Chunks {
+		if done[ladder.ChunkPart(k)] {
+			continue
+		}
+		if err := p.Queue.Send(ctx, job.Task{Kind: job.Chunk, Job: plan.Job, Chunk: k}.Body(), 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}

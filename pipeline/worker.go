@@ -1,0 +1,153 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"afterlive/internal/job"
+)
+
+// What ends a task that hasn't failed. They are the causes of its context.
+var (
+	errInterrupted = errors.New("the worker is shutting down")
+	errLeaseLost   = errors.New("the lease was lost")
+)
+
+// Worker receives tasks and sees to it that each message ends as it should.
+type Worker struct {
+	Queue  Queue
+	Failed Sender // where tasks go that no further attempt is made for
+	Do     func(ctx context.Context, t job.Task) error
+	Slots  int                                     // tasks at once; no message is held that isn't worked on
+	Lease  time.Duration                           // a quarter of it is the time between heartbeats
+	Drain  time.Duration                           // that a task gets to finish after a shutdown began
+	Idle   func(ctx context.Context) (bool, error) // set: slots end once there is nothing left to do
+	Name   string
+	Log    *zap.Logger
+}
+
+// Run works until stop is cancelled, or the queue is idle. stop ends receiving;
+// tasks under way then have Drain to finish and are handed back otherwise. work
+// ends everything at once.
+func (w *Worker) Run(stop, work context.Context) error {
+	var slots errgroup.Group
+	for range w.Slots {
+		slots.Go(func() error { return w.slot(stop, work) })
+	}
+	return slots.Wait()
+}
+
+// slot does one task after the other.
+func (w *Worker) slot(stop, work context.Context) error {
+	failures := 0
+	for stop.Err() == nil && work.Err() == nil {
+		began := time.Now()
+		d, err := w.Queue.Receive(stop, w.Lease)
+		switch {
+		case d != nil:
+			failures = 0
+			w.handle(stop, work, d, began)
+		case stop.Err() != nil:
+		case err != nil:
+			failures++
+			pause := jitter(min(100*time.Millisecond<<min(failures, 10), 30*time.Second))
+			w.Log.Warn("queue cannot be read", zap.Error(err), zap.Int("failures", failures), zap.Duration("pause", pause))
+			sleep(stop, pause)
+		case w.Idle != nil:
+			failures = 0
+			if idle, err := w.Idle(work); err != nil || idle {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// jitter is full jitter: anything up to d, so that workers that failed together
+// don't return together.
+func jitter(d time.Duration) time.Duration { return rand.N(d) + time.Millisecond }
+
+// handle does one message's task under its lease, and settles it. The lease is
+// counted from before the message was asked for.
+func (w *Worker) handle(stop, work context.Context, d *job.Delivery, began time.Time) {
+	ctx, cancel := context.WithCancelCause(work)
+	defer cancel(nil)
+	defer context.AfterFunc(stop, func() {
+		if sleep(ctx, w.Drain) {
+			cancel(errInterrupted)
+		}
+	})()
+
+	keepCtx, release := context.WithCancel(ctx)
+	kept := make(chan struct{})
+	go func() {
+		defer close(kept)
+		l := lease{queue: w.Queue, receipt: d.Receipt, length: w.Lease, began: began, until: began.Add(w.Lease), log: w.Log}
+		if err := l.keep(keepCtx); err != nil {
+			cancel(err)
+		}
+	}()
+
+	tasks, err := job.Parse(d.Body)
+	switch {
+	case err != nil:
+		err = permanent("bad_message", err)
+	case d.Receives > maxReceives:
+		err = &taskError{reason: crashLoop, final: true, err: fmt.Errorf("the message was received %d times, and none of the workers lived to say why", d.Receives)}
+	default:
+		err = w.do(ctx, tasks)
+	}
+	// Settling is not cut short, and the message is held until it is done.
+	settle, done := context.WithTimeout(context.WithoutCancel(work), settleTime)
+	defer done()
+	w.settle(settle, d, tasks, err)
+	release()
+	<-kept
+}
+
+// do runs a message's task. One that is several recordings becomes as many
+// messages, so that each has a fate of its own.
+func (w *Worker) do(ctx context.Context, tasks []job.Task) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = transient("panic", fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
+		}
+	}()
+	if len(tasks) > 1 {
+		for _, t := range tasks {
+			if err := w.Queue.Send(ctx, t.Body(), 0); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, t := range tasks {
+		err = w.Do(ctx, t)
+	}
+	switch cause := context.Cause(ctx); {
+	case err == nil || cause == nil:
+		return err
+	case errors.Is(cause, errLeaseLost):
+		return cause
+	}
+	return errInterrupted
+}
+
+// sleep is false if ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
