@@ -140,17 +140,17 @@ func isHeader(kind byte, start []byte) bool {
 }
 
 func (s *scanner) index(rest int64) (*Index, error) {
-	if s.video == nil && s.audio == nil && !s.codecSeen {
-		return nil, refuse(ZeroDuration, "there is neither picture nor sound in it")
+	if s.audio != nil && s.audio.Frames == 0 {
+		s.audio = nil
 	}
 	if s.codecSeen && (s.video == nil || s.video.Frames == 0) {
 		return nil, refuse(NoKeyframe, "it has video, but no keyframe from which to decode")
 	}
+	if s.video == nil && s.audio == nil {
+		return nil, refuse(ZeroDuration, "there is neither picture nor sound in it")
+	}
 	if len(s.clock.epochs) > maxEpochs {
 		return nil, refuse(BadHeader, "its clock jumps %d times", len(s.clock.epochs))
-	}
-	if s.audio != nil && s.audio.Frames == 0 {
-		s.audio = nil
 	}
 	x := &Index{Size: s.pos + s.partial + rest, End: s.pos, Video: s.video, Audio: s.audio, Epochs: s.clock.epochs}
 	origin := s.origin()

@@ -1,0 +1,274 @@
+package ladder
+
+import (
+	"flag"
+	"fmt"
+	"go/build"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"afterlive/internal/flv"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (run with -update to accept):\n%s", file, diff)
+	}
+}
+
+// index is a recording with a keyframe every gop.
+func index(width, height int, rate flv.Rate, length, gop time.Duration) *flv.Index {
+	v := &flv.Video{Width: width, Height: height, SARNum: 1, SARDen: 1, Rate: rate, Frames: rate.Frame(length), Last: length - rate.Time(1)}
+	for t := time.Duration(0); t < length; t += gop {
+		v.Keyframes = append(v.Keyframes, flv.Keyframe{Offset: 13 + int64(t/time.Millisecond)*100, DTS: t, PTS: t})
+	}
+	v.Headers = []flv.Header{{Offset: 13, Body: []byte{0x17, 0}}}
+	return &flv.Index{
+		End: 13 + int64(length/time.Millisecond)*100, Duration: length, Video: v,
+		Audio:  &flv.Audio{Codec: "aac", SampleRate: 44100, Channels: 2, Frames: 1, Last: length, Headers: []flv.Header{{Offset: 13, Body: []byte{0xaf, 0}}}},
+		Epochs: []flv.Epoch{{Offset: 13}},
+	}
+}
+
+func profile(t *testing.T, name string) Profile {
+	t.Helper()
+	all, err := ParseProfiles(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all[name]
+}
+
+func plan(t *testing.T, x *flv.Index, p Profile) *Plan {
+	t.Helper()
+	out, err := New(x, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.Job, out.Asset = "0123456789abcdef", "live/talk"
+	return out
+}
+
+func TestRenditions(t *testing.T) {
+	for _, tc := range []struct {
+		name            string
+		width, height   int
+		sarNum, sarDen  int
+		profile, expect string
+	}{
+		{"1080p", 1920, 1080, 1, 1, "flat", "1920x1080 1280x720 960x540 768x432 640x360"},
+		{"720p is not upscaled", 1280, 720, 1, 1, "flat", "1280x720 960x540 768x432 640x360"},
+		{"between rungs", 1100, 620, 1, 1, "flat", "958x540 766x432 638x360"},
+		{"below all rungs", 320, 180, 1, 1, "flat", "320x180"},
+		{"odd size below all rungs", 321, 181, 1, 1, "flat", "320x180"},
+		{"4:3", 1440, 1080, 1, 1, "flat", "1440x1080 960x720 720x540 576x432 480x360"},
+		{"anamorphic: shown as 16:9", 1440, 1080, 4, 3, "flat", "1920x1080 1280x720 960x540 768x432 640x360"},
+		{"portrait", 1080, 1920, 1, 1, "flat", "608x1080 406x720 304x540 244x432 202x360"},
+		{"tiny", 2, 2, 1, 1, "flat", "2x2"},
+		{"360 at 4K", 3840, 1920, 1, 1, "360", "3840x1920 2560x1280 1920x960 1280x640 960x480 640x320"},
+		{"360 whose pixels aren't square", 640, 322, 161, 160, "360", "640x320"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			x := index(tc.width, tc.height, flv.Rate{Num: 30, Den: 1}, time.Minute, 2*time.Second)
+			x.Video.SARNum, x.Video.SARDen = tc.sarNum, tc.sarDen
+			p := plan(t, x, profile(t, tc.profile))
+			var got []string
+			aspect := float64(p.Source.Width) / float64(p.Source.Height)
+			for _, r := range p.Ladders[0].Renditions {
+				got = append(got, fmt.Sprintf("%dx%d", r.Width, r.Height))
+				if r.Width > p.Source.Width || r.Height > p.Source.Height {
+					t.Errorf("%dx%d is larger than the source", r.Width, r.Height)
+				}
+				if off := float64(r.Width) - aspect*float64(r.Height); tc.height%2 == 0 && (off > 1 || off < -1) {
+					t.Errorf("%dx%d has another aspect: %.1f pixels off", r.Width, r.Height, off)
+				}
+			}
+			if s := strings.Join(got, " "); s != tc.expect {
+				t.Errorf("got  %s\nwant %s", s, tc.expect)
+			}
+		})
+	}
+}
+
+func TestChoose(t *testing.T) {
+	all, err := ParseProfiles([]byte(`[{name: mine, ladders: [{name: a, projection: flat, rungs: [{height: 90, crf: 30, maxrate: 100k, bufsize: 150k, preset: ultrafast}]}]}]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rate := flv.Rate{Num: 30, Den: 1}
+	for _, tc := range []struct {
+		name          string
+		width, height int
+		want          string
+	}{
+		{Auto, 3840, 1920, "360"}, {"", 3840, 1920, "360"}, {Auto, 1920, 1080, "flat"}, {Auto, 3840, 1918, "flat"},
+		{"flat", 3840, 1920, "flat"}, {"360", 1920, 1080, "360"}, {"mine", 1920, 1080, "mine"},
+	} {
+		p, err := all.Choose(tc.name, index(tc.width, tc.height, rate, time.Minute, time.Second))
+		if err != nil || p.Name != tc.want {
+			t.Errorf("%q for %dx%d: %q, %v", tc.name, tc.width, tc.height, p.Name, err)
+		}
+	}
+	if p, err := all.Choose(Auto, &flv.Index{Audio: &flv.Audio{}}); err != nil || p.Name != "flat" {
+		t.Errorf("sound only: %q, %v", p.Name, err)
+	}
+	if _, err := all.Choose("nope", index(2, 2, rate, time.Second, time.Second)); err == nil || !strings.Contains(err.Error(), "360, flat, mine and auto") {
+		t.Errorf("unknown profile: %v", err)
+	}
+}
+
+func TestParseProfilesReportsAllFaults(t *testing.T) {
+	_, err := ParseProfiles([]byte(`
+- name: Auto
+  segment: 5s
+  audio: 1k
+  ladders:
+    - {name: audio, projection: cube, rungs: [{height: 91, crf: 60, maxrate: 1k, bufsize: 1M, preset: warp}]}
+`))
+	for _, want := range []string{"the name must be", "segment is 5s", "audio is 1000", "ladder \"audio\": the name", "projection is \"cube\"", "height is 91", "crf is 60", "maxrate is 1000", "bufsize is", "preset is \"warp\""} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("no word of %q in: %v", want, err)
+		}
+	}
+	if _, err := ParseProfiles([]byte("- {name: a, crf: 3}")); err == nil {
+		t.Error("an unknown field passes")
+	}
+	if _, err := ParseProfiles([]byte("- {name: a, audio: loud}")); err == nil {
+		t.Error("a bitrate of \"loud\" passes")
+	}
+}
+
+func TestChunks(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		rate   flv.Rate
+		length time.Duration
+		gop    time.Duration
+		want   string // frames at which chunks end
+	}{
+		{"three minutes and a bit", flv.Rate{Num: 30, Den: 1}, 190 * time.Second, 2 * time.Second, "1800 3600 5400 5700"},
+		{"a tail below a segment joins the last chunk", flv.Rate{Num: 30, Den: 1}, 183 * time.Second, 2 * time.Second, "1800 3600 5490"},
+		{"exact", flv.Rate{Num: 25, Den: 1}, 120 * time.Second, 2 * time.Second, "1500 3000"},
+		{"29.97: chunks of 60.06 s", flv.Rate{Num: 30000, Den: 1001}, 120120 * time.Millisecond, 2002 * time.Millisecond, "1800 3600"},
+		{"short", flv.Rate{Num: 30, Den: 1}, time.Second, time.Second, "30"},
+		{"one frame", flv.Rate{Num: 30, Den: 1}, 33 * time.Millisecond, time.Second, "1"},
+		{"keyframes rarer than chunks", flv.Rate{Num: 30, Den: 1}, 400 * time.Second, 100 * time.Second, "3060 6120 9180 12000"},
+		{"a single keyframe", flv.Rate{Num: 30, Den: 1}, 400 * time.Second, time.Hour, "12000"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := plan(t, index(640, 360, tc.rate, tc.length, tc.gop), profile(t, "flat"))
+			var ends []string
+			from := 0
+			for _, c := range p.Chunks {
+				ends = append(ends, fmt.Sprint(c.To))
+				if c.From != from || c.From%p.SegmentFrames != 0 || c.To <= c.From {
+					t.Errorf("chunk [%d, %d) behind %d", c.From, c.To, from)
+				}
+				from = c.To
+			}
+			if got := strings.Join(ends, " "); got != tc.want {
+				t.Errorf("chunks end at %s, want %s", got, tc.want)
+			}
+			if last := p.Chunks[len(p.Chunks)-1]; !last.Hold || last.To != p.Frames {
+				t.Errorf("last chunk %+v of %d frames", last, p.Frames)
+			}
+		})
+	}
+}
+
+// Sound that goes on behind the picture: the last frame is held, in one chunk.
+func TestChunksPictureEndsEarly(t *testing.T) {
+	x := index(640, 360, flv.Rate{Num: 30, Den: 1}, 90*time.Second, 2*time.Second)
+	x.Duration = 10 * time.Minute
+	p := plan(t, x, profile(t, "flat"))
+	if n := len(p.Chunks); n != 2 || p.Frames != 18000 || !p.Chunks[1].Hold || p.Chunks[1].To != 18000 {
+		t.Errorf("%d frames, chunks %+v", p.Frames, p.Chunks)
+	}
+}
+
+func TestCapsFollowFrameRate(t *testing.T) {
+	at := func(fps int) Rendition {
+		return plan(t, index(1920, 1080, flv.Rate{Num: fps, Den: 1}, time.Minute, time.Second), profile(t, "flat")).Ladders[0].Renditions[0]
+	}
+	if a, b := at(30), at(60); a.Maxrate != 6_000_000 || b.Maxrate != 8_400_000 || b.Bufsize != 12_600_000 {
+		t.Errorf("maxrate at 30 fps %d, at 60 fps %d", a.Maxrate, b.Maxrate)
+	}
+}
+
+func TestArgs(t *testing.T) {
+	lines := func(args []string) string { return strings.Join(args, "\n") + "\n" }
+	ntsc := plan(t, index(1280, 720, flv.Rate{Num: 30000, Den: 1001}, 180180*time.Millisecond, 2*time.Second), profile(t, "flat"))
+	golden(t, "args-flat-first.txt", lines(ntsc.ChunkArgs(0, 0)))
+	golden(t, "args-flat-middle.txt", lines(ntsc.ChunkArgs(1, 2)))
+	golden(t, "args-flat-last.txt", lines(ntsc.ChunkArgs(2, 0)))
+	golden(t, "args-audio.txt", lines(ntsc.AudioArgs()))
+
+	late := index(3840, 1920, flv.Rate{Num: 60, Den: 1}, 3*time.Minute, 2*time.Second)
+	late.Video.First = 70 * time.Second
+	late.Video.Keyframes = late.Video.Keyframes[35:]
+	p := plan(t, late, profile(t, "360"))
+	if !p.Chunks[0].Fill || p.Chunks[0].To < 70*60 || p.Chunks[1].Fill {
+		t.Errorf("the picture starts at 70 s: %+v", p.Chunks)
+	}
+	golden(t, "args-360-late.txt", lines(p.ChunkArgs(0, 0)))
+}
+
+// Rungs a line apart make ffmpeg-go's own graphs collide; ours must not care.
+func TestArgsOfCloseRungs(t *testing.T) {
+	p := plan(t, index(1280, 720, flv.Rate{Num: 30, Den: 1}, time.Minute, time.Second), profile(t, "flat"))
+	r := p.Ladders[0].Renditions[0]
+	p.Ladders[0].Renditions = nil
+	for h := 98; h <= 104; h += 2 {
+		r.Name, r.Height, r.Width = fmt.Sprintf("%dp", h), h, h*2
+		p.Ladders[0].Renditions = append(p.Ladders[0].Renditions, r)
+	}
+	first := p.ChunkArgs(0, 0)
+	for range 100 {
+		if !slices.Equal(first, p.ChunkArgs(0, 0)) {
+			t.Fatal("the same plan gives different command lines")
+		}
+	}
+	outputs := 0
+	for _, a := range first {
+		if strings.HasSuffix(a, "/index.m3u8") {
+			outputs++
+		}
+	}
+	if outputs != 4 {
+		t.Errorf("%d outputs for 4 rungs", outputs)
+	}
+}
+
+// The package is pure: nothing in it can reach a file, a network or a clock.
+func TestImports(t *testing.T) {
+	p, err := build.ImportDir(".", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range p.Imports {
+		for _, barred := range []string{"os", "context", "net", "syscall", "math/rand"} {
+			if name == barred || strings.HasPrefix(name, barred+"/") {
+				t.Errorf("ladder imports %s", name)
+			}
+		}
+	}
+}
