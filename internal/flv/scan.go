@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"time"
 )
 
@@ -153,12 +154,13 @@ func (s *scanner) index(rest int64) (*Index, error) {
 		return nil, refuse(BadHeader, "its clock jumps %d times", len(s.clock.epochs))
 	}
 	x := &Index{Size: s.pos + s.partial + rest, End: s.pos, Video: s.video, Audio: s.audio, Epochs: s.clock.epochs}
-	origin := s.origin()
+	rate := s.cadence.rate()
+	origin := s.origin(rate)
 	for i := range x.Epochs {
 		x.Epochs[i].Shift -= origin
 	}
 	if v := x.Video; v != nil {
-		v.Rate = s.cadence.rate()
+		v.Rate = rate
 		v.First, v.Last = ms(s.firstVideo-origin), ms(s.lastVideo-origin)
 		for i := range v.Keyframes {
 			v.Keyframes[i].DTS -= ms(origin)
@@ -173,15 +175,21 @@ func (s *scanner) index(rest int64) (*Index, error) {
 	return x, nil
 }
 
-// origin is the first moment that can be shown or heard.
-func (s *scanner) origin() int64 {
+// origin is the zero of the repaired timeline: the first moment that can be shown
+// or heard. Where sound comes first it is up to a frame earlier, a whole number
+// of frames before the first picture: then pictures fall on the output's grid,
+// and not between its points, where a millisecond of jitter would drop some and
+// double others, and all would move against the sound by up to half a frame.
+func (s *scanner) origin(rate Rate) int64 {
 	switch {
 	case s.video == nil:
 		return s.firstAudio
-	case s.audio == nil:
+	case s.audio == nil || s.firstVideo <= s.firstAudio:
 		return s.firstVideo
 	}
-	return min(s.firstVideo, s.firstAudio)
+	frame := 1000 / rate.FPS()
+	frames := math.Ceil(float64(s.firstVideo-s.firstAudio) / frame)
+	return s.firstVideo - int64(math.Round(frames*frame))
 }
 
 func (a *Audio) frameTime() time.Duration {
