@@ -34,31 +34,36 @@ const (
 // another worker may start it.
 func (l *lease) keep(ctx context.Context) error {
 	margin := l.length / 8
+	err := errors.New("12 hours are over")
 	for pause := l.length / 4; ; {
 		pause = min(pause, time.Until(l.until)-margin)
-		if !sleep(ctx, max(0, pause)) {
+		if pause <= 0 {
+			return fmt.Errorf("%w: %w", errLeaseLost, err)
+		}
+		if !sleep(ctx, pause) {
 			return nil
 		}
-		err := l.beat(ctx)
+		failed := l.beat(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case err == nil:
+		case failed == nil:
 			pause = l.length / 4
-			continue
-		case errors.Is(err, job.ErrNotHeld), time.Until(l.until) <= margin:
-			return fmt.Errorf("%w: %w", errLeaseLost, err)
+		case errors.Is(failed, job.ErrNotHeld):
+			return fmt.Errorf("%w: %w", errLeaseLost, failed)
+		default:
+			err, pause = failed, l.length/20
+			l.log.Warn("lease cannot be extended", zap.Error(err), zap.Duration("left", time.Until(l.until)))
 		}
-		pause = l.length / 20
-		l.log.Warn("lease cannot be extended", zap.Error(err), zap.Duration("left", time.Until(l.until)))
 	}
 }
 
+// beat extends the lease, but never beyond what SQS allows.
 func (l *lease) beat(ctx context.Context) error {
 	now := time.Now()
 	d := min(l.length, longestLease-now.Sub(l.began)).Truncate(time.Second) // SQS counts whole seconds
 	if d <= 0 {
-		return fmt.Errorf("%w: 12 hours are over", job.ErrNotHeld)
+		return nil // there is no more to be had; what is left is used up
 	}
 	call, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()

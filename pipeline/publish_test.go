@@ -1,0 +1,378 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"afterlive/internal/flv"
+	"afterlive/internal/job"
+	"afterlive/ladder"
+)
+
+// The source of these tests: 13 s, so two chunks, and sound.
+var small = spec{rate: flv.Rate{Num: 25, Den: 1}, seconds: 13, gop: 2}
+
+func smallRecording(t *testing.T) []byte {
+	t.Helper()
+	body, err := os.ReadFile(small.make(t, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
+var smallTask = job.Task{Version: job.Version, Kind: job.Recording, Key: "recordings/live/talk.flv", Profile: "stitch"}
+
+func newSmall(t *testing.T, recording []byte) (*Pipeline, *memory, *messages) {
+	store, queue := newMemory(), &messages{}
+	store.put(smallTask.Key, recording)
+	return newPipeline(t, store, queue, fmt.Sprintf(stitchProfile, 6)), store, queue
+}
+
+// checkPublished checks that the store holds one complete result: what a reader
+// can reach from the stable URL is there, and every part was written once.
+func checkPublished(t *testing.T, store *memory) {
+	t.Helper()
+	var pointer ladder.Asset
+	body, _, err := store.get("vod/live/talk/asset.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(body, &pointer); err != nil {
+		t.Fatal(err)
+	}
+	if problem := reachable(store, "vod/live/talk/master.m3u8"); problem != "" {
+		t.Error(problem)
+	}
+	for key, n := range store.writes {
+		if n != 1 {
+			t.Errorf("%s was written %d times", key, n)
+		}
+	}
+	jobs, err := FindJobs(t.Context(), store, "live/talk")
+	if err != nil || len(jobs) != 1 || jobs[0].State != Published || jobs[0].Job != pointer.Job || jobs[0].Done != jobs[0].Parts {
+		t.Errorf("jobs %+v, %v", jobs, err)
+	}
+}
+
+// reachable follows a playlist, and says what is missing.
+func reachable(store *memory, key string) string {
+	body, _, err := store.get(key)
+	if err != nil {
+		return err.Error()
+	}
+	for line := range strings.Lines(string(body)) {
+		line = strings.TrimSpace(line)
+		if _, after, ok := strings.Cut(line, `URI="`); ok {
+			line, _, _ = strings.Cut(after, `"`)
+		} else if line == "" || line[0] == '#' {
+			continue
+		}
+		next := path.Join(path.Dir(key), line)
+		if path.Ext(next) == ".m3u8" {
+			if problem := reachable(store, next); problem != "" {
+				return problem
+			}
+		} else if _, _, err := store.get(next); err != nil {
+			return fmt.Sprintf("%s names what isn't there: %v", key, err)
+		}
+	}
+	return ""
+}
+
+func parts(store *memory) map[string]string {
+	out := map[string]string{}
+	for key, body := range store.objects {
+		if strings.Contains(key, "/parts/") {
+			out[path.Base(key)] = string(body)
+		}
+	}
+	return out
+}
+
+// Doing everything twice is doing it once.
+func TestDoingItAgain(t *testing.T) {
+	p, store, queue := newSmall(t, smallRecording(t))
+	for range 3 {
+		if err := queue.Send(t.Context(), smallTask.Body(), 0); err != nil {
+			t.Fatal(err)
+		}
+		drain(t, p, queue)
+		checkPublished(t, store)
+	}
+}
+
+// Five deliveries of every message at once end in one result.
+func TestConcurrentDeliveries(t *testing.T) {
+	p, store, queue := newSmall(t, smallRecording(t))
+	all := func(task job.Task) {
+		var wg sync.WaitGroup
+		for range 5 {
+			wg.Go(func() {
+				if err := p.Do(t.Context(), task); err != nil {
+					t.Errorf("%s: %v", task.Name(), err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	all(smallTask)
+	bodies := queue.bodies() // those of the plan's author, and of deliveries that found the plan there
+	slices.Sort(bodies)
+	if bodies = slices.Compact(bodies); len(bodies) != 3 {
+		t.Errorf("messages for 3 parts: %q", bodies)
+	}
+	for _, body := range bodies {
+		tasks, err := job.Parse([]byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all(tasks[0])
+	}
+	checkPublished(t, store)
+}
+
+// Wherever a worker dies, a reader sees nothing or a complete result, and the
+// next worker finishes with the parts that were there.
+func TestCrashAtEveryStoreOperation(t *testing.T) {
+	recording := smallRecording(t)
+	crash := errors.New("crash")
+	crashes := 0
+	for at := 0; ; at++ {
+		p, store, queue := newSmall(t, recording)
+		var mu sync.Mutex
+		n := 0
+		store.before = func(string, string) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if n++; n > at {
+				return crash // and everything after it: the worker is dead
+			}
+			return nil
+		}
+		if err := queue.Send(t.Context(), smallTask.Body(), 0); err != nil {
+			t.Fatal(err)
+		}
+		died := false
+		for d := queue.take(time.Hour); d != nil && !died; d = queue.take(time.Hour) {
+			tasks, err := job.Parse(d.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := p.Do(t.Context(), tasks[0]); err != nil {
+				died = true
+				break
+			}
+			if err := queue.Delete(t.Context(), d.Receipt); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !died {
+			break // it took at operations or fewer
+		}
+		crashes++
+		if _, _, err := store.get("vod/live/talk/master.m3u8"); err == nil {
+			if problem := reachable(store, "vod/live/talk/master.m3u8"); problem != "" {
+				t.Fatalf("crash at operation %d: %s", at, problem)
+			}
+		}
+		before := parts(store)
+		store.before = nil
+		for _, m := range queue.all {
+			m.hidden = time.Time{} // the dead worker's lease ends
+		}
+		drain(t, p, queue)
+		checkPublished(t, store)
+		after := parts(store)
+		for name, body := range before {
+			if after[name] != body {
+				t.Errorf("crash at operation %d: %s was made again", at, name)
+			}
+		}
+	}
+	if crashes < 40 {
+		t.Errorf("only %d places to crash at", crashes)
+	}
+	t.Logf("crashed at each of %d store operations", crashes)
+}
+
+// Sending a recording again repairs what is missing, and encodes nothing else.
+func TestReplayMakesWhatIsMissing(t *testing.T) {
+	p, store, queue := newSmall(t, smallRecording(t))
+	if err := p.Do(t.Context(), smallTask); err != nil {
+		t.Fatal(err)
+	}
+	queue.all = nil // all parts' messages get lost
+	if err := p.Do(t.Context(), smallTask); err != nil {
+		t.Fatal(err)
+	}
+	d := queue.take(time.Hour)
+	tasks, err := job.Parse(d.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Do(t.Context(), tasks[0]); err != nil {
+		t.Fatal(err)
+	}
+	queue.all = nil
+	if before := parts(store); len(before) != 1 {
+		t.Fatalf("parts %v", slices.Collect(maps.Keys(before)))
+	}
+	if err := p.Do(t.Context(), smallTask); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(queue.bodies()); n != 2 {
+		t.Errorf("%d messages for 2 missing parts", n)
+	}
+	drain(t, p, queue)
+	checkPublished(t, store)
+}
+
+// A recording that was made again, and a job planned earlier that comes in late.
+func TestNewerJobWins(t *testing.T) {
+	p, store, queue := newSmall(t, smallRecording(t))
+	if err := p.Do(t.Context(), smallTask); err != nil { // planned first
+		t.Fatal(err)
+	}
+	late := queue.all
+	queue.all = nil
+	store.put(smallTask.Key, smallRecording(t)) // a new version
+	if err := p.Do(t.Context(), smallTask); err != nil {
+		t.Fatal(err)
+	}
+	drain(t, p, queue)
+	first, _, err := store.get("vod/live/talk/master.m3u8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The first job's source is gone: its parts cannot be made from another version.
+	tasks, err := job.Parse(late[0].body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = p.Do(t.Context(), tasks[0])
+	if reason, final := verdict(err); !final || reason != "no_recording" || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a part from a replaced recording: %v", err)
+	}
+	again, _, err := store.get("vod/live/talk/master.m3u8")
+	if err != nil || string(again) != string(first) {
+		t.Errorf("the asset changed: %v", err)
+	}
+}
+
+func TestPointerIsNotTurnedBack(t *testing.T) {
+	p, store, queue := newSmall(t, smallRecording(t))
+	if err := queue.Send(t.Context(), smallTask.Body(), 0); err != nil {
+		t.Fatal(err)
+	}
+	drain(t, p, queue)
+	jobs, err := FindJobs(t.Context(), store, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	older, err := LoadPlan(t.Context(), store, jobs[0].Job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := smallTask
+	again.Profile = "flat" // another job of the same asset
+	if err := queue.Send(t.Context(), again.Body(), 0); err != nil {
+		t.Fatal(err)
+	}
+	drain(t, p, queue)
+	newer, _, err := store.get("vod/live/talk/asset.json")
+	if err != nil || strings.Contains(string(newer), older.Job) {
+		t.Fatalf("the later job is not the asset's: %v", err)
+	}
+	if err := p.publishIfComplete(t.Context(), older); err != nil {
+		t.Fatal(err)
+	}
+	if now, _, err := store.get("vod/live/talk/asset.json"); err != nil || string(now) != string(newer) {
+		t.Errorf("an earlier job turned the pointer back: %v", err)
+	}
+	if problem := reachable(store, "vod/live/talk/master.m3u8"); problem != "" {
+		t.Error(problem)
+	}
+	if s, err := JobStatus(t.Context(), store, older.Job); err != nil || s.State != Superseded {
+		t.Errorf("the earlier job: %+v, %v", s, err)
+	}
+}
+
+func TestBadTasks(t *testing.T) {
+	store, queue := newMemory(), &messages{}
+	p := newPipeline(t, store, queue, "[]")
+	store.put("recordings/empty.flv", nil)
+	store.put("recordings/text.flv", []byte("once upon a time"))
+	store.put("recordings/garbage.flv", []byte(strings.Repeat("\xde\xad\xbe\xef", 10_000)))
+	store.put("recordings/film.flv", []byte("\x00\x00\x00\x20ftypisom\x00\x00\x02\x00isomiso2avc1mp41"))
+	store.put("recordings/good.flv", smallRecording(t))
+	recording := func(key string) job.Task { return job.Task{Kind: job.Recording, Key: key} }
+	for _, tc := range []struct {
+		name   string
+		task   job.Task
+		reason string
+		text   string
+	}{
+		{"empty", recording("recordings/empty.flv"), "not_flv", "the file is empty"},
+		{"text", recording("recordings/text.flv"), "not_flv", `starts with "once"`},
+		{"garbage", recording("recordings/garbage.flv"), "not_flv", "recordings/garbage.flv"},
+		{"MP4 by another name", recording("recordings/film.flv"), "not_flv", "FLV"},
+		{"absent", recording("recordings/nobody.flv"), "no_recording", "nobody"},
+		{"another bucket", job.Task{Kind: job.Recording, Bucket: "elsewhere", Key: "recordings/good.flv"}, "wrong_bucket", "elsewhere"},
+		{"no such profile", job.Task{Kind: job.Recording, Key: "recordings/good.flv", Profile: "nope"}, "no_profile", "nope"},
+		{"chunk of no job", job.Task{Kind: job.Chunk, Job: "0123456789abcdef"}, "no_plan", "0123456789abcdef"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			err := p.Do(t.Context(), tc.task)
+			if reason, final := verdict(err); !final || reason != tc.reason || !strings.Contains(err.Error(), tc.text) {
+				t.Errorf("got %q (final %t): %v; want %q with %q", reason, final, err, tc.reason, tc.text)
+			}
+		})
+	}
+	if n := len(queue.bodies()); n > 0 {
+		t.Errorf("%d tasks came of it", n)
+	}
+	for key := range store.objects {
+		if !strings.HasPrefix(key, "recordings/") {
+			t.Errorf("%s was left behind", key)
+		}
+	}
+}
+
+// Sound without picture, and picture without sound, are recordings too.
+func TestSoundOrPictureAlone(t *testing.T) {
+	for _, tc := range []struct{ name, drop, codecs string }{
+		{"sound", "-vn", `CODECS="mp4a.40.2"`},
+		{"picture", "-an", `CODECS="avc1.`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			whole := small.make(t, 0)
+			file := path.Join(t.TempDir(), "part.flv")
+			run(t, "ffmpeg", "-v", "error", "-nostdin", "-i", whole, "-c", "copy", tc.drop, "-f", "flv", file)
+			body, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, store, queue := newSmall(t, body)
+			if err := queue.Send(t.Context(), smallTask.Body(), 0); err != nil {
+				t.Fatal(err)
+			}
+			drain(t, p, queue)
+			checkPublished(t, store)
+			master, _, err := store.get("vod/live/talk/master.m3u8")
+			if err != nil || !strings.Contains(string(master), tc.codecs) {
+				t.Errorf("%v\n%s", err, master)
+			}
+		})
+	}
+}
