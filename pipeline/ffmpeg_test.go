@@ -208,4 +208,3 @@ func TestTail(t *testing.T) {
 		t.Errorf("%d bytes, ending in %q", len(s), s[max(0, len(s)-10):])
 	}
 }
-

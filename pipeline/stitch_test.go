@@ -1,22 +1,19 @@
 package pipeline
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
 	"afterlive/internal/flv"
+	"afterlive/internal/inspect"
 	"afterlive/internal/job"
 	"afterlive/ladder"
 )
@@ -45,15 +42,9 @@ const (
 
 func run(t *testing.T, name string, args ...string) []byte {
 	t.Helper()
-	var stderr bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), name, args...)
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
+	out, err := inspect.Run(t.Context(), name, args...)
 	if err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, stderr.String())
-	}
-	if strings.Contains(strings.Join(args, " "), "-v error") && stderr.Len() > 0 {
-		t.Errorf("%s %s says:\n%s", name, strings.Join(args, " "), stderr.String())
+		t.Fatal(err)
 	}
 	return out
 }
@@ -170,16 +161,6 @@ func singlePass(t *testing.T, recording string, plan *ladder.Plan, origin float6
 	return filepath.Join(dir, "index.m3u8")
 }
 
-// reading are the options with which ffmpeg and ffprobe read a file: any name may
-// be that of a segment.
-func reading(file string) []string {
-	args := []string{"-v", "error"}
-	if path.Ext(file) == ".m3u8" {
-		args = append(args, "-allowed_extensions", "ALL")
-	}
-	return append(args, "-i", file)
-}
-
 // origin is the recording's zero, in its own seconds: the first sound, or the
 // frame before it on the picture's grid.
 func origin(s spec, picture, sound float64) float64 {
@@ -189,32 +170,14 @@ func origin(s spec, picture, sound float64) float64 {
 	return math.Round(picture*1000) / 1000
 }
 
-// packet is one of ffprobe's, in seconds.
-type packet struct {
-	pts, dts float64
-	key      bool
-}
-
-func packets(t *testing.T, file, kind string) []packet {
+func packets(t *testing.T, file, kind string) []inspect.Packet {
 	t.Helper()
-	out := run(t, "ffprobe", append(reading(file), "-select_streams", kind, "-show_entries", "packet=pts_time,dts_time,flags", "-of", "csv=p=0")...)
-	var all []packet
-	for line := range strings.Lines(string(out)) {
-		f := strings.Split(strings.TrimSpace(line), ",")
-		if len(f) < 3 {
-			continue
-		}
-		pts, err1 := strconv.ParseFloat(f[0], 64)
-		dts, err2 := strconv.ParseFloat(f[1], 64)
-		if err1 != nil || err2 != nil {
-			t.Fatalf("ffprobe of %s: %q", file, line)
-		}
-		all = append(all, packet{pts, dts, strings.HasPrefix(f[2], "K")})
+	all, err := inspect.Packets(t.Context(), file, kind)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return all
 }
-
-var extinf = regexp.MustCompile(`#EXTINF:([0-9.]+),`)
 
 func extinfs(t *testing.T, playlist string) []string {
 	t.Helper()
@@ -222,17 +185,13 @@ func extinfs(t *testing.T, playlist string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all []string
-	for _, m := range extinf.FindAllStringSubmatch(string(body), -1) {
-		all = append(all, m[1])
-	}
-	return all
+	return inspect.Durations(body)
 }
 
 // numbers decodes a video and reads the number that every frame shows.
 func numbers(t *testing.T, file string) []int {
 	t.Helper()
-	out := run(t, "ffmpeg", append(reading(file), "-map", "0:v", "-vf", "setpts=N/TB", "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "gray", "-")...)
+	out := run(t, "ffmpeg", append(inspect.Reading(file), "-map", "0:v", "-vf", "setpts=N/TB", "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "gray", "-")...)
 	const size = width * height
 	var all []int
 	for ; len(out) >= size; out = out[size:] {
@@ -258,28 +217,10 @@ func initHash(t *testing.T, playlist, name string) string {
 }
 
 // checkTrack checks a video rendition packet by packet.
-func checkTrack(t *testing.T, plan *ladder.Plan, all []packet) {
+func checkTrack(t *testing.T, plan *ladder.Plan, all []inspect.Packet) {
 	t.Helper()
-	frame := 1 / plan.Rate.FPS()
-	if len(all) != plan.Frames {
-		t.Fatalf("%d packets, the plan has %d frames", len(all), plan.Frames)
-	}
-	var shown []float64
-	for i, p := range all {
-		if i > 0 && p.dts <= all[i-1].dts {
-			t.Errorf("packet %d: dts %f after %f", i, p.dts, all[i-1].dts)
-		}
-		n := int(math.Round((p.pts - ladder.StartOffset) / frame))
-		if p.key != (n%plan.GOPFrames == 0) {
-			t.Errorf("frame %d: keyframe is %t", n, p.key)
-		}
-		shown = append(shown, p.pts)
-	}
-	slices.Sort(shown)
-	for n, pts := range shown {
-		if off := pts - ladder.StartOffset - float64(n)*frame; math.Abs(off) > 1e-5 {
-			t.Fatalf("frame %d is shown at %f: a gap or overlap of %f s", n, pts, off)
-		}
+	if err := inspect.Video(all, ladder.StartOffset, plan.Rate.FPS(), plan.Frames, plan.GOPFrames); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -287,7 +228,7 @@ func checkTrack(t *testing.T, plan *ladder.Plan, all []packet) {
 // at time start.
 func beeps(t *testing.T, file string, start float64) []float64 {
 	t.Helper()
-	out := run(t, "ffmpeg", append(reading(file), "-map", "0:a", "-f", "s16le", "-ac", "1", "-ar", "48000", "-")...)
+	out := run(t, "ffmpeg", append(inspect.Reading(file), "-map", "0:a", "-f", "s16le", "-ac", "1", "-ar", "48000", "-")...)
 	var onsets []float64
 	quiet := 48000
 	for i := 0; i+1 < len(out); i += 2 {
@@ -306,7 +247,7 @@ func beeps(t *testing.T, file string, start float64) []float64 {
 
 // syncOf is by how much a file's sound is behind its picture, on average: frame n
 // belongs to second late+n/rate, beep k to second k.
-func syncOf(t *testing.T, s spec, shown []packet, frames []int, onsets []float64) float64 {
+func syncOf(t *testing.T, s spec, shown []inspect.Packet, frames []int, onsets []float64) float64 {
 	t.Helper()
 	if len(onsets) < s.seconds-1 {
 		t.Fatalf("%d beeps in %d s", len(onsets), s.seconds)
@@ -317,7 +258,7 @@ func syncOf(t *testing.T, s spec, shown []packet, frames []int, onsets []float64
 	}
 	pts := make([]float64, len(shown))
 	for i, p := range shown {
-		pts[i] = p.pts
+		pts[i] = p.PTS
 	}
 	slices.Sort(pts)
 	seen, count := -1, 0
@@ -371,7 +312,7 @@ func checkStitching(t *testing.T, s spec, chunk int, seed uint64) {
 	}
 	top, low := playlist("flat", "48p"), playlist("flat", "32p")
 	sourceShown, sourceHeard := packets(t, recording, "v"), packets(t, recording, "a")
-	single := singlePass(t, recording, plan, origin(s, sourceShown[0].pts, sourceHeard[0].pts))
+	single := singlePass(t, recording, plan, origin(s, sourceShown[0].PTS, sourceHeard[0].PTS))
 
 	shown := packets(t, top, "v")
 	checkTrack(t, plan, shown)
@@ -396,9 +337,9 @@ func checkStitching(t *testing.T, s spec, chunk int, seed uint64) {
 	if a, b := initHash(t, top, filepath.Base(inits[0])), initHash(t, single, "init.mp4"); a != b {
 		t.Error("the init segment is not a single pass's")
 	}
-	before := syncOf(t, s, sourceShown, numbers(t, recording), beeps(t, recording, sourceHeard[0].pts))
+	before := syncOf(t, s, sourceShown, numbers(t, recording), beeps(t, recording, sourceHeard[0].PTS))
 	sound := playlist("audio", "aac")
-	after := syncOf(t, s, shown, numbers(t, top), beeps(t, sound, packets(t, sound, "a")[0].pts))
+	after := syncOf(t, s, shown, numbers(t, top), beeps(t, sound, packets(t, sound, "a")[0].PTS))
 	if off := math.Abs(after - before); off > 0.020 {
 		t.Errorf("sound moved by %.1f ms against the picture", off*1000)
 	}
