@@ -56,7 +56,11 @@ func results(dir string) http.Handler {
 			w.WriteHeader(http.StatusMethodNotAllowed)
 			return
 		}
-		key := strings.TrimPrefix(path.Clean(r.URL.Path), "/")
+		key := strings.TrimPrefix(path.Clean(r.URL.Path), "/") // dots may come escaped, so this is not the pattern's business
+		if !strings.HasPrefix(key, "vod/") {
+			http.NotFound(w, r)
+			return
+		}
 		f, err := os.Open(filepath.Join(dir, filepath.FromSlash(key)))
 		if err != nil {
 			http.NotFound(w, r)

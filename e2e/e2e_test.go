@@ -1,0 +1,256 @@
+// Package e2e runs the built binaries: against a real nginx-rtmp, an SQS and an S3
+// that we didn't write, and in a folder alone.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"afterlive/internal/standin"
+)
+
+// bin is where the binaries are.
+var bin string
+
+func TestMain(m *testing.M) {
+	code, err := buildAndRun(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func buildAndRun(m *testing.M) (int, error) {
+	var err error
+	if bin, err = os.MkdirTemp("", "afterlive-bin-"); err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(bin)
+	if err := os.Chmod(bin, 0o755); err != nil { // nginx's user runs enqueue
+		return 0, err
+	}
+	build := exec.Command("go", "build", "-o", bin+"/", "./cmd/...")
+	build.Dir = standin.Root()
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return 0, fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return m.Run(), nil
+}
+
+// profiles are small and quick, and have more than one chunk in 7 s.
+const profiles = `
+- name: quick
+  chunk: 6s
+  ladders:
+    - name: flat
+      projection: flat
+      rungs:
+        - {height: 180, crf: 28, maxrate: 500k, bufsize: 750k, preset: ultrafast}
+        - {height: 90, crf: 28, maxrate: 200k, bufsize: 300k, preset: ultrafast}
+- name: slow
+  ladders:
+    - name: flat
+      projection: flat
+      rungs:
+        - {height: 360, crf: 18, maxrate: 5000k, bufsize: 7500k, preset: veryslow}
+`
+
+// folder is a temporary folder that nginx's user can read.
+func folder(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func writeFile(t *testing.T, name, body string) string {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(body), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// command runs a binary to its end.
+func command(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	var stderr bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, name), args...)
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, stderr.String())
+	}
+	return string(out)
+}
+
+// worker is a running worker.
+type worker struct {
+	*exec.Cmd
+	scratch string
+	log     *os.File
+	ended   chan error
+}
+
+// startWorker starts a worker on its own scratch folder, and ends it with the
+// test.
+func startWorker(t *testing.T, args ...string) *worker {
+	t.Helper()
+	w := &worker{scratch: t.TempDir(), ended: make(chan error, 1)}
+	var err error
+	if w.log, err = os.Create(filepath.Join(t.TempDir(), "worker.log")); err != nil {
+		t.Fatal(err)
+	}
+	own := writeFile(t, filepath.Join(t.TempDir(), "profiles.yaml"), profiles)
+	w.Cmd = exec.Command(filepath.Join(bin, "worker"), append([]string{"--scratch", w.scratch, "--profiles", own}, args...)...)
+	w.Stderr = w.log
+	if err := w.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { w.ended <- w.Wait() }()
+	t.Cleanup(func() {
+		_ = w.Process.Kill() // it has mostly ended
+		if t.Failed() {
+			t.Logf("worker:\n%s", w.output(t))
+		}
+		_ = w.log.Close()
+	})
+	return w
+}
+
+func (w *worker) output(t *testing.T) string {
+	t.Helper()
+	body, err := os.ReadFile(w.log.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
+// finish waits until the worker has ended, and fails if it ended badly or late.
+func (w *worker) finish(t *testing.T, within time.Duration) {
+	t.Helper()
+	select {
+	case err := <-w.ended:
+		if err != nil {
+			t.Errorf("worker: %v", err)
+		}
+	case <-time.After(within):
+		t.Fatalf("the worker still runs after %s", within)
+	}
+}
+
+// encoders are the processes whose working folder is in the worker's scratch.
+func (w *worker) encoders() []string {
+	links, err := filepath.Glob("/proc/[0-9]*/cwd")
+	if err != nil {
+		panic(err) // the pattern is good
+	}
+	var found []string
+	for _, link := range links {
+		if dir, err := os.Readlink(link); err == nil && strings.HasPrefix(dir, w.scratch+"/") {
+			found = append(found, filepath.Base(filepath.Dir(link)))
+		}
+	}
+	return found
+}
+
+// eventually tries until it is so, and fails after within.
+func eventually(t *testing.T, within time.Duration, what string, so func() bool) time.Duration {
+	t.Helper()
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !so() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("not within %s: %s", within, what)
+		}
+	}
+	return time.Since(began)
+}
+
+// source makes a recording: moving bars and a tone.
+func source(t *testing.T, size string, fps, seconds int) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "source.flv")
+	cmd := exec.CommandContext(t.Context(), "ffmpeg", "-v", "error", "-nostdin", "-y",
+		"-f", "lavfi", "-i", fmt.Sprintf("testsrc2=s=%s:r=%d:d=%d", size, fps, seconds),
+		"-f", "lavfi", "-i", fmt.Sprintf("sine=f=440:r=44100:d=%d", seconds),
+		"-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", fmt.Sprint(2*fps), "-c:a", "aac", "-f", "flv", file)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("make source: %v\n%s", err, out)
+	}
+	return file
+}
+
+// report is what "enqueue status --json" prints.
+type report struct {
+	Jobs []struct {
+		Job, Asset, State string
+		Parts, Done       int
+		Duration          float64 `json:"duration_s"`
+	}
+	Queue struct {
+		Waiting, Delayed int
+		InFlight         int `json:"in_flight"`
+	}
+	Failed int
+}
+
+func status(t *testing.T, args ...string) report {
+	t.Helper()
+	var r report
+	if err := json.Unmarshal([]byte(command(t, "enqueue", append([]string{"status", "--json"}, args...)...)), &r); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// parts are the parts in a folder's store, and what they say.
+func parts(t *testing.T, data string) map[string]string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(data, "jobs/*/parts/*.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, name := range files {
+		body, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[filepath.Base(name)] = string(body)
+	}
+	return out
+}
+
+func terminate(t *testing.T, w *worker, s syscall.Signal) {
+	t.Helper()
+	if err := w.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		t.Fatal(err)
+	}
+}
+
+// commandError runs a binary and returns what it says, and how it ended.
+func commandError(ctx context.Context, name string, args ...string) (string, error) {
+	out, err := exec.CommandContext(ctx, filepath.Join(bin, name), args...).CombinedOutput()
+	return string(out), err
+}

@@ -1,0 +1,293 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"afterlive/internal/job"
+	"afterlive/internal/queue"
+	"afterlive/internal/standin"
+)
+
+func TestFolder(t *testing.T) {
+	data := t.TempDir()
+	recording := source(t, "320x180", 25, 14)
+	out := command(t, "enqueue", "send", "--data", data, "--as", "live/talk", "--profile", "quick", recording)
+	if !strings.Contains(out, "asset live/talk;") {
+		t.Errorf("send says:\n%s", out)
+	}
+	startWorker(t, "--data", data, "--exit-when-idle").finish(t, time.Minute)
+	r := status(t, "--data", data, "live/talk")
+	if len(r.Jobs) != 1 || r.Jobs[0].State != "published" {
+		t.Fatalf("status %+v", r)
+	}
+	checkHLS(t, data+"/vod/live/talk/master.m3u8", r.Jobs[0].Duration, 25, []string{"320x180", "160x90"})
+
+	// A second send of the same file is a no-op.
+	before := files(t, data+"/vod")
+	command(t, "enqueue", "send", "--data", data, "--as", "live/talk", "--profile", "quick", recording)
+	startWorker(t, "--data", data, "--exit-when-idle").finish(t, time.Minute)
+	if after := files(t, data+"/vod"); !maps.Equal(before, after) {
+		t.Errorf("sending it again changed the result:\n%v\n%v", before, after)
+	}
+}
+
+// files are the files below dir, with their times.
+func files(t *testing.T, dir string) map[string]time.Time {
+	t.Helper()
+	out := map[string]time.Time{}
+	err := filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		info, err := entry.Info()
+		out[name] = info.ModTime()
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestHTTP(t *testing.T) {
+	data := t.TempDir()
+	command(t, "enqueue", "send", "--data", data, "--as", "talk", "--profile", "quick", source(t, "320x180", 25, 3))
+	addr := "127.0.0.1:" + standin.FreePort(t)
+	startWorker(t, "--data", data, "--http", addr)
+	command(t, "enqueue", "status", "--watch", "--timeout", "1m", "--data", data)
+	checkHLS(t, "http://"+addr+"/vod/talk/master.m3u8", 3.04, 25, []string{"320x180", "160x90"})
+	if body, _ := get(t, "http://"+addr+"/healthz"); body != "ok\n" {
+		t.Errorf("/healthz says %q", body)
+	}
+	if _, header := get(t, "http://"+addr+"/vod/talk/master.m3u8"); header.Get("Access-Control-Allow-Origin") != "*" || header.Get("Cache-Control") == "" {
+		t.Errorf("headers %v", header)
+	}
+	for _, path := range []string{"/vod/", "/vod/talk/", "/vod/../queue.db", "/queue.db", "/jobs/", "/recordings/talk.flv", "/vod/%2e%2e/queue.db"} {
+		if body, _ := get(t, "http://"+addr+path); body != "" {
+			t.Errorf("%s is served", path)
+		}
+	}
+}
+
+// A worker that is killed at any moment costs the chunk at hand, and nothing else.
+func TestKilledWorker(t *testing.T) {
+	recording := source(t, "320x180", 25, 60)
+	seed := uint64(time.Now().UnixNano())
+	random := rand.New(rand.NewPCG(seed, 0))
+	t.Logf("seed %d", seed)
+	for round := range 3 {
+		t.Run(fmt.Sprint(round), func(t *testing.T) {
+			data := t.TempDir()
+			command(t, "enqueue", "send", "--data", data, "--as", "talk", "--profile", "quick", recording)
+			killed := startWorker(t, "--data", data, "--lease", "4s")
+			wanted := random.IntN(8)
+			eventually(t, time.Minute, "some parts are done", func() bool { return len(parts(t, data)) >= wanted })
+			time.AfterFunc(time.Duration(random.IntN(400))*time.Millisecond, func() { _ = killed.Process.Kill() })
+			<-killed.ended
+			eventually(t, 2*time.Second, "no encoder outlives its worker", func() bool { return len(killed.encoders()) == 0 })
+			before := parts(t, data)
+
+			next := startWorker(t, "--data", data, "--lease", "4s", "--exit-when-idle")
+			next.finish(t, 2*time.Minute)
+			after := parts(t, data)
+			for name, body := range before {
+				if after[name] != body {
+					t.Errorf("%s was made again", name)
+				}
+			}
+			r := status(t, "--data", data)
+			if len(r.Jobs) != 1 || r.Jobs[0].State != "published" || len(after) != r.Jobs[0].Parts {
+				t.Fatalf("status %+v", r)
+			}
+			if made := strings.Count(next.output(t), `"msg":"part done"`); made != len(after)-len(before) {
+				t.Errorf("%d of %d parts were there; %d were made", len(before), len(after), made)
+			}
+			checkHLS(t, data+"/vod/talk/master.m3u8", r.Jobs[0].Duration, 25, []string{"320x180", "160x90"})
+			t.Logf("killed with %d of %d parts done", len(before), len(after))
+		})
+	}
+}
+
+// SIGTERM: another worker can have the task within 10 s, and the worker is gone
+// within 30 s, with its encoder.
+func TestTerminatedWorker(t *testing.T) {
+	data := t.TempDir()
+	command(t, "enqueue", "send", "--data", data, "--as", "talk", "--profile", "slow", source(t, "640x360", 25, 60))
+	w := startWorker(t, "--data", data)
+	eventually(t, time.Minute, "a chunk is being encoded", func() bool {
+		busy, err := filepath.Glob(w.scratch + "/worker-*/chunk-*/flat/360p/*.m4s")
+		return err == nil && len(busy) > 0
+	})
+	terminate(t, w, syscall.SIGTERM)
+	handedBack := eventually(t, 10*time.Second, "the task is visible again", func() bool { return status(t, "--data", data).Queue.Waiting == 1 })
+	w.finish(t, 30*time.Second)
+	if left := w.encoders(); len(left) > 0 {
+		t.Errorf("encoders left: %v", left)
+	}
+	if left, err := filepath.Glob(w.scratch + "/*"); err != nil || len(left) > 0 {
+		t.Errorf("scratch left: %v, %v", left, err)
+	}
+	t.Logf("handed back after %s", handedBack)
+}
+
+// Bad input: a clear error where operators look, nothing published, and nothing
+// else disturbed.
+func TestBadRecordings(t *testing.T) {
+	data, dir := t.TempDir(), t.TempDir()
+	good := source(t, "320x180", 25, 3)
+	film := filepath.Join(dir, "film.flv")
+	if err := os.WriteFile(film, []byte("\x00\x00\x00\x20ftypisom\x00\x00\x02\x00isomiso2avc1mp41"+strings.Repeat("\x00", 5000)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	inputs := map[string]string{
+		writeFile(t, filepath.Join(dir, "empty.flv"), ""):                                         "the file is empty",
+		writeFile(t, filepath.Join(dir, "text.flv"), "Dear diary,\ntoday I was streamed.\n"):      `starts with "Dear"`,
+		writeFile(t, filepath.Join(dir, "garbage.flv"), strings.Repeat("\x9e\x00\x7f\xff", 5000)): "not_flv",
+		film: "not_flv",
+	}
+	for name := range inputs {
+		command(t, "enqueue", "send", "--data", data, name)
+	}
+	command(t, "enqueue", "send", "--data", data, "--as", "good", "--profile", "quick", good)
+	startWorker(t, "--data", data, "--exit-when-idle").finish(t, time.Minute)
+
+	r := status(t, "--data", data)
+	if r.Failed != len(inputs) || len(r.Jobs) != 1 || r.Jobs[0].Asset != "good" || r.Jobs[0].State != "published" {
+		t.Errorf("status %+v", r)
+	}
+	if entries, err := os.ReadDir(data + "/vod"); err != nil || len(entries) != 1 {
+		t.Errorf("published: %v, %v", entries, err)
+	}
+	db, err := queue.OpenDB(t.Context(), filepath.Join(data, "queue.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	failed := queue.NewSQLite(db, "failed", 0)
+	for range inputs {
+		d, err := failed.Receive(t.Context(), time.Minute)
+		if err != nil || d == nil {
+			t.Fatalf("failed queue: %v, %v", d, err)
+		}
+		var f job.Failure
+		var task job.Task
+		if err := json.Unmarshal(d.Body, &f); err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(f.Message, &task); err != nil {
+			t.Fatal(err)
+		}
+		want := inputs[filepath.Join(dir, filepath.Base(task.Key))]
+		if f.Class != "permanent" || f.Reason != "not_flv" || want == "" || !strings.Contains(f.Reason+": "+f.Detail, want) {
+			t.Errorf("%s: %+v, want %q", task.Key, f, want)
+		}
+	}
+}
+
+// The worker's memory and its scratch do not grow with the recording.
+func TestFlatMemoryAndScratch(t *testing.T) {
+	type peak struct{ memory, scratch int64 }
+	measure := func(seconds int) peak {
+		data := t.TempDir()
+		command(t, "enqueue", "send", "--data", data, "--as", "talk", "--profile", "quick", source(t, "64x36", 10, seconds))
+		w := startWorker(t, "--data", data, "--exit-when-idle", "--slots", "1", "--threads", "1")
+		var p peak
+		eventually(t, 4*time.Minute, "the worker is done", func() bool {
+			p.memory = max(p.memory, highWater(w.Process.Pid))
+			p.scratch = max(p.scratch, size(w.scratch))
+			select {
+			case err := <-w.ended:
+				if err != nil {
+					t.Fatalf("worker: %v", err)
+				}
+				return true
+			default:
+				return false
+			}
+		})
+		if r := status(t, "--data", data); r.Jobs[0].State != "published" {
+			t.Fatalf("status %+v", r)
+		}
+		return p
+	}
+	short, long := measure(10), measure(600)
+	t.Logf("10 s: %d KiB of memory, %d KiB of scratch; 10 min: %d KiB, %d KiB", short.memory>>10, short.scratch>>10, long.memory>>10, long.scratch>>10)
+	if long.memory > short.memory+16<<20 {
+		t.Errorf("memory grew from %d to %d bytes", short.memory, long.memory)
+	}
+	// The sound is one part: its scratch is its own output, 16 kB a second.
+	if sound := int64(600 * 20_000); long.scratch > 2*short.scratch+sound {
+		t.Errorf("scratch grew from %d to %d bytes", short.scratch, long.scratch)
+	}
+}
+
+// highWater is the most memory that a process has had, in bytes.
+func highWater(pid int) int64 {
+	body, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(body)) {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kib, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+			if err != nil {
+				return 0
+			}
+			return kib << 10
+		}
+	}
+	return 0
+}
+
+// size of all files below a folder that changes meanwhile.
+func size(dir string) (total int64) {
+	_ = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			if info, err := entry.Info(); err == nil {
+				total += info.Size()
+			}
+		}
+		return nil // what is gone again has no size
+	})
+	return total
+}
+
+func TestBadFlags(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		args []string
+		want []string
+	}{
+		{"worker", []string{"--slots", "0", "--lease", "1s", "--queue", "x", "--store", "file:///x"}, []string{"--slots", "--lease", "--queue", "--failed", "--recordings", "--store"}},
+		{"worker", []string{"--ffmpeg", "/nowhere", "--data", t.TempDir(), "--exit-when-idle"}, []string{"--ffmpeg"}},
+		{"worker", []string{"--profiles", "/nowhere", "--data", t.TempDir()}, []string{"profiles"}},
+		{"enqueue", []string{"send", "/nowhere.flv", "--data", t.TempDir()}, []string{"/nowhere.flv"}},
+		{"enqueue", []string{"send", "--as", "../x", source(t, "64x36", 10, 1), "--data", t.TempDir()}, []string{"recordings/../x.flv"}},
+		{"enqueue", []string{"status", "--watch", "--timeout", "1s", "--data", t.TempDir()}, []string{"not done after 1s"}},
+		{"enqueue", nil, []string{"send", "--help"}},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		out, err := commandError(ctx, tc.name, tc.args...)
+		cancel()
+		if err == nil {
+			t.Errorf("%s %v: no error", tc.name, tc.args)
+		}
+		missing := slices.DeleteFunc(slices.Clone(tc.want), func(w string) bool { return strings.Contains(out, w) })
+		if len(missing) > 0 || strings.Contains(out, "panic") {
+			t.Errorf("%s %v says nothing of %v:\n%s", tc.name, tc.args, missing, out)
+		}
+	}
+}

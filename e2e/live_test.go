@@ -1,0 +1,217 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"afterlive/internal/inspect"
+	"afterlive/internal/standin"
+)
+
+// origin is a running nginx with the project's own configuration, elsewhere.
+type origin struct{ rtmp, http, dir string }
+
+// startOrigin runs nginx/nginx.conf with other ports and paths. enqueue's own
+// configuration is config.
+func startOrigin(t *testing.T, config string) origin {
+	t.Helper()
+	o := origin{rtmp: "127.0.0.1:" + standin.FreePort(t), http: "127.0.0.1:" + standin.FreePort(t), dir: folder(t)}
+	conf, err := os.ReadFile(filepath.Join(standin.Root(), "nginx/nginx.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(conf)
+	for _, change := range [][2]string{
+		{"127.0.0.1:1935", o.rtmp}, {"127.0.0.1:8081", o.http}, {"/var/lib/afterlive", o.dir},
+		{"/usr/local/bin/enqueue", filepath.Join(bin, "enqueue")},
+		{"/etc/afterlive.yaml", writeFile(t, filepath.Join(o.dir, "afterlive.yaml"), config)},
+	} {
+		if !strings.Contains(text, change[0]) {
+			t.Fatalf("nginx.conf no longer says %s", change[0])
+		}
+		text = strings.ReplaceAll(text, change[0], change[1])
+	}
+	for _, name := range []string{"rec", "hls", "tmp"} {
+		if err := os.Mkdir(filepath.Join(o.dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.own(t)
+	cmd := exec.CommandContext(t.Context(), "nginx", "-c", writeFile(t, filepath.Join(o.dir, "nginx.conf"), text), "-p", o.dir, "-e", o.dir+"/nginx.log", "-g", "daemon off;")
+	standin.Background(t, cmd, o.rtmp)
+	return o
+}
+
+// own gives the folder to nginx's user, where we may.
+func (o origin) own(t *testing.T) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		return // nginx keeps our own user
+	}
+	www, err := user.Lookup("www-data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	uid, err := strconv.Atoi(www.Uid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"", "rec", "hls", "tmp"} {
+		if err := os.Chown(filepath.Join(o.dir, name), uid, -1); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func get(t *testing.T, url string) (string, http.Header) {
+	t.Helper()
+	response, err := http.Get(url) //nolint:gosec,noctx // a server of this test's
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return "", response.Header
+	}
+	return string(body), response.Header
+}
+
+// The main job: a live stream is recorded, and becomes adaptive HLS, through SQS
+// and S3, with two workers.
+func TestLiveStreamBecomesVOD(t *testing.T) {
+	cloud := standin.Start(t)
+	cloud.Bucket(t, "recs", false)
+	cloud.Bucket(t, "vod", true)
+	queue, failed := cloud.Queue(t, "tasks"), cloud.Queue(t, "failed")
+	place := []string{"--queue", queue, "--failed", failed, "--recordings", "s3://recs", "--store", "s3://vod"}
+	o := startOrigin(t, fmt.Sprintf("queue: %s\nfailed: %s\nrecordings: s3://recs\nstore: s3://vod\nprofile: quick\n", queue, failed))
+	var workers []*worker
+	for range 2 {
+		workers = append(workers, startWorker(t, place...))
+	}
+
+	const seconds, fps = 14, 25
+	publish := exec.CommandContext(t.Context(), "ffmpeg", "-v", "error", "-nostdin", "-re",
+		"-f", "lavfi", "-i", fmt.Sprintf("testsrc2=s=320x180:r=%d", fps), "-f", "lavfi", "-i", "sine=f=440:r=44100",
+		"-t", fmt.Sprint(seconds), "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "50", "-c:a", "aac",
+		"-f", "flv", "rtmp://"+o.rtmp+"/live/talk?token=secret")
+	if err := publish.Start(); err != nil {
+		t.Fatal(err)
+	}
+	live := "http://" + o.http + "/hls/talk/index.m3u8"
+	eventually(t, 12*time.Second, "the live stream plays", func() bool { body, _ := get(t, live); return strings.Contains(body, ".ts") })
+	if stat, _ := get(t, "http://"+o.http+"/stat"); !strings.Contains(stat, "<name>talk</name>") {
+		t.Errorf("/stat doesn't know the stream:\n%s", stat)
+	}
+	if err := publish.Wait(); err != nil {
+		t.Fatalf("publish: %v", err)
+	}
+	command(t, "enqueue", append([]string{"status", "--watch", "--timeout", "2m"}, place...)...)
+	r := status(t, place...)
+	if len(r.Jobs) != 1 || r.Jobs[0].State != "published" || r.Failed != 0 {
+		t.Fatalf("status %+v", r)
+	}
+	j := r.Jobs[0]
+	if !strings.HasPrefix(j.Asset, "live/talk/talk-") || j.Parts != 3 || math.Abs(j.Duration-seconds) > 0.15 {
+		t.Errorf("job %+v", j)
+	}
+	checkHLS(t, cloud.Endpoint+"/vod/vod/"+j.Asset+"/master.m3u8", j.Duration, fps, []string{"320x180", "160x90"})
+	eventually(t, 5*time.Second, "the recording is removed once it is confirmed", func() bool {
+		left, err := filepath.Glob(o.dir + "/rec/*.flv")
+		spooled, err2 := filepath.Glob(o.dir + "/rec/.spool/*")
+		return err == nil && err2 == nil && len(left)+len(spooled) == 0
+	})
+	for _, w := range workers {
+		terminate(t, w, syscall.SIGTERM)
+	}
+	for _, w := range workers {
+		w.finish(t, 30*time.Second)
+		if left := w.encoders(); len(left) > 0 {
+			t.Errorf("encoders left: %v", left)
+		}
+	}
+}
+
+var (
+	uri        = regexp.MustCompile(`(?m)^[^#\s].*$`)
+	resolution = regexp.MustCompile(`RESOLUTION=(\d+x\d+)`)
+	soundURI   = regexp.MustCompile(`TYPE=AUDIO.*URI="([^"]+)"`)
+)
+
+// checkHLS follows a multivariant playlist from its URL (or file) and checks every
+// rendition packet by packet.
+func checkHLS(t *testing.T, master string, duration float64, fps int, sizes []string) {
+	t.Helper()
+	body, header := read(t, master)
+	if header != nil && header.Get("Content-Type") != "application/vnd.apple.mpegurl" {
+		t.Errorf("master's type is %s", header.Get("Content-Type"))
+	}
+	var got []string
+	for _, m := range resolution.FindAllStringSubmatch(body, -1) {
+		got = append(got, m[1])
+	}
+	if !slices.Equal(got, sizes) {
+		t.Errorf("sizes %v, want %v", got, sizes)
+	}
+	const start = 10
+	base := master[:strings.LastIndex(master, "/")+1]
+	var durations []string
+	for _, name := range uri.FindAllString(body, -1) {
+		all, err := inspect.Packets(t.Context(), base+name, "v")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := inspect.Video(all, start, float64(fps), int(math.Round(duration*float64(fps))), 2*fps); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := inspect.Decode(t.Context(), base+name); err != nil {
+			t.Error(err)
+		}
+		playlist, _ := read(t, base+name)
+		if d := inspect.Durations([]byte(playlist)); durations == nil {
+			durations = d
+		} else if !slices.Equal(d, durations) {
+			t.Errorf("%s: EXTINF %v, the first rendition's %v", name, d, durations)
+		}
+	}
+	m := soundURI.FindStringSubmatch(body)
+	if m == nil {
+		t.Fatalf("no sound in the master:\n%s", body)
+	}
+	sound, err := inspect.Packets(t.Context(), base+m[1], "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := inspect.Audio(sound, start+duration); err != nil {
+		t.Error(err)
+	}
+}
+
+func read(t *testing.T, name string) (string, http.Header) {
+	t.Helper()
+	if strings.HasPrefix(name, "http://") {
+		return get(t, name)
+	}
+	body, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body), nil
+}
