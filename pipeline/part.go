@@ -23,14 +23,7 @@ type work struct {
 	part    string
 	cut     flv.Cut
 	args    []string // of ffmpeg, run in the part's scratch folder
-	renders []render
-}
-
-// render is one rendition that ffmpeg leaves in <ladder>/<rendition>, and how it
-// is measured against the plan.
-type render struct {
-	ladder, rendition string
-	measure           func(folder string) (ladder.Track, error)
+	outputs []*output
 }
 
 func chunkWork(plan *ladder.Plan, k, threads int) work {
@@ -38,25 +31,18 @@ func chunkWork(plan *ladder.Plan, k, threads int) work {
 	w := work{part: ladder.ChunkPart(k), cut: c.Cut, args: plan.ChunkArgs(k, threads)}
 	for _, l := range plan.Ladders {
 		for _, r := range l.Renditions {
-			w.renders = append(w.renders, render{l.Name, r.Name, func(folder string) (ladder.Track, error) {
-				return measureVideo(folder, plan, c, r)
-			}})
+			w.outputs = append(w.outputs, videoOutput(plan, c, l.Name, r))
 		}
 	}
 	return w
 }
 
 func audioWork(plan *ladder.Plan) work {
-	return work{
-		part: ladder.AudioPart, cut: plan.Audio.Cut, args: plan.AudioArgs(),
-		renders: []render{{ladder.AudioLadder, ladder.AudioRendition, func(folder string) (ladder.Track, error) {
-			return measureAudio(folder, plan)
-		}}},
-	}
+	return work{part: ladder.AudioPart, cut: plan.Audio.Cut, args: plan.AudioArgs(), outputs: []*output{audioOutput(plan)}}
 }
 
 // produce makes a part, unless it exists. Nothing of it counts before the last
-// line: the part is what names the segments, and it is one conditional write.
+// write: the part is what names the segments.
 func (p *Pipeline) produce(ctx context.Context, plan *ladder.Plan, w work) error {
 	key := ladder.PartKey(plan.Job, w.part)
 	if _, _, err := p.Store.Load(ctx, key); !errors.Is(err, fs.ErrNotExist) {
@@ -71,23 +57,18 @@ func (p *Pipeline) produce(ctx context.Context, plan *ladder.Plan, w work) error
 
 	part := ladder.Part{Version: 1, Name: w.part, Attempt: strings.ToLower(rand.Text()[:8]), Worker: p.Worker}
 	began := time.Now()
-	if err := p.encode(ctx, log, plan, w, folder); err != nil {
+	if err := p.encode(ctx, plan, w, folder, part.Attempt); err != nil {
 		return err
 	}
 	part.Timing.Encode = time.Since(began).Seconds()
-	for _, r := range w.renders {
-		track, err := r.measure(filepath.Join(folder, r.ladder, r.rendition))
-		if err != nil {
-			return transient("bad_output", fmt.Errorf("verify %s/%s: %w", r.ladder, r.rendition, err))
-		}
-		track.Ladder, track.Rendition = r.ladder, r.rendition
-		part.Tracks = append(part.Tracks, track)
-	}
 	began = time.Now()
-	if err := p.upload(ctx, plan, folder, &part); err != nil {
+	if err := p.collect(ctx, plan, w, part.Attempt, true); err != nil {
 		return err
 	}
 	part.Timing.Upload = time.Since(began).Seconds()
+	for _, o := range w.outputs {
+		part.Tracks = append(part.Tracks, o.track)
+	}
 	won, err := p.writeJSON(ctx, key, part, "")
 	if err != nil {
 		return err
@@ -96,10 +77,15 @@ func (p *Pipeline) produce(ctx context.Context, plan *ladder.Plan, w work) error
 	return nil
 }
 
-// encode feeds the part's bytes of the recording to ffmpeg.
-func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Plan, w work, folder string) error {
-	for _, r := range w.renders {
-		if err := os.MkdirAll(filepath.Join(folder, r.ladder, r.rendition), 0o755); err != nil {
+const collectEvery = time.Second
+
+// encode feeds the part's bytes of the recording to ffmpeg, and carries off what
+// is finished while it works: the scratch holds a few segments, however long the
+// part.
+func (p *Pipeline) encode(ctx context.Context, plan *ladder.Plan, w work, folder, attempt string) error {
+	for _, o := range w.outputs {
+		o.folder = filepath.Join(folder, o.track.Ladder, o.track.Rendition)
+		if err := os.MkdirAll(o.folder, 0o755); err != nil {
 			return fmt.Errorf("make scratch: %w", err)
 		}
 	}
@@ -111,40 +97,62 @@ func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Pla
 		return err
 	}
 	defer source.Close()
-	log.Debug("encoding", zap.Strings("args", w.args))
-	return p.FFmpeg.Run(ctx, folder, w.args, w.cut.Reader(source))
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	ended := make(chan error, 1)
+	go func() { ended <- p.FFmpeg.Run(ctx, folder, w.args, w.cut.Reader(source)) }()
+	tick := time.NewTicker(collectEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-tick.C:
+			if err := p.collect(ctx, plan, w, attempt, false); err != nil {
+				cancel(err)
+				return <-ended // err, or what came before it
+			}
+		}
+	}
 }
 
 // uploads is how many files of one part are under way at once.
 const uploads = 8
 
-// upload stores a part's files. Segments carry the attempt in their names, so two
-// attempts never mix; init segments carry their own hash, so that all attempts
-// share one. It renames the part's segments accordingly.
-func (p *Pipeline) upload(ctx context.Context, plan *ladder.Plan, folder string, part *ladder.Part) error {
+// collect verifies the segments that are finished, uploads them and removes them
+// from the scratch; in the end, all of them, and the init segments. Segments
+// carry the attempt in their names, so two attempts never mix; init segments
+// their own hash, so that all attempts share one.
+func (p *Pipeline) collect(ctx context.Context, plan *ladder.Plan, w work, attempt string, end bool) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(uploads)
-	put := func(key, file string) {
+	put := func(o *output, file, name string) {
 		group.Go(func() error {
-			err := p.Store.Upload(ctx, key, file)
-			if errors.Is(err, fs.ErrExist) { // the init of another part; or our own upload, whose answer got lost
-				return nil
+			file := filepath.Join(o.folder, file)
+			err := p.Store.Upload(ctx, plan.Key(o.track.Ladder, o.track.Rendition, name), file)
+			if err != nil && !errors.Is(err, fs.ErrExist) { // the init of another part; or our own upload, whose answer got lost
+				return fmt.Errorf("upload %s: %w", name, err)
 			}
-			return err
+			return os.Remove(file)
 		})
 	}
-	for _, t := range part.Tracks {
-		local := filepath.Join(folder, t.Ladder, t.Rendition)
-		put(plan.Key(t.Ladder, t.Rendition, t.Init), filepath.Join(local, ladder.InitFile))
-		for i := range t.Segments {
-			s := &t.Segments[i]
-			file := filepath.Join(local, s.URI)
-			s.URI = strings.TrimSuffix(s.URI, ".m4s") + "-" + part.Attempt + ".m4s"
-			put(plan.Key(t.Ladder, t.Rendition, s.URI), file)
+	err := func() error {
+		for _, o := range w.outputs {
+			for o.finished(end) {
+				file, err := o.take(attempt)
+				if err != nil {
+					return transient("bad_output", fmt.Errorf("verify %s/%s: %w", o.track.Ladder, o.track.Rendition, err))
+				}
+				put(o, file, o.track.Segments[len(o.track.Segments)-1].URI)
+			}
+			if end {
+				if err := o.complete(); err != nil {
+					return transient("bad_output", fmt.Errorf("verify %s/%s: %w", o.track.Ladder, o.track.Rendition, err))
+				}
+				put(o, ladder.InitFile, o.track.Init)
+			}
 		}
-	}
-	if err := group.Wait(); err != nil {
-		return fmt.Errorf("upload %s: %w", part.Name, err)
-	}
-	return nil
+		return nil
+	}()
+	return errors.Join(err, group.Wait())
 }

@@ -8,45 +8,56 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/Eyevinn/mp4ff/mp4"
 
 	"afterlive/ladder"
 )
 
-// Nothing that ffmpeg wrote is believed: the fragments themselves must hold
-// exactly the samples that the plan asks for, at exactly their times.
+// output is one rendition of a part, as ffmpeg writes it into folder. Nothing of
+// what ffmpeg says is believed: the fragments themselves must hold exactly the
+// samples that the plan asks for, at exactly their times.
+type output struct {
+	folder string
+	track  ladder.Track // what was taken so far
+	next   int          // number of the segment to take next
+	trex   *mp4.TrexBox
+	header func(*mp4.TrakBox) error      // checks the init segment
+	check  func(n int, s []sample) error // checks segment n
+	whole  func() error                  // checks that nothing is missing
+}
 
-// measureVideo checks a chunk's rendition frame by frame and returns its track.
-func measureVideo(folder string, plan *ladder.Plan, c ladder.Chunk, r ladder.Rendition) (ladder.Track, error) {
-	o, err := openOutput(folder)
-	if err != nil {
-		return ladder.Track{}, err
-	}
-	entry := o.trak.Mdia.Minf.Stbl.Stsd.AvcX
-	if entry == nil || int(entry.Width) != r.Width || int(entry.Height) != r.Height {
-		return ladder.Track{}, fmt.Errorf("the init segment doesn't say H.264 of %dx%d", r.Width, r.Height)
-	}
-	avc := entry.AvcC.DecConfRec
-	o.track.Codecs = fmt.Sprintf("avc1.%02x%02x%02x", avc.AVCProfileIndication, avc.ProfileCompatibility, avc.AVCLevelIndication)
-	tick := o.track.Timescale * plan.Rate.Den / plan.Rate.Num // a frame's length
-	if tick*plan.Rate.Num != o.track.Timescale*plan.Rate.Den {
-		return ladder.Track{}, fmt.Errorf("a frame at %s fps is no whole number of 1/%d s", plan.Rate, o.track.Timescale)
-	}
+// videoOutput wants a chunk's frames, each at its place.
+func videoOutput(plan *ladder.Plan, c ladder.Chunk, name string, r ladder.Rendition) *output {
 	first := c.From / plan.SegmentFrames
-	count := (c.To - c.From + plan.SegmentFrames - 1) / plan.SegmentFrames
-	for n := first; n < first+count; n++ {
-		from := n * plan.SegmentFrames
-		to := min(from+plan.SegmentFrames, c.To)
-		samples, err := o.segment(n)
-		if err != nil {
-			return ladder.Track{}, err
+	o := &output{track: ladder.Track{Ladder: name, Rendition: r.Name}, next: first}
+	tick := 0 // a frame's length, in the track's timescale
+	o.header = func(trak *mp4.TrakBox) error {
+		entry := trak.Mdia.Minf.Stbl.Stsd.AvcX
+		if entry == nil || int(entry.Width) != r.Width || int(entry.Height) != r.Height {
+			return fmt.Errorf("the init segment doesn't say H.264 of %dx%d", r.Width, r.Height)
 		}
-		if err := checkFrames(samples, plan, from, to, tick, o.track.Timescale); err != nil {
-			return ladder.Track{}, fmt.Errorf("segment %d: %w", n, err)
+		avc := entry.AvcC.DecConfRec
+		o.track.Codecs = fmt.Sprintf("avc1.%02x%02x%02x", avc.AVCProfileIndication, avc.ProfileCompatibility, avc.AVCLevelIndication)
+		tick = o.track.Timescale * plan.Rate.Den / plan.Rate.Num
+		if tick*plan.Rate.Num != o.track.Timescale*plan.Rate.Den {
+			return fmt.Errorf("a frame at %s fps is no whole number of 1/%d s", plan.Rate, o.track.Timescale)
 		}
+		return nil
 	}
-	return o.track, o.nothingElse(count)
+	o.check = func(n int, samples []sample) error {
+		from := n * plan.SegmentFrames
+		return checkFrames(samples, plan, from, min(from+plan.SegmentFrames, c.To), tick, o.track.Timescale)
+	}
+	o.whole = func() error {
+		want := (c.To - c.From + plan.SegmentFrames - 1) / plan.SegmentFrames
+		if got := len(o.track.Segments); got != want {
+			return fmt.Errorf("it has %d segments, the plan %d", got, want)
+		}
+		return nil
+	}
+	return o
 }
 
 // checkFrames wants the frames [from, to), each shown at its place on the grid
@@ -77,48 +88,101 @@ func checkFrames(samples []sample, plan *ladder.Plan, from, to, tick, timescale 
 // ffmpeg's encoder puts before the first.
 const aacFrame = 1024
 
-// measureAudio checks that the sound has no hole and is as long as the plan.
-func measureAudio(folder string, plan *ladder.Plan) (ladder.Track, error) {
-	o, err := openOutput(folder)
-	if err != nil {
-		return ladder.Track{}, err
-	}
-	if o.trak.Mdia.Minf.Stbl.Stsd.Mp4a == nil {
-		return ladder.Track{}, errors.New("the init segment doesn't say AAC")
-	}
-	o.track.Codecs = "mp4a.40.2"
-	rate := o.track.Timescale
-	start := int64(ladder.StartOffset*rate - aacFrame)
-	next, n := start, 0
-	for ; ; n++ {
-		samples, err := o.segment(n)
-		if errors.Is(err, os.ErrNotExist) && n > 0 {
-			break
+// audioOutput wants sound without a hole, as long as the plan.
+func audioOutput(plan *ladder.Plan) *output {
+	o := &output{track: ladder.Track{Ladder: ladder.AudioLadder, Rendition: ladder.AudioRendition}}
+	var start, next int64
+	o.header = func(trak *mp4.TrakBox) error {
+		if trak.Mdia.Minf.Stbl.Stsd.Mp4a == nil {
+			return errors.New("the init segment doesn't say AAC")
 		}
-		if err != nil {
-			return ladder.Track{}, err
-		}
+		o.track.Codecs = "mp4a.40.2"
+		start = int64(ladder.StartOffset*o.track.Timescale - aacFrame)
+		next = start
+		return nil
+	}
+	o.check = func(_ int, samples []sample) error {
 		for _, s := range samples {
 			if s.decode != next {
-				return ladder.Track{}, fmt.Errorf("segment %d: sound at %d, expected at %d (1/%d s)", n, s.decode, next, rate)
+				return fmt.Errorf("sound at %d, expected at %d (1/%d s)", s.decode, next, o.track.Timescale)
 			}
 			next += s.duration
 		}
+		return nil
 	}
-	// The last frame is filled up: up to one more than the sound needs.
-	want := int64(plan.Duration*float64(rate)) + aacFrame
-	if got := next - start; got < want-1 || got > want+2*aacFrame {
-		return ladder.Track{}, fmt.Errorf("it has %d samples of sound, the plan %d", got, want)
+	o.whole = func() error {
+		// The last frame is filled up: up to one more than the sound needs.
+		want := int64(plan.Duration*float64(o.track.Timescale)) + aacFrame
+		if got := next - start; got < want-1 || got > want+2*aacFrame {
+			return fmt.Errorf("it has %d samples of sound, the plan %d", got, want)
+		}
+		return nil
 	}
-	return o.track, o.nothingElse(n)
+	return o
 }
 
-// output is a rendition as ffmpeg left it.
-type output struct {
-	folder string
-	trak   *mp4.TrakBox
-	trex   *mp4.TrexBox
-	track  ladder.Track
+// finished tells whether the next segment is there, and whole: ffmpeg has begun
+// another, or ended.
+func (o *output) finished(end bool) bool {
+	n := o.next
+	if !end {
+		n++
+	}
+	_, err := os.Stat(filepath.Join(o.folder, ladder.SegmentFile(n)))
+	return err == nil
+}
+
+// take verifies the next segment and adds it to the track. It returns the
+// segment's file name in the folder; in the track it has the attempt in its name.
+func (o *output) take(attempt string) (file string, err error) {
+	if o.trex == nil {
+		if err := o.readInit(); err != nil {
+			return "", err
+		}
+	}
+	file = ladder.SegmentFile(o.next)
+	samples, bytes, err := o.readSegment(file)
+	if err == nil {
+		err = o.check(o.next, samples)
+	}
+	if err != nil {
+		return "", fmt.Errorf("segment %d: %w", o.next, err)
+	}
+	var ticks int64
+	for _, s := range samples {
+		ticks += s.duration
+	}
+	name := strings.TrimSuffix(file, ".m4s") + "-" + attempt + ".m4s"
+	o.track.Segments = append(o.track.Segments, ladder.Segment{URI: name, Bytes: bytes, Ticks: ticks})
+	o.next++
+	return file, nil
+}
+
+// complete checks that all of the plan was taken.
+func (o *output) complete() error {
+	if o.trex == nil {
+		return errors.New("it has no segments")
+	}
+	return o.whole()
+}
+
+func (o *output) readInit() error {
+	body, err := os.ReadFile(filepath.Join(o.folder, ladder.InitFile))
+	if err != nil {
+		return err
+	}
+	file, err := mp4.DecodeFile(bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("read %s: %w", ladder.InitFile, err)
+	}
+	if file.Moov == nil || file.Moov.Trak == nil || file.Moov.Mvex == nil || file.Moov.Mvex.Trex == nil {
+		return fmt.Errorf("read %s: it has no track", ladder.InitFile)
+	}
+	sum := sha256.Sum256(body)
+	o.trex = file.Moov.Mvex.Trex
+	o.track.Init = fmt.Sprintf("init-%x.mp4", sum[:6])
+	o.track.Timescale = int(file.Moov.Trak.Mdia.Mdhd.Timescale)
+	return o.header(file.Moov.Trak)
 }
 
 // sample is a frame, in ticks of the track's timescale.
@@ -127,63 +191,39 @@ type sample struct {
 	sync                    bool
 }
 
-func openOutput(folder string) (*output, error) {
-	body, err := os.ReadFile(filepath.Join(folder, ladder.InitFile))
-	if err != nil {
-		return nil, err
-	}
-	file, err := mp4.DecodeFile(bytes.NewReader(body))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", ladder.InitFile, err)
-	}
-	if file.Moov == nil || file.Moov.Trak == nil || file.Moov.Mvex == nil || file.Moov.Mvex.Trex == nil {
-		return nil, fmt.Errorf("read %s: it has no track", ladder.InitFile)
-	}
-	o := &output{folder: folder, trak: file.Moov.Trak, trex: file.Moov.Mvex.Trex}
-	sum := sha256.Sum256(body)
-	o.track.Init = fmt.Sprintf("init-%x.mp4", sum[:6])
-	o.track.Timescale = int(o.trak.Mdia.Mdhd.Timescale)
-	return o, nil
-}
-
-// segment reads segment n's samples and adds it to the track.
-func (o *output) segment(n int) ([]sample, error) {
-	name := ladder.SegmentFile(n)
+// readSegment reads a segment's index, and how long the file is.
+func (o *output) readSegment(name string) (samples []sample, size int64, err error) {
 	f, err := os.Open(filepath.Join(o.folder, name))
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	file, err := mp4.DecodeFile(f, mp4.WithDecodeMode(mp4.DecModeLazyMdat))
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
+		return nil, 0, fmt.Errorf("read %s: %w", name, err)
 	}
 	var boxes uint64
 	for _, box := range file.Children {
 		boxes += box.Size()
 	}
 	if boxes != uint64(info.Size()) {
-		return nil, fmt.Errorf("read %s: it is %d bytes long, its boxes %d", name, info.Size(), boxes)
+		return nil, 0, fmt.Errorf("read %s: it is %d bytes long, its boxes %d", name, info.Size(), boxes)
 	}
-	samples, ticks, err := o.samples(file)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
-	}
-	o.track.Segments = append(o.track.Segments, ladder.Segment{URI: name, Bytes: info.Size(), Ticks: ticks})
-	return samples, nil
+	samples, err = o.samples(file)
+	return samples, info.Size(), err
 }
 
-func (o *output) samples(file *mp4.File) (samples []sample, ticks int64, err error) {
+func (o *output) samples(file *mp4.File) (samples []sample, err error) {
 	var data, want uint64
 	for _, segment := range file.Segments {
 		for _, fragment := range segment.Fragments {
 			traf := fragment.Moof.Traf
 			if traf == nil || traf.Tfdt == nil || fragment.Mdat == nil {
-				return nil, 0, errors.New("a fragment lacks its time or its data")
+				return nil, errors.New("a fragment lacks its time or its data")
 			}
 			decode := int64(traf.Tfdt.BaseMediaDecodeTime())
 			for _, trun := range traf.Truns {
@@ -198,7 +238,6 @@ func (o *output) samples(file *mp4.File) (samples []sample, ticks int64, err err
 						sync: mp4.IsSyncSampleFlags(s.Flags),
 					})
 					decode += int64(s.Dur)
-					ticks += int64(s.Dur)
 					want += uint64(s.Size)
 				}
 			}
@@ -206,19 +245,7 @@ func (o *output) samples(file *mp4.File) (samples []sample, ticks int64, err err
 		}
 	}
 	if data != want {
-		return nil, 0, fmt.Errorf("it holds %d bytes of samples, its index says %d", data, want)
+		return nil, fmt.Errorf("it holds %d bytes of samples, its index says %d", data, want)
 	}
-	return samples, ticks, nil
-}
-
-// nothingElse wants count segments, the init segment and the playlist.
-func (o *output) nothingElse(count int) error {
-	names, err := os.ReadDir(o.folder)
-	if err != nil {
-		return err
-	}
-	if len(names) != count+2 {
-		return fmt.Errorf("ffmpeg left %d files, the plan has %d segments", len(names), count)
-	}
-	return nil
+	return samples, nil
 }
