@@ -85,15 +85,15 @@ func writeFile(t *testing.T, name, body string) string {
 	return name
 }
 
-// command runs a binary to its end.
-func command(t *testing.T, name string, args ...string) string {
+// enqueue runs enqueue to its end.
+func enqueue(t *testing.T, args ...string) string {
 	t.Helper()
 	var stderr bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, name), args...)
+	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "enqueue"), args...)
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, stderr.String())
+		t.Fatalf("enqueue %s: %v\n%s", strings.Join(args, " "), err, stderr.String())
 	}
 	return string(out)
 }
@@ -204,21 +204,21 @@ func source(t *testing.T, size string, fps, seconds int) string {
 // report is what "enqueue status --json" prints.
 type report struct {
 	Jobs []struct {
-		Job, Asset, State string
-		Parts, Done       int
-		Duration          float64 `json:"duration_s"`
-	}
+		Asset    string  `json:"asset"`
+		State    string  `json:"state"`
+		Parts    int     `json:"parts"`
+		Duration float64 `json:"duration_s"`
+	} `json:"jobs"`
 	Queue struct {
-		Waiting, Delayed int
-		InFlight         int `json:"in_flight"`
-	}
-	Failed int
+		Waiting int `json:"waiting"`
+	} `json:"queue"`
+	Failed int `json:"failed"`
 }
 
 func status(t *testing.T, args ...string) report {
 	t.Helper()
 	var r report
-	if err := json.Unmarshal([]byte(command(t, "enqueue", append([]string{"status", "--json"}, args...)...)), &r); err != nil {
+	if err := json.Unmarshal([]byte(enqueue(t, append([]string{"status", "--json"}, args...)...)), &r); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -227,7 +227,7 @@ func status(t *testing.T, args ...string) report {
 // parts are the parts in a folder's store, and what they say.
 func parts(t *testing.T, data string) map[string]string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(data, "jobs/*/parts/*.json"))
+	files, err := filepath.Glob(data + "/jobs/*/parts/*.json")
 	if err != nil {
 		t.Fatal(err)
 	}

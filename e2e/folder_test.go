@@ -24,7 +24,7 @@ import (
 func TestFolder(t *testing.T) {
 	data := t.TempDir()
 	recording := source(t, "320x180", 25, 14)
-	out := command(t, "enqueue", "send", "--data", data, "--as", "live/talk", "--profile", "quick", recording)
+	out := enqueue(t, "send", "--data", data, "--as", "live/talk", "--profile", "quick", recording)
 	if !strings.Contains(out, "asset live/talk;") {
 		t.Errorf("send says:\n%s", out)
 	}
@@ -33,11 +33,11 @@ func TestFolder(t *testing.T) {
 	if len(r.Jobs) != 1 || r.Jobs[0].State != "published" {
 		t.Fatalf("status %+v", r)
 	}
-	checkHLS(t, data+"/vod/live/talk/master.m3u8", r.Jobs[0].Duration, 25, []string{"320x180", "160x90"})
+	checkHLS(t, data+"/vod/live/talk/master.m3u8", r.Jobs[0].Duration, []string{"320x180", "160x90"})
 
 	// A second send of the same file is a no-op.
 	before := files(t, data+"/vod")
-	command(t, "enqueue", "send", "--data", data, "--as", "live/talk", "--profile", "quick", recording)
+	enqueue(t, "send", "--data", data, "--as", "live/talk", "--profile", "quick", recording)
 	startWorker(t, "--data", data, "--exit-when-idle").finish(t, time.Minute)
 	if after := files(t, data+"/vod"); !maps.Equal(before, after) {
 		t.Errorf("sending it again changed the result:\n%v\n%v", before, after)
@@ -64,11 +64,11 @@ func files(t *testing.T, dir string) map[string]time.Time {
 
 func TestHTTP(t *testing.T) {
 	data := t.TempDir()
-	command(t, "enqueue", "send", "--data", data, "--as", "talk", "--profile", "quick", source(t, "320x180", 25, 3))
+	enqueue(t, "send", "--data", data, "--as", "talk", "--profile", "quick", source(t, "320x180", 25, 3))
 	addr := "127.0.0.1:" + standin.FreePort(t)
 	startWorker(t, "--data", data, "--http", addr)
-	command(t, "enqueue", "status", "--watch", "--timeout", "1m", "--data", data)
-	checkHLS(t, "http://"+addr+"/vod/talk/master.m3u8", 3.04, 25, []string{"320x180", "160x90"})
+	enqueue(t, "status", "--watch", "--timeout", "1m", "--data", data)
+	checkHLS(t, "http://"+addr+"/vod/talk/master.m3u8", 3.04, []string{"320x180", "160x90"})
 	if body, _ := get(t, "http://"+addr+"/healthz"); body != "ok\n" {
 		t.Errorf("/healthz says %q", body)
 	}
@@ -91,7 +91,7 @@ func TestKilledWorker(t *testing.T) {
 	for round := range 3 {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
 			data := t.TempDir()
-			command(t, "enqueue", "send", "--data", data, "--as", "talk", "--profile", "quick", recording)
+			enqueue(t, "send", "--data", data, "--as", "talk", "--profile", "quick", recording)
 			killed := startWorker(t, "--data", data, "--lease", "4s")
 			wanted := random.IntN(8)
 			eventually(t, time.Minute, "some parts are done", func() bool { return len(parts(t, data)) >= wanted })
@@ -115,7 +115,7 @@ func TestKilledWorker(t *testing.T) {
 			if made := strings.Count(next.output(t), `"msg":"part done"`); made != len(after)-len(before) {
 				t.Errorf("%d of %d parts were there; %d were made", len(before), len(after), made)
 			}
-			checkHLS(t, data+"/vod/talk/master.m3u8", r.Jobs[0].Duration, 25, []string{"320x180", "160x90"})
+			checkHLS(t, data+"/vod/talk/master.m3u8", r.Jobs[0].Duration, []string{"320x180", "160x90"})
 			t.Logf("killed with %d of %d parts done", len(before), len(after))
 		})
 	}
@@ -125,7 +125,7 @@ func TestKilledWorker(t *testing.T) {
 // within 30 s, with its encoder.
 func TestTerminatedWorker(t *testing.T) {
 	data := t.TempDir()
-	command(t, "enqueue", "send", "--data", data, "--as", "talk", "--profile", "slow", source(t, "640x360", 25, 60))
+	enqueue(t, "send", "--data", data, "--as", "talk", "--profile", "slow", source(t, "640x360", 25, 60))
 	w := startWorker(t, "--data", data)
 	eventually(t, time.Minute, "a chunk is being encoded", func() bool {
 		busy, err := filepath.Glob(w.scratch + "/worker-*/chunk-*/flat/360p/*.m4s")
@@ -159,9 +159,9 @@ func TestBadRecordings(t *testing.T) {
 		film: "not_flv",
 	}
 	for name := range inputs {
-		command(t, "enqueue", "send", "--data", data, name)
+		enqueue(t, "send", "--data", data, name)
 	}
-	command(t, "enqueue", "send", "--data", data, "--as", "good", "--profile", "quick", good)
+	enqueue(t, "send", "--data", data, "--as", "good", "--profile", "quick", good)
 	startWorker(t, "--data", data, "--exit-when-idle").finish(t, time.Minute)
 
 	r := status(t, "--data", data)
@@ -202,7 +202,7 @@ func TestFlatMemoryAndScratch(t *testing.T) {
 	type peak struct{ memory, scratch int64 }
 	measure := func(seconds int) peak {
 		data := t.TempDir()
-		command(t, "enqueue", "send", "--data", data, "--as", "talk", "--profile", "quick", source(t, "64x36", 10, seconds))
+		enqueue(t, "send", "--data", data, "--as", "talk", "--profile", "quick", source(t, "64x36", 10, seconds))
 		w := startWorker(t, "--data", data, "--exit-when-idle", "--slots", "1", "--threads", "1")
 		var p peak
 		eventually(t, 4*time.Minute, "the worker is done", func() bool {

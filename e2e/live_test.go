@@ -29,7 +29,7 @@ type origin struct{ rtmp, http, dir string }
 func startOrigin(t *testing.T, config string) origin {
 	t.Helper()
 	o := origin{rtmp: "127.0.0.1:" + standin.FreePort(t), http: "127.0.0.1:" + standin.FreePort(t), dir: folder(t)}
-	conf, err := os.ReadFile(filepath.Join(standin.Root(), "nginx/nginx.conf"))
+	conf, err := os.ReadFile(standin.Root() + "/nginx/nginx.conf")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func (o origin) own(t *testing.T) {
 
 func get(t *testing.T, url string) (string, http.Header) {
 	t.Helper()
-	response, err := http.Get(url) //nolint:gosec,noctx // a server of this test's
+	response, err := http.Get(url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestLiveStreamBecomesVOD(t *testing.T) {
 		workers = append(workers, startWorker(t, place...))
 	}
 
-	const seconds, fps = 14, 25
+	const seconds = 14
 	publish := exec.CommandContext(t.Context(), "ffmpeg", "-v", "error", "-nostdin", "-re",
 		"-f", "lavfi", "-i", fmt.Sprintf("testsrc2=s=320x180:r=%d", fps), "-f", "lavfi", "-i", "sine=f=440:r=44100",
 		"-t", fmt.Sprint(seconds), "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "50", "-c:a", "aac",
@@ -123,7 +123,7 @@ func TestLiveStreamBecomesVOD(t *testing.T) {
 	if err := publish.Wait(); err != nil {
 		t.Fatalf("publish: %v", err)
 	}
-	command(t, "enqueue", append([]string{"status", "--watch", "--timeout", "2m"}, place...)...)
+	enqueue(t, append([]string{"status", "--watch", "--timeout", "2m"}, place...)...)
 	r := status(t, place...)
 	if len(r.Jobs) != 1 || r.Jobs[0].State != "published" || r.Failed != 0 {
 		t.Fatalf("status %+v", r)
@@ -132,7 +132,7 @@ func TestLiveStreamBecomesVOD(t *testing.T) {
 	if !strings.HasPrefix(j.Asset, "live/talk/talk-") || j.Parts != 3 || math.Abs(j.Duration-seconds) > 0.15 {
 		t.Errorf("job %+v", j)
 	}
-	checkHLS(t, cloud.Endpoint+"/vod/vod/"+j.Asset+"/master.m3u8", j.Duration, fps, []string{"320x180", "160x90"})
+	checkHLS(t, cloud.Endpoint+"/vod/vod/"+j.Asset+"/master.m3u8", j.Duration, []string{"320x180", "160x90"})
 	eventually(t, 5*time.Second, "the recording is removed once it is confirmed", func() bool {
 		left, err := filepath.Glob(o.dir + "/rec/*.flv")
 		spooled, err2 := filepath.Glob(o.dir + "/rec/.spool/*")
@@ -155,9 +155,11 @@ var (
 	soundURI   = regexp.MustCompile(`TYPE=AUDIO.*URI="([^"]+)"`)
 )
 
+const fps = 25 // of all recordings whose result is checked
+
 // checkHLS follows a multivariant playlist from its URL (or file) and checks every
 // rendition packet by packet.
-func checkHLS(t *testing.T, master string, duration float64, fps int, sizes []string) {
+func checkHLS(t *testing.T, master string, duration float64, sizes []string) {
 	t.Helper()
 	body, header := read(t, master)
 	if header != nil && header.Get("Content-Type") != "application/vnd.apple.mpegurl" {
@@ -178,7 +180,7 @@ func checkHLS(t *testing.T, master string, duration float64, fps int, sizes []st
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := inspect.Video(all, start, float64(fps), int(math.Round(duration*float64(fps))), 2*fps); err != nil {
+		if err := inspect.Video(all, start, fps, int(math.Round(duration*fps)), 2*fps); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if err := inspect.Decode(t.Context(), base+name); err != nil {

@@ -139,7 +139,7 @@ func displaySize(v *flv.Video) (width, height int) {
 // renditions fits a profile's rungs to the source: none is larger than the
 // source, all have its display aspect to the nearest even pixel, and a source
 // below all rungs gets one of its own size.
-func (p *Plan) renditions(l LadderProfile) []Rendition {
+func (p *Plan) renditions(l ProfileLadder) []Rendition {
 	width, height := p.Source.Width, p.Source.Height
 	var out []Rendition
 	for _, r := range l.Rungs {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/Eyevinn/hls-m3u8/m3u8"
 )
@@ -37,7 +38,10 @@ func Assemble(p *Plan, parts []Part) (*Presentation, error) {
 			}
 		}
 	}
-	return out, out.complete()
+	if err := out.complete(); err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 func (p *Presentation) append(t Track) error {
@@ -50,7 +54,7 @@ func (p *Presentation) append(t Track) error {
 	if whole.Init != t.Init || whole.Timescale != t.Timescale {
 		return fmt.Errorf("%s: its init segment is %s and not %s: the chunks were encoded by different versions of ffmpeg or x264", id, t.Init, whole.Init)
 	}
-	whole.Segments = append(whole.Segments[:len(whole.Segments):len(whole.Segments)], t.Segments...)
+	whole.Segments = append(slices.Clip(whole.Segments), t.Segments...)
 	p.tracks[id] = whole
 	return nil
 }

@@ -35,11 +35,11 @@ type Profile struct {
 	Segment time.Duration   `yaml:"segment"` // a multiple of GOP
 	Chunk   time.Duration   `yaml:"chunk"`   // a multiple of Segment: the work of one task
 	Audio   Bitrate         `yaml:"audio"`
-	Ladders []LadderProfile `yaml:"ladders"`
+	Ladders []ProfileLadder `yaml:"ladders"`
 }
 
-// LadderProfile is one set of rungs with one projection.
-type LadderProfile struct {
+// ProfileLadder is one set of rungs with one projection.
+type ProfileLadder struct {
 	Name       string     `yaml:"name"`
 	Projection Projection `yaml:"projection"`
 	Rungs      []Rung     `yaml:"rungs"` // largest first

@@ -120,11 +120,10 @@ func (m *memory) List(_ context.Context, prefix string) ([]string, error) {
 
 // messages is a queue with leases, on whatever clock the test runs.
 type messages struct {
-	mu       sync.Mutex
-	all      []*message
-	next     int
-	extend   func() error // what an extension answers, before it does anything
-	received chan struct{}
+	mu     sync.Mutex
+	all    []*message
+	next   int
+	extend func() error // what an extension answers, before it does anything
 }
 
 type message struct {

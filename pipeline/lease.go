@@ -46,7 +46,7 @@ func (l *lease) keep(ctx context.Context) error {
 		failed := l.beat(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // released meanwhile; err is of an earlier beat
 		case failed == nil:
 			pause = l.length / 4
 		case errors.Is(failed, job.ErrNotHeld):

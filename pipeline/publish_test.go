@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -155,7 +156,8 @@ func TestCrashAtEveryStoreOperation(t *testing.T) {
 		store.before = func(string, string) error {
 			mu.Lock()
 			defer mu.Unlock()
-			if n++; n > at {
+			n++
+			if n > at {
 				return crash // and everything after it: the worker is dead
 			}
 			return nil
@@ -265,7 +267,7 @@ func TestNewerJobWins(t *testing.T) {
 		t.Errorf("a part from a replaced recording: %v", err)
 	}
 	again, _, err := store.get("vod/live/talk/master.m3u8")
-	if err != nil || string(again) != string(first) {
+	if err != nil || !bytes.Equal(again, first) {
 		t.Errorf("the asset changed: %v", err)
 	}
 }
@@ -297,7 +299,7 @@ func TestPointerIsNotTurnedBack(t *testing.T) {
 	if err := p.publishIfComplete(t.Context(), older); err != nil {
 		t.Fatal(err)
 	}
-	if now, _, err := store.get("vod/live/talk/asset.json"); err != nil || string(now) != string(newer) {
+	if now, _, err := store.get("vod/live/talk/asset.json"); err != nil || !bytes.Equal(now, newer) {
 		t.Errorf("an earlier job turned the pointer back: %v", err)
 	}
 	if problem := reachable(store, "vod/live/talk/master.m3u8"); problem != "" {
@@ -358,7 +360,7 @@ func TestSoundOrPictureAlone(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			whole := small.make(t, 0)
 			file := path.Join(t.TempDir(), "part.flv")
-			run(t, "ffmpeg", "-v", "error", "-nostdin", "-i", whole, "-c", "copy", tc.drop, "-f", "flv", file)
+			ffmpeg(t, "-v", "error", "-nostdin", "-i", whole, "-c", "copy", tc.drop, "-f", "flv", file)
 			body, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)

@@ -93,11 +93,16 @@ func (w *Worker) failure(d *job.Delivery, tasks []job.Task, reason string, final
 	}
 	f.Message = d.Body
 	if !json.Valid(d.Body) {
-		f.Message, _ = json.Marshal(string(d.Body)) // a string cannot fail
+		f.Message = mustJSON(string(d.Body))
 	}
-	body, marshalErr := json.Marshal(f)
-	if marshalErr != nil {
-		panic(marshalErr) // all of it is plain, and Message was checked
+	return mustJSON(f)
+}
+
+// mustJSON is for values that cannot fail: strings, numbers, valid JSON.
+func mustJSON(v any) []byte {
+	body, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
 	}
 	return body
 }

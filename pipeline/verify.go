@@ -141,7 +141,7 @@ func (o *output) take(attempt string) (file string, err error) {
 		}
 	}
 	file = ladder.SegmentFile(o.next)
-	samples, bytes, err := o.readSegment(file)
+	samples, size, err := o.readSegment(file)
 	if err == nil {
 		err = o.check(o.next, samples)
 	}
@@ -153,7 +153,7 @@ func (o *output) take(attempt string) (file string, err error) {
 		ticks += s.duration
 	}
 	name := strings.TrimSuffix(file, ".m4s") + "-" + attempt + ".m4s"
-	o.track.Segments = append(o.track.Segments, ladder.Segment{URI: name, Bytes: bytes, Ticks: ticks})
+	o.track.Segments = append(o.track.Segments, ladder.Segment{URI: name, Bytes: size, Ticks: ticks})
 	o.next++
 	return file, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"unicode"
@@ -113,14 +114,7 @@ func (e entry) enqueue(ctx context.Context, s spool, place *wiring.Place) (job.T
 // key is recordings/<app>/<stream>/<file>.flv.
 func (e entry) key(suffix string) string {
 	file := strings.TrimSuffix(filepath.Base(e.Path), filepath.Ext(e.Path))
-	elements := []string{plain(e.App), plain(e.Name), plain(file + suffix)}
-	key := strings.TrimSuffix(job.Prefix, "/")
-	for _, x := range elements {
-		if x != "" {
-			key += "/" + x
-		}
-	}
-	return key + ".flv"
+	return path.Join(job.Prefix, plain(e.App), plain(e.Name), plain(file+suffix)) + ".flv"
 }
 
 const longestElement = 120 // runes; a key has three

@@ -128,7 +128,7 @@ func (f *flags) work(ctx context.Context, log *zap.Logger, place *wiring.Place, 
 	stop, cancel := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer cancel()
 	if f.HTTP != "" {
-		server, err := f.serve(log)
+		server, err := f.serve(ctx, log)
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -17,7 +18,7 @@ import (
 
 // serve listens, and answers in the background: /healthz, and in a folder also
 // the results.
-func (f *flags) serve(log *zap.Logger) (*http.Server, error) {
+func (f *flags) serve(ctx context.Context, log *zap.Logger) (*http.Server, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, "ok")
@@ -26,7 +27,7 @@ func (f *flags) serve(log *zap.Logger) (*http.Server, error) {
 		mux.Handle("/vod/", results(f.Data))
 	}
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	listener, err := net.Listen("tcp", f.HTTP)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", f.HTTP)
 	if err != nil {
 		return nil, fmt.Errorf("serve http: %w", err)
 	}

@@ -21,7 +21,7 @@ func (s *S3) Read(ctx context.Context, key, etag string, from, to int64) (io.Rea
 	}
 	r := &rangeReader{ctx: ctx, s: s, name: *name, key: key, etag: etag, pos: from, end: to}
 	if from < to {
-		if err := r.open(); err != nil {
+		if err := r.open(); err != nil { //nolint:contextcheck // r has ctx
 			return nil, err
 		}
 	}

@@ -178,8 +178,7 @@ func FuzzScan(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		x, err := Scan(bytes.NewReader(b))
 		if err != nil {
-			var refused *Error
-			if !errors.As(err, &refused) {
+			if _, ok := errors.AsType[*Error](err); !ok {
 				t.Fatalf("an error that is no refusal: %v", err)
 			}
 			return

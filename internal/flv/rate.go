@@ -38,7 +38,7 @@ func (c *cadence) rate() Rate {
 		return Rate{30, 1}
 	}
 	var frames, ms int
-	for step, n := range c.steps {
+	for step, n := range &c.steps {
 		if step > 10*median {
 			break
 		}
@@ -57,10 +57,10 @@ func (c *cadence) rate() Rate {
 
 func (c *cadence) median() int {
 	total, seen := 0, 0
-	for _, n := range c.steps {
+	for _, n := range &c.steps {
 		total += n
 	}
-	for step, n := range c.steps {
+	for step, n := range &c.steps {
 		if seen += n; 2*seen > total {
 			return step
 		}

@@ -24,7 +24,7 @@ var videoCodecs = map[byte]string{
 }
 
 var audioFormats = map[byte]string{
-	0: "PCM", 1: "ADPCM", 3: "PCM", 4: "Nellymoser", 5: "Nellymoser", 6: "Nellymoser",
+	0: "PCM", 1: "ADPCM", 3: "PCM", 4: "Nellymoser at 16 kHz", 5: "Nellymoser at 8 kHz", 6: "Nellymoser",
 	7: "G.711 A-law", 8: "G.711 mu-law", exAudio: "enhanced-RTMP audio", 11: "Speex", 14: "MP3 at 8 kHz",
 }
 
@@ -67,11 +67,11 @@ func (s *scanner) videoTag(offset int64, raw uint32, start, header []byte) error
 }
 
 func (s *scanner) keyframe(k Keyframe) {
-	list := s.video.Keyframes
-	if len(list) > 0 && k.DTS < list[len(list)-1].DTS+ms(keyframeSpacing) {
+	v := s.video
+	if n := len(v.Keyframes); n > 0 && k.DTS < v.Keyframes[n-1].DTS+ms(keyframeSpacing) {
 		return
 	}
-	s.video.Keyframes = append(list, k)
+	v.Keyframes = append(v.Keyframes, k)
 }
 
 func (s *scanner) videoHeader(offset int64, body []byte) error {

@@ -174,7 +174,7 @@ func testShutdown(t *testing.T, q contract) {
 	ctx, cancel := context.WithCancel(t.Context())
 	got := make(chan *job.Delivery, 1)
 	go func() {
-		d, _ := q.Receive(ctx, time.Minute) //nolint:errcheck // that it was cancelled, perhaps
+		d, _ := q.Receive(ctx, time.Minute)
 		got <- d
 	}()
 	cancel()

@@ -178,6 +178,9 @@ func FreePort(t testing.TB) string {
 
 // Root is the project's folder.
 func Root() string {
-	_, file, _, _ := runtime.Caller(0)
+	_, file, _, ok := runtime.Caller(0)
+	if !ok {
+		panic("this program does not know where it was built")
+	}
 	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
 }
