@@ -135,7 +135,7 @@ func TestFFmpegEnvironment(t *testing.T) {
 	t.Setenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials")
 	t.Setenv("ECS_AGENT_URI", "http://169.254.170.2")
 	folder := t.TempDir()
-	if err := script(t, "env > env; ps -o pgid= -p $$ > pgid; echo $$ > pid").Run(t.Context(), folder, nil, strings.NewReader("")); err != nil {
+	if err := script(t, "env > env; cut -d\" \" -f5 /proc/$$/stat > pgid; echo $$ > pid").Run(t.Context(), folder, nil, strings.NewReader("")); err != nil {
 		t.Fatal(err)
 	}
 	read := func(name string) string {

@@ -1,0 +1,48 @@
+# make demo and make test do everything, installs included; make help lists the rest.
+SHELL := /bin/bash
+TOOLS := .tools/bin
+export GOFLAGS := -buildvcs=false
+
+.PHONY: help demo test build lint bench fuzz tools install clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+demo: install build ## a live 360 stream becomes VOD, on this machine alone (CI=1: ends by itself)
+	@tools/demo.sh
+
+test: install tools lint ## lint, unit tests with the race detector, fuzz seeds, conformance, end to end
+	go test -race -timeout 15m ./...
+
+build: ## static binaries in bin/
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
+
+lint: $(TOOLS)/golangci-lint ## golangci-lint, strict; each exception is explained in .golangci.yml
+	$(TOOLS)/golangci-lint run ./...
+
+bench: ## benchmarks
+	go test -run '^$$' -bench . -benchmem ./internal/flv
+
+fuzz: ## fuzz the FLV scanner for a minute, beyond the kept corpus
+	go test -run '^$$' -fuzz FuzzScan -fuzztime 1m -fuzzminimizetime 2s ./internal/flv
+
+tools: $(TOOLS)/versitygw $(TOOLS)/golangci-lint tools/fauxqs/node_modules/.package-lock.json ## what tests run against, in the versions of tools/
+
+install: ## Debian's ffmpeg and nginx with the RTMP module, where they are missing
+	@command -v go >/dev/null || { echo "Go 1.26 or later is needed: it is not in Debian 12, see go.dev/dl" >&2; exit 1; }
+	@tools/install.sh
+
+$(TOOLS)/versitygw: tools/versitygw/go.mod
+	cd tools/versitygw && go build -o $(CURDIR)/$@ github.com/versity/versitygw/cmd/versitygw
+
+$(TOOLS)/golangci-lint: tools/lint/go.mod
+	cd tools/lint && go build -o $(CURDIR)/$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+tools/fauxqs/node_modules/.package-lock.json: tools/fauxqs/package-lock.json
+	@node -e 'process.exit(+process.versions.node.split(".")[0] < 20)' || { echo "Node 20 or later is needed for the tests' SQS" >&2; exit 1; }
+	cd tools/fauxqs && npm ci --no-audit --no-fund
+	@touch $@
+
+clean: ## what was built and installed here (not data/)
+	rm -rf bin .tools tools/fauxqs/node_modules

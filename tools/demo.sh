@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# The main job, before your eyes: a live 360-degree stream is recorded by nginx,
+# and becomes adaptive HLS. Run by "make demo"; with CI=1 it ends by itself.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+data=$PWD/data
+origin=$data/origin
+pids=()
+
+finish() {
+	trap - EXIT INT TERM
+	for pid in "${pids[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done
+	for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
+}
+trap finish EXIT
+trap 'echo; echo "stopping"; exit 130' INT TERM
+
+free_port() { # the first that nobody listens on, from $1 on
+	local port=$1
+	while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
+	echo "$port"
+}
+
+until_true() { # try $3... every 0.2 s for $1 seconds, or fail with $2
+	local tries=$(($1 * 5)) what=$2
+	shift 2
+	until "$@" >/dev/null 2>&1; do
+		tries=$((tries - 1))
+		[ $tries -gt 0 ] || { echo "demo: $what" >&2; exit 1; }
+		sleep 0.2
+	done
+}
+
+rtmp=$(free_port 1935)
+live=$(free_port 8081)
+http=$(free_port 8080)
+mkdir -p "$origin"/{rec,hls,tmp}
+: >"$origin/hook.log"
+printf 'data: %s\n' "$data" >"$origin/afterlive.yaml"
+sed -e "s|user www-data;|user $(id -un);|" -e "s|127.0.0.1:1935|127.0.0.1:$rtmp|" -e "s|127.0.0.1:8081|127.0.0.1:$live|" \
+	-e "s|/etc/afterlive.yaml|$origin/afterlive.yaml|" -e "s|/usr/local/bin/enqueue|$PWD/bin/enqueue|" \
+	-e "s|/var/lib/afterlive|$origin|" nginx/nginx.conf >"$origin/nginx.conf"
+
+echo "1. origin: nginx takes RTMP on port $rtmp and serves live HLS on port $live"
+nginx -c "$origin/nginx.conf" -p "$origin" -e "$origin/nginx.log" -g 'daemon off;' &
+pids+=($!)
+until_true 10 "nginx did not start; see $origin/nginx.log" bash -c ": </dev/tcp/127.0.0.1/$rtmp"
+
+echo "2. worker: everything is in $data; its log is $data/worker.log"
+bin/worker --data "$data" --http "127.0.0.1:$http" --log-format console 2>"$data/worker.log" &
+pids+=($!)
+until_true 10 "the worker did not start; see $data/worker.log" bash -c ": </dev/tcp/127.0.0.1/$http"
+
+echo "3. a live 360-degree stream, 20 s: a clock in front, moving colours all around, a tone"
+echo "   (meanwhile it plays at http://127.0.0.1:$live/hls/demo/index.m3u8)"
+ffmpeg -v error -nostdin -re -f lavfi -i "gradients=s=1280x640:r=30:speed=0.02:n=6" -re -f lavfi -i "testsrc=s=480x480:r=30" \
+	-f lavfi -i "sine=f=330:b=4:r=44100" \
+	-filter_complex "[1]format=yuva444p,v360=flat:e:ih_fov=100:iv_fov=100:w=1280:h=640:alpha_mask=1[front];[0][front]overlay=shortest=1,format=yuv420p[v]" \
+	-map "[v]" -map 2:a -t 20 -c:v libx264 -preset ultrafast -g 60 -b:v 3M -c:a aac -b:a 128k -f flv "rtmp://127.0.0.1:$rtmp/live/demo" &
+publisher=$!
+pids+=("$publisher")
+wait "$publisher"
+
+echo "4. the stream has ended: nginx runs the hook, the hook enqueues the recording, the worker transcodes it"
+until_true 20 "the hook did not run; see $origin/hook.log" grep -q '"job"' "$origin/hook.log"
+job=$(sed -n 's/.*"job":"\([0-9a-f]*\)".*/\1/p' "$origin/hook.log" | tail -n 1)
+bin/enqueue status --data "$data" --watch --timeout 5m "$job"
+asset=$(sed -n 's/.*"key":"recordings\/\([^"]*\)\.flv".*/\1/p' "$origin/hook.log" | tail -n 1)
+master=http://127.0.0.1:$http/vod/$asset/master.m3u8
+
+echo "5. done:"
+ffprobe -v error -show_entries stream=codec_name,width,height,avg_frame_rate -of compact=p=0 "$master" | grep -v '^$' | sort -u | sed 's/^/   /'
+cat <<TXT
+   $master
+   files: data/vod/$asset/
+   to look at it: give the URL to any HLS player (hls.js, VLC, Safari), or: ffplay $master
+TXT
+[ -z "${CI:-}" ] || exit 0
+echo "   Ctrl-C ends the demo; the result stays in data/"
+wait
