@@ -63,13 +63,9 @@ func (c *hookCommand) hook(ctx context.Context, log *zap.Logger, flags wiring.Fl
 	}
 	log = log.With(zap.String("spool", s.flv(e.ID)), zap.Int64("bytes", e.Size))
 	log.Info("recording is in the spool")
-	place, err := flags.Open(ctx)
+	t, err := e.enqueue(ctx, s, flags)
 	if err != nil {
-		return err
-	}
-	t, err := e.enqueue(ctx, s, place)
-	if err := errors.Join(err, place.Close()); err != nil {
-		return fmt.Errorf("%w (the recording is kept as %s)", err, s.flv(e.ID))
+		return fmt.Errorf("%w (the recording is kept as %s; run the hook on that)", err, s.flv(e.ID))
 	}
 	log.Info("recording is enqueued", zap.String("key", t.Key), zap.String("job", job.ID(t.Bucket, t.Key, t.ETag, t.Profile)))
 	return nil
@@ -96,9 +92,14 @@ func (c *hookCommand) spooled() (spool, entry, error) {
 
 // enqueue uploads, sends and then forgets a recording. Every step may be done
 // again.
-func (e entry) enqueue(ctx context.Context, s spool, place *wiring.Place) (job.Task, error) {
+func (e entry) enqueue(ctx context.Context, s spool, flags wiring.Flags) (t job.Task, err error) {
+	place, err := flags.Open(ctx)
+	if err != nil {
+		return t, err
+	}
+	defer func() { err = errors.Join(err, place.Close()) }()
 	out := sender{place: place, profile: e.Profile}
-	t, err := out.file(ctx, s.flv(e.ID), e.key(""))
+	t, err = out.file(ctx, s.flv(e.ID), e.key(""))
 	if errors.Is(err, errTaken) { // two recordings of one stream within a second
 		t, err = out.file(ctx, s.flv(e.ID), e.key("-"+e.ID))
 	}

@@ -3,11 +3,9 @@
 package wiring
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -16,7 +14,6 @@ import (
 	"github.com/alecthomas/kong"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/goccy/go-yaml"
 	"go.uber.org/zap"
 
 	"afterlive/internal/blob"
@@ -141,19 +138,6 @@ func (f Flags) openAWS(ctx context.Context) (*Place, error) {
 		Recordings: blob.NewS3(cfg, recordings, ""), Store: blob.NewS3(cfg, store, prefix),
 		Bucket: recordings, close: func() error { return nil },
 	}, nil
-}
-
-// YAML is kong's loader of config files: flag names are the keys.
-func YAML(r io.Reader) (kong.Resolver, error) {
-	body, err := io.ReadAll(r)
-	if err != nil {
-		return nil, err
-	}
-	asJSON, err := yaml.YAMLToJSON(body)
-	if err != nil {
-		return nil, err
-	}
-	return kong.JSON(bytes.NewReader(asJSON))
 }
 
 // Logger writes to a file ("stderr" is one) as json or for the console.

@@ -1,0 +1,51 @@
+package wiring
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/alecthomas/kong"
+	"github.com/goccy/go-yaml"
+)
+
+// YAML is kong's loader of config files: the keys are flags, by name. A key that
+// is no flag of the program is an error.
+func YAML(r io.Reader) (kong.Resolver, error) {
+	body, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	values := configFile{}
+	if err := yaml.Unmarshal(body, &values); err != nil {
+		return nil, err
+	}
+	return values, nil
+}
+
+type configFile map[string]any
+
+// Validate looks for keys that are no flags of any command.
+func (c configFile) Validate(app *kong.Application) error {
+	unknown := maps.Clone(c)
+	err := kong.Visit(app, func(node kong.Visitable, next kong.Next) error {
+		if flag, ok := node.(*kong.Flag); ok {
+			delete(unknown, flag.Name)
+		}
+		return next(nil)
+	})
+	if err == nil && len(unknown) > 0 {
+		err = fmt.Errorf("the config file says %q, which are no flags of this program", slices.Sorted(maps.Keys(unknown)))
+	}
+	return err
+}
+
+// Resolve is the value of a flag that isn't given otherwise; nil: none.
+func (c configFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	value, ok := c[flag.Name]
+	if !ok {
+		return nil, nil //nolint:nilnil // what kong asks for
+	}
+	return fmt.Sprint(value), nil
+}
