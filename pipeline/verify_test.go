@@ -1,0 +1,171 @@
+package pipeline
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"afterlive/internal/flv"
+	"afterlive/ladder"
+)
+
+// encodeSmall encodes the first chunk and the sound of a small recording into a
+// folder, as a worker would.
+func encodeSmall(t *testing.T) (*ladder.Plan, string) {
+	t.Helper()
+	recording := smallRecording(t)
+	index, err := flv.Scan(bytes.NewReader(recording))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, _, _ := newSmall(t, recording)
+	plan, err := ladder.New(index, p.Profiles["stitch"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	for _, w := range []work{chunkWork(plan, 0, 0), audioWork(plan)} {
+		for _, o := range w.outputs {
+			if err := os.MkdirAll(filepath.Join(folder, o.track.Ladder, o.track.Rendition), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := p.FFmpeg.Run(t.Context(), folder, w.args, w.cut.Reader(bytes.NewReader(recording[w.cut.From:w.cut.To]))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return plan, folder
+}
+
+// takeAll verifies one output as a worker would.
+func takeAll(o *output, folder string) error {
+	o.folder = filepath.Join(folder, o.track.Ladder, o.track.Rendition)
+	for o.finished(true) {
+		if _, err := o.take("attempt"); err != nil {
+			return err
+		}
+	}
+	return o.complete()
+}
+
+// ffmpeg exits with 0 after much that is not well: what it wrote is measured, and
+// whatever is wrong with it is found.
+func TestVerifyFindsFaults(t *testing.T) {
+	plan, whole := encodeSmall(t)
+	video := func() *output { return videoOutput(plan, plan.Chunks[0], "flat", plan.Ladders[0].Renditions[0]) }
+	audio := func() *output { return audioOutput(plan) }
+	const videoDir, audioDir = "flat/48p/", "audio/aac/"
+
+	for _, tc := range []struct {
+		name  string
+		of    func() *output
+		spoil func(t *testing.T, file func(string) string)
+		want  string // in the error; "": none
+	}{
+		{"good picture", video, nil, ""},
+		{"good sound", audio, nil, ""},
+		{"segment missing", video, func(t *testing.T, file func(string) string) { remove(t, file(videoDir+"s00000.m4s")) }, "no segments"},
+		{"segment empty", video, func(t *testing.T, file func(string) string) { truncate(t, file(videoDir+"s00000.m4s"), 0) }, "frames"},
+		{"segment torn", video, func(t *testing.T, file func(string) string) { truncate(t, file(videoDir+"s00000.m4s"), -100) }, "s00000.m4s"},
+		{"segment with something behind it", video, func(t *testing.T, file func(string) string) { grow(t, file(videoDir+"s00000.m4s")) }, "s00000.m4s"},
+		{"a segment too many", video, func(t *testing.T, file func(string) string) {
+			link(t, file(videoDir+"s00000.m4s"), file(videoDir+"s00001.m4s"))
+		}, "segment 1"},
+		{"init segment missing", video, func(t *testing.T, file func(string) string) { remove(t, file(videoDir+"init.mp4")) }, "init.mp4"},
+		{"init segment empty", video, func(t *testing.T, file func(string) string) { truncate(t, file(videoDir+"init.mp4"), 0) }, "no track"},
+		{"init segment of sound", video, func(t *testing.T, file func(string) string) {
+			link(t, file(audioDir+"init.mp4"), file(videoDir+"init.mp4"))
+		}, "doesn't say H.264"},
+		{"another rendition's picture", video, func(t *testing.T, file func(string) string) {
+			link(t, file("flat/32p/init.mp4"), file(videoDir+"init.mp4"))
+		}, "doesn't say H.264 of 88x48"},
+		{"sound with a hole", audio, func(t *testing.T, file func(string) string) {
+			link(t, file(audioDir+"s00002.m4s"), file(audioDir+"s00001.m4s"))
+		}, "sound at"},
+		{"sound too short", audio, func(t *testing.T, file func(string) string) { remove(t, file(audioDir+"s00002.m4s")) }, "samples of sound"},
+		{"sound with an init segment of pictures", audio, func(t *testing.T, file func(string) string) {
+			link(t, file(videoDir+"init.mp4"), file(audioDir+"init.mp4"))
+		}, "doesn't say AAC"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			folder := t.TempDir()
+			if err := os.CopyFS(folder, os.DirFS(whole)); err != nil {
+				t.Fatal(err)
+			}
+			if tc.spoil != nil {
+				tc.spoil(t, func(name string) string { return filepath.Join(folder, name) })
+			}
+			err := takeAll(tc.of(), folder)
+			if (err == nil) != (tc.want == "") || (err != nil && !strings.Contains(err.Error(), tc.want)) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+		})
+	}
+}
+
+// The same files, measured against plans that ask for something else.
+func TestVerifyAgainstThePlan(t *testing.T) {
+	plan, folder := encodeSmall(t)
+	for _, tc := range []struct {
+		name   string
+		change func(p *ladder.Plan, c *ladder.Chunk)
+		want   string
+	}{
+		{"another place", func(_ *ladder.Plan, c *ladder.Chunk) { c.From += 150; c.To += 150 }, "no segments"},
+		{"a frame more", func(p *ladder.Plan, c *ladder.Chunk) { p.SegmentFrames++; c.To++ }, "the plan 151"},
+		{"a frame less", func(_ *ladder.Plan, c *ladder.Chunk) { c.To-- }, "the plan 149"},
+		{"another GOP", func(p *ladder.Plan, _ *ladder.Chunk) { p.GOPFrames = 25 }, "keyframe"},
+		{"another rate", func(p *ladder.Plan, _ *ladder.Chunk) { p.Rate = flv.Rate{Num: 50, Den: 1} }, "it lasts"},
+		{"a rate that the timescale cannot say", func(p *ladder.Plan, _ *ladder.Chunk) { p.Rate = flv.Rate{Num: 30000, Den: 1001} }, "no whole number"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p, c := *plan, plan.Chunks[0]
+			tc.change(&p, &c)
+			err := takeAll(videoOutput(&p, c, "flat", p.Ladders[0].Renditions[0]), folder)
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+		})
+	}
+	longer := *plan
+	longer.Duration++
+	if err := takeAll(audioOutput(&longer), folder); err == nil || !strings.Contains(err.Error(), "samples of sound") {
+		t.Errorf("sound for a longer plan: %v", err)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func remove(t *testing.T, file string) { must(t, os.Remove(file)) }
+
+// truncate to size, or by -size bytes.
+func truncate(t *testing.T, file string, size int64) {
+	if size < 0 {
+		info, err := os.Stat(file)
+		must(t, err)
+		size += info.Size()
+	}
+	must(t, os.Truncate(file, size))
+}
+
+func grow(t *testing.T, file string) {
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)
+	must(t, err)
+	_, err = f.Write(make([]byte, 100))
+	must(t, err)
+	must(t, f.Close())
+}
+
+// link puts one file in the place of another.
+func link(t *testing.T, from, to string) {
+	body, err := os.ReadFile(from)
+	must(t, err)
+	must(t, os.WriteFile(to, body, 0o644))
+}
