@@ -40,7 +40,7 @@ $(TOOLS)/golangci-lint: tools/lint/go.mod
 	cd tools/lint && go build -o $(CURDIR)/$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
 tools/fauxqs/node_modules/.package-lock.json: tools/fauxqs/package-lock.json
-	@node -e 'process.exit(+process.versions.node.split(".")[0] < 20)' || { echo "Node 20 or later is needed for the tests' SQS" >&2; exit 1; }
+	@node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' || { echo "Node 20 or later is needed for the tests' SQS" >&2; exit 1; }
 	cd tools/fauxqs && npm ci --no-audit --no-fund
 	@touch $@
 
