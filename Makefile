@@ -3,7 +3,7 @@ SHELL := /bin/bash
 TOOLS := .tools/bin
 export GOFLAGS := -buildvcs=false
 
-.PHONY: help demo test build lint bench fuzz tools install clean
+.PHONY: help demo test build lint bench fuzz tools install compiler clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -12,7 +12,7 @@ help: ## this list
 demo: install build ## a live 360 stream becomes VOD, on this machine alone (CI=1: ends by itself)
 	@tools/demo.sh
 
-test: install tools lint ## lint, unit tests with the race detector, fuzz seeds, conformance, end to end
+test: install compiler tools lint ## lint, unit tests with the race detector, fuzz seeds, conformance, end to end
 	go test -race -timeout 15m ./...
 
 build: ## static binaries in bin/
@@ -31,7 +31,10 @@ tools: $(TOOLS)/versitygw $(TOOLS)/golangci-lint tools/fauxqs/node_modules/.pack
 
 install: ## Debian's ffmpeg and nginx with the RTMP module, where they are missing
 	@command -v go >/dev/null || { echo "Go 1.26 or later is needed: it is not in Debian 12, see go.dev/dl" >&2; exit 1; }
-	@tools/install.sh
+	@tools/install.sh demo
+
+compiler: # the race detector needs one
+	@tools/install.sh test
 
 $(TOOLS)/versitygw: tools/versitygw/go.mod
 	cd tools/versitygw && go build -o $(CURDIR)/$@ github.com/versity/versitygw/cmd/versitygw

@@ -137,7 +137,7 @@ func TestTerminatedWorker(t *testing.T) {
 	if left := w.encoders(); len(left) > 0 {
 		t.Errorf("encoders left: %v", left)
 	}
-	if left, err := filepath.Glob(w.scratch + "/*"); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(w.scratch + "/worker-*"); err != nil || len(left) > 0 {
 		t.Errorf("scratch left: %v, %v", left, err)
 	}
 	t.Logf("handed back after %s", handedBack)

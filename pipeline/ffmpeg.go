@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"strings"
@@ -18,7 +19,7 @@ import (
 
 // FFmpeg runs encoders. This is the only file that starts processes.
 type FFmpeg struct {
-	Path    string        // of the binary
+	Path    string        // of the binary, absolute
 	Threads int           // x264's, per rendition; 0: it chooses
 	Stall   time.Duration // without progress, after which an encoder is killed
 }
@@ -29,18 +30,26 @@ var errStalled = errors.New("ffmpeg made no progress")
 // to it.
 const killAfter = 2 * time.Second
 
-// Check says what is wrong with the ffmpeg that is installed, if anything.
-func (f FFmpeg) Check(ctx context.Context) error {
-	out, err := exec.CommandContext(ctx, f.Path, "-hide_banner", "-encoders").CombinedOutput()
+// FindFFmpeg returns the absolute path of a binary, since it will be run in other
+// folders, or says what is wrong with the ffmpeg that is there.
+func FindFFmpeg(ctx context.Context, name string) (file string, err error) {
+	const hint = "(install ffmpeg 5.1 or later, or say where it is with --ffmpeg)"
+	if file, err = exec.LookPath(name); err == nil {
+		file, err = filepath.Abs(file)
+	}
 	if err != nil {
-		return fmt.Errorf("run %s: %w (install ffmpeg 5.1 or later, or say where it is with --ffmpeg)", f.Path, err)
+		return "", fmt.Errorf("find %s: %w %s", name, err, hint)
+	}
+	out, err := exec.CommandContext(ctx, file, "-hide_banner", "-encoders").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("run %s: %w %s", file, err, hint)
 	}
 	for _, encoder := range []string{"libx264", "aac"} {
 		if !regexp.MustCompile(`(?m)^ [VA]\S+ ` + encoder + ` `).Match(out) {
-			return fmt.Errorf("%s has no encoder %s; it was built without it", f.Path, encoder)
+			return "", fmt.Errorf("%s has no encoder %s; it was built without it", file, encoder)
 		}
 	}
-	return nil
+	return file, nil
 }
 
 // Run runs ffmpeg in folder with the input on its standard input, until it ends
@@ -65,7 +74,7 @@ func (f FFmpeg) Run(ctx context.Context, folder string, args []string, input io.
 	cmd := exec.CommandContext(ctx, f.Path, append(globals, args...)...)
 	cmd.Dir = folder
 	cmd.Env = []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH")}
-	cmd.Stdin = &feed{input, cancel}
+	cmd.Stdin = &feed{input, cancel, func() { watchdog.Reset(f.Stall) }}
 	cmd.Stdout = &progress{advanced: func() { watchdog.Reset(f.Stall) }}
 	cmd.Stderr = &log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -91,10 +100,12 @@ func (f FFmpeg) Run(ctx context.Context, folder string, args []string, input io.
 type feed struct {
 	input  io.Reader
 	cancel context.CancelCauseFunc
+	alive  func() // ffmpeg, or the input on the way to its next track, gets further
 }
 
 func (f *feed) Read(p []byte) (int, error) {
 	n, err := f.input.Read(p)
+	f.alive()
 	if err != nil && !errors.Is(err, io.EOF) {
 		f.cancel(fmt.Errorf("read recording: %w", err))
 	}

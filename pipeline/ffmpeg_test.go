@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -72,6 +73,7 @@ func TestFFmpegEnds(t *testing.T) {
 		{name: "no progress", script: "echo $$ > pid; exec sleep 60", stall: 300 * time.Millisecond, is: errStalled, reason: "stalled", atMost: 2 * time.Second},
 		{name: "the same progress again and again", script: "echo $$ > pid; while true; do echo frame=7; echo out_time_us=100; sleep 0.05; done", stall: 300 * time.Millisecond, is: errStalled, reason: "stalled"},
 		{name: "slow, but advancing", script: "for i in $(seq 12); do echo frame=$i; sleep 0.1; done", stall: 700 * time.Millisecond},
+		{name: "nothing to encode yet, but the input comes", script: "cat > out", input: &trickle{left: 10}, stall: 250 * time.Millisecond},
 		{name: "its input breaks", script: "cat > out; exit 0", input: io.MultiReader(strings.NewReader("FLV"), failing{broken}), is: broken},
 		{name: "not installed", reason: "ffmpeg_missing", text: "start ffmpeg"},
 	} {
@@ -129,6 +131,18 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
+// trickle is an input whose track begins late: reads that bring nothing, for a while.
+type trickle struct{ left int }
+
+func (r *trickle) Read([]byte) (int, error) {
+	r.left--
+	if r.left < 0 {
+		return 0, io.EOF
+	}
+	syscall.Select(0, nil, nil, nil, &syscall.Timeval{Usec: 50_000})
+	return 0, nil
+}
+
 // What runs on strangers' media must not see our credentials.
 func TestFFmpegEnvironment(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "hush")
@@ -155,14 +169,14 @@ func TestFFmpegEnvironment(t *testing.T) {
 	}
 }
 
-func TestFFmpegCheck(t *testing.T) {
-	if err := (FFmpeg{Path: "ffmpeg"}).Check(t.Context()); err != nil {
-		t.Error(err)
+func TestFindFFmpeg(t *testing.T) {
+	if file, err := FindFFmpeg(t.Context(), "ffmpeg"); err != nil || !filepath.IsAbs(file) {
+		t.Errorf("found %s, %v", file, err)
 	}
-	if err := (FFmpeg{Path: "/nowhere/ffmpeg"}).Check(t.Context()); err == nil || !strings.Contains(err.Error(), "--ffmpeg") {
+	if _, err := FindFFmpeg(t.Context(), "/nowhere/ffmpeg"); err == nil || !strings.Contains(err.Error(), "--ffmpeg") {
 		t.Errorf("not installed: %v", err)
 	}
-	if err := script(t, `echo " A....D aac              AAC"`).Check(t.Context()); err == nil || !strings.Contains(err.Error(), "no encoder libx264") {
+	if _, err := FindFFmpeg(t.Context(), script(t, `echo " A....D aac              AAC"`).Path); err == nil || !strings.Contains(err.Error(), "no encoder libx264") {
 		t.Errorf("without x264: %v", err)
 	}
 }
@@ -191,9 +205,31 @@ func TestScratch(t *testing.T) {
 	if err := next.Close(); err != nil {
 		t.Error(err)
 	}
-	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
-		t.Errorf("left: %v, %v", entries, err)
+	if left, err := filepath.Glob(dir + "/worker-*"); err != nil || len(left) != 1 {
+		t.Errorf("left: %v, %v", left, err)
 	}
+}
+
+// Workers that start together leave each other's folders alone.
+func TestScratchManyAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			s, err := NewScratch(dir)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if _, err := s.Folder("task"); err != nil {
+				t.Error(err)
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // The tail of a log is bounded, whatever is written to it.

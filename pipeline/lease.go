@@ -34,13 +34,13 @@ const (
 // another worker may start it.
 func (l *lease) keep(ctx context.Context) error {
 	margin := l.length / 8
-	err := errors.New("12 hours are over")
-	for pause := l.length / 4; ; {
-		pause = min(pause, time.Until(l.until)-margin)
-		if pause <= 0 {
+	var err error // of the beats since the last that succeeded
+	for pause, tried := l.length/4, false; ; tried = true {
+		left := time.Until(l.until) - margin
+		if left <= 0 && tried { // a poll may use up the first lease: it gets one beat at least
 			return fmt.Errorf("%w: %w", errLeaseLost, err)
 		}
-		if !sleep(ctx, pause) {
+		if !sleep(ctx, max(0, min(pause, left))) {
 			return nil
 		}
 		failed := l.beat(ctx)
@@ -48,22 +48,24 @@ func (l *lease) keep(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil //nolint:nilerr // released meanwhile; err is of an earlier beat
 		case failed == nil:
-			pause = l.length / 4
+			pause, err = l.length/4, errTwelveHours // the one reason for an extension to be too short
 		case errors.Is(failed, job.ErrNotHeld):
 			return fmt.Errorf("%w: %w", errLeaseLost, failed)
 		default:
-			err, pause = failed, l.length/20
+			pause, err = l.length/20, failed
 			l.log.Warn("lease cannot be extended", zap.Error(err), zap.Duration("left", time.Until(l.until)))
 		}
 	}
 }
+
+var errTwelveHours = errors.New("12 hours are over")
 
 // beat extends the lease, but never beyond what SQS allows.
 func (l *lease) beat(ctx context.Context) error {
 	now := time.Now()
 	d := min(l.length, longestLease-now.Sub(l.began)).Truncate(time.Second) // SQS counts whole seconds
 	if d <= 0 {
-		return nil // there is no more to be had; what is left is used up
+		return errTwelveHours
 	}
 	call, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()

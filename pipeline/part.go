@@ -110,7 +110,10 @@ func (p *Pipeline) encode(ctx context.Context, plan *ladder.Plan, w work, folder
 		case <-tick.C:
 			if err := p.collect(ctx, plan, w, attempt, false); err != nil {
 				cancel(err)
-				return <-ended // err, or what came before it
+				if earlier := <-ended; earlier != nil {
+					return earlier // err as the cause, or what ffmpeg had ended with
+				}
+				return err
 			}
 		}
 	}

@@ -39,40 +39,43 @@ func (p *Pipeline) plan(ctx context.Context, t job.Task) error {
 	plan, err := LoadPlan(ctx, p.Store, id)
 	if errors.Is(err, fs.ErrNotExist) {
 		recording := ladder.Recording{Key: t.Key, ETag: etag, Size: size}
-		plan, err = p.makePlan(ctx, id, recording, profile)
+		if err := p.makePlan(ctx, id, recording, profile); err != nil {
+			return err
+		}
+		plan, err = LoadPlan(ctx, p.Store, id)
 	}
-	if err != nil || plan == nil {
+	if err != nil {
 		return err
 	}
 	return p.sendMissing(ctx, plan)
 }
 
-// makePlan returns nil without an error where somebody else stored the plan in
-// the meantime: then it is theirs to send the parts.
-func (p *Pipeline) makePlan(ctx context.Context, id string, r ladder.Recording, profile string) (*ladder.Plan, error) {
+// makePlan scans a recording and stores its plan, unless there is one by then:
+// somebody else's, or our own, if the answer to an earlier try got lost.
+func (p *Pipeline) makePlan(ctx context.Context, id string, r ladder.Recording, profile string) error {
 	began := time.Now()
 	index, err := p.scan(ctx, r)
 	if err != nil {
-		return nil, fmt.Errorf("scan %s: %w", r.Key, err)
+		return fmt.Errorf("scan %s: %w", r.Key, err)
 	}
 	chosen, err := p.Profiles.Choose(profile, index)
 	if err != nil {
-		return nil, permanent("no_profile", err)
+		return permanent("no_profile", err)
 	}
 	plan, err := ladder.New(index, chosen)
 	if err != nil {
-		return nil, fmt.Errorf("plan %s: %w", r.Key, err)
+		return fmt.Errorf("plan %s: %w", r.Key, err)
 	}
 	r.Torn = index.Size - index.End
 	plan.Job, plan.Asset, plan.Recording, plan.Created = id, job.Asset(r.Key), r, time.Now().UTC()
 	won, err := p.writeJSON(ctx, ladder.PlanKey(id), plan, "")
 	if err != nil || !won {
-		return nil, err
+		return err
 	}
 	p.Log.Info("recording planned", zap.String("job", id), zap.String("asset", plan.Asset), zap.String("profile", plan.Profile),
 		zap.Float64("duration_s", plan.Duration), zap.Int("chunks", len(plan.Chunks)), zap.Int64("bytes", r.Size),
 		zap.Int64("torn_bytes", r.Torn), zap.Int("epochs", plan.Source.Epochs), zap.Duration("took", time.Since(began)))
-	return plan, nil
+	return nil
 }
 
 func (p *Pipeline) scan(ctx context.Context, r ladder.Recording) (*flv.Index, error) {

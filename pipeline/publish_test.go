@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -238,6 +239,68 @@ func TestReplayMakesWhatIsMissing(t *testing.T) {
 	}
 	drain(t, p, queue)
 	checkPublished(t, store)
+}
+
+// The answer to a write may get lost after it was done; the SDK then writes again,
+// and is told that somebody was first. The recording must not be lost for it.
+func TestLostAnswerToThePlan(t *testing.T) {
+	p, store, queue := newSmall(t, smallRecording(t))
+	store.before = func(op, key string) error {
+		if op == "write" && path.Base(key) == "plan.json" {
+			store.before = nil
+			_, etag, err := store.get(smallTask.Key)
+			if err != nil {
+				return err
+			}
+			id := job.ID("", smallTask.Key, etag, smallTask.Profile)
+			other, otherStore, _ := newSmall(t, store.objects[smallTask.Key]) // plans the same
+			if err := other.Do(t.Context(), smallTask); err != nil {
+				return err
+			}
+			store.put(ladder.PlanKey(id), otherStore.objects[ladder.PlanKey(id)])
+		}
+		return nil
+	}
+	if err := queue.Send(t.Context(), smallTask.Body(), 0); err != nil {
+		t.Fatal(err)
+	}
+	drain(t, p, queue)
+	checkPublished(t, store)
+}
+
+// An upload that fails while ffmpeg is just ending is a failed task, and nothing
+// is published without it.
+func TestUploadFailsAsFFmpegEnds(t *testing.T) {
+	p, store, queue := newSmall(t, smallRecording(t))
+	// It writes the second sound segment, and ends while the first is on its way.
+	slow := script(t, `ffmpeg "$@" || exit 1; sleep 1.5`)
+	p.FFmpeg = slow
+	broken := errors.New("503 slow down")
+	failed := false
+	var mu sync.Mutex
+	store.before = func(op, key string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if op == "write" && strings.HasSuffix(key, ".m4s") && !failed {
+			failed = true
+			syscall.Select(0, nil, nil, nil, &syscall.Timeval{Sec: 1}) // until ffmpeg has ended well
+			return broken
+		}
+		return nil
+	}
+	if err := p.Do(t.Context(), smallTask); err != nil {
+		t.Fatal(err)
+	}
+	tasks, err := job.Parse(queue.take(time.Hour).Body) // the sound
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Do(t.Context(), tasks[0]); !errors.Is(err, broken) {
+		t.Errorf("got %v", err)
+	}
+	if len(parts(store)) > 0 {
+		t.Error("the part was committed without its segment")
+	}
 }
 
 // A recording that was made again, and a job planned earlier that comes in late.

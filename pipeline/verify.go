@@ -178,6 +178,12 @@ func (o *output) readInit() error {
 	if file.Moov == nil || file.Moov.Trak == nil || file.Moov.Mvex == nil || file.Moov.Mvex.Trex == nil {
 		return fmt.Errorf("read %s: it has no track", ladder.InitFile)
 	}
+	if body, err = anonymous(file); err != nil {
+		return fmt.Errorf("write %s: %w", ladder.InitFile, err)
+	}
+	if err := os.WriteFile(filepath.Join(o.folder, ladder.InitFile), body, 0o644); err != nil {
+		return err
+	}
 	sum := sha256.Sum256(body)
 	o.trex = file.Moov.Mvex.Trex
 	o.track.Init = fmt.Sprintf("init-%x.mp4", sum[:6])
@@ -189,6 +195,19 @@ func (o *output) readInit() error {
 type sample struct {
 	decode, shown, duration int64
 	sync                    bool
+}
+
+// anonymous is an init segment without the names and versions of the programs that
+// made it: workers of different builds must be able to share one job.
+func anonymous(file *mp4.File) ([]byte, error) {
+	moov := file.Moov
+	moov.Children = slices.DeleteFunc(moov.Children, func(b mp4.Box) bool { return b.Type() == "udta" })
+	if entry := moov.Trak.Mdia.Minf.Stbl.Stsd.AvcX; entry != nil {
+		entry.CompressorName = ""
+	}
+	var out bytes.Buffer
+	err := file.Init.Encode(&out)
+	return out.Bytes(), err
 }
 
 // readSegment reads a segment's index, and how long the file is.

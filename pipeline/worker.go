@@ -85,7 +85,7 @@ func (w *Worker) handle(stop, work context.Context, d *job.Delivery, began time.
 		}
 	})()
 
-	keepCtx, release := context.WithCancel(ctx)
+	keepCtx, release := context.WithCancel(context.WithoutCancel(work))
 	kept := make(chan struct{})
 	go func() {
 		defer close(kept)

@@ -227,6 +227,25 @@ func TestLease(t *testing.T) {
 	}
 }
 
+// A long poll may use up the lease that is counted from before it: then the first
+// beat comes at once, and the work goes on.
+func TestLeaseUsedUpByThePoll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &messages{}
+		began := time.Now()
+		time.Sleep(memoryPoll - time.Second)
+		must(t, q.Send(t.Context(), chunkTask.Body(), 0))
+		const length = 4 * time.Second
+		d := q.take(length)
+		l := lease{queue: q, receipt: d.Receipt, length: length, began: began, until: began.Add(length), log: zaptest.NewLogger(t)}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if err := l.keep(ctx); err != nil || ctx.Err() == nil {
+			t.Errorf("after %s: %v", time.Since(began), err)
+		}
+	})
+}
+
 // SQS holds nothing longer than 12 hours, and refuses to be asked for more.
 func TestLeaseEndsBeforeTwelveHours(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

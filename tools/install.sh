@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Installs what is missing of tools/debian-packages.txt. Says nothing, and needs no
-# rights, where all is there.
+# install.sh USE...: installs what is missing of tools/debian-packages.txt for these
+# uses (demo, test). Says nothing, and needs no rights, where all is there.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 installed() { dpkg-query -W -f='${db:Status-Abbrev}' "$1" 2>/dev/null | grep -q '^ii'; }
 
 missing=()
-while read -r spec; do
+while read -r use spec; do
+	[[ " $* " == *" $use "* ]] || continue
 	installed "${spec%%=*}" || missing+=("$spec")
 done < <(grep -v '^#' debian-packages.txt)
 [ ${#missing[@]} -gt 0 ] || exit 0

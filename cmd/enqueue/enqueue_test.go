@@ -274,14 +274,23 @@ func TestHookManyAtOnce(t *testing.T) {
 // nothing is written elsewhere.
 func TestHookHostileNames(t *testing.T) {
 	for _, name := range []string{
-		">>/tmp/x", "--help", "-rf", "../../etc/passwd", "..", ".hidden", "a b", `"'; id $(id) ` + "`id`", "señal ☃", "%2e%2e%2f", "a/b", strings.Repeat("x", 300), "",
+		">>/tmp/x", "--help", "-rf", "../../etc/passwd", "..", ".hidden", "a b", `"'; id $(id) ` + "`id`", "señal ☃", "%2e%2e%2f", "a/b", strings.Repeat("x", 300), strings.Repeat("й", 100), "",
 	} {
 		b := newBox(t)
-		path := b.record("f-1.flv", "FLV "+name)
+		file := "f-1.flv"
+		if name != "" { // as nginx names it, but for its escapes
+			file = strings.ReplaceAll(name[:min(len(name), 200)], "/", "%2f") + "-1764000000.flv"
+		}
+		path := b.record(file, "FLV "+name)
 		b.must("hook", "--path="+path, "--app=live", "--name="+name)
 		sent := b.sent()
 		if len(sent) != 1 {
 			t.Errorf("%q: sent %+v", name, sent)
+		}
+		b.record(file, "FLV again") // within the same second
+		b.must("hook", "--path="+path, "--app=live", "--name="+name)
+		if again := b.sent(); len(again) != 1 || len(b.left()) > 0 {
+			t.Errorf("%q a second time: sent %+v, left %v", name, again, b.left())
 		}
 		for key := range sent {
 			if !strings.HasPrefix(key, "recordings/live/") || !fs.ValidPath(key) || b.stored(key) != "FLV "+name {
@@ -305,6 +314,10 @@ func TestHookConfiguredByFile(t *testing.T) {
 	}
 	if log, err := os.ReadFile(filepath.Join(b.rec, "hook.log")); err != nil || !strings.Contains(string(log), "recording is enqueued") {
 		t.Errorf("log %q, %v", log, err)
+	}
+	t.Setenv("AFTERLIVE_DATA", b.data) // comes before the file
+	if err := run(t.Context(), []string{"--config=" + b.record("good.yaml", "data: /nowhere/at/all\n"), "status"}, &out); err != nil {
+		t.Error(err)
 	}
 	for name, body := range map[string]string{"broken": "{", "typo": "profil: flat\n"} {
 		if err := run(t.Context(), []string{"--config=" + b.record("bad.yaml", body), "status", "--data", b.data}, &out); err == nil {

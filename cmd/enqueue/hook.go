@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"go.uber.org/zap"
 
@@ -115,16 +116,28 @@ func (e entry) enqueue(ctx context.Context, s spool, flags wiring.Flags) (t job.
 // key is recordings/<app>/<stream>/<file>.flv.
 func (e entry) key(suffix string) string {
 	file := strings.TrimSuffix(filepath.Base(e.Path), filepath.Ext(e.Path))
-	return path.Join(job.Prefix, plain(e.App), plain(e.Name), plain(file+suffix)) + ".flv"
+	file = plain(file)
+	for len(file) > longestElement { // the end tells one recording of a stream from another
+		_, size := utf8.DecodeRuneInString(file)
+		file = file[size:]
+	}
+	return path.Join(job.Prefix, shorten(plain(e.App)), shorten(plain(e.Name)), file+suffix) + ".flv"
 }
 
-const longestElement = 120 // runes; a key has three
+const longestElement = 200 // bytes; a key has three, and S3 1,024 in all
+
+func shorten(s string) string {
+	for len(s) > longestElement {
+		_, size := utf8.DecodeLastRuneInString(s)
+		s = s[:len(s)-size]
+	}
+	return s
+}
 
 // plain makes a key's element from what a publisher chose: letters and digits of
 // any script, and . _ - but no dot in front.
 func plain(s string) string {
 	runes := []rune(s)
-	runes = runes[:min(len(runes), longestElement)]
 	for i, r := range runes {
 		ok := unicode.IsLetter(r) || unicode.IsDigit(r) || r == '-' || r == '_' || (r == '.' && i > 0)
 		if !ok {

@@ -100,8 +100,12 @@ func (s sender) file(ctx context.Context, file, key string) (job.Task, error) {
 	if !info.Mode().IsRegular() {
 		return job.Task{}, fmt.Errorf("%s is not a file", file)
 	}
-	err = s.place.Recordings.Upload(ctx, key, file)
-	existed := errors.Is(err, fs.ErrExist)
+	_, _, err = s.place.Recordings.Stat(ctx, key) // spares sending what is there
+	existed := err == nil
+	if errors.Is(err, fs.ErrNotExist) {
+		err = s.place.Recordings.Upload(ctx, key, file)
+		existed = errors.Is(err, fs.ErrExist)
+	}
 	if err != nil && !existed {
 		return job.Task{}, err
 	}

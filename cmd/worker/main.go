@@ -107,14 +107,15 @@ func (f *flags) work(ctx context.Context, log *zap.Logger, place *wiring.Place, 
 	if err != nil {
 		return err
 	}
+	ffmpeg, err := pipeline.FindFFmpeg(ctx, f.FFmpeg)
+	if err != nil {
+		return err
+	}
 	name := workerName()
 	p := &pipeline.Pipeline{
 		Queue: place.Queue, Recordings: place.Recordings, Bucket: place.Bucket, Store: place.Store, Profiles: profiles,
-		FFmpeg:  pipeline.FFmpeg{Path: f.FFmpeg, Threads: f.Threads, Stall: f.Stall},
+		FFmpeg:  pipeline.FFmpeg{Path: ffmpeg, Threads: f.Threads, Stall: f.Stall},
 		Scratch: scratch, Worker: name, Log: log,
-	}
-	if err := p.FFmpeg.Check(ctx); err != nil {
-		return err
 	}
 	w := &pipeline.Worker{
 		Queue: place.Queue, Failed: place.Failed, Do: p.Do, Slots: f.Slots, Lease: f.Lease, Drain: f.Drain, Name: name, Log: log,

@@ -16,7 +16,7 @@ import (
 )
 
 // Immutable is the Cache-Control of what never changes under its name; Changing
-// is that of an asset's pointer and stable playlist.
+// is that of an asset's pointer, and of multivariant playlists.
 const (
 	Immutable = "public, max-age=31536000, immutable"
 	Changing  = "public, max-age=5"
@@ -38,31 +38,11 @@ func Headers(key string) (contentType, cacheControl string) {
 	case ".flv":
 		contentType = "video/x-flv"
 	}
-	if isPointer(key) {
+	// The stable playlist cannot be told from its jobs' by name; all are small.
+	if name := path.Base(key); name == "asset.json" || name == "master.m3u8" {
 		cacheControl = Changing
 	}
 	return contentType, cacheControl
-}
-
-// isPointer tells vod/<asset>/{asset.json,master.m3u8} from the master playlists
-// below it, which are in vod/<asset>/<job>/<ladder>/.
-func isPointer(key string) bool {
-	switch path.Base(key) {
-	case "asset.json":
-		return true
-	case "master.m3u8":
-		return !isJob(path.Base(path.Dir(path.Dir(key))))
-	}
-	return false
-}
-
-func isJob(name string) bool {
-	for _, c := range name {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return len(name) == 16
 }
 
 func invalid(op, key string) error {

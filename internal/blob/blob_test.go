@@ -256,7 +256,7 @@ func TestHeaders(t *testing.T) {
 	for key, want := range map[string][2]string{
 		"vod/live/talk/master.m3u8":                             {"application/vnd.apple.mpegurl", blob.Changing},
 		"vod/live/talk/asset.json":                              {"application/json", blob.Changing},
-		"vod/live/talk/0123456789abcdef/flat/master.m3u8":       {"application/vnd.apple.mpegurl", blob.Immutable},
+		"vod/live/talk/0123456789abcdef/flat/master.m3u8":       {"application/vnd.apple.mpegurl", blob.Changing},
 		"vod/live/talk/0123456789abcdef/flat/720p/index.m3u8":   {"application/vnd.apple.mpegurl", blob.Immutable},
 		"vod/live/talk/0123456789abcdef/flat/720p/s00001-a.m4s": {"video/iso.segment", blob.Immutable},
 		"vod/live/talk/0123456789abcdef/flat/720p/init-0.mp4":   {"video/mp4", blob.Immutable},
@@ -337,6 +337,40 @@ func TestS3ReadGoesOn(t *testing.T) {
 	}
 	if torn.Load() != 0 {
 		t.Errorf("%d breaks left", torn.Load())
+	}
+}
+
+// A reader that is closed while somebody reads lets go of its connection, and opens
+// no other.
+func TestS3ReadClosedMeanwhile(t *testing.T) {
+	cloud := standin.Start(t)
+	cloud.Bucket(t, "recs", false)
+	store := blob.NewS3(cloud.Config, "recs", "")
+	write(t, store, "r.flv", string(make([]byte, 8<<20)), "")
+	_, etag := load(t, store, "r.flv")
+	r, err := store.Read(t.Context(), "r.flv", etag, 0, 8<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	started, ended := make(chan struct{}), make(chan error)
+	go func() {
+		buffer := make([]byte, 1000)
+		if _, err := r.Read(buffer); err != nil {
+			t.Error(err)
+		}
+		close(started)
+		_, err := io.Copy(io.Discard, r)
+		ended <- err
+	}()
+	<-started
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; err != nil && !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := r.Read(make([]byte, 1)); err == nil {
+		t.Error("it reads on after it was closed")
 	}
 }
 

@@ -96,7 +96,7 @@ func (s *S3) Load(ctx context.Context, key string) (body []byte, etag string, er
 }
 
 // Write stores a small object if it is still the version etag; "": if there is
-// none yet. Two writers at once can make S3 answer 409: the write is tried again.
+// none yet.
 func (s *S3) Write(ctx context.Context, key string, body []byte, etag string) error {
 	name, err := s.key("write", key)
 	if err != nil {
@@ -104,7 +104,7 @@ func (s *S3) Write(ctx context.Context, key string, body []byte, etag string) er
 	}
 	contentType, cacheControl := Headers(key)
 	in := &s3.PutObjectInput{
-		Bucket: &s.bucket, Key: name, Body: bytes.NewReader(body),
+		Bucket: &s.bucket, Key: name,
 		ContentType: &contentType, CacheControl: &cacheControl,
 	}
 	if etag == "" {
@@ -112,22 +112,31 @@ func (s *S3) Write(ctx context.Context, key string, body []byte, etag string) er
 	} else {
 		in.IfMatch = aws.String(`"` + etag + `"`)
 	}
-	for try := 0; ; try++ {
-		_, err = s.client.PutObject(ctx, in)
-		response, ok := errors.AsType[*awshttp.ResponseError](err)
-		if try == 5 || !ok || response.HTTPStatusCode() != http.StatusConflict {
-			break
-		}
+	err = s.settled(ctx, func() error {
 		in.Body = bytes.NewReader(body)
-		if err := wait(ctx, s.pause<<try); err != nil {
-			return err
-		}
-	}
+		_, err := s.client.PutObject(ctx, in)
+		return err
+	})
 	err = translate("write", key, err)
 	if etag != "" && errors.Is(err, fs.ErrNotExist) { // If-Match on nothing: the version is gone
 		return fmt.Errorf("write %s: %w", key, fs.ErrExist)
 	}
 	return err
+}
+
+// settled repeats a conditional write while S3 answers 409: two writers met, and
+// neither of them has won yet.
+func (s *S3) settled(ctx context.Context, write func() error) error {
+	for try := 0; ; try++ {
+		err := write()
+		response, ok := errors.AsType[*awshttp.ResponseError](err)
+		if try == 5 || !ok || response.HTTPStatusCode() != http.StatusConflict {
+			return err
+		}
+		if err := wait(ctx, s.pause<<try); err != nil {
+			return err
+		}
+	}
 }
 
 // List returns the keys that start with a prefix ending in "/", sorted.

@@ -19,9 +19,11 @@ func (s *S3) Read(ctx context.Context, key, etag string, from, to int64) (io.Rea
 	if err != nil {
 		return nil, err
 	}
-	r := &rangeReader{ctx: ctx, s: s, name: *name, key: key, etag: etag, pos: from, end: to}
+	ctx, cancel := context.WithCancel(ctx)
+	r := &rangeReader{ctx: ctx, close: cancel, s: s, name: *name, key: key, etag: etag, pos: from, end: to}
 	if from < to {
 		if err := r.open(); err != nil { //nolint:contextcheck // r has ctx
+			cancel()
 			return nil, err
 		}
 	}
@@ -33,6 +35,7 @@ const readTries = 6 // without a single byte in between
 // rangeReader keeps the caller's context, as an io.Reader must.
 type rangeReader struct {
 	ctx    context.Context //nolint:containedctx // it lives for one Read call of the store
+	close  context.CancelFunc
 	s      *S3
 	name   string // in the bucket
 	key    string // as the caller knows it
@@ -109,8 +112,9 @@ func (r *rangeReader) hangUp() {
 	}
 }
 
-// Close ends the connection, whatever is left unread.
+// Close ends the connection, whatever is left unread. Somebody may be reading: all
+// that it touches is the context.
 func (r *rangeReader) Close() error {
-	r.hangUp()
+	r.close()
 	return nil
 }

@@ -3,6 +3,7 @@ package blob
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -25,10 +26,16 @@ func (s *S3) Upload(ctx context.Context, key, file string) error {
 	contentType, cacheControl := Headers(key)
 	// feature/s3/manager is on the design card. It is deprecated in favour of
 	// feature/s3/transfermanager, which has no 1.0 yet; it is used here alone.
-	uploader := manager.NewUploader(s.client)         //nolint:staticcheck // see above
-	_, err = uploader.Upload(ctx, &s3.PutObjectInput{ //nolint:staticcheck // see above
-		Bucket: &s.bucket, Key: name, Body: f, IfNoneMatch: aws.String("*"),
-		ContentType: &contentType, CacheControl: &cacheControl,
+	uploader := manager.NewUploader(s.client) //nolint:staticcheck // see above
+	err = s.settled(ctx, func() error {
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		_, err := uploader.Upload(ctx, &s3.PutObjectInput{ //nolint:staticcheck // see above
+			Bucket: &s.bucket, Key: name, Body: f, IfNoneMatch: aws.String("*"),
+			ContentType: &contentType, CacheControl: &cacheControl,
+		})
+		return err
 	})
 	if err != nil {
 		return translate("upload", key, fmt.Errorf("%s: %w", file, err))

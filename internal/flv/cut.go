@@ -56,7 +56,7 @@ func (x *Index) KeyframeBefore(t time.Duration) int {
 
 // AudioCut covers the whole sound track.
 func (x *Index) AudioCut() Cut {
-	c := Cut{Audio: true, From: fileHeaderSize, To: x.End}
+	c := Cut{Audio: true, From: x.Audio.from, To: x.Audio.to}
 	return x.finish(c, x.Audio.Headers)
 }
 
@@ -98,6 +98,9 @@ func (c Cut) Reader(src io.Reader) io.Reader {
 	return r
 }
 
+// longestSkip is how many bytes of the other track one Read may pass over.
+const longestSkip = 16 << 20
+
 type cutReader struct {
 	cut     Cut
 	src     *bufio.Reader
@@ -111,9 +114,12 @@ type cutReader struct {
 }
 
 func (r *cutReader) Read(p []byte) (int, error) {
-	for len(r.pending) == 0 && r.body == 0 {
+	for began := r.pos; len(r.pending) == 0 && r.body == 0; {
 		if r.last || r.pos >= r.cut.To {
 			return 0, io.EOF
+		}
+		if r.pos-began > longestSkip {
+			return 0, nil // let the caller know that we are alive
 		}
 		if err := r.next(); err != nil {
 			return 0, err
@@ -154,16 +160,35 @@ func (r *cutReader) next() error {
 	}
 	raw := int64(head[4])<<16 | int64(head[5])<<8 | int64(head[6]) | int64(head[7])<<24
 	t := raw + r.cut.Epochs[r.epoch].Shift
-	if r.cut.Until > 0 && t >= r.cut.Until {
-		start, err := r.src.Peek(min(2, size))
-		if err != nil {
-			return torn(err)
-		}
-		r.last = len(start) == 2 && start[1] == packetFrame // a codec header is not a frame
-	}
 	r.pending = appendTagHeader(r.pending[:0], r.kind, size, max(0, t+Lead.Milliseconds()))
 	r.size, r.body = size, size
+	if r.kind == tagVideo && size >= 5 {
+		return r.frame(t)
+	}
 	return nil
+}
+
+// frame looks into a video tag at repaired time t: whether it is the last that is
+// wanted, and whether its composition time must be mended.
+func (r *cutReader) frame(t int64) error {
+	start, err := r.src.Peek(5)
+	if err != nil {
+		return torn(err)
+	}
+	if start[1] != packetFrame { // a codec header is not a frame
+		return nil
+	}
+	r.last = r.cut.Until > 0 && t >= r.cut.Until
+	if _, bad := composition(start); bad {
+		r.pending = append(r.pending, start[0], start[1], 0, 0, 0)
+		r.body -= 5
+		_, err = r.src.Discard(5)
+		if r.body == 0 && err == nil {
+			r.pending = appendTrailer(r.pending, r.size)
+			_, err = r.src.Discard(tagTrailerSize)
+		}
+	}
+	return torn(err)
 }
 
 func torn(err error) error {

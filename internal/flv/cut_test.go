@@ -103,7 +103,7 @@ func TestAudioCut(t *testing.T) {
 	r.seconds(1_000_000, 5, 50)
 	whole := r.Bytes()
 	times, kinds := frameTimes(t, cutBytes(t, whole, scan(t, whole).AudioCut()))
-	if len(times) != 500 || kinds[tagVideo] > 0 || kinds[tagAudio] != 502 { // the header comes with the cut, too
+	if len(times) != 500 || kinds[tagVideo] > 0 || kinds[tagAudio] != 501 { // and one header
 		t.Errorf("%d frames, tags %v", len(times), kinds)
 	}
 	for i, at := range times[1:] {
@@ -139,6 +139,41 @@ func TestVideoCutEndsWithFrame(t *testing.T) {
 	times, _ := frameTimes(t, cutBytes(t, whole, scan(t, whole).VideoCut(0, 6*time.Second)))
 	if last := times[len(times)-1] - Lead.Milliseconds(); last != 7000 {
 		t.Errorf("the last frame is at %d", last)
+	}
+}
+
+// A flipped bit in a composition time moves nothing by hours, in the index or in
+// what ffmpeg gets to see.
+func TestCompositionTimes(t *testing.T) {
+	r := newRecording()
+	r.tag(tagVideo, 0, avc640x360)
+	for i := range int64(100) {
+		offset := int32(80)
+		if i == 70 {
+			offset = 80 + 1<<22
+		}
+		r.frame(i*40, i%50 == 0, offset, 100)
+	}
+	whole := r.Bytes()
+	x := scan(t, whole)
+	if x.Duration > 4100*time.Millisecond {
+		t.Errorf("duration %s", x.Duration)
+	}
+	again := scan(t, cutBytes(t, whole, x.VideoCut(0, x.Duration)))
+	if again.Duration != x.Duration || again.Video.Frames != 100 {
+		t.Errorf("cut out: %d frames, %s", again.Video.Frames, again.Duration)
+	}
+}
+
+// Sound that ends long before the picture is not looked for to the end.
+func TestAudioCutIsNoLongerThanTheSound(t *testing.T) {
+	r := newRecording().headers()
+	at := r.seconds(0, 5, 50)
+	for i := range int64(1000) {
+		r.frame(at+i*40, i%50 == 0, 0, 500)
+	}
+	if c := scan(t, r.Bytes()).AudioCut(); c.To > int64(r.Len())/2 {
+		t.Errorf("cut [%d, %d) of %d bytes", c.From, c.To, r.Len())
 	}
 }
 

@@ -12,6 +12,7 @@ package flv
 
 import (
 	"fmt"
+	"math/bits"
 	"time"
 )
 
@@ -76,14 +77,26 @@ func (r Rate) FPS() float64 { return float64(r.Num) / float64(r.Den) }
 
 // Time is the start of frame n, to the nanosecond below.
 func (r Rate) Time(n int) time.Duration {
-	return time.Duration(int64(n) * int64(r.Den) * int64(time.Second) / int64(r.Num))
+	return time.Duration(mulDiv(uint64(n)*uint64(r.Den), uint64(time.Second), 0, uint64(r.Num)))
 }
 
 // Frame is the frame of the grid that a picture shown at t becomes: the nearest,
 // halves away from zero, as ffmpeg's fps filter rounds.
 func (r Rate) Frame(t time.Duration) int {
-	den := int64(r.Den) * int64(time.Second)
-	return int((2*int64(t)*int64(r.Num) + den) / (2 * den))
+	if t < 0 {
+		return -r.Frame(-t)
+	}
+	den := uint64(r.Den) * uint64(time.Second)
+	return int(mulDiv(uint64(t), uint64(r.Num), den/2, den))
+}
+
+// mulDiv is (a*b+c)/d, whose product of a day in nanoseconds and a rate is more
+// than 64 bits hold.
+func mulDiv(a, b, c, d uint64) uint64 {
+	high, low := bits.Mul64(a, b)
+	low, carry := bits.Add64(low, c, 0)
+	quotient, _ := bits.Div64(high+carry, low, d)
+	return quotient
 }
 
 // Index is what one scan learns of a recording. All times are on the repaired
@@ -118,6 +131,8 @@ type Audio struct {
 	Frames      int
 	First, Last time.Duration
 	Headers     []Header
+
+	from, to int64 // the bytes from the first frame to behind the last
 }
 
 // Keyframe is a place where decoding can start. Keyframes that follow the one

@@ -256,10 +256,15 @@ func TestRate(t *testing.T) {
 }
 
 func TestRateFrame(t *testing.T) {
-	r := Rate{30000, 1001}
-	for n := range 100_000 {
-		if got := r.Frame(r.Time(n)); got != n {
-			t.Fatalf("frame %d starts at %s, which is frame %d", n, r.Time(n), got)
+	for _, r := range standardRates {
+		week := int(r.FPS() * 7 * 24 * 3600)
+		for n := 0; n < week; n += 1 + n/1000 {
+			if got := r.Frame(r.Time(n)); got != n {
+				t.Fatalf("%s fps: frame %d starts at %s, which is frame %d", r, n, r.Time(n), got)
+			}
+		}
+		if got := r.Time(week).Round(time.Second); got != 7*24*time.Hour {
+			t.Errorf("%s fps: a week of frames lasts %s", r, got)
 		}
 	}
 }

@@ -52,8 +52,8 @@ func (s *scanner) videoTag(offset int64, raw uint32, start, header []byte) error
 		return nil
 	}
 	dts := s.clock.at(offset, raw, tagVideo)
-	composition := int64(int32(uint32(start[2])<<24|uint32(start[3])<<16|uint32(start[4])<<8) >> 8)
-	pts := dts + composition
+	offsetMS, _ := composition(start)
+	pts := dts + offsetMS
 	if s.video.Frames == 0 {
 		s.firstVideo, s.lastVideo = pts, pts
 	}
@@ -64,6 +64,17 @@ func (s *scanner) videoTag(offset int64, raw uint32, start, header []byte) error
 		s.keyframe(Keyframe{Offset: offset, DTS: ms(dts), PTS: ms(pts)})
 	}
 	return nil
+}
+
+// composition is by how many milliseconds a frame is shown after it is decoded,
+// from the start of its tag's body. Where it is beyond all reordering (a flipped
+// bit) it is taken for none, and bad is set.
+func composition(start []byte) (ms int64, bad bool) {
+	ms = int64(int32(uint32(start[2])<<24|uint32(start[3])<<16|uint32(start[4])<<8) >> 8)
+	if ms < -1000 || ms > 5000 {
+		return 0, true
+	}
+	return ms, false
 }
 
 func (s *scanner) keyframe(k Keyframe) {
@@ -114,7 +125,9 @@ func parseAVC(body []byte) (*Video, error) {
 		Profile: int(sps.Profile), Level: int(sps.Level),
 	}
 	if vui := sps.VUI; vui != nil && vui.SampleAspectRatioWidth > 0 && vui.SampleAspectRatioHeight > 0 {
-		v.SARNum, v.SARDen = int(vui.SampleAspectRatioWidth), int(vui.SampleAspectRatioHeight)
+		if num, den := int(vui.SampleAspectRatioWidth), int(vui.SampleAspectRatioHeight); num <= 4*den && den <= 4*num {
+			v.SARNum, v.SARDen = num, den // beyond that it is nonsense
+		}
 	}
 	const most = 16384 // H.264 level 6.2 allows 16,888 in one direction
 	if v.Width < 2 || v.Height < 2 || v.Width > most || v.Height > most {
@@ -146,8 +159,10 @@ func (s *scanner) audioTag(offset int64, raw uint32, start, header []byte) error
 	t := s.clock.at(offset, raw, tagAudio)
 	if s.audio.Frames == 0 {
 		s.firstAudio, s.lastAudio = t, t
+		s.audio.from = offset
 	}
 	s.audio.Frames++
+	s.audio.to = s.pos
 	s.lastAudio = max(s.lastAudio, t)
 	return nil
 }

@@ -116,7 +116,7 @@ func validateKey(key string) error {
 	switch {
 	case key == "":
 		return errors.New("it has no key")
-	case !strings.HasPrefix(key, Prefix) || strings.Trim(Asset(key), "./") == "":
+	case !strings.HasPrefix(key, Prefix) || strings.Trim(path.Base(Asset(key)), ".") == "" || strings.HasSuffix(Asset(key), "/"):
 		return fmt.Errorf("its key %q is not %s<name>", key, Prefix)
 	case path.Clean("/"+name) != "/"+name || strings.ContainsAny(key, "\x00\n\r"):
 		return fmt.Errorf("its key %q has empty or dotted elements, or control characters", key)

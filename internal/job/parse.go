@@ -24,7 +24,7 @@ type envelope struct {
 func Parse(body []byte) ([]Task, error) {
 	var e envelope
 	if err := json.Unmarshal(body, &e); err != nil {
-		return nil, fmt.Errorf("read message: it is not JSON: %w", err)
+		return nil, fmt.Errorf("read message: it is not JSON of a form that we know: %w", err)
 	}
 	switch {
 	case e.Type == "Notification" && e.Message != "":

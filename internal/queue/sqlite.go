@@ -33,9 +33,10 @@ func OpenDB(ctx context.Context, file string) (*sql.DB, error) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return nil, fmt.Errorf("open queue: %w", err)
 	}
+	// A message that was sent must survive a power cut: the spool forgets it then.
 	// Transactions lock at once: a read that turns into a write could otherwise
 	// find another process in its way, and fail instead of waiting.
-	db, err := sql.Open("sqlite", "file:"+file+"?_txlock=immediate&_pragma=busy_timeout(20000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)")
+	db, err := sql.Open("sqlite", "file:"+file+"?_txlock=immediate&_pragma=busy_timeout(20000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
 	if err != nil {
 		return nil, fmt.Errorf("open queue: %w", err)
 	}

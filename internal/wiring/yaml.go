@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 
 	"github.com/alecthomas/kong"
@@ -41,10 +42,12 @@ func (c configFile) Validate(app *kong.Application) error {
 	return err
 }
 
-// Resolve is the value of a flag that isn't given otherwise; nil: none.
+// Resolve is the value of a flag that isn't given otherwise; nil: none. The
+// environment comes before the file.
 func (c configFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	value, ok := c[flag.Name]
-	if !ok {
+	fromEnv := slices.ContainsFunc(flag.Envs, func(name string) bool { return os.Getenv(name) != "" })
+	if !ok || fromEnv {
 		return nil, nil //nolint:nilnil // what kong asks for
 	}
 	return fmt.Sprint(value), nil
