@@ -62,16 +62,24 @@ func (p *Plan) filters(c Chunk) string {
 	}
 	chain = append(chain, fmt.Sprintf("trim=start_pts=%d:end_pts=%d", c.From, c.To))
 
-	var taps, scales []string
+	var taps, graph []string // of the picture as it is; what is made of them
 	for i, l := range p.Ladders {
+		var rungs []string
 		for j, r := range l.Renditions {
 			id := fmt.Sprintf("%d_%d", i, j)
-			taps = append(taps, "[s"+id+"]")
-			scales = append(scales, fmt.Sprintf("[s%s]scale=%d:%d:flags=bicubic:out_range=tv,setsar=1,format=yuv420p[v%s]", id, r.Width, r.Height, id))
+			rungs = append(rungs, "[s"+id+"]")
+			graph = append(graph, fmt.Sprintf("[s%s]scale=%d:%d:flags=bicubic:out_range=tv,setsar=1,format=yuv420p[v%s]", id, r.Width, r.Height, id))
 		}
+		if !l.Projection.cube() {
+			taps = append(taps, rungs...)
+			continue
+		}
+		tap := fmt.Sprintf("[p%d]", i)
+		taps = append(taps, tap)
+		graph = append(graph, fmt.Sprintf("%s%s,split=%d%s", tap, l.v360(), len(rungs), strings.Join(rungs, "")))
 	}
 	chain = append(chain, fmt.Sprintf("split=%d", len(taps)))
-	return "[0:v:0]" + strings.Join(chain, ",") + strings.Join(taps, "") + ";" + strings.Join(scales, ";")
+	return "[0:v:0]" + strings.Join(chain, ",") + strings.Join(taps, "") + ";" + strings.Join(graph, ";")
 }
 
 // AudioArgs is the ffmpeg command line that encodes the whole sound track: holes

@@ -21,6 +21,7 @@ type Asset struct {
 type AssetLadder struct {
 	Name       string           `json:"name"`
 	Projection Projection       `json:"projection,omitempty"` // empty: sound only
+	Layout     *Layout          `json:"layout,omitempty"`     // of the faces of a cube
 	Master     string           `json:"master"`               // relative to asset.json
 	Renditions []AssetRendition `json:"renditions,omitempty"`
 }
@@ -51,6 +52,12 @@ func (p *Presentation) Asset() Asset {
 	for _, l := range plan.Ladders {
 		folder := plan.Job + "/" + l.Name + "/"
 		out := AssetLadder{Name: l.Name, Projection: l.Projection, Master: folder + MasterFile}
+		switch l.Projection {
+		case Cubemap:
+			out.Layout = &l.Layout
+		case EquiAngular:
+			out.Layout = &Layout{Pad: eacPad}
+		}
 		for _, r := range l.Renditions {
 			t := p.tracks[l.Name+"/"+r.Name]
 			average, peak := p.bandwidth(t)

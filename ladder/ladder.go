@@ -62,7 +62,8 @@ type Source struct {
 type Ladder struct {
 	Name       string      `json:"name"`
 	Projection Projection  `json:"projection"`
-	Renditions []Rendition `json:"renditions"` // largest first
+	Layout     Layout      `json:"layout,omitzero"` // of a cubemap
+	Renditions []Rendition `json:"renditions"`      // largest first
 }
 
 // Rendition is one encoding of the picture.
@@ -97,8 +98,10 @@ type Chunk struct {
 func New(x *flv.Index, p Profile) (*Plan, error) {
 	plan := &Plan{Version: 1, Profile: p.Name, Duration: x.Duration.Seconds(), SegmentTime: p.Segment.Seconds()}
 	plan.Source = Source{Duration: x.Duration.Seconds(), Epochs: len(x.Epochs)}
-	if v := x.Video; v != nil {
-		plan.video(x, p)
+	if x.Video != nil {
+		if err := plan.video(x, p); err != nil {
+			return nil, err
+		}
 	}
 	if a := x.Audio; a != nil {
 		plan.Source.Audio, plan.Source.SampleRate, plan.Source.Channels = a.Codec, a.SampleRate, a.Channels
@@ -110,7 +113,7 @@ func New(x *flv.Index, p Profile) (*Plan, error) {
 	return plan, nil
 }
 
-func (p *Plan) video(x *flv.Index, profile Profile) {
+func (p *Plan) video(x *flv.Index, profile Profile) error {
 	v := x.Video
 	p.Rate = v.Rate
 	p.Source.Frames = v.Frames
@@ -121,9 +124,13 @@ func (p *Plan) video(x *flv.Index, profile Profile) {
 	p.Frames = max(1, v.Rate.Frame(x.Duration))
 	p.Duration = p.seconds(p.Frames)
 	for _, l := range profile.Ladders {
-		p.Ladders = append(p.Ladders, Ladder{Name: l.Name, Projection: l.Projection, Renditions: p.renditions(l)})
+		if err := checkSphere(p.Source.Width, p.Source.Height, l); err != nil {
+			return err
+		}
+		p.Ladders = append(p.Ladders, Ladder{Name: l.Name, Projection: l.Projection, Layout: l.Layout, Renditions: p.renditions(l)})
 	}
 	p.chunk(x, p.SegmentFrames*int(profile.Chunk/profile.Segment))
+	return nil
 }
 
 // seconds is the length of n frames.
@@ -140,6 +147,9 @@ func displaySize(v *flv.Video) (width, height int) {
 // source, all have its display aspect to the nearest even pixel, and a source
 // below all rungs gets one of its own size.
 func (p *Plan) renditions(l ProfileLadder) []Rendition {
+	if l.Projection.cube() {
+		return p.fitFaces(l)
+	}
 	width, height := p.Source.Width, p.Source.Height
 	var out []Rendition
 	for _, r := range l.Rungs {

@@ -131,7 +131,7 @@ func TestChoose(t *testing.T) {
 	if p, err := all.Choose(Auto, &flv.Index{Audio: &flv.Audio{}}); err != nil || p.Name != "flat" {
 		t.Errorf("sound only: %q, %v", p.Name, err)
 	}
-	if _, err := all.Choose("nope", index(2, 2, rate, time.Second, time.Second)); err == nil || !strings.Contains(err.Error(), "360, flat, mine and auto") {
+	if _, err := all.Choose("nope", index(2, 2, rate, time.Second, time.Second)); err == nil || !strings.Contains(err.Error(), "360, compare, cubemap, eac, flat, mine and auto") {
 		t.Errorf("unknown profile: %v", err)
 	}
 }
@@ -202,6 +202,17 @@ func TestChunksPictureEndsEarly(t *testing.T) {
 	p := plan(t, x, profile(t, "flat"))
 	if n := len(p.Chunks); n != 2 || p.Frames != 18000 || !p.Chunks[1].Hold || p.Chunks[1].To != 18000 {
 		t.Errorf("%d frames, chunks %+v", p.Frames, p.Chunks)
+	}
+}
+
+// A channel that is recorded for days is planned as long as it is.
+func TestDaysLongRecordings(t *testing.T) {
+	for _, rate := range []flv.Rate{{Num: 24000, Den: 1001}, {Num: 30000, Den: 1001}, {Num: 60000, Den: 1001}, {Num: 60, Den: 1}} {
+		const length = 100 * time.Hour
+		p := plan(t, index(640, 360, rate, length, time.Minute), profile(t, "flat"))
+		if off := p.Duration - length.Seconds(); off < -1 || off > 1 {
+			t.Errorf("%s fps: 100 h are planned as %f s", rate, p.Duration)
+		}
 	}
 }
 

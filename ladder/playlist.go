@@ -140,11 +140,19 @@ func (p *Presentation) MediaPlaylist(ladder, rendition string) ([]byte, error) {
 	return list.Encode().Bytes(), nil
 }
 
+// projectionDataID names the EXT-X-SESSION-DATA that tells players how to show a
+// sphere. HLS has no tag for H.264 cubes: REQ-VIDEO-LAYOUT knows none, and asks for
+// HEVC with a vexu box.
+const projectionDataID = "afterlive.projection"
+
 // master is the multivariant playlist of one ladder, with bandwidths as measured.
 func (p *Presentation) master(l Ladder) []byte {
 	list := m3u8.NewMasterPlaylist()
 	list.SetVersion(hlsVersion)
 	list.SetIndependentSegments(true)
+	if l.Projection != Flat {
+		list.SessionDatas = []*m3u8.SessionData{{DataId: projectionDataID, Value: l.signal()}}
+	}
 	var alternatives []*m3u8.Alternative
 	group, soundCodecs, soundAverage, soundPeak := "", "", 0, 0
 	if p.plan.Audio != nil {

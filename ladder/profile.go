@@ -15,15 +15,6 @@ import (
 	"afterlive/internal/flv"
 )
 
-// Projection is how the picture maps to the viewer's surroundings.
-type Projection string
-
-// The projections that a ladder can have.
-const (
-	Flat            Projection = "flat"
-	Equirectangular Projection = "equirectangular"
-)
-
 // Auto is the profile name that lets the recording choose: a picture of exactly
 // 2:1 gets "360", any other "flat".
 const Auto = "auto"
@@ -42,12 +33,15 @@ type Profile struct {
 type ProfileLadder struct {
 	Name       string     `yaml:"name"`
 	Projection Projection `yaml:"projection"`
-	Rungs      []Rung     `yaml:"rungs"` // largest first
+	Faces      float64    `yaml:"faces"`  // of cubes: the largest face's edge as a share of the source's width
+	Layout     Layout     `yaml:"layout"` // of cubemaps
+	Rungs      []Rung     `yaml:"rungs"`  // largest first
 }
 
 // Rung is one step of a ladder: capped constant quality.
 type Rung struct {
-	Height  int     `yaml:"height"`  // pixels
+	Height  int     `yaml:"height"`  // pixels; of cubes instead:
+	Face    int     `yaml:"face"`    // a face's edge in pixels, a multiple of 16
 	CRF     float64 `yaml:"crf"`     // x264's constant rate factor, 0 to 51
 	Maxrate Bitrate `yaml:"maxrate"` // at up to 30 fps; 1.4 times as much above
 	Bufsize Bitrate `yaml:"bufsize"`
@@ -139,6 +133,9 @@ func (p Profile) withDefaults() Profile {
 	if p.Audio == 0 {
 		p.Audio = 128_000
 	}
+	for i := range p.Ladders {
+		p.Ladders[i] = p.Ladders[i].withDefaults()
+	}
 	return p
 }
 
@@ -147,39 +144,64 @@ var (
 	presets = []string{"ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"}
 )
 
-func (p Profile) validate() error {
-	var faults []error
-	fault := func(bad bool, format string, args ...any) {
-		if bad {
-			faults = append(faults, fmt.Errorf("profile %q: "+format, append([]any{p.Name}, args...)...))
-		}
+// faultList collects what is wrong with a profile.
+type faultList struct {
+	where string
+	all   []error
+}
+
+func (f *faultList) addf(bad bool, format string, args ...any) {
+	if bad {
+		f.all = append(f.all, fmt.Errorf(f.where+": "+format, args...))
 	}
-	fault(!slug.MatchString(p.Name) || p.Name == Auto, "the name must be lower-case letters, digits, - and _, and not %q", Auto)
-	fault(p.GOP < time.Second || p.GOP > 10*time.Second || p.GOP%time.Second != 0, "gop is %s, it must be whole seconds from 1s to 10s", p.GOP)
+}
+
+func (p Profile) validate() error {
+	f := faultList{where: fmt.Sprintf("profile %q", p.Name)}
+	f.addf(!slug.MatchString(p.Name) || p.Name == Auto, "the name must be lower-case letters, digits, - and _, and not %q", Auto)
+	f.addf(p.GOP < time.Second || p.GOP > 10*time.Second || p.GOP%time.Second != 0, "gop is %s, it must be whole seconds from 1s to 10s", p.GOP)
 	if p.GOP > 0 {
-		fault(p.Segment < p.GOP || p.Segment%p.GOP != 0, "segment is %s, it must be a multiple of the gop %s", p.Segment, p.GOP)
+		f.addf(p.Segment < p.GOP || p.Segment%p.GOP != 0, "segment is %s, it must be a multiple of the gop %s", p.Segment, p.GOP)
 	}
 	if p.Segment > 0 {
-		fault(p.Chunk < p.Segment || p.Chunk%p.Segment != 0, "chunk is %s, it must be a multiple of the segment %s", p.Chunk, p.Segment)
+		f.addf(p.Chunk < p.Segment || p.Chunk%p.Segment != 0, "chunk is %s, it must be a multiple of the segment %s", p.Chunk, p.Segment)
 	}
-	fault(p.Audio < 32_000 || p.Audio > 320_000, "audio is %d bit/s, it must be 32k to 320k", p.Audio)
-	fault(len(p.Ladders) == 0, "it has no ladders")
-	names := map[string]bool{"audio": true}
+	f.addf(p.Audio < 32_000 || p.Audio > 320_000, "audio is %d bit/s, it must be 32k to 320k", p.Audio)
+	f.addf(len(p.Ladders) == 0, "it has no ladders")
+	names := map[string]bool{AudioLadder: true}
 	for _, l := range p.Ladders {
-		fault(!slug.MatchString(l.Name) || names[l.Name], "ladder %q: the name must be lower-case letters, digits, - and _, once, and not \"audio\"", l.Name)
+		at := faultList{where: fmt.Sprintf("profile %q: ladder %q", p.Name, l.Name)}
+		at.addf(!slug.MatchString(l.Name) || names[l.Name], "the name must be lower-case letters, digits, - and _, once, and not %q", AudioLadder)
 		names[l.Name] = true
-		fault(l.Projection != Flat && l.Projection != Equirectangular, "ladder %q: projection is %q, there are %s and %s", l.Name, l.Projection, Flat, Equirectangular)
-		fault(len(l.Rungs) == 0, "ladder %q: it has no rungs", l.Name)
-		above := 1 << 30
-		for i, r := range l.Rungs {
-			at := fmt.Sprintf("ladder %q rung %d", l.Name, i+1)
-			fault(r.Height < 2 || r.Height%2 != 0 || r.Height >= above, "%s: height is %d, it must be even and below the one before", at, r.Height)
-			above = r.Height
-			fault(r.CRF < 0 || r.CRF > 51, "%s: crf is %g, it must be 0 to 51", at, r.CRF)
-			fault(r.Maxrate < 10_000, "%s: maxrate is %d bit/s, it must be at least 10k", at, r.Maxrate)
-			fault(r.Bufsize < r.Maxrate/2 || r.Bufsize > 4*r.Maxrate, "%s: bufsize is %d bit/s, it must be 0.5 to 4 times maxrate", at, r.Bufsize)
-			fault(!slices.Contains(presets, r.Preset), "%s: preset is %q, x264 has %s", at, r.Preset, strings.Join(presets, ", "))
-		}
+		l.validate(&at)
+		f.all = append(f.all, at.all...)
 	}
-	return errors.Join(faults...)
+	return errors.Join(f.all...)
+}
+
+func (l ProfileLadder) validate(f *faultList) {
+	f.addf(!slices.Contains(projections, l.Projection), "projection is %q, there are %s", l.Projection, strings.Join(projectionNames(), ", "))
+	f.addf(len(l.Rungs) == 0, "it has no rungs")
+	if cube := l.Projection.cube(); cube {
+		f.addf(l.Faces < 0.05 || l.Faces > mostFaces, "faces is %g, it must be 0.05 to %.3f (1/pi: beyond that, a face has more pixels than the source has for it)", l.Faces, mostFaces)
+	} else {
+		f.addf(l.Faces != 0, "faces is for cubes")
+	}
+	l.Layout.validate(f, l.Projection)
+	above := 1 << 30
+	for i, r := range l.Rungs {
+		at := fmt.Sprintf("rung %d", i+1)
+		size := r.Height
+		if l.Projection.cube() {
+			size = r.Face
+			f.addf(r.Height != 0 || size < faceStep || size%faceStep != 0 || size >= above, "%s: face is %d, it must be a multiple of %d and below the one before (and height has no place here)", at, size, faceStep)
+		} else {
+			f.addf(r.Face != 0 || size < 2 || size%2 != 0 || size >= above, "%s: height is %d, it must be even and below the one before (and face is for cubes)", at, size)
+		}
+		above = size
+		f.addf(r.CRF < 0 || r.CRF > 51, "%s: crf is %g, it must be 0 to 51", at, r.CRF)
+		f.addf(r.Maxrate < 10_000, "%s: maxrate is %d bit/s, it must be at least 10k", at, r.Maxrate)
+		f.addf(r.Bufsize < r.Maxrate/2 || r.Bufsize > 4*r.Maxrate, "%s: bufsize is %d bit/s, it must be 0.5 to 4 times maxrate", at, r.Bufsize)
+		f.addf(!slices.Contains(presets, r.Preset), "%s: preset is %q, x264 has %s", at, r.Preset, strings.Join(presets, ", "))
+	}
 }
