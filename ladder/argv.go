@@ -64,19 +64,19 @@ func (p *Plan) filters(c Chunk) string {
 
 	var taps, graph []string // of the picture as it is; what is made of them
 	for i, l := range p.Ladders {
-		var rungs []string
+		var rungs, scales []string
 		for j, r := range l.Renditions {
 			id := fmt.Sprintf("%d_%d", i, j)
 			rungs = append(rungs, "[s"+id+"]")
-			graph = append(graph, fmt.Sprintf("[s%s]scale=%d:%d:flags=bicubic:out_range=tv,setsar=1,format=yuv420p[v%s]", id, r.Width, r.Height, id))
+			scales = append(scales, fmt.Sprintf("[s%s]scale=%d:%d:flags=bicubic:out_range=tv,setsar=1,format=yuv420p[v%s]", id, r.Width, r.Height, id))
 		}
-		if !l.Projection.cube() {
-			taps = append(taps, rungs...)
-			continue
+		if l.Projection.cube() {
+			tap := fmt.Sprintf("[p%d]", i)
+			graph = append(graph, fmt.Sprintf("%s%s,split=%d%s", tap, l.v360(), len(rungs), strings.Join(rungs, "")))
+			rungs = []string{tap}
 		}
-		tap := fmt.Sprintf("[p%d]", i)
-		taps = append(taps, tap)
-		graph = append(graph, fmt.Sprintf("%s%s,split=%d%s", tap, l.v360(), len(rungs), strings.Join(rungs, "")))
+		taps = append(taps, rungs...)
+		graph = append(graph, scales...)
 	}
 	chain = append(chain, fmt.Sprintf("split=%d", len(taps)))
 	return "[0:v:0]" + strings.Join(chain, ",") + strings.Join(taps, "") + ";" + strings.Join(graph, ";")

@@ -151,7 +151,7 @@ func (p *Presentation) master(l Ladder) []byte {
 	list.SetVersion(hlsVersion)
 	list.SetIndependentSegments(true)
 	if l.Projection != Flat {
-		list.SessionDatas = []*m3u8.SessionData{{DataId: projectionDataID, Value: l.signal()}}
+		list.SessionDatas = []*m3u8.SessionData{{DataId: projectionDataID, Value: l.signal(), Format: "JSON"}} // the default, which isn't written
 	}
 	var alternatives []*m3u8.Alternative
 	group, soundCodecs, soundAverage, soundPeak := "", "", 0, 0

@@ -31,7 +31,7 @@ func chunkWork(plan *ladder.Plan, k, threads int) work {
 	w := work{part: ladder.ChunkPart(k), cut: c.Cut, args: plan.ChunkArgs(k, threads)}
 	for _, l := range plan.Ladders {
 		for _, r := range l.Renditions {
-			w.outputs = append(w.outputs, videoOutput(plan, c, l.Name, r))
+			w.outputs = append(w.outputs, videoOutput(plan, c, l, r))
 		}
 	}
 	return w

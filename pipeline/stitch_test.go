@@ -131,9 +131,15 @@ func transcode(t *testing.T, recording string, chunk int) (*ladder.Plan, string)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return plan, export(t, store, "vod/r/")
+}
+
+// export writes what is below a prefix to a folder, which it returns.
+func export(t *testing.T, store *memory, prefix string) string {
+	t.Helper()
 	dir := t.TempDir()
 	for key, body := range store.objects {
-		if rest, ok := strings.CutPrefix(key, "vod/r/"); ok {
+		if rest, ok := strings.CutPrefix(key, prefix); ok {
 			name := filepath.Join(dir, rest)
 			if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 				t.Fatal(err)
@@ -143,7 +149,7 @@ func transcode(t *testing.T, recording string, chunk int) (*ladder.Plan, string)
 			}
 		}
 	}
-	return plan, dir
+	return dir
 }
 
 // singlePass encodes the picture with one plain ffmpeg, straight from the file:

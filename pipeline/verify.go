@@ -23,15 +23,15 @@ type output struct {
 	track  ladder.Track // what was taken so far
 	next   int          // number of the segment to take next
 	trex   *mp4.TrexBox
-	header func(*mp4.TrakBox) error      // checks the init segment
+	header func(*mp4.TrakBox) error      // checks the init segment, and adds what ffmpeg left out
 	check  func(n int, s []sample) error // checks segment n
 	whole  func() error                  // checks that nothing is missing
 }
 
 // videoOutput wants a chunk's frames, each at its place.
-func videoOutput(plan *ladder.Plan, c ladder.Chunk, name string, r ladder.Rendition) *output {
+func videoOutput(plan *ladder.Plan, c ladder.Chunk, l ladder.Ladder, r ladder.Rendition) *output {
 	first := c.From / plan.SegmentFrames
-	o := &output{track: ladder.Track{Ladder: name, Rendition: r.Name}, next: first}
+	o := &output{track: ladder.Track{Ladder: l.Name, Rendition: r.Name}, next: first}
 	tick := 0 // a frame's length, in the track's timescale
 	o.header = func(trak *mp4.TrakBox) error {
 		entry := trak.Mdia.Minf.Stbl.Stsd.AvcX
@@ -44,6 +44,7 @@ func videoOutput(plan *ladder.Plan, c ladder.Chunk, name string, r ladder.Rendit
 		if tick*plan.Rate.Num != o.track.Timescale*plan.Rate.Den {
 			return fmt.Errorf("a frame at %s fps is no whole number of 1/%d s", plan.Rate, o.track.Timescale)
 		}
+		markSphere(entry, l)
 		return nil
 	}
 	o.check = func(n int, samples []sample) error {
@@ -178,6 +179,10 @@ func (o *output) readInit() error {
 	if file.Moov == nil || file.Moov.Trak == nil || file.Moov.Mvex == nil || file.Moov.Mvex.Trex == nil {
 		return fmt.Errorf("read %s: it has no track", ladder.InitFile)
 	}
+	o.track.Timescale = int(file.Moov.Trak.Mdia.Mdhd.Timescale)
+	if err := o.header(file.Moov.Trak); err != nil {
+		return err
+	}
 	if body, err = anonymous(file); err != nil {
 		return fmt.Errorf("write %s: %w", ladder.InitFile, err)
 	}
@@ -187,8 +192,7 @@ func (o *output) readInit() error {
 	sum := sha256.Sum256(body)
 	o.trex = file.Moov.Mvex.Trex
 	o.track.Init = fmt.Sprintf("init-%x.mp4", sum[:6])
-	o.track.Timescale = int(file.Moov.Trak.Mdia.Mdhd.Timescale)
-	return o.header(file.Moov.Trak)
+	return nil
 }
 
 // sample is a frame, in ticks of the track's timescale.

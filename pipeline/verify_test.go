@@ -54,7 +54,9 @@ func takeAll(o *output, folder string) error {
 // whatever is wrong with it is found.
 func TestVerifyFindsFaults(t *testing.T) {
 	plan, whole := encodeSmall(t)
-	video := func() *output { return videoOutput(plan, plan.Chunks[0], "flat", plan.Ladders[0].Renditions[0]) }
+	video := func() *output {
+		return videoOutput(plan, plan.Chunks[0], plan.Ladders[0], plan.Ladders[0].Renditions[0])
+	}
 	audio := func() *output { return audioOutput(plan) }
 	const videoDir, audioDir = "flat/48p/", "audio/aac/"
 
@@ -123,7 +125,7 @@ func TestVerifyAgainstThePlan(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			p, c := *plan, plan.Chunks[0]
 			tc.change(&p, &c)
-			err := takeAll(videoOutput(&p, c, "flat", p.Ladders[0].Renditions[0]), folder)
+			err := takeAll(videoOutput(&p, c, p.Ladders[0], p.Ladders[0].Renditions[0]), folder)
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}
