@@ -168,6 +168,10 @@ func TestBadRecordings(t *testing.T) {
 	if r.Failed != len(inputs) || len(r.Jobs) != 1 || r.Jobs[0].Asset != "good" || r.Jobs[0].State != "published" {
 		t.Errorf("status %+v", r)
 	}
+	out, err := commandError(t.Context(), "enqueue", "status", "--data", data, "--watch", "nobody")
+	if err == nil || !strings.Contains(out, "4 tasks are in the failed queue") {
+		t.Errorf("watching what will never be: %v\n%s", err, out)
+	}
 	if entries, err := os.ReadDir(data + "/vod"); err != nil || len(entries) != 1 {
 		t.Errorf("published: %v, %v", entries, err)
 	}

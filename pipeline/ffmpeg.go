@@ -12,10 +12,18 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 )
+
+// Progress is how far an encoder is, about once a second.
+type Progress struct {
+	Frame int           // of the picture
+	Time  time.Duration // of the output, on its own clock
+	Speed string        // as ffmpeg puts it: "2.5x"
+}
 
 // FFmpeg runs encoders. This is the only file that starts processes.
 type FFmpeg struct {
@@ -53,13 +61,13 @@ func FindFFmpeg(ctx context.Context, name string) (file string, err error) {
 }
 
 // Run runs ffmpeg in folder with the input on its standard input, until it ends
-// or ctx does. It ends well only if the input was read without error, ffmpeg
+// or ctx does, and reports how far it is. It ends well only if the input was read without error, ffmpeg
 // exited with 0, and ctx was not cancelled; what it wrote must be verified all
 // the same, since ffmpeg exits with 0 after much that is not well.
 //
 // ffmpeg gets a process group of its own, dies with the worker, and sees nothing
 // of the worker's environment: no credentials, no proxy settings.
-func (f FFmpeg) Run(ctx context.Context, folder string, args []string, input io.Reader) error {
+func (f FFmpeg) Run(ctx context.Context, folder string, args []string, input io.Reader, report func(Progress)) error {
 	// The kernel's parent-death signal comes when the starting thread ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -75,7 +83,7 @@ func (f FFmpeg) Run(ctx context.Context, folder string, args []string, input io.
 	cmd.Dir = folder
 	cmd.Env = []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH")}
 	cmd.Stdin = &feed{input, cancel, func() { watchdog.Reset(f.Stall) }}
-	cmd.Stdout = &progress{advanced: func() { watchdog.Reset(f.Stall) }}
+	cmd.Stdout = &progress{advanced: func() { watchdog.Reset(f.Stall) }, report: report}
 	cmd.Stderr = &log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
@@ -112,11 +120,13 @@ func (f *feed) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// progress reads what ffmpeg's -progress prints, and says when it got further.
+// progress reads what ffmpeg's -progress prints: blocks of key=value, ended by one
+// named progress.
 type progress struct {
-	advanced func()
+	advanced func() // it got further
+	report   func(Progress)
 	line     []byte
-	seen     map[string]string
+	now      Progress
 }
 
 func (p *progress) Write(b []byte) (int, error) {
@@ -133,14 +143,20 @@ func (p *progress) Write(b []byte) (int, error) {
 
 func (p *progress) take(line string) {
 	key, value, _ := strings.Cut(line, "=")
-	if key != "frame" && key != "out_time_us" { // out_time_us stands still where there are frames to come
-		return
+	value = strings.TrimSpace(value)
+	before := p.now
+	switch key {
+	case "frame":
+		p.now.Frame, _ = strconv.Atoi(value) // what is no number is no progress
+	case "out_time_us":
+		us, _ := strconv.ParseInt(value, 10, 64) // N/A at first
+		p.now.Time = time.Duration(us) * time.Microsecond
+	case "speed":
+		p.now.Speed = value
+	case "progress":
+		p.report(p.now)
 	}
-	if p.seen == nil {
-		p.seen = map[string]string{}
-	}
-	if p.seen[key] != value {
-		p.seen[key] = value
+	if p.now.Frame != before.Frame || p.now.Time != before.Time {
 		p.advanced()
 	}
 }

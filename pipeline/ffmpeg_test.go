@@ -104,7 +104,7 @@ func TestFFmpegEnds(t *testing.T) {
 					cancel(errGone)
 				}()
 			}
-			err := f.Run(ctx, folder, nil, tc.input)
+			err := f.Run(ctx, folder, nil, tc.input, func(Progress) {})
 			if tc.atMost > 0 && time.Since(began) > tc.atMost {
 				t.Errorf("it took %s", time.Since(began))
 			}
@@ -149,7 +149,7 @@ func TestFFmpegEnvironment(t *testing.T) {
 	t.Setenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials")
 	t.Setenv("ECS_AGENT_URI", "http://169.254.170.2")
 	folder := t.TempDir()
-	if err := script(t, "env > env; cut -d\" \" -f5 /proc/$$/stat > pgid; echo $$ > pid").Run(t.Context(), folder, nil, strings.NewReader("")); err != nil {
+	if err := script(t, "env > env; cut -d\" \" -f5 /proc/$$/stat > pgid; echo $$ > pid").Run(t.Context(), folder, nil, strings.NewReader(""), func(Progress) {}); err != nil {
 		t.Fatal(err)
 	}
 	read := func(name string) string {
@@ -230,6 +230,21 @@ func TestScratchManyAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+func TestProgress(t *testing.T) {
+	var got []Progress
+	advanced := 0
+	p := progress{advanced: func() { advanced++ }, report: func(now Progress) { got = append(got, now) }}
+	text := "frame=0\nout_time_us=N/A\nspeed=N/A\nprogress=continue\nframe=25\nout_time_us=11000000\nspeed=   2.5x\nprogress=continue\nframe=25\nout_time_us=11000000\nprogress=end\n"
+	for i := range text { // in the smallest pieces
+		if _, err := p.Write([]byte(text[i : i+1])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(got) != 3 || got[1] != (Progress{25, 11 * time.Second, "2.5x"}) || advanced != 2 {
+		t.Errorf("%d reports %+v, advanced %d times", len(got), got, advanced)
+	}
 }
 
 // The tail of a log is bounded, whatever is written to it.

@@ -57,7 +57,7 @@ func (p *Pipeline) produce(ctx context.Context, plan *ladder.Plan, w work) error
 
 	part := ladder.Part{Version: 1, Name: w.part, Attempt: strings.ToLower(rand.Text()[:8]), Worker: p.Worker}
 	began := time.Now()
-	if err := p.encode(ctx, plan, w, folder, part.Attempt); err != nil {
+	if err := p.encode(ctx, log, plan, w, folder, part.Attempt); err != nil {
 		return err
 	}
 	part.Timing.Encode = time.Since(began).Seconds()
@@ -82,7 +82,7 @@ const collectEvery = time.Second
 // encode feeds the part's bytes of the recording to ffmpeg, and carries off what
 // is finished while it works: the scratch holds a few segments, however long the
 // part.
-func (p *Pipeline) encode(ctx context.Context, plan *ladder.Plan, w work, folder, attempt string) error {
+func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Plan, w work, folder, attempt string) error {
 	for _, o := range w.outputs {
 		o.folder = filepath.Join(folder, o.track.Ladder, o.track.Rendition)
 		if err := os.MkdirAll(o.folder, 0o755); err != nil {
@@ -100,7 +100,7 @@ func (p *Pipeline) encode(ctx context.Context, plan *ladder.Plan, w work, folder
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	ended := make(chan error, 1)
-	go func() { ended <- p.FFmpeg.Run(ctx, folder, w.args, w.cut.Reader(source)) }()
+	go func() { ended <- p.FFmpeg.Run(ctx, folder, w.args, w.cut.Reader(source), logProgress(log)) }()
 	tick := time.NewTicker(collectEvery)
 	defer tick.Stop()
 	for {
@@ -115,6 +115,19 @@ func (p *Pipeline) encode(ctx context.Context, plan *ladder.Plan, w work, folder
 				}
 				return err
 			}
+		}
+	}
+}
+
+const logEvery = 10 * time.Second
+
+// logProgress logs how far an encoder is, now and then.
+func logProgress(log *zap.Logger) func(Progress) {
+	last := time.Now()
+	return func(p Progress) {
+		if time.Since(last) >= logEvery {
+			last = time.Now()
+			log.Info("encoding", zap.Int("frames", p.Frame), zap.Duration("time", p.Time), zap.String("speed", p.Speed))
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 
 type statusCommand struct {
 	Name     string        `arg:"" optional:"" help:"A job or an asset. Default: all jobs."`
-	Watch    bool          `short:"w" help:"Look again every second, until all are done."`
+	Watch    bool          `short:"w" help:"Look again every second, until all are done, or have failed."`
 	Timeout  time.Duration `help:"With --watch: give up, with an error, after this long." placeholder:"DURATION"`
 	JSON     bool          `name:"json" help:"One JSON object a look."`
 	interval time.Duration // between looks; a second
@@ -47,13 +47,20 @@ func (c *statusCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.
 		defer cancel()
 	}
 	screen := newScreen(stdout)
-	for {
+	for stuck := 0; ; {
 		r, err := c.look(ctx, place)
 		if err != nil {
 			return errors.Join(context.Cause(ctx), err)
 		}
 		if err := c.print(screen, r); err != nil || !c.Watch || r.done() {
 			return err
+		}
+		stuck++
+		if !r.stuck() {
+			stuck = 0
+		}
+		if stuck == looksStuck {
+			return fmt.Errorf("nothing is left to do, but it isn't published: %d tasks are in the failed queue, and the worker's log says why", r.Failed)
 		}
 		select {
 		case <-ctx.Done():
@@ -87,6 +94,15 @@ func (r report) done() bool {
 		}
 	}
 	return len(r.Jobs) > 0
+}
+
+// looksStuck is how often in a row a queue must look empty: SQS counts roughly.
+const looksStuck = 3
+
+// stuck tells whether nobody will go on with what is watched: all that is left is
+// in the failed queue.
+func (r report) stuck() bool {
+	return r.Queue == counts{} && r.Failed > 0
 }
 
 func (c *statusCommand) print(screen *screen, r report) error {

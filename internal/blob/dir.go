@@ -129,9 +129,23 @@ func (d *Dir) put(op, key string, body io.Reader, etag string) error {
 		return fmt.Errorf("%s %s: %w", op, key, err)
 	}
 	if etag == "" {
-		return os.Link(tmp.Name(), name) // fails where the name is taken
+		err = os.Link(tmp.Name(), name) // fails where the name is taken
+	} else {
+		err = d.swap(tmp.Name(), name, etag)
 	}
-	return d.swap(tmp.Name(), name, etag)
+	if err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(name))
+}
+
+// syncFolder makes a new name survive a power cut.
+func syncFolder(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // swap renames under a lock that all processes share.
