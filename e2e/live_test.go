@@ -149,6 +149,47 @@ func TestLiveStreamBecomesVOD(t *testing.T) {
 	}
 }
 
+// nginx that is told to stop at once leaves recordings without running a hook. A
+// sweep finds them; while they are live, it leaves them alone.
+func TestOrphanIsSwept(t *testing.T) {
+	data := folder(t)
+	o := startOrigin(t, "data: "+data+"\n")
+	publish := exec.CommandContext(t.Context(), "ffmpeg", "-v", "quiet", "-nostdin", "-re",
+		"-f", "lavfi", "-i", fmt.Sprintf("testsrc2=s=320x180:r=%d", fps), "-t", "60",
+		"-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "25", "-f", "flv", "rtmp://"+o.rtmp+"/live/lost")
+	if err := publish.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 20*time.Second, "some seconds are recorded", func() bool { return size(o.dir+"/rec") > 300_000 })
+	sweep := []string{"sweep", "--data", data, "--profile", "quick", "--older", "0s", o.dir + "/rec"}
+	enqueue(t, sweep...)
+	if r := status(t, "--data", data); r.Queue.Waiting != 0 {
+		t.Fatalf("a live recording was swept: %+v", r)
+	}
+	pid, err := os.ReadFile(o.dir + "/nginx.pid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	master, err := strconv.Atoi(strings.TrimSpace(string(pid)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(master, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	_ = publish.Wait() // its connection is cut
+	eventually(t, 10*time.Second, "nginx has ended", func() bool { return syscall.Kill(master, 0) != nil })
+	if r := status(t, "--data", data); r.Queue.Waiting != 0 {
+		t.Errorf("a hook ran: %+v", r)
+	}
+	enqueue(t, sweep...)
+	startWorker(t, "--data", data, "--exit-when-idle").finish(t, time.Minute)
+	r := status(t, "--data", data)
+	if len(r.Jobs) != 1 || r.Jobs[0].State != "published" || r.Jobs[0].Duration < 2 || !strings.HasPrefix(r.Jobs[0].Asset, "live/lost/lost-") {
+		t.Errorf("status %+v", r)
+	}
+}
+
 var (
 	uri        = regexp.MustCompile(`(?m)^[^#\s].*$`)
 	resolution = regexp.MustCompile(`RESOLUTION=(\d+x\d+)`)

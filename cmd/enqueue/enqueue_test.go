@@ -5,17 +5,49 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"afterlive/internal/job"
 	"afterlive/internal/wiring"
 )
+
+const lockVariable = "AFTERLIVE_TEST_LOCK"
+
+// TestMain is also the program that holds a lock, as nginx does.
+func TestMain(m *testing.M) {
+	if file := os.Getenv(lockVariable); file != "" {
+		if err := holdLock(file); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// holdLock locks a file, says so, and holds on until its standard input ends.
+func holdLock(file string) error {
+	f, err := os.OpenFile(file, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	if err := syscall.FcntlFlock(f.Fd(), syscall.F_SETLK, &syscall.Flock_t{Type: syscall.F_WRLCK}); err != nil {
+		return err
+	}
+	fmt.Println("locked")
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
+}
 
 // box is a folder for everything, and one that nginx records to.
 type box struct {
@@ -249,6 +281,81 @@ func TestHookDiesAndRunsAgain(t *testing.T) {
 				t.Errorf("sent %+v, left %v", sent, b.left())
 			}
 		})
+	}
+}
+
+// Whatever a hook could not finish, or nginx not begin, a sweep makes good.
+func TestSweep(t *testing.T) {
+	b := newBox(t)
+	failing := b
+	failing.data = b.record("not-a-folder", "x")
+	for _, name := range []string{"one", "two"} {
+		if _, err := failing.run("hook", "--path="+b.record(name+"-1764000000.flv", "FLV "+name), "--app=live", "--name="+name); err == nil {
+			t.Fatal("the hook reached a store that isn't there")
+		}
+	}
+	old := time.Now().Add(-time.Hour)
+	left := func(name string) { // by an nginx that was killed an hour ago
+		if err := os.Chtimes(b.record(name, "FLV "+name), old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left("a%20b-1764000001.flv")
+	left(".hidden-1764000002.flv")
+	b.record("fresh-1764000003.flv", "FLV fresh")
+	b.record("empty-1764000004.flv", "")
+	must := func(dir string) map[string]job.Task {
+		b.must("sweep", dir)
+		return b.sent()
+	}
+	sent := must(b.rec)
+	for _, key := range []string{"one/one-1764000000", "two/two-1764000000", "a_b/a_20b-1764000001", "_hidden/_hidden-1764000002"} {
+		if sent["recordings/live/"+key+".flv"].Key == "" {
+			t.Errorf("%s is not among %+v", key, sent)
+		}
+	}
+	if len(sent) != 4 {
+		t.Errorf("sent %+v", sent)
+	}
+	if again := must(b.rec); len(again) > 0 {
+		t.Errorf("sent again: %+v", again)
+	}
+	if got := strings.Join(b.left(), " "); got != "empty-1764000004.flv fresh-1764000003.flv not-a-folder" {
+		t.Errorf("left %s", got)
+	}
+}
+
+// What nginx holds a lock on is still being recorded, however long ago it was
+// written to: the lock is another process's, here this test's program once more.
+func TestSweepLeavesLiveRecordingsAlone(t *testing.T) {
+	b := newBox(t)
+	file := b.record("live-1764000000.flv", "FLV live")
+	holder := exec.Command(os.Args[0])
+	holder.Env = append(os.Environ(), lockVariable+"="+file)
+	in, err := holder.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := holder.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := holder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 6)); err != nil {
+		t.Fatal(err)
+	}
+	b.must("sweep", "--older=0s", b.rec)
+	if sent := b.sent(); len(sent) > 0 {
+		t.Errorf("sent %+v", sent)
+	}
+	if err := errors.Join(in.Close(), holder.Wait()); err != nil {
+		t.Fatal(err)
+	}
+	b.must("sweep", "--older=0s", b.rec)
+	if sent := b.sent(); len(sent) != 1 || len(b.left()) > 0 {
+		t.Errorf("after the lock is gone: sent %+v, left %v", sent, b.left())
 	}
 }
 

@@ -34,7 +34,7 @@ func (*hookCommand) Help() string {
 
   exec_record_done /usr/local/bin/enqueue --config=/etc/afterlive.yaml hook --path=$path --app=$app --name=$name;
 
-nginx starts it with an empty environment: say everything in the config file. It returns once the recording is in the store and the workers know of it. Until then the recording is in the spool; running the hook again on a path in the spool resumes it.`
+nginx starts it with an empty environment: say everything in the config file. It returns once the recording is in the store and the workers know of it. Until then the recording is in the spool, and "enqueue sweep" finishes what a hook could not.`
 }
 
 func (c *hookCommand) Run(ctx context.Context, flags wiring.Flags) (err error) {
@@ -66,7 +66,7 @@ func (c *hookCommand) hook(ctx context.Context, log *zap.Logger, flags wiring.Fl
 	log.Info("recording is in the spool")
 	t, err := e.enqueue(ctx, s, flags)
 	if err != nil {
-		return fmt.Errorf("%w (the recording is kept as %s; run the hook on that)", err, s.flv(e.ID))
+		return fmt.Errorf("%w (the recording is kept as %s; enqueue sweep will try again)", err, s.flv(e.ID))
 	}
 	log.Info("recording is enqueued", zap.String("key", t.Key), zap.String("job", job.ID(t.Bucket, t.Key, t.ETag, t.Profile)))
 	return nil
@@ -94,6 +94,11 @@ func (c *hookCommand) spooled() (spool, entry, error) {
 // enqueue uploads, sends and then forgets a recording. Every step may be done
 // again.
 func (e entry) enqueue(ctx context.Context, s spool, flags wiring.Flags) (t job.Task, err error) {
+	release, err := s.lock(e)
+	if err != nil {
+		return t, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
 	place, err := flags.Open(ctx)
 	if err != nil {
 		return t, err

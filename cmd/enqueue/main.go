@@ -27,6 +27,7 @@ type commands struct {
 
 	Send   sendCommand   `cmd:"" help:"Enqueue a recording: a file, or one that is in the bucket already."`
 	Hook   hookCommand   `cmd:"" help:"What nginx-rtmp's exec_record_done runs. Moves the recording to the spool, uploads and enqueues it."`
+	Sweep  sweepCommand  `cmd:"" help:"Finish what hooks could not: recordings in the spool, and those that nginx left behind."`
 	Status statusCommand `cmd:"" help:"Show how far jobs are."`
 }
 

@@ -158,5 +158,5 @@ func (s sender) same(ctx context.Context, file, key, etag string, size int64) (b
 	}
 }
 
-// url is where a worker's --http shows an asset's stable playlist.
-func url(asset string) string { return "/" + ladder.StableMasterKey(asset) }
+// playURL is where a worker's --http shows an asset's stable playlist.
+func playURL(asset string) string { return "/" + ladder.StableMasterKey(asset) }

@@ -83,6 +83,63 @@ func (s spool) remove(e entry) error {
 	return errors.Join(os.Remove(s.flv(e.ID)), os.Remove(s.note(e.ID)))
 }
 
+// entries are the recordings that wait. Notes whose file is not there, because a
+// hook died before it could move it, or after it removed it, are dropped.
+func (s spool) entries() ([]entry, error) {
+	notes, err := filepath.Glob(s.note("*"))
+	if err != nil {
+		return nil, err
+	}
+	var all []entry
+	for _, note := range notes {
+		flv := strings.TrimSuffix(note, ".json") + ".flv"
+		if _, err := os.Stat(flv); errors.Is(err, fs.ErrNotExist) {
+			if err := dropOld(note); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		e, err := readNote(flv)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, e)
+	}
+	return all, nil
+}
+
+// dropOld removes a note that no hook can be about to move a file for.
+func dropOld(note string) error {
+	info, err := os.Stat(note)
+	if errors.Is(err, fs.ErrNotExist) || (err == nil && time.Since(info.ModTime()) < time.Minute) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return os.Remove(note)
+}
+
+var errBusy = errors.New("another process is at it")
+
+// lock keeps other processes from an entry until it is released, or this one dies.
+func (s spool) lock(e entry) (release func() error, err error) {
+	f, err := os.Open(s.note(e.ID))
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			err = errBusy
+		}
+		return nil, errors.Join(err, f.Close())
+	}
+	if _, err := os.Stat(s.flv(e.ID)); err != nil { // done with, meanwhile
+		return nil, errors.Join(errBusy, f.Close())
+	}
+	return f.Close, nil
+}
+
 func writeDurably(name string, body []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(name), ".note-")
 	if err != nil {

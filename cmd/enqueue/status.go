@@ -129,7 +129,7 @@ func line(s pipeline.Status) string {
 	text := fmt.Sprintf("%s [%s] %d/%d parts, %s of %s  %s  %s (%s)", s.Job, bar, s.Done, s.Parts,
 		clock(s.Encoded), clock(s.Duration), s.State, s.Asset, s.Profile)
 	if s.Master != "" {
-		text += "  " + url(s.Asset)
+		text += "  " + playURL(s.Asset)
 	}
 	return text
 }

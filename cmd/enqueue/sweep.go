@@ -1,0 +1,121 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+
+	"afterlive/internal/wiring"
+)
+
+type sweepCommand struct {
+	Dir     string        `arg:"" help:"Folder that nginx records to."`
+	App     string        `help:"The RTMP application whose folder it is." default:"live" placeholder:"APP"`
+	Profile string        `help:"As of send; for recordings that no hook has seen." default:"auto"`
+	Spool   string        `help:"As of hook. Default: .spool in the folder." placeholder:"DIR"`
+	Older   time.Duration `help:"Leave files alone that were written to within this time." default:"2m"`
+	LogFile string        `help:"Where to log." default:"stderr" placeholder:"FILE"`
+}
+
+// Help explains what --help has no place for.
+func (*sweepCommand) Help() string {
+	return `Run it every few minutes, as nginx's user (nginx/ has a systemd timer). It finishes what hooks could not: recordings in the spool, because the store could not be reached or the machine went down, and recordings that nginx left without running a hook, because it was killed. Files that are being recorded to are left alone: nginx holds a lock on them (record_lock on).`
+}
+
+func (c *sweepCommand) Run(ctx context.Context, flags wiring.Flags) error {
+	log, err := wiring.Logger("json", c.LogFile)
+	if err != nil {
+		return err
+	}
+	s := spool{folder: cmp.Or(c.Spool, filepath.Join(c.Dir, ".spool"))}
+	if err := c.collect(log, s); err != nil {
+		return err
+	}
+	entries, err := s.entries()
+	if err != nil {
+		return err
+	}
+	var faults []error
+	for _, e := range entries {
+		t, err := e.enqueue(ctx, s, flags)
+		switch {
+		case errors.Is(err, errBusy):
+		case err != nil:
+			faults = append(faults, fmt.Errorf("%s: %w", s.flv(e.ID), err))
+		default:
+			log.Info("recording is enqueued", zap.String("path", e.Path), zap.String("key", t.Key))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// collect moves recordings into the spool that nobody writes to any more, and that
+// no hook has taken.
+func (c *sweepCommand) collect(log *zap.Logger, s spool) error {
+	files, err := filepath.Glob(filepath.Join(c.Dir, "*.flv"))
+	hidden, err2 := filepath.Glob(filepath.Join(c.Dir, ".*.flv")) // a stream may be called so
+	if err := errors.Join(err, err2); err != nil {
+		return err
+	}
+	for _, file := range append(files, hidden...) {
+		info, err := os.Stat(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // its hook came by
+		}
+		if err != nil {
+			return err
+		}
+		if !info.Mode().IsRegular() || info.Size() == 0 || time.Since(info.ModTime()) < c.Older {
+			continue
+		}
+		live, err := recording(file)
+		if err != nil {
+			return err
+		}
+		if live {
+			continue
+		}
+		if _, err := s.take(entry{Path: file, App: c.App, Name: streamOf(file), Profile: c.Profile}, info); err != nil {
+			return err
+		}
+		log.Warn("recording was left without a hook", zap.String("path", file), zap.Int64("bytes", info.Size()))
+	}
+	return nil
+}
+
+// recording tells whether somebody holds a write lock on a file, as nginx does
+// while it records.
+func recording(file string) (bool, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	lock := syscall.Flock_t{Type: syscall.F_RDLCK}
+	if err := syscall.FcntlFlock(f.Fd(), syscall.F_GETLK, &lock); err != nil {
+		return false, fmt.Errorf("look for a lock on %s: %w", file, err)
+	}
+	return lock.Type != syscall.F_UNLCK, nil
+}
+
+var uniqueSuffix = regexp.MustCompile(`-\d{9,11}$`) // of record_unique: Unix seconds
+
+// streamOf is the stream's name, from the file's, which nginx has escaped.
+func streamOf(file string) string {
+	name := uniqueSuffix.ReplaceAllString(strings.TrimSuffix(filepath.Base(file), ".flv"), "")
+	if plain, err := url.PathUnescape(name); err == nil {
+		return plain
+	}
+	return name
+}
