@@ -206,6 +206,7 @@ type report struct {
 	Jobs []struct {
 		Asset    string  `json:"asset"`
 		State    string  `json:"state"`
+		Reason   string  `json:"reason"`
 		Parts    int     `json:"parts"`
 		Duration float64 `json:"duration_s"`
 	} `json:"jobs"`

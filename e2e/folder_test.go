@@ -165,12 +165,21 @@ func TestBadRecordings(t *testing.T) {
 	startWorker(t, "--data", data, "--exit-when-idle").finish(t, time.Minute)
 
 	r := status(t, "--data", data)
-	if r.Failed != len(inputs) || len(r.Jobs) != 1 || r.Jobs[0].Asset != "good" || r.Jobs[0].State != "published" {
+	if r.Failed != len(inputs) || len(r.Jobs) != len(inputs)+1 {
 		t.Errorf("status %+v", r)
 	}
-	out, err := commandError(t.Context(), "enqueue", "status", "--data", data, "--watch", "nobody")
-	if err == nil || !strings.Contains(out, "4 tasks are in the failed queue") {
-		t.Errorf("watching what will never be: %v\n%s", err, out)
+	for _, j := range r.Jobs {
+		if good := j.Asset == "good"; good != (j.State == "published") || good == (j.State == "failed" && j.Reason == "not_flv") {
+			t.Errorf("job %+v", j)
+		}
+	}
+	said, err := commandError(t.Context(), "enqueue", "status", "--data", data, "--watch", "text")
+	if err == nil || !strings.Contains(said, `starts with "Dear"`) {
+		t.Errorf("watching what has failed: %v\n%s", err, said)
+	}
+	said, err = commandError(t.Context(), "enqueue", "status", "--data", data, "--watch", "nobody")
+	if err == nil || !strings.Contains(said, "4 tasks are in the failed queue") {
+		t.Errorf("watching what will never be: %v\n%s", err, said)
 	}
 	if entries, err := os.ReadDir(data + "/vod"); err != nil || len(entries) != 1 {
 		t.Errorf("published: %v, %v", entries, err)

@@ -35,7 +35,7 @@ func startOrigin(t *testing.T, config string) origin {
 	}
 	text := string(conf)
 	for _, change := range [][2]string{
-		{"127.0.0.1:1935", o.rtmp}, {"127.0.0.1:8081", o.http}, {"/var/lib/afterlive", o.dir},
+		{"127.0.0.1:1935", o.rtmp}, {"127.0.0.1:8081", o.http}, {"/run/nginx.pid", o.dir + "/nginx.pid"}, {"/var/lib/afterlive", o.dir},
 		{"/usr/local/bin/enqueue", filepath.Join(bin, "enqueue")},
 		{"/etc/afterlive.yaml", writeFile(t, filepath.Join(o.dir, "afterlive.yaml"), config)},
 	} {

@@ -70,6 +70,10 @@ func PartsPrefix(job string) string { return "jobs/" + job + "/parts/" }
 // PartKey is where a part is.
 func PartKey(job, name string) string { return PartsPrefix(job) + name + ".json" }
 
+// FailuresPrefix is what the keys of a job's failures start with: tasks that were
+// given up, as the failed queue has them.
+func FailuresPrefix(job string) string { return "jobs/" + job + "/failures/" }
+
 // PointerKey is the asset's pointer: which job is the published one.
 func PointerKey(asset string) string { return "vod/" + asset + "/asset.json" }
 

@@ -15,7 +15,7 @@ import (
 	"afterlive/internal/flv"
 )
 
-// Auto is the profile name that lets the recording choose: a picture of exactly
+// Auto is the profile name, and that of jobs that name none, that lets the recording choose: a picture of exactly
 // 2:1 gets "360", any other "flat".
 const Auto = "auto"
 

@@ -34,7 +34,7 @@ func (p *Pipeline) plan(ctx context.Context, t job.Task) error {
 		p.Log.Info("recording was replaced; its newer version has a message of its own", zap.String("key", t.Key))
 		return nil
 	}
-	profile := cmp.Or(t.Profile, ladder.Auto)
+	profile := cmp.Or(t.Profile, job.DefaultProfile)
 	id := job.ID(bucket, t.Key, etag, profile)
 	plan, err := LoadPlan(ctx, p.Store, id)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -33,7 +33,7 @@ const (
 func (w *Worker) settle(ctx context.Context, d *job.Delivery, tasks []job.Task, err error) {
 	log := w.Log.With(zap.Int("receives", d.Receives))
 	for _, t := range tasks {
-		log = log.With(zap.String("job", t.Job), zap.String("task", t.Name()), zap.Int("failures", t.Failures))
+		log = log.With(zap.String("job", t.JobID()), zap.String("task", t.Name()), zap.Int("failures", t.Failures))
 		if t.Key != "" {
 			log = log.With(zap.String("key", t.Key))
 		}
@@ -56,7 +56,7 @@ func (w *Worker) settle(ctx context.Context, d *job.Delivery, tasks []job.Task, 
 		settleErr = w.replace(ctx, w.Queue, d, next.Body(), backoff(next.Failures))
 	default:
 		outcome = "failed"
-		settleErr = w.replace(ctx, w.Failed, d, w.failure(d, tasks, reason, final, err), 0)
+		settleErr = w.fail(ctx, d, w.failure(d, tasks, reason, final, err))
 	}
 	fields := []zap.Field{zap.String("outcome", outcome)}
 	if err != nil {
@@ -79,8 +79,18 @@ func (w *Worker) replace(ctx context.Context, to Sender, d *job.Delivery, body [
 	return w.Queue.Delete(ctx, d.Receipt)
 }
 
+// fail gives a task up. The note is for people who look at the job; the message
+// is what counts.
+func (w *Worker) fail(ctx context.Context, d *job.Delivery, f job.Failure) error {
+	var noteErr error
+	if w.Note != nil && f.Job != "" {
+		noteErr = w.Note(ctx, f)
+	}
+	return errors.Join(w.replace(ctx, w.Failed, d, mustJSON(f), 0), noteErr)
+}
+
 // failure is the message for the failed queue.
-func (w *Worker) failure(d *job.Delivery, tasks []job.Task, reason string, final bool, err error) []byte {
+func (w *Worker) failure(d *job.Delivery, tasks []job.Task, reason string, final bool, err error) job.Failure {
 	f := job.Failure{Version: job.Version, Class: "transient", Reason: reason, Detail: err.Error(), Time: time.Now().UTC(), Worker: w.Name}
 	switch {
 	case reason == crashLoop:
@@ -89,13 +99,13 @@ func (w *Worker) failure(d *job.Delivery, tasks []job.Task, reason string, final
 		f.Class = "permanent"
 	}
 	if len(tasks) == 1 {
-		f.Job, f.Task = tasks[0].Job, tasks[0].Name()
+		f.Job, f.Task = tasks[0].JobID(), tasks[0].Name()
 	}
 	f.Message = d.Body
 	if !json.Valid(d.Body) {
 		f.Message = mustJSON(string(d.Body))
 	}
-	return mustJSON(f)
+	return f
 }
 
 // mustJSON is for values that cannot fail: strings, numbers, valid JSON.

@@ -2,43 +2,86 @@ package pipeline
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"afterlive/internal/job"
 	"afterlive/ladder"
 )
 
 // Status is how far a job is, read from the store alone.
 type Status struct {
-	Job       string  `json:"job"`
-	Asset     string  `json:"asset"`
-	Profile   string  `json:"profile"`
-	State     string  `json:"state"` // working, or one of the two below
-	Parts     int     `json:"parts"`
-	Done      int     `json:"done"`
-	Duration  float64 `json:"duration_s"` // of the recording
-	Encoded   float64 `json:"encoded_s"`  // of its picture (of its sound, if there is no picture)
-	Master    string  `json:"master,omitempty"`
-	Published string  `json:"published_job,omitempty"` // whose result the asset is at the moment
+	Job       string    `json:"job"`
+	Asset     string    `json:"asset"`
+	Profile   string    `json:"profile"`
+	Planned   time.Time `json:"planned,omitzero"`
+	State     string    `json:"state"` // one of those below
+	Parts     int       `json:"parts"`
+	Done      int       `json:"done"`
+	Duration  float64   `json:"duration_s"` // of the recording
+	Encoded   float64   `json:"encoded_s"`  // of its picture (of its sound, if there is no picture)
+	Master    string    `json:"master,omitempty"`
+	Reason    string    `json:"reason,omitempty"` // of the failure, and what to know of it
+	Detail    string    `json:"detail,omitempty"`
+	Published string    `json:"published_job,omitempty"` // whose result the asset is at the moment
 }
 
-// States of a job that has a plan.
+// States of a job.
 const (
 	Working    = "working"
+	Failed     = "failed" // a task that it needs was given up
 	Published  = "published"
 	Superseded = "superseded" // a job planned later was published in its place
 )
 
+// NoteFailure keeps a failure with its job.
+func (p *Pipeline) NoteFailure(ctx context.Context, f job.Failure) error {
+	key := fmt.Sprintf("%s%s-%d.json", ladder.FailuresPrefix(f.Job), f.Task, f.Time.UnixMilli())
+	_, err := p.writeJSON(ctx, key, f, "")
+	return err
+}
+
+// failures are the last failure of each of a job's tasks.
+func failures(ctx context.Context, store Store, id string) (map[string]job.Failure, error) {
+	keys, err := store.List(ctx, ladder.FailuresPrefix(id))
+	if err != nil {
+		return nil, fmt.Errorf("list failures of job %s: %w", id, err)
+	}
+	last := map[string]job.Failure{}
+	for _, key := range keys {
+		var f job.Failure
+		if _, err := loadJSON(ctx, store, key, &f); err != nil {
+			return nil, err
+		}
+		if f.Time.After(last[f.Task].Time) {
+			last[f.Task] = f
+		}
+	}
+	return last, nil
+}
+
 // JobStatus reads how far a job is. [fs.ErrNotExist]: it isn't planned yet, or
 // never will be.
 func JobStatus(ctx context.Context, store Store, id string) (Status, error) {
+	failed, err := failures(ctx, store, id)
+	if err != nil {
+		return Status{}, err
+	}
 	plan, err := LoadPlan(ctx, store, id)
+	if f, ok := failed[string(job.Recording)]; ok && errors.Is(err, fs.ErrNotExist) {
+		var t job.Task
+		if err := json.Unmarshal(f.Message, &t); err != nil {
+			return Status{}, fmt.Errorf("read failure of job %s: %w", id, err)
+		}
+		return Status{Job: id, Asset: job.Asset(t.Key), Profile: t.Profile, State: Failed, Reason: f.Reason, Detail: f.Detail}, nil
+	}
 	if err != nil {
 		return Status{}, err
 	}
@@ -47,7 +90,7 @@ func JobStatus(ctx context.Context, store Store, id string) (Status, error) {
 		return Status{}, err
 	}
 	s := Status{
-		Job: id, Asset: plan.Asset, Profile: plan.Profile, State: Working,
+		Job: id, Asset: plan.Asset, Profile: plan.Profile, Planned: plan.Created, State: Working,
 		Parts: len(plan.PartNames()), Done: len(done), Duration: plan.Duration,
 	}
 	for k, c := range plan.Chunks {
@@ -70,6 +113,11 @@ func JobStatus(ctx context.Context, store Store, id string) (Status, error) {
 	case s.Done == s.Parts && pointer.Planned.After(plan.Created):
 		s.State = Superseded
 	}
+	for _, name := range plan.PartNames() {
+		if f, ok := failed[name]; ok && !done[name] {
+			s.State, s.Reason, s.Detail = Failed, f.Reason, name+": "+f.Detail
+		}
+	}
 	return s, nil
 }
 
@@ -85,19 +133,20 @@ func FindJobs(ctx context.Context, store Store, name string) ([]Status, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list jobs: %w", err)
 	}
-	keys = slices.DeleteFunc(keys, func(key string) bool { return path.Base(key) != "plan.json" })
-	plans := make([]*ladder.Plan, len(keys))
-	all := make([]Status, len(keys))
+	var ids []string
+	for _, key := range keys {
+		if parts := strings.Split(key, "/"); len(parts) > 2 && !slices.Contains(ids, parts[1]) {
+			ids = append(ids, parts[1])
+		}
+	}
+	all := make([]Status, len(ids))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(uploads)
-	for i, key := range keys {
+	for i, id := range ids {
 		group.Go(func() (err error) {
-			id := path.Base(path.Dir(key))
-			if plans[i], err = LoadPlan(ctx, store, id); err != nil {
-				return err
-			}
-			if name == "" || plans[i].Asset == strings.Trim(name, "/") {
-				all[i], err = JobStatus(ctx, store, id)
+			all[i], err = JobStatus(ctx, store, id)
+			if errors.Is(err, fs.ErrNotExist) { // nothing but notes of what is no longer there
+				return nil
 			}
 			return err
 		})
@@ -105,14 +154,9 @@ func FindJobs(ctx context.Context, store Store, name string) ([]Status, error) {
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(plans, func(a, b *ladder.Plan) int { return a.Created.Compare(b.Created) })
-	var found []Status
-	for _, plan := range plans {
-		for _, s := range all {
-			if s.Job == plan.Job {
-				found = append(found, s)
-			}
-		}
-	}
-	return found, nil
+	all = slices.DeleteFunc(all, func(s Status) bool {
+		return s.Job == "" || (name != "" && s.Asset != strings.Trim(name, "/"))
+	})
+	slices.SortFunc(all, func(a, b Status) int { return a.Planned.Compare(b.Planned) })
+	return all, nil
 }

@@ -23,7 +23,8 @@ var (
 // Worker receives tasks and sees to it that each message ends as it should.
 type Worker struct {
 	Queue  Queue
-	Failed Sender // where tasks go that no further attempt is made for
+	Failed Sender                                         // where tasks go that no further attempt is made for
+	Note   func(ctx context.Context, f job.Failure) error // also told of them, if set
 	Do     func(ctx context.Context, t job.Task) error
 	Slots  int                                     // tasks at once; no message is held that isn't worked on
 	Lease  time.Duration                           // a quarter of it is the time between heartbeats

@@ -40,7 +40,7 @@ mkdir -p "$origin"/{rec,hls,tmp}
 printf 'data: %s\n' "$data" >"$origin/afterlive.yaml"
 sed -e "s|user www-data;|user $(id -un);|" -e "s|127.0.0.1:1935|127.0.0.1:$rtmp|" -e "s|127.0.0.1:8081|127.0.0.1:$live|" \
 	-e "s|/etc/afterlive.yaml|$origin/afterlive.yaml|" -e "s|/usr/local/bin/enqueue|$PWD/bin/enqueue|" \
-	-e "s|/var/lib/afterlive|$origin|" nginx/nginx.conf >"$origin/nginx.conf"
+	-e "s|/run/nginx.pid|$origin/nginx.pid|" -e "s|/var/lib/afterlive|$origin|" nginx/nginx.conf >"$origin/nginx.conf"
 
 echo "1. origin: nginx takes RTMP on port $rtmp and serves live HLS on port $live"
 nginx -c "$origin/nginx.conf" -p "$origin" -e "$origin/nginx.log" -g 'daemon off;' &

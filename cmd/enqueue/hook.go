@@ -25,7 +25,7 @@ type hookCommand struct {
 	Name    string `help:"The stream: --name=$$name" placeholder:"NAME"`
 	Profile string `help:"As of send." default:"auto"`
 	Spool   string `help:"Folder where recordings wait, on the same file system. Default: .spool beside the recording." placeholder:"DIR"`
-	LogFile string `help:"Where to log; nginx gives a hook no output of its own." default:"stderr" placeholder:"FILE"`
+	LogFile string `help:"Where to log (${default}); nginx gives a hook no output of its own." default:"stderr" placeholder:"FILE"`
 }
 
 // Help explains what --help has no place for.

@@ -8,9 +8,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	"go.uber.org/zap"
 
 	"afterlive/internal/wiring"
 )
@@ -31,13 +33,24 @@ type commands struct {
 	Status statusCommand `cmd:"" help:"Show how far jobs are."`
 }
 
+// lastWords logs why a hook cannot even start: nginx would let nobody know.
+func lastWords(args []string, reason error) {
+	for _, arg := range args {
+		if file, ok := strings.CutPrefix(arg, "--log-file="); ok {
+			if log, err := wiring.Logger("json", file); err == nil {
+				log.Error("enqueue cannot start", zap.Strings("args", args), zap.Error(reason))
+			}
+		}
+	}
+}
+
 const description = `Brings recordings to the workers, and shows how far they are.
 
   enqueue send talk.flv                  # to ./data; then run "worker"
   enqueue send talk.flv --profile 360
   enqueue status --watch
 
-Sending a recording again is safe: what is done is not done again, and what is missing is.`
+Sending a recording again is safe: parts that are done are not made again, and missing ones are.`
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	ctx, cancel := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
@@ -51,6 +64,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	}
 	command, err := parser.Parse(args)
 	if err != nil {
+		lastWords(args, err)
 		return fmt.Errorf("%w (try --help)", err)
 	}
 	return command.Run(c.Flags)

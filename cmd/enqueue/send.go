@@ -19,7 +19,7 @@ import (
 type sendCommand struct {
 	Recording string `arg:"" help:"An FLV file, or s3://BUCKET/KEY."`
 	As        string `help:"Name of the asset. Default: the file's, without .flv." placeholder:"APP/NAME"`
-	Profile   string `help:"auto (a 2:1 picture is 360, any other flat), flat, 360, or one of the workers' own." default:"auto"`
+	Profile   string `help:"auto (a 2:1 picture is 360, any other flat), flat, 360, cubemap, eac, compare, or one of the workers' own." default:"auto"`
 }
 
 func (c *sendCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) (err error) {
@@ -75,6 +75,9 @@ func (s sender) send(ctx context.Context, t job.Task) error {
 // existing is the task for an object that is in the bucket already.
 func (s sender) existing(ctx context.Context, uri string) (job.Task, error) {
 	bucket, key, _ := strings.Cut(strings.TrimPrefix(uri, "s3://"), "/")
+	if s.place.Bucket == "" {
+		return job.Task{}, fmt.Errorf("%s: without --queue and --store, recordings are files", uri)
+	}
 	if bucket != s.place.Bucket {
 		return job.Task{}, fmt.Errorf("%s is not in the workers' bucket of recordings %q", uri, s.place.Bucket)
 	}

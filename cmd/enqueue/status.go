@@ -36,6 +36,9 @@ type counts struct {
 }
 
 func (c *statusCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) (err error) {
+	if _, err := os.Stat(flags.Data); err != nil && !flags.OnAWS() {
+		return fmt.Errorf("there is nothing yet: %w (is --data right?)", err)
+	}
 	place, err := flags.Open(ctx)
 	if err != nil {
 		return err
@@ -52,8 +55,11 @@ func (c *statusCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.
 		if err != nil {
 			return errors.Join(context.Cause(ctx), err)
 		}
-		if err := c.print(screen, r); err != nil || !c.Watch || r.done() {
+		if err := c.print(screen, r); err != nil || !c.Watch {
 			return err
+		}
+		if r.done() && (c.Name != "" || r.Queue == counts{}) {
+			return r.failure()
 		}
 		stuck++
 		if !r.stuck() {
@@ -96,6 +102,17 @@ func (r report) done() bool {
 	return len(r.Jobs) > 0
 }
 
+// failure is an error if any of the jobs has failed.
+func (r report) failure() error {
+	var faults []error
+	for _, s := range r.Jobs {
+		if s.State == pipeline.Failed {
+			faults = append(faults, fmt.Errorf("job %s (%s) failed: %s", s.Job, s.Asset, s.Reason))
+		}
+	}
+	return errors.Join(faults...)
+}
+
 // looksStuck is how often in a row a queue must look empty: SQS counts roughly.
 const looksStuck = 3
 
@@ -128,7 +145,10 @@ func line(s pipeline.Status) string {
 	bar := strings.Repeat("#", full) + strings.Repeat(".", barWidth-full)
 	text := fmt.Sprintf("%s [%s] %d/%d parts, %s of %s  %s  %s (%s)", s.Job, bar, s.Done, s.Parts,
 		clock(s.Encoded), clock(s.Duration), s.State, s.Asset, s.Profile)
-	if s.Master != "" {
+	switch {
+	case s.State == pipeline.Failed:
+		text += fmt.Sprintf("\n    %s: %s", s.Reason, strings.ReplaceAll(s.Detail, "\n", "\n    "))
+	case s.Master != "":
 		text += "  " + playURL(s.Asset)
 	}
 	return text
@@ -148,7 +168,7 @@ func clock(seconds float64) string {
 type screen struct {
 	out      io.Writer
 	terminal bool
-	last     []string
+	last     string
 }
 
 func newScreen(out io.Writer) *screen {
@@ -161,14 +181,15 @@ func newScreen(out io.Writer) *screen {
 }
 
 func (s *screen) show(lines []string) error {
-	text := strings.Join(lines, "\n") + "\n"
+	now := strings.Join(lines, "\n") + "\n"
+	text := now
 	switch {
-	case strings.Join(s.last, "\n") == strings.Join(lines, "\n"):
+	case s.last == now:
 		return nil
-	case s.terminal && s.last != nil:
-		text = fmt.Sprintf("\x1b[%dA\x1b[J%s", len(s.last), text) // up over the last ones, and clear
+	case s.terminal && s.last != "":
+		text = fmt.Sprintf("\x1b[%dA\x1b[J%s", strings.Count(s.last, "\n"), now) // up over the last ones, and clear
 	}
-	s.last = lines
+	s.last = now
 	_, err := io.WriteString(s.out, text)
 	return err
 }

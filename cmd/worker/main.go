@@ -37,7 +37,7 @@ type flags struct {
 	Lease        time.Duration `help:"How long a task is hidden from other workers, extended every quarter of it. What a killed worker held is done by another after this time. Default: 2m on SQS, 20s in a folder." placeholder:"DURATION" env:"AFTERLIVE_LEASE"`
 	Drain        time.Duration `help:"How long a task may go on after SIGTERM; then it is handed back." default:"5s" env:"AFTERLIVE_DRAIN"`
 	Stall        time.Duration `help:"How long ffmpeg may make no progress before it is killed." default:"1m" env:"AFTERLIVE_STALL"`
-	Scratch      string        `help:"Folder for unfinished chunks. A slot needs about two chunks' worth of output." default:"${scratch}" env:"AFTERLIVE_SCRATCH"`
+	Scratch      string        `help:"Folder for what ffmpeg writes. A slot needs room for a few segments of every rendition." default:"${scratch}" env:"AFTERLIVE_SCRATCH"`
 	FFmpeg       string        `name:"ffmpeg" help:"The ffmpeg to run, 5.1 or later with libx264." default:"ffmpeg" env:"AFTERLIVE_FFMPEG"`
 	HTTP         string        `name:"http" help:"Serve /healthz here and, in a folder, the results at /vod/." placeholder:"ADDR" env:"AFTERLIVE_HTTP"`
 	ExitWhenIdle bool          `help:"End when no task is left, waiting or in flight."`
@@ -78,7 +78,7 @@ SIGTERM and Ctrl-C let a task go on for --drain and then hand it to another work
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	var f flags
 	parser, err := kong.New(&f, kong.Name("worker"), kong.Description(description), kong.ExplicitGroups(wiring.Groups()),
-		kong.Configuration(wiring.YAML), kong.Vars{"scratch": filepath.Join(os.TempDir(), "afterlive")}, kong.Writers(stdout, os.Stderr))
+		kong.Configuration(wiring.YAML), kong.Vars{"scratch": filepath.Join(os.TempDir(), fmt.Sprintf("afterlive-%d", os.Getuid()))}, kong.Writers(stdout, os.Stderr))
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (f *flags) work(ctx context.Context, log *zap.Logger, place *wiring.Place, 
 		Scratch: scratch, Worker: name, Log: log,
 	}
 	w := &pipeline.Worker{
-		Queue: place.Queue, Failed: place.Failed, Do: p.Do, Slots: f.Slots, Lease: f.Lease, Drain: f.Drain, Name: name, Log: log,
+		Queue: place.Queue, Failed: place.Failed, Note: p.NoteFailure, Do: p.Do, Slots: f.Slots, Lease: f.Lease, Drain: f.Drain, Name: name, Log: log,
 	}
 	if f.ExitWhenIdle {
 		w.Idle = func(ctx context.Context) (bool, error) {

@@ -14,6 +14,7 @@
 package job
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -63,6 +64,18 @@ func (t Task) Name() string {
 	}
 	return string(t.Kind)
 }
+
+// JobID is the job that a task belongs to; "" where a recording's version isn't
+// known yet.
+func (t Task) JobID() string {
+	if t.Kind != Recording || t.ETag == "" {
+		return t.Job
+	}
+	return ID(t.Bucket, t.Key, t.ETag, cmp.Or(t.Profile, DefaultProfile))
+}
+
+// DefaultProfile is that of a recording whose message names none.
+const DefaultProfile = "auto"
 
 // Body is the task as a message.
 func (t Task) Body() []byte {

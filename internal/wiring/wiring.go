@@ -23,7 +23,7 @@ import (
 
 // Flags say where everything is: in one folder, or on SQS and S3.
 type Flags struct {
-	Data       string `help:"Folder that holds queue, recordings and results. Used where --queue is not given." default:"./data" env:"AFTERLIVE_DATA" group:"place"`
+	Data       string `help:"Folder that holds queue, recordings and results. Not used once one of the following is given: then all four are needed." default:"./data" env:"AFTERLIVE_DATA" group:"place"`
 	Queue      string `help:"URL of the SQS queue for tasks. Region, credentials and endpoint come from the AWS SDK's own variables and files." placeholder:"URL" env:"AFTERLIVE_QUEUE" group:"place"`
 	Failed     string `help:"URL of the SQS queue for failed tasks." placeholder:"URL" env:"AFTERLIVE_FAILED" group:"place"`
 	Recordings string `help:"Bucket of recordings (under recordings/)." placeholder:"s3://BUCKET" env:"AFTERLIVE_RECORDINGS" group:"place"`
@@ -99,7 +99,7 @@ func (f Flags) Open(ctx context.Context) (*Place, error) {
 	}
 	dir, err := blob.NewDir(f.Data)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w (--data must be a folder that this user may write to)", err)
 	}
 	db, err := queue.OpenDB(ctx, filepath.Join(f.Data, "queue.db"))
 	if err != nil {

@@ -19,17 +19,25 @@ func YAML(r io.Reader) (kong.Resolver, error) {
 		return nil, err
 	}
 	values := configFile{}
-	if err := yaml.Unmarshal(body, &values); err != nil {
-		return nil, err
+	name := "config file"
+	if f, ok := r.(interface{ Name() string }); ok {
+		name = f.Name()
 	}
+	if err := yaml.Unmarshal(body, &values.flags); err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	values.name = name
 	return values, nil
 }
 
-type configFile map[string]any
+type configFile struct {
+	name  string
+	flags map[string]any
+}
 
 // Validate looks for keys that are no flags of any command.
 func (c configFile) Validate(app *kong.Application) error {
-	unknown := maps.Clone(c)
+	unknown := maps.Clone(c.flags)
 	err := kong.Visit(app, func(node kong.Visitable, next kong.Next) error {
 		if flag, ok := node.(*kong.Flag); ok {
 			delete(unknown, flag.Name)
@@ -37,7 +45,7 @@ func (c configFile) Validate(app *kong.Application) error {
 		return next(nil)
 	})
 	if err == nil && len(unknown) > 0 {
-		err = fmt.Errorf("the config file says %q, which are no flags of this program", slices.Sorted(maps.Keys(unknown)))
+		err = fmt.Errorf("%s says %q, which are no flags of this program (worker and enqueue need a file each)", c.name, slices.Sorted(maps.Keys(unknown)))
 	}
 	return err
 }
@@ -45,7 +53,7 @@ func (c configFile) Validate(app *kong.Application) error {
 // Resolve is the value of a flag that isn't given otherwise; nil: none. The
 // environment comes before the file.
 func (c configFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
-	value, ok := c[flag.Name]
+	value, ok := c.flags[flag.Name]
 	fromEnv := slices.ContainsFunc(flag.Envs, func(name string) bool { return os.Getenv(name) != "" })
 	if !ok || fromEnv {
 		return nil, nil //nolint:nilnil // what kong asks for
