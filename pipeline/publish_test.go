@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path"
 	"slices"
@@ -209,65 +208,6 @@ func TestCrashAtEveryStoreOperation(t *testing.T) {
 	t.Logf("crashed at each of %d store operations", crashes)
 }
 
-// Sending a recording again repairs what is missing, and encodes nothing else.
-func TestReplayMakesWhatIsMissing(t *testing.T) {
-	p, store, queue := newSmall(t, smallRecording(t))
-	if err := p.Do(t.Context(), smallTask); err != nil {
-		t.Fatal(err)
-	}
-	queue.all = nil // all parts' messages get lost
-	if err := p.Do(t.Context(), smallTask); err != nil {
-		t.Fatal(err)
-	}
-	d := queue.take(time.Hour)
-	tasks, err := job.Parse(d.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.Do(t.Context(), tasks[0]); err != nil {
-		t.Fatal(err)
-	}
-	queue.all = nil
-	if before := parts(store); len(before) != 1 {
-		t.Fatalf("parts %v", slices.Collect(maps.Keys(before)))
-	}
-	if err := p.Do(t.Context(), smallTask); err != nil {
-		t.Fatal(err)
-	}
-	if n := len(queue.bodies()); n != 2 {
-		t.Errorf("%d messages for 2 missing parts", n)
-	}
-	drain(t, p, queue)
-	checkPublished(t, store)
-}
-
-// The answer to a write may get lost after it was done; the SDK then writes again,
-// and is told that somebody was first. The recording must not be lost for it.
-func TestLostAnswerToThePlan(t *testing.T) {
-	p, store, queue := newSmall(t, smallRecording(t))
-	store.before = func(op, key string) error {
-		if op == "write" && path.Base(key) == "plan.json" {
-			store.before = nil
-			_, etag, err := store.get(smallTask.Key)
-			if err != nil {
-				return err
-			}
-			id := job.ID("", smallTask.Key, etag, smallTask.Profile)
-			other, otherStore, _ := newSmall(t, store.objects[smallTask.Key]) // plans the same
-			if err := other.Do(t.Context(), smallTask); err != nil {
-				return err
-			}
-			store.put(ladder.PlanKey(id), otherStore.objects[ladder.PlanKey(id)])
-		}
-		return nil
-	}
-	if err := queue.Send(t.Context(), smallTask.Body(), 0); err != nil {
-		t.Fatal(err)
-	}
-	drain(t, p, queue)
-	checkPublished(t, store)
-}
-
 // An upload that fails while ffmpeg is just ending is a failed task, and nothing
 // is published without it.
 func TestUploadFailsAsFFmpegEnds(t *testing.T) {
@@ -370,74 +310,5 @@ func TestPointerIsNotTurnedBack(t *testing.T) {
 	}
 	if s, err := JobStatus(t.Context(), store, older.Job); err != nil || s.State != Superseded {
 		t.Errorf("the earlier job: %+v, %v", s, err)
-	}
-}
-
-func TestBadTasks(t *testing.T) {
-	store, queue := newMemory(), &messages{}
-	p := newPipeline(t, store, queue, "[]")
-	store.put("recordings/empty.flv", nil)
-	store.put("recordings/text.flv", []byte("once upon a time"))
-	store.put("recordings/garbage.flv", []byte(strings.Repeat("\xde\xad\xbe\xef", 10_000)))
-	store.put("recordings/film.flv", []byte("\x00\x00\x00\x20ftypisom\x00\x00\x02\x00isomiso2avc1mp41"))
-	store.put("recordings/good.flv", smallRecording(t))
-	recording := func(key string) job.Task { return job.Task{Kind: job.Recording, Key: key} }
-	for _, tc := range []struct {
-		name   string
-		task   job.Task
-		reason string
-		text   string
-	}{
-		{"empty", recording("recordings/empty.flv"), "not_flv", "the file is empty"},
-		{"text", recording("recordings/text.flv"), "not_flv", `starts with "once"`},
-		{"garbage", recording("recordings/garbage.flv"), "not_flv", "recordings/garbage.flv"},
-		{"MP4 by another name", recording("recordings/film.flv"), "not_flv", "FLV"},
-		{"absent", recording("recordings/nobody.flv"), "no_recording", "nobody"},
-		{"another bucket", job.Task{Kind: job.Recording, Bucket: "elsewhere", Key: "recordings/good.flv"}, "wrong_bucket", "elsewhere"},
-		{"no such profile", job.Task{Kind: job.Recording, Key: "recordings/good.flv", Profile: "nope"}, "no_profile", "nope"},
-		{"chunk of no job", job.Task{Kind: job.Chunk, Job: "0123456789abcdef"}, "no_plan", "0123456789abcdef"},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			err := p.Do(t.Context(), tc.task)
-			if reason, final := verdict(err); !final || reason != tc.reason || !strings.Contains(err.Error(), tc.text) {
-				t.Errorf("got %q (final %t): %v; want %q with %q", reason, final, err, tc.reason, tc.text)
-			}
-		})
-	}
-	if n := len(queue.bodies()); n > 0 {
-		t.Errorf("%d tasks came of it", n)
-	}
-	for key := range store.objects {
-		if !strings.HasPrefix(key, "recordings/") {
-			t.Errorf("%s was left behind", key)
-		}
-	}
-}
-
-// Sound without picture, and picture without sound, are recordings too.
-func TestSoundOrPictureAlone(t *testing.T) {
-	for _, tc := range []struct{ name, drop, codecs string }{
-		{"sound", "-vn", `CODECS="mp4a.40.2"`},
-		{"picture", "-an", `CODECS="avc1.`},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			whole := small.make(t, 0)
-			file := path.Join(t.TempDir(), "part.flv")
-			ffmpeg(t, "-v", "error", "-nostdin", "-i", whole, "-c", "copy", tc.drop, "-f", "flv", file)
-			body, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			p, store, queue := newSmall(t, body)
-			if err := queue.Send(t.Context(), smallTask.Body(), 0); err != nil {
-				t.Fatal(err)
-			}
-			drain(t, p, queue)
-			checkPublished(t, store)
-			master, _, err := store.get("vod/live/talk/master.m3u8")
-			if err != nil || !strings.Contains(string(master), tc.codecs) {
-				t.Errorf("%v\n%s", err, master)
-			}
-		})
 	}
 }
