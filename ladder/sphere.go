@@ -125,7 +125,7 @@ func (l Ladder) v360() string {
 	return filter + fmt.Sprintf(":output=c3x2:out_forder=%s:out_frot=%s:fout_pad=%d", l.Layout.Order, l.Layout.Rotation, l.Layout.Pad)
 }
 
-// Signal says a ladder's projection in one line, for EXT-X-SESSION-DATA.
+// signal says a ladder's projection in one line, for EXT-X-SESSION-DATA.
 func (l Ladder) signal() string {
 	text := "projection=" + string(l.Projection)
 	switch l.Projection {

@@ -15,11 +15,10 @@ import (
 )
 
 type statusCommand struct {
-	Name     string        `arg:"" optional:"" help:"A job or an asset. Default: all jobs."`
-	Watch    bool          `short:"w" help:"Look again every second, until all are done, or have failed."`
-	Timeout  time.Duration `help:"With --watch: give up, with an error, after this long." placeholder:"DURATION"`
-	JSON     bool          `name:"json" help:"One JSON object a look."`
-	interval time.Duration // between looks; a second
+	Name    string        `arg:"" optional:"" help:"A job or an asset. Default: all jobs."`
+	Watch   bool          `short:"w" help:"Look again every second, until all are done, or have failed."`
+	Timeout time.Duration `help:"With --watch: give up, with an error, after this long." placeholder:"DURATION"`
+	JSON    bool          `name:"json" help:"One JSON object a look."`
 }
 
 // report is one look.
@@ -71,7 +70,7 @@ func (c *statusCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(max(c.interval, time.Second)):
+		case <-time.After(time.Second):
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sort"
 	"time"
 )
 
@@ -44,14 +45,9 @@ func (x *Index) VideoCut(from, to time.Duration) Cut {
 // KeyframeBefore is the number of the keyframe at which a cut starts that shows
 // pictures from t on.
 func (x *Index) KeyframeBefore(t time.Duration) int {
-	keys, start := x.Video.Keyframes, 0
-	for i := range keys {
-		if keys[i].PTS > t-time.Second {
-			break
-		}
-		start = i
-	}
-	return start
+	keys := x.Video.Keyframes
+	later := sort.Search(len(keys), func(i int) bool { return keys[i].PTS > t-time.Second })
+	return max(0, later-1)
 }
 
 // AudioCut covers the whole sound track.
