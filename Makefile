@@ -3,7 +3,7 @@ SHELL := /bin/bash
 TOOLS := .tools/bin
 export GOFLAGS := -buildvcs=false
 
-.PHONY: help demo test build lint bench fuzz tools install compiler clean
+.PHONY: help demo test build lint bench fuzz tools install extra clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -12,14 +12,15 @@ help: ## this list
 demo: install build ## a live 360 stream becomes VOD, on this machine alone (CI=1: ends by itself)
 	@tools/demo.sh
 
-test: install compiler tools lint ## lint, unit tests with the race detector, fuzz seeds, conformance, end to end
-	go test -race -timeout 15m ./...
+test: install extra tools lint ## lint, unit tests with the race detector, fuzz seeds, conformance, end to end
+	go test -race -count=1 -timeout 15m ./...
 
-build: ## static binaries in bin/
+build: player/web/hls.mjs ## static binaries in bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
 
-lint: $(TOOLS)/golangci-lint ## golangci-lint, strict; each exception is explained in .golangci.yml
+lint: $(TOOLS)/golangci-lint player/web/hls.mjs ## golangci-lint, strict, each exception explained in .golangci.yml; types of the player's JavaScript
 	$(TOOLS)/golangci-lint run ./...
+	cd player && npm run --silent check
 
 bench: ## benchmarks
 	go test -run '^$$' -bench . -benchmem ./internal/flv
@@ -29,11 +30,12 @@ fuzz: ## fuzz the FLV scanner for a minute, beyond the kept corpus
 
 tools: $(TOOLS)/versitygw $(TOOLS)/golangci-lint tools/fauxqs/node_modules/.package-lock.json ## what tests run against, in the versions of tools/
 
-install: ## Debian's ffmpeg and nginx with the RTMP module, where they are missing
+install: ## Debian's ffmpeg, nginx with the RTMP module, and npm, where they are missing
 	@command -v go >/dev/null || { echo "Go 1.26 or later is needed: it is not in Debian 12, see go.dev/dl" >&2; exit 1; }
 	@tools/install.sh demo
+	@command -v npm >/dev/null || tools/install.sh npm
 
-compiler: # the race detector needs one
+extra: # the race detector needs a compiler, the player's tests a browser
 	@tools/install.sh test
 
 $(TOOLS)/versitygw: tools/versitygw/go.mod
@@ -47,5 +49,9 @@ tools/fauxqs/node_modules/.package-lock.json: tools/fauxqs/package-lock.json
 	cd tools/fauxqs && npm ci --no-audit --no-fund
 	@touch $@
 
+player/web/hls.mjs: player/package-lock.json
+	cd player && npm ci --no-audit --no-fund && npm run --silent build
+	@touch $@
+
 clean: ## what was built and installed here (not data/)
-	rm -rf bin .tools tools/fauxqs/node_modules
+	rm -rf bin .tools tools/fauxqs/node_modules player/node_modules player/web/hls.mjs

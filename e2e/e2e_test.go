@@ -59,6 +59,13 @@ const profiles = `
       rungs:
         - {height: 180, crf: 28, maxrate: 500k, bufsize: 750k, preset: ultrafast}
         - {height: 90, crf: 28, maxrate: 200k, bufsize: 300k, preset: ultrafast}
+- name: sphere
+  chunk: 6s
+  ladders:
+    - {name: equirectangular, projection: equirectangular, rungs: [&one {height: 512, crf: 14, maxrate: 9000k, bufsize: 9000k, preset: ultrafast}]}
+    - {name: cubemap, projection: cubemap, rungs: [&face {face: 256, crf: 14, maxrate: 9000k, bufsize: 9000k, preset: ultrafast}]}
+    - {name: turned, projection: cubemap, layout: {order: lfrdbu, rotation: "000313", pad: 8}, rungs: [*face]}
+    - {name: eac, projection: eac, rungs: [*face]}
 - name: slow
   ladders:
     - name: flat
@@ -254,4 +261,11 @@ func terminate(t *testing.T, w *worker, s syscall.Signal) {
 func commandError(ctx context.Context, name string, args ...string) (string, error) {
 	out, err := exec.CommandContext(ctx, filepath.Join(bin, name), args...).CombinedOutput()
 	return string(out), err
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -37,7 +37,7 @@ live=$(free_port 8081)
 http=$(free_port 8080)
 mkdir -p "$origin"/{rec,hls,tmp}
 : >"$origin/hook.log"
-printf 'data: %s\n' "$data" >"$origin/afterlive.yaml"
+printf 'data: %s\nprofile: compare\n' "$data" >"$origin/afterlive.yaml"
 sed -e "s|user www-data;|user $(id -un);|" -e "s|127.0.0.1:1935|127.0.0.1:$rtmp|" -e "s|127.0.0.1:8081|127.0.0.1:$live|" \
 	-e "s|/etc/afterlive.yaml|$origin/afterlive.yaml|" -e "s|/usr/local/bin/enqueue|$PWD/bin/enqueue|" \
 	-e "s|/run/nginx.pid|$origin/nginx.pid|" -e "s|/var/lib/afterlive|$origin|" nginx/nginx.conf >"$origin/nginx.conf"
@@ -53,7 +53,8 @@ pids+=($!)
 until_true 10 "the worker did not start; see $data/worker.log" bash -c ": </dev/tcp/127.0.0.1/$http"
 
 echo "3. a live 360-degree stream, 20 s: a clock in front, moving colours all around, a tone"
-echo "   (meanwhile it plays at http://127.0.0.1:$live/hls/demo/index.m3u8)"
+page=http://127.0.0.1:$http/player/
+echo "   look at it live: $page?src=http://127.0.0.1:$live/hls/demo/index.m3u8&projection=equirectangular"
 ffmpeg -v error -nostdin -re -f lavfi -i "gradients=s=1280x640:r=30:speed=0.02:n=6" -re -f lavfi -i "testsrc=s=480x480:r=30" \
 	-f lavfi -i "sine=f=330:b=4:r=44100" \
 	-filter_complex "[1]format=yuva444p,v360=flat:e:ih_fov=100:iv_fov=100:w=1280:h=640:alpha_mask=1[front];[0][front]overlay=shortest=1,format=yuv420p[v]" \
@@ -72,9 +73,10 @@ master=http://127.0.0.1:$http/vod/$asset/master.m3u8
 echo "5. done:"
 ffprobe -v error -show_entries stream=codec_name,width,height,avg_frame_rate -of compact=p=0 "$master" | grep -v '^$' | sort -u | sed 's/^/   /'
 cat <<TXT
-   $master
-   files: data/vod/$asset/
-   to look at it: give the URL to any HLS player (hls.js, VLC, Safari), or: ffplay $master
+   look around in it:              $page?asset=$asset
+   all projections, side by side:  $page?asset=$asset&compare=all
+   for other players:              $master
+   files:                          data/vod/$asset/
 TXT
 [ -z "${CI:-}" ] || exit 0
 echo "   Ctrl-C ends the demo; the result stays in data/"

@@ -39,7 +39,7 @@ type flags struct {
 	Stall        time.Duration `help:"How long ffmpeg may make no progress before it is killed." default:"1m" env:"AFTERLIVE_STALL"`
 	Scratch      string        `help:"Folder for what ffmpeg writes. A slot needs room for a few segments of every rendition." default:"${scratch}" env:"AFTERLIVE_SCRATCH"`
 	FFmpeg       string        `name:"ffmpeg" help:"The ffmpeg to run, 5.1 or later with libx264." default:"ffmpeg" env:"AFTERLIVE_FFMPEG"`
-	HTTP         string        `name:"http" help:"Serve /healthz here and, in a folder, the results at /vod/." placeholder:"ADDR" env:"AFTERLIVE_HTTP"`
+	HTTP         string        `name:"http" help:"Serve /healthz and the player (/player/) here and, in a folder, the results at /vod/." placeholder:"ADDR" env:"AFTERLIVE_HTTP"`
 	ExitWhenIdle bool          `help:"End when no task is left, waiting or in flight."`
 	LogFormat    string        `help:"json or console." enum:"json,console" default:"json" env:"AFTERLIVE_LOG_FORMAT"`
 }

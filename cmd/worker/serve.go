@@ -14,10 +14,11 @@ import (
 	"go.uber.org/zap"
 
 	"afterlive/internal/blob"
+	"afterlive/player"
 )
 
-// serve listens, and answers in the background: /healthz, and in a folder also
-// the results.
+// serve listens, and answers in the background: /healthz, the player and, in a
+// folder, the results.
 func (f *flags) serve(ctx context.Context, log *zap.Logger) (*http.Server, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -26,6 +27,12 @@ func (f *flags) serve(ctx context.Context, log *zap.Logger) (*http.Server, error
 	if !f.OnAWS() {
 		mux.Handle("/vod/", results(f.Data))
 	}
+	page, err := player.Files()
+	if err != nil {
+		log.Warn("player", zap.Error(err))
+	}
+	mux.Handle("GET /player/", http.StripPrefix("/player/", http.FileServerFS(page)))
+	mux.Handle("GET /{$}", http.RedirectHandler("/player/", http.StatusFound))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", f.HTTP)
 	if err != nil {

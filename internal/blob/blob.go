@@ -16,7 +16,7 @@ import (
 )
 
 // Immutable is the Cache-Control of what never changes under its name; Changing
-// is that of an asset's pointer, and of multivariant playlists.
+// is that of an asset's pointer, of multivariant playlists, and of the player.
 const (
 	Immutable = "public, max-age=31536000, immutable"
 	Changing  = "public, max-age=5"
@@ -37,6 +37,12 @@ func Headers(key string) (contentType, cacheControl string) {
 		contentType = "application/json"
 	case ".flv":
 		contentType = "video/x-flv"
+	case ".html":
+		return "text/html; charset=utf-8", Changing
+	case ".css":
+		return "text/css; charset=utf-8", Changing
+	case ".js", ".mjs":
+		return "text/javascript; charset=utf-8", Changing
 	}
 	// The stable playlist cannot be told from its jobs' by name; all are small.
 	if name := path.Base(key); name == "asset.json" || name == "master.m3u8" {

@@ -1,0 +1,95 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"image"
+	"image/png"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+// browser is a tab of a headless Chromium. It has no GPU: SwiftShader draws.
+type browser struct {
+	*testing.T
+	ctx context.Context
+}
+
+func openBrowser(t *testing.T, flags ...string) browser {
+	t.Helper()
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.WindowSize(1000, 700),
+		chromedp.Flag("autoplay-policy", "no-user-gesture-required"), chromedp.Flag("enable-unsafe-swiftshader", true),
+		chromedp.Flag("disable-component-update", true), chromedp.UserDataDir(t.TempDir()))
+	for _, name := range flags {
+		options = append(options, chromedp.Flag(name, true))
+	}
+	allocator, end := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
+	ctx, cancel := chromedp.NewContext(allocator)
+	t.Cleanup(func() { cancel(); end() })
+	return browser{t, ctx}
+}
+
+// visit opens a page of the player, and waits until its first pane shows a frame.
+func (b browser) visit(url string) {
+	b.Helper()
+	b.navigate(url)
+	b.wait(30*time.Second, "player?.stage.panes.length > 0 && player.stage.panes.every(p => p.frames.length > 0)")
+}
+
+func (b browser) navigate(url string) {
+	b.Helper()
+	if err := chromedp.Do(b.ctx, chromedp.Navigate(url)); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// wait waits until a JavaScript expression is true.
+func (b browser) wait(within time.Duration, expression string) {
+	b.Helper()
+	if _, err := chromedp.Run(b.ctx, chromedp.Poll[bool]("(() => { try { return !!("+expression+") } catch { return false } })()", chromedp.WithPollingTimeout(within), chromedp.WithPollingInterval(20*time.Millisecond))); err != nil {
+		b.Fatalf("not within %s: %s: %v; the page says: %q", within, expression, err, b.text("document.getElementById('error').textContent"))
+	}
+}
+
+func evaluate[T any](b browser, expression string) T {
+	b.Helper()
+	value, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
+		b.Fatalf("%s: %v", expression, err)
+	}
+	return value
+}
+
+func (b browser) text(expression string) string { return evaluate[string](b, expression) }
+
+// run runs JavaScript for its effect.
+func (b browser) run(script string) {
+	b.Helper()
+	evaluate[bool](b, "(async () => { "+script+"; return true })()")
+}
+
+// look turns the player to a direction, and returns what it draws.
+func (b browser) look(yaw, pitch, fov float64) image.Image {
+	b.Helper()
+	return b.picture(fmt.Sprintf("player.looking.set({yaw: %g, pitch: %g, roll: 0, fov: %g})", yaw, pitch, fov))
+}
+
+// picture runs a script, has the stage drawn and returns the canvas.
+func (b browser) picture(script string) image.Image {
+	b.Helper()
+	url := b.text("(() => { " + script + "; player.stage.draw(); return player.stage.view.canvas.toDataURL('image/png') })()")
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(url, "data:image/png;base64,"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	picture, err := png.Decode(bytes.NewReader(raw))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return picture
+}

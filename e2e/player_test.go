@@ -1,0 +1,188 @@
+package e2e
+
+import (
+	"image"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// The player, in a real browser.
+func TestPlayer(t *testing.T) {
+	data, address := published(t)
+	t.Run("geometry", func(t *testing.T) { playerGeometry(t, data, address) })
+	t.Run("playback", func(t *testing.T) { playerPlayback(t, address) })
+	t.Run("compare", func(t *testing.T) { playerCompare(t, address) })
+	t.Run("controls", func(t *testing.T) { playerControls(t, address) })
+	t.Run("errors", func(t *testing.T) { playerErrors(t, address) })
+}
+
+// Every ladder plays, also across the boundary of two chunks after a seek: one
+// range of buffer, and no error of hls.js.
+func playerPlayback(t *testing.T, address string) {
+	b := openBrowser(t)
+	for _, p := range projections {
+		t.Run(p.ladder, func(t *testing.T) {
+			b := browser{t, b.ctx}
+			b.visit(address + "/player/?asset=world&ladder=" + p.ladder)
+			b.run("player.stage.sync.seek(4.5)")
+			b.wait(20*time.Second, "player.stage.panes[0].video.currentTime > 8")
+			if ranges := evaluate[[][2]float64](b, "(v => Array.from({length: v.length}, (_, i) => [v.start(i), v.end(i)]))(player.stage.panes[0].video.buffered)"); len(ranges) != 1 || ranges[0][0] > 4.5 || ranges[0][1] < 8 {
+				t.Errorf("buffered %v", ranges)
+			}
+			if faults := evaluate[[]string](b, "player.stage.panes[0].faults"); len(faults) > 0 {
+				t.Errorf("hls.js complains: %v", faults)
+			}
+			times := evaluate[[]float64](b, "(async () => { const p = player.stage.panes[0], seen = []; const until = p.video.currentTime + 1; while (p.video.currentTime < until) { seen.push(p.frames.at(-1).time); await new Promise(requestAnimationFrame) } return seen })()")
+			if times[len(times)-1]-times[0] < 0.8 {
+				t.Errorf("of 1 s, frames from %f to %f were seen", times[0], times[len(times)-1])
+			}
+		})
+	}
+}
+
+// Three ladders side by side show the same moment, and their difference.
+func playerCompare(t *testing.T, address string) {
+	b := openBrowser(t)
+	b.visit(address + "/player/?asset=world&compare=equirectangular,cubemap,eac&t=3")
+	b.wait(20*time.Second, "player.stage.panes.every(p => p.video.currentTime > 4)")
+	// While they play over a chunk's boundary, every frame that is drawn is noted, and where the clocks are.
+	seen := evaluate[[][]float64](b, `(async () => {
+		const { stage } = player, seen = [];
+		while (stage.panes[0].video.currentTime < 9) {
+			seen.push([...stage.panes.map(p => p.shown.time), ...stage.panes.map(p => p.video.currentTime)]);
+			await new Promise(requestAnimationFrame);
+		}
+		return seen;
+	})()`)
+	worst, drift, late, moments := 0.0, 0.0, 0.0, map[float64]bool{}
+	for _, s := range seen {
+		worst = max(worst, spread(s[:3]))
+		drift = max(drift, spread(s[3:]))
+		late = max(late, s[3]-s[0])
+		moments[s[0]] = true
+	}
+	t.Logf("%d drawings of %d moments; shown frames at most %.1f ms apart, clocks %.0f ms, picture at most %.0f ms behind", len(seen), len(moments), 1000*worst, 1000*drift, 1000*late)
+	if worst > 1.001/25 {
+		t.Errorf("the panes were up to %.1f ms apart", 1000*worst)
+	}
+	if len(moments) < 25 || late > 1 {
+		t.Errorf("in 5 s, %d moments were shown, up to %.2f s late: it hangs", len(moments), late)
+	}
+
+	b.run("player.stage.sync.pause()")
+	b.wait(10*time.Second, "player.stage.panes.every(p => !p.video.seeking) && new Set(player.stage.panes.map(p => Math.round(p.shown.time * 25))).size === 1")
+	b.run("player.controls.difference()")
+	b.look(20, 10, 75)
+	checkDifference(b)
+	captions := evaluate[[]string](b, "[...document.querySelectorAll('.caption')].map(e => e.textContent)")
+	if len(captions) != 4 || !strings.Contains(captions[1], "cubemap · 768×512 · ") || !strings.Contains(captions[1], "Mbit/s · buffer") {
+		t.Errorf("captions %q", captions)
+	}
+}
+
+func spread(x []float64) float64 { return slices.Max(x) - slices.Min(x) }
+
+// checkDifference finds the difference of two pictures of the same sphere dark, and
+// that of two directions bright: what is shown is a difference, and it is one of
+// pictures that are alike.
+func checkDifference(b browser) {
+	b.Helper()
+	brightness := func(picture image.Image) float64 { // of the last quarter: two by two panes
+		sum, n, size := 0.0, 0.0, picture.Bounds().Size()
+		for y := size.Y * 5 / 8; y < size.Y*7/8; y += 3 {
+			for x := size.X * 5 / 8; x < size.X*7/8; x += 3 {
+				sum, n = sum+luma(picture, x, y), n+1
+			}
+		}
+		return sum / n
+	}
+	same := brightness(b.picture("player.stage.gain = 4"))
+	other := brightness(b.picture("player.stage.panes[1].frames.forEach(f => f.picture.geometry = {...f.picture.geometry, cells: f.picture.geometry.cells.toReversed()})"))
+	b.Logf("difference x 4: %.1f of 255; with faces mixed up %.1f", same, other)
+	if same > 30 || other < 2*same+20 {
+		b.Errorf("the difference x 4 is %.1f of 255, and with faces mixed up %.1f", same, other)
+	}
+}
+
+// Keys, mouse and buttons do what they say.
+func playerControls(t *testing.T, address string) {
+	b := openBrowser(t)
+	b.visit(address + "/player/?asset=world&yaw=30&pitch=-10&fov=60")
+	look := func() [3]float64 {
+		return evaluate[[3]float64](b, "(l => [l.yaw, l.pitch, l.fov])(player.looking.look)")
+	}
+	if got := look(); got != [3]float64{30, -10, 60} {
+		t.Errorf("the address says where to look; it looks at %v", got)
+	}
+	for _, key := range []string{kb.ArrowRight, kb.ArrowRight, kb.ArrowUp, "-"} {
+		must(t, chromedp.Do(b.ctx, chromedp.KeyEvent(key)))
+	}
+	if got := look(); got[0] != 40 || got[1] != -5 || math.Abs(got[2]-60/0.9) > 1e-6 {
+		t.Errorf("after two steps right, one up and one back, it looks at %v", got)
+	}
+	// A drag of a quarter of the height turns by a quarter of the field of view, against the drag.
+	height := evaluate[float64](b, "document.getElementById('stage').clientHeight")
+	must(t, chromedp.Do(b.ctx, chromedp.MouseEvent(input.DispatchMouseEventTypeMousePressed, 300, 300, chromedp.ButtonLeft),
+		chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, 300-height/4, 300, chromedp.ButtonLeft), chromedp.MouseEvent(input.DispatchMouseEventTypeMouseReleased, 300-height/4, 300, chromedp.ButtonLeft)))
+	if got := look(); math.Abs(got[0]-(40+60/0.9/4)) > 0.5 {
+		t.Errorf("after a drag, it looks at %v", got)
+	}
+	b.run("document.getElementById('stage').dispatchEvent(new WheelEvent('wheel', {deltaY: -200, cancelable: true}))")
+	if got := look(); got[2] >= 60 {
+		t.Errorf("the wheel leaves the field of view at %v", got)
+	}
+
+	must(t, chromedp.Do(b.ctx, chromedp.KeyEvent(" ")))
+	b.wait(5*time.Second, "player.stage.panes[0].video.paused && document.getElementById('play').ariaLabel === 'Play'")
+	must(t, chromedp.Do(b.ctx, chromedp.KeyEvent("l")))
+	b.wait(5*time.Second, "player.stage.panes[0].video.currentTime >= 10")
+	must(t, chromedp.Do(b.ctx, chromedp.KeyEvent("m")))
+	b.wait(5*time.Second, "!player.stage.panes[0].video.muted")
+	b.run("[...document.querySelectorAll('#ladders button')].find(x => x.textContent === 'eac').click()")
+	b.wait(20*time.Second, "player.stage.panes.length === 2 && player.stage.panes[1].frames.length > 0 && !document.getElementById('difference').hidden")
+	b.run("const q = document.getElementById('quality'); q.value = '512'; q.onchange()")
+	if names := evaluate[[]string](b, "[...document.querySelectorAll('#bar button:not([hidden]), #bar input, #bar select')].filter(e => !(e.ariaLabel || e.title || e.labels?.length || e.textContent)).map(e => e.id)"); len(names) > 0 {
+		t.Errorf("controls without a name: %v", names)
+	}
+}
+
+// What cannot be played says why, and what to do.
+func playerErrors(t *testing.T, address string) {
+	silent := httptest.NewServer(http.FileServer(http.Dir(t.TempDir()))) // sends no CORS headers
+	t.Cleanup(silent.Close)
+	b := openBrowser(t)
+	said := func(b browser, query string) string {
+		b.Helper()
+		b.navigate(address + "/player/" + query)
+		b.wait(20*time.Second, "!document.getElementById('error').hidden")
+		return b.text("document.getElementById('error').textContent")
+	}
+	for query, want := range map[string]string{
+		"?asset=none":                                "There is no recording “none”",
+		"?asset=world&ladder=none":                   "It has equirectangular, cubemap, turned, eac",
+		"?src=x.m3u8&projection=round":               "There is no projection “round”",
+		"?src=/vod/none/master.m3u8":                 "there is no stream",
+		"?src=" + silent.URL + "/a.m3u8":             "CORS",
+		"?asset=" + silent.URL + "/vod/asset.json":   "CORS",
+		"?asset=world&yaw=left":                      "yaw=left",
+		"?src=" + "http://127.0.0.1:1/none/one.m3u8": "cannot be read",
+	} {
+		if got := said(b, query); !strings.Contains(got, want) {
+			t.Errorf("%s: it says %q, want %q", query, got, want)
+		}
+	}
+	if got := said(openBrowser(t, "disable-3d-apis"), "?asset=world"); !strings.Contains(got, "WebGL") {
+		t.Errorf("without WebGL it says %q", got)
+	}
+	b.navigate(address + "/")
+	b.wait(10*time.Second, "!document.getElementById('open').hidden")
+}

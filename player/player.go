@@ -1,0 +1,27 @@
+// Package player is the page that plays what afterlive publishes, flat or spheres,
+// alone or side by side. It is plain files: any web server or bucket can hold it.
+package player
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+)
+
+//go:embed web
+var web embed.FS
+
+// Files are the page's files, index.html at the root. hls.js comes from npm, so it
+// is not there in a program that was built without "make player": that is an
+// error, and the files are there beside it.
+func Files() (fs.FS, error) {
+	files, err := fs.Sub(web, "web")
+	if err != nil {
+		return nil, fmt.Errorf("open player: %w", err)
+	}
+	if _, err := fs.Stat(files, "hls.mjs"); err != nil {
+		return files, errors.New("the player was built without hls.js and cannot play: run make player, then build again")
+	}
+	return files, nil
+}

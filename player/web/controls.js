@@ -1,0 +1,209 @@
+// The bar below the picture, and the keys.
+
+/** @import { Stage } from "./stage.js" */
+
+/**
+ * @template {HTMLElement} T
+ * @param {string} id
+ * @param {new () => T} kind
+ * @returns {T}
+ */
+export function element(id, kind) {
+  const e = document.getElementById(id);
+  if (!(e instanceof kind)) throw new Error(`the page has no ${id}`);
+  return e;
+}
+
+const button = (/** @type {string} */ id) => element(id, HTMLButtonElement);
+const range = (/** @type {string} */ id) => element(id, HTMLInputElement);
+
+const SKIP = 10; // s
+
+// Drawn here, since not every system's fonts have these signs.
+const ICONS = {
+  play: "M3 1l12 7-12 7z",
+  pause: "M3 1h4v14H3zM9 1h4v14H9z",
+  loud: "M1 5h3l4-4v14l-4-4H1zM10 5q2 3 0 6l1 1q3-4 0-8zM12 3q4 5 0 10l1 1q5-6 0-12z",
+  mute: "M1 5h3l4-4v14l-4-4H1zM10 6l1-1 2 2 2-2 1 1-2 2 2 2-1 1-2-2-2 2-1-1 2-2z",
+  full: "M1 1h5v2H3v3H1zM10 1h5v5h-2V3h-3zM1 10h2v3h3v2H1zM13 10h2v5h-5v-2h3z",
+};
+
+/**
+ * @param {HTMLButtonElement} b
+ * @param {keyof typeof ICONS} icon
+ * @param {string} name - of what it does, for those who cannot see it
+ */
+function face(b, icon, name) {
+  if (b.dataset.icon === icon) return;
+  b.dataset.icon = icon;
+  b.ariaLabel = name;
+  b.innerHTML = `<svg viewBox="0 0 16 16" aria-hidden="true"><path d="${ICONS[icon]}"/></svg>`;
+}
+
+export class Controls {
+  /**
+   * @param {Stage} stage
+   * @param {(message: string) => void} fail
+   */
+  constructor(stage, fail) {
+    this.stage = stage;
+    this.fail = fail;
+    this.levels = ""; // those that the menu shows
+    button("play").onclick = button("start").onclick = () => this.toggle();
+    button("mute").onclick = () => this.mute();
+    button("full").onclick = () => this.fullscreen();
+    button("live").onclick = () => this.edge();
+    button("difference").onclick = () => this.difference();
+    button("curves").onclick = () => this.curves();
+    button("motion").onclick = () => this.motion();
+    button("motion").hidden = !("ondeviceorientation" in window) || !matchMedia("(pointer: coarse)").matches;
+    range("seek").oninput = () => stage.sync.seek(Number(range("seek").value));
+    range("volume").oninput = () => {
+      for (const { video } of stage.panes) video.volume = Number(range("volume").value);
+      this.mute(false);
+    };
+    range("gain").oninput = () => {
+      stage.gain = Number(range("gain").value);
+      stage.dirty = true;
+      stage.caption();
+    };
+    element("quality", HTMLSelectElement).onchange = () => this.choose();
+    document.addEventListener("keydown", (e) => this.key(e));
+    face(button("full"), "full", "Full screen");
+  }
+
+  get video() {
+    return this.stage.panes[0]?.video;
+  }
+
+  toggle() {
+    if (this.stage.sync.wanted && !this.video?.ended) this.stage.sync.pause();
+    else {
+      if (this.video?.ended) this.stage.sync.seek(0);
+      this.stage.sync.play();
+    }
+    this.update();
+  }
+
+  /** Only the first pane is ever heard. @param {boolean} [to] */
+  mute(to) {
+    const { video } = this;
+    if (video) video.muted = to ?? !video.muted;
+    this.update();
+  }
+
+  edge() {
+    for (const p of this.stage.panes) if (p.hls?.liveSyncPosition) p.video.currentTime = p.hls.liveSyncPosition;
+  }
+
+  async fullscreen() {
+    try {
+      if (document.fullscreenElement) await document.exitFullscreen();
+      else await element("player", HTMLElement).requestFullscreen();
+    } catch {
+      this.fail("The browser refuses full screen.");
+    }
+  }
+
+  difference() {
+    const { stage } = this;
+    stage.difference = !stage.difference && stage.comparable;
+    stage.show(stage.panes);
+    this.update();
+  }
+
+  curves() {
+    const measured = element("measured", HTMLElement);
+    measured.hidden = !measured.hidden;
+    button("curves").ariaPressed = String(!measured.hidden);
+  }
+
+  async motion() {
+    const on = button("motion").ariaPressed !== "true";
+    try {
+      await this.stage.looking.motion(on);
+      button("motion").ariaPressed = String(on);
+    } catch (e) {
+      this.fail(e instanceof Error ? e.message : String(e));
+    }
+  }
+
+  /** One choice for all panes: by height, since their ladders have about the same. */
+  choose() {
+    const height = Number(element("quality", HTMLSelectElement).value);
+    for (const { hls } of this.stage.panes) {
+      if (!hls) continue;
+      const fit = hls.levels.findLastIndex((l) => l.height <= height); // hls.js sorts them, smallest first
+      hls.nextLevel = height ? Math.max(0, fit) : -1;
+    }
+  }
+
+  /** @param {KeyboardEvent} e */
+  key(e) {
+    const inField = e.target instanceof HTMLInputElement || e.target instanceof HTMLSelectElement;
+    if (e.ctrlKey || e.metaKey || e.altKey || inField) return;
+    const onButton = e.target instanceof HTMLButtonElement;
+    const { sync, looking } = this.stage;
+    const step = (/** @type {number} */ s) => sync.seek(Math.max(0, (this.video?.currentTime ?? 0) + s));
+    switch (e.key) {
+      case " ":
+        if (onButton) return; // it presses the button
+        this.toggle();
+        break;
+      case "m": this.mute(); break;
+      case "f": void this.fullscreen(); break;
+      case "d": this.difference(); break;
+      case "q": if (!button("curves").hidden) this.curves(); break;
+      case "j": case "PageDown": step(-SKIP); break;
+      case "l": case "PageUp": step(SKIP); break;
+      case ",": sync.pause(); step(-1 / 30); break;
+      case ".": sync.pause(); step(1 / 30); break;
+      default: if (!looking.key(e.key)) return;
+    }
+    e.preventDefault();
+  }
+
+  /** Shows the state that things are in. */
+  update() {
+    const { video, stage } = this;
+    if (!video) return;
+    const pane = stage.panes[0];
+    const { wanted } = stage.sync;
+    if (wanted && !video.ended) face(button("play"), "pause", "Pause");
+    else face(button("play"), "play", "Play");
+    button("start").hidden = wanted || video.currentTime > 0 || video.readyState === 0;
+    if (video.muted || video.volume === 0) face(button("mute"), "mute", "Sound on");
+    else face(button("mute"), "loud", "Sound off");
+    button("live").hidden = !pane?.live;
+    button("difference").hidden = !stage.comparable;
+    button("difference").ariaPressed = String(stage.difference);
+    element("gainLabel", HTMLElement).hidden = !stage.difference;
+    const { seekable } = video;
+    if (seekable.length > 0) {
+      const seek = range("seek");
+      seek.min = String(seekable.start(0));
+      seek.max = String(seekable.end(seekable.length - 1));
+      if (document.activeElement !== seek || !seek.matches(":active")) seek.value = String(video.currentTime);
+      seek.ariaValueText = clock(video.currentTime);
+    }
+    const end = Number.isFinite(video.duration) && !pane?.live ? ` / ${clock(video.duration)}` : "";
+    element("clock", HTMLOutputElement).textContent = clock(video.currentTime) + end;
+    this.offer();
+  }
+
+  /** The menu of qualities: those of the first pane. */
+  offer() {
+    const heights = [...new Set(this.stage.panes[0]?.hls?.levels.map((l) => l.height) ?? [])].sort((a, b) => b - a);
+    const levels = heights.join();
+    if (levels === this.levels) return;
+    this.levels = levels;
+    element("quality", HTMLSelectElement).replaceChildren(new Option("automatic", "0"), ...heights.map((h) => new Option(`${h}p`, String(h))));
+  }
+}
+
+/** @param {number} s */
+function clock(s) {
+  if (!Number.isFinite(s)) return "–";
+  const [h, m, sec] = [Math.floor(s / 3600), Math.floor(s / 60) % 60, Math.floor(s) % 60];
+  return (h ? `${h}:${String(m).padStart(2, "0")}` : String(m)) + ":" + String(sec).padStart(2, "0");
+}

@@ -1,0 +1,98 @@
+// The page: reads its address (query.js), opens panes (pane.js) on a stage (stage.js).
+
+import { Controls, element } from "./controls.js";
+import { draw } from "./curves.js";
+import { Looking } from "./look.js";
+import { Pane } from "./pane.js";
+import * as query from "./query.js";
+import { Stage } from "./stage.js";
+import { View } from "./view.js";
+
+/** @import { Asset, Request } from "./query.js" */
+/** @import { Stream } from "./pane.js" */
+
+/** @param {string} message */
+function fail(message) {
+  const box = element("error", HTMLElement);
+  box.textContent = message;
+  box.hidden = false;
+}
+
+async function start() {
+  const request = query.parse(new URLSearchParams(location.search), location.href);
+  if (!request.assetURL && request.streams.length === 0) {
+    element("open", HTMLElement).hidden = false;
+    return;
+  }
+  const asset = request.assetURL ? await query.load(request.assetURL, request.asset ?? "") : undefined;
+  element("player", HTMLElement).hidden = false;
+  const canvas = element("canvas", HTMLCanvasElement);
+  /** @type {Controls | undefined} */
+  let controls;
+  /** @type {Stage | undefined} */
+  let stage;
+  const changed = () => {
+    if (stage) stage.dirty = true;
+    controls?.update();
+  };
+  const looking = new Looking(element("stage", HTMLElement), changed);
+  stage = new Stage(new View(canvas), looking, element("captions", HTMLElement));
+  controls = new Controls(stage, fail);
+  looking.home = { ...looking.look, ...request.look };
+  looking.set(request.look);
+
+  const open = (/** @type {Stream} */ stream) => new Pane(stream, /** @type {Stage} */ (stage).view, { changed, failed: fail });
+  const fromAsset = asset && request.assetURL ? query.streams(asset, request.assetURL, request) : [];
+  stage.show([...fromAsset, ...request.streams].map(open));
+  if (request.time) stage.sync.seek(request.time);
+  if (asset) {
+    document.title = `${request.asset} – afterlive`;
+    offerLadders(asset, request, stage, open);
+    void offerQuality(asset, request.assetURL ?? "");
+  }
+  // For people who debug, and for tests.
+  Object.assign(window, { player: { stage, looking, controls } });
+  stage.sync.play();
+  changed();
+}
+
+/**
+ * A button for every ladder: those that are pressed are side by side.
+ * @param {Asset} asset
+ * @param {Request} request
+ * @param {Stage} stage
+ * @param {(s: Stream) => Pane} open
+ */
+function offerLadders(asset, request, stage, open) {
+  const all = query.streams(asset, request.assetURL ?? "", { ...request, all: true });
+  if (all.length < 2) return;
+  element("ladders", HTMLElement).replaceChildren(...all.map((stream) => {
+    const b = Object.assign(document.createElement("button"), { type: "button", textContent: stream.title });
+    b.ariaPressed = String(stage.panes.some((p) => p.stream.url === stream.url));
+    b.onclick = () => {
+      const has = stage.panes.find((p) => p.stream.url === stream.url);
+      if (has && stage.panes.length === 1) return; // something must be on
+      const pane = has ?? open(stream);
+      const time = stage.panes[0]?.video.currentTime ?? 0;
+      stage.show(has ? stage.panes.filter((p) => p !== has) : [...stage.panes, pane]);
+      if (!has) pane.video.currentTime = time;
+      b.ariaPressed = String(!has);
+    };
+    return b;
+  }));
+}
+
+/**
+ * The curves, where the recording's quality was measured. It is measured after publishing, so it may come later.
+ * @param {Asset} asset
+ * @param {string} url
+ */
+async function offerQuality(asset, url) {
+  if (!asset.quality) return;
+  const answer = await fetch(new URL(asset.quality, url)).catch(() => undefined);
+  if (!answer?.ok) return;
+  draw(element("measured", HTMLElement), await answer.json());
+  element("curves", HTMLButtonElement).hidden = false;
+}
+
+start().catch((/** @type {unknown} */ e) => fail(e instanceof Error ? e.message : String(e)));

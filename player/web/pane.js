@@ -1,0 +1,192 @@
+// A pane is one stream: hls.js plays it into a video that nobody sees, and its last few
+// frames are kept as textures, so that panes side by side can show the same moment.
+
+import Hls from "hls.js";
+import { geometry } from "./projection.js";
+
+/** @import { Projection, Layout, Geometry } from "./projection.js" */
+/** @import { View, Picture } from "./view.js" */
+
+/**
+ * What a pane plays.
+ * @typedef {object} Stream
+ * @property {string} title
+ * @property {string} url - of a multivariant or media playlist
+ * @property {Projection} projection
+ * @property {Layout} layout
+ * @property {number} [width] - of the largest rendition, where it is known beforehand
+ */
+
+/** A frame as shown: when, in seconds of the stream, and its texture. @typedef {{time: number, picture: Picture}} Frame */
+
+const KEPT = 6; // frames a pane, when several are compared: under load, browsers leave out different ones
+
+export class Pane {
+  /**
+   * @param {Stream} stream
+   * @param {View} view
+   * @param {object} told
+   * @param {() => void} told.changed - something to draw or to say anew
+   * @param {(message: string) => void} told.failed - it will not play on
+   */
+  constructor(stream, view, { changed, failed }) {
+    this.stream = stream;
+    this.view = view;
+    this.changed = changed;
+    this.failed = failed;
+    this.keep = 1;
+    /** @type {Frame[]} newest last */
+    this.frames = [];
+    /** @type {Frame | undefined} what the stage draws */
+    this.shown = undefined;
+    this.live = false;
+    /** @type {string[]} what hls.js complained about, also where it could go on */
+    this.faults = [];
+    this.bitrate = 0; // bit/s of the picture, as its last segments measured
+    /** @type {Geometry} */
+    this.geometry = geometry(stream.projection, stream.layout, stream.width ?? 3840);
+    this.video = document.createElement("video");
+    this.video.muted = true;
+    this.video.playsInline = true;
+    this.video.crossOrigin = "anonymous";
+    this.video.addEventListener("loadeddata", () => this.grab(this.video.currentTime));
+    this.video.addEventListener("seeked", () => this.grab(this.video.currentTime));
+    for (const event of ["play", "pause", "waiting", "playing", "ended", "timeupdate", "durationchange", "volumechange"]) {
+      this.video.addEventListener(event, () => this.changed());
+    }
+    this.load();
+    this.follow();
+  }
+
+  load() {
+    if (!Hls.isSupported()) {
+      // Safari on a phone plays HLS by itself.
+      if (!this.video.canPlayType("application/vnd.apple.mpegurl")) {
+        this.failed("This browser can play no HLS: it has no Media Source Extensions.");
+        return;
+      }
+      this.video.src = this.stream.url;
+      this.video.addEventListener("error", () => this.failed(`${this.stream.title}: ${this.video.error?.message || "it cannot be played"}`));
+      return;
+    }
+    this.hls = new Hls({ backBufferLength: 30, maxBufferLength: 30 });
+    const { hls } = this;
+    let recovered = 0;
+    hls.on(Hls.Events.ERROR, (_, data) => {
+      this.faults.push(`${data.type}: ${data.details}`);
+      if (!data.fatal) return;
+      if (data.type === Hls.ErrorTypes.MEDIA_ERROR && recovered++ === 0) {
+        hls.recoverMediaError();
+        return;
+      }
+      this.failed(`${this.stream.title}: ${reason(data)}`);
+      hls.stopLoad();
+    });
+    hls.on(Hls.Events.LEVEL_LOADED, (_, data) => {
+      this.live = data.details.live;
+      this.changed();
+    });
+    hls.on(Hls.Events.MANIFEST_PARSED, () => {
+      this.widest();
+      this.changed();
+    });
+    /** @type {number[]} */
+    const rates = [];
+    hls.on(Hls.Events.FRAG_BUFFERED, (_, data) => {
+      if (data.frag.type !== "main" || !data.frag.duration) return;
+      rates.push((data.stats.total * 8) / data.frag.duration);
+      if (rates.length > 5) rates.shift();
+      this.bitrate = rates.reduce((a, b) => a + b, 0) / rates.length;
+    });
+    hls.loadSource(this.stream.url);
+    hls.attachMedia(this.video);
+  }
+
+  /** The padding of a cube is known in pixels of the largest rendition. */
+  widest() {
+    const widths = this.hls?.levels.map((l) => l.width) ?? [];
+    const width = this.stream.width ?? Math.max(0, ...widths);
+    if (width > 0) this.geometry = geometry(this.stream.projection, this.stream.layout, width);
+  }
+
+  /** Keeps every frame that is shown, from now on. */
+  follow() {
+    const { video } = this;
+    if (!video.requestVideoFrameCallback) {
+      const poll = () => {
+        if (!video.paused && video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA) this.grab(video.currentTime);
+        if (!this.closed) requestAnimationFrame(poll);
+      };
+      poll();
+      return;
+    }
+    /** @type {VideoFrameRequestCallback} */
+    const shown = (_, { mediaTime }) => {
+      if (this.closed) return;
+      this.grab(mediaTime);
+      video.requestVideoFrameCallback(shown);
+    };
+    video.requestVideoFrameCallback(shown);
+  }
+
+  /** @param {number} time - of the frame that the video shows */
+  grab(time) {
+    const { video, view, frames } = this;
+    if (!video.videoWidth || view.gl.isContextLost()) return;
+    const last = frames.at(-1);
+    if (last && Math.abs(time - last.time) > 1) while (frames.length > 0) this.drop(); // it was sought elsewhere
+    // Frames below the moment's resolution replace each other: two callbacks may tell of the same one.
+    let frame = frames.length > 0 && last && Math.abs(time - last.time) < 0.002 ? frames.pop() : undefined;
+    if (!frame && frames.length >= this.keep) frame = frames.splice(frames[0] === this.shown ? 1 : 0, 1)[0];
+    const texture = frame?.picture.texture ?? view.texture();
+    view.upload(texture, video);
+    frames.push({ time, picture: { texture, width: video.videoWidth, height: video.videoHeight, geometry: this.geometry } });
+    this.changed();
+  }
+
+  drop() {
+    const frame = this.frames.shift();
+    if (!frame) return;
+    if (frame === this.shown) this.shown = undefined;
+    this.view.gl.deleteTexture(frame.picture.texture);
+  }
+
+  /** @param {boolean} comparing */
+  compare(comparing) {
+    this.keep = comparing ? KEPT : 1;
+    while (this.frames.length > this.keep) this.drop();
+  }
+
+  /** Seconds that are buffered ahead. */
+  get buffer() {
+    const { buffered, currentTime } = this.video;
+    for (let i = 0; i < buffered.length; i++) {
+      if (buffered.start(i) <= currentTime + 0.1 && currentTime < buffered.end(i)) return buffered.end(i) - currentTime;
+    }
+    return 0;
+  }
+
+  close() {
+    this.closed = true;
+    this.hls?.destroy();
+    this.video.removeAttribute("src");
+    this.video.load();
+    while (this.frames.length) this.drop();
+  }
+}
+
+/**
+ * What went wrong, and what to do, for people.
+ * @param {import("hls.js").ErrorData} data
+ */
+function reason(data) {
+  const status = data.response?.code;
+  const url = data.url ?? data.frag?.url ?? "";
+  if (data.type === Hls.ErrorTypes.NETWORK_ERROR) {
+    if (status === 404 || status === 403) return `there is no stream at ${url} (HTTP ${status}). Has it ended, or is it not published yet?`;
+    if (status) return `${url} answers with HTTP ${status}.`;
+    return `${url} cannot be read: the server is down, or it doesn't let this page read it (CORS: it must send Access-Control-Allow-Origin).`;
+  }
+  if (data.details === Hls.ErrorDetails.MANIFEST_INCOMPATIBLE_CODECS_ERROR) return "this browser has no decoder for its codecs.";
+  return `it cannot be played (${data.details}).`;
+}

@@ -1,0 +1,127 @@
+// What the page's address asks for.
+//
+//   ?asset=live/talk                          a published recording, its first ladder
+//   ?asset=live/talk&ladder=cubemap           another one
+//   ?asset=live/talk&compare=all              ladders side by side; or their names: compare=equirectangular,eac
+//   ?src=URL&projection=equirectangular       any HLS URL; &order=, &rotation=, &pad= say how a cube lies
+//   ?src=URL&projection=…&src=URL&projection=…   several, side by side; also beside an asset
+//   &yaw=90&pitch=-10&fov=60&t=30             where to look (degrees, up is positive), and when (s)
+
+import { isProjection, PROJECTIONS } from "./projection.js";
+
+/** @import { Stream } from "./pane.js" */
+/** @import { Layout, Projection } from "./projection.js" */
+
+/**
+ * One multivariant playlist of an asset, as asset.json has it.
+ * @typedef {object} Ladder
+ * @property {string} name
+ * @property {Projection} [projection] - none: sound only
+ * @property {Layout} [layout]
+ * @property {string} master
+ * @property {{width: number, height: number}[]} [renditions]
+ */
+
+/** @typedef {{job: string, recording: string, duration_s: number, ladders: Ladder[], quality?: string}} Asset */
+
+/**
+ * @typedef {object} Request
+ * @property {string} [asset] - its name
+ * @property {string} [assetURL]
+ * @property {string[]} ladders - names; empty: the first one
+ * @property {boolean} all - ladders
+ * @property {Stream[]} streams
+ * @property {{yaw?: number, pitch?: number, fov?: number}} look
+ * @property {number} [time]
+ */
+
+/**
+ * @param {URLSearchParams} query
+ * @param {string} page - the page's own URL, to which others are relative
+ * @returns {Request}
+ */
+export function parse(query, page) {
+  const asset = query.get("asset") ?? undefined;
+  const compare = query.get("compare") ?? "";
+  const projections = query.getAll("projection");
+  const streams = query.getAll("src").map((src, i) => {
+    const projection = projections[i] ?? "flat";
+    if (!isProjection(projection)) throw new Error(`There is no projection “${projection}”. There are ${PROJECTIONS.join(", ")}.`);
+    /** @type {Layout} */
+    const layout = {};
+    const [order, rotation, pad] = [query.getAll("order")[i], query.getAll("rotation")[i], query.getAll("pad")[i]];
+    if (order) layout.order = order;
+    if (rotation) layout.rotation = rotation;
+    if (pad) layout.pad = number("pad", pad);
+    return { title: projection, url: new URL(src, page).href, projection, layout };
+  });
+  /** @type {Request} */
+  const request = { streams, look: {}, all: compare === "all", ladders: [] };
+  if (asset) {
+    request.asset = asset;
+    const path = asset.endsWith(".json") ? asset : `../vod/${asset.split("/").map(encodeURIComponent).join("/")}/asset.json`;
+    request.assetURL = new URL(path, page).href;
+  }
+  const named = compare && !request.all ? compare : query.get("ladder");
+  if (named) request.ladders = named.split(",");
+  for (const key of /** @type {const} */ (["yaw", "pitch", "fov"])) {
+    const text = query.get(key);
+    if (text) request.look[key] = number(key, text);
+  }
+  const t = query.get("t");
+  if (t) request.time = number("t", t);
+  return request;
+}
+
+/** @param {string} name @param {string} text */
+function number(name, text) {
+  const x = Number(text);
+  if (!Number.isFinite(x)) throw new Error(`${name}=${text} in the address is no number.`);
+  return x;
+}
+
+/**
+ * Reads an asset; what it throws tells the viewer what to do.
+ * @param {string} url
+ * @param {string} name
+ * @returns {Promise<Asset>}
+ */
+export async function load(url, name) {
+  /** @type {Response} */
+  let answer;
+  try {
+    answer = await fetch(url);
+  } catch {
+    throw new Error(`${url} cannot be read: the server is down, or it doesn't let this page read it (CORS: it must send Access-Control-Allow-Origin).`);
+  }
+  if (answer.status === 404 || answer.status === 403) {
+    throw new Error(`There is no recording “${name}” (HTTP ${answer.status}). It may still be in work: “enqueue status ${name}” tells.`);
+  }
+  if (!answer.ok) throw new Error(`${url} answers with HTTP ${answer.status}.`);
+  return answer.json();
+}
+
+/**
+ * The streams of an asset's ladders that were asked for.
+ * @param {Asset} asset
+ * @param {string} url - of the asset
+ * @param {Request} request
+ * @returns {Stream[]}
+ */
+export function streams(asset, url, { all, ladders }) {
+  const seen = asset.ladders.filter((l) => l.projection);
+  if (seen.length === 0) throw new Error("This recording has no picture, only sound.");
+  const names = all ? seen.map((l) => l.name) : ladders;
+  const chosen = names.length === 0 ? seen.slice(0, 1) : names.map((name) => {
+    const found = seen.find((l) => l.name === name);
+    if (!found) throw new Error(`This recording has no ladder “${name}”. It has ${seen.map((l) => l.name).join(", ")}.`);
+    return found;
+  });
+  return chosen.map((l) => ({
+    title: l.name,
+    url: new URL(l.master, url).href,
+    projection: l.projection ?? "flat",
+    layout: l.layout ?? {},
+    width: l.renditions?.[0]?.width,
+  }));
+}
