@@ -3,7 +3,7 @@ SHELL := /bin/bash
 TOOLS := .tools/bin
 export GOFLAGS := -buildvcs=false
 
-.PHONY: help demo test build lint bench fuzz tools install extra clean
+.PHONY: help demo test build lint bench study fuzz tools install extra clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -22,8 +22,12 @@ lint: $(TOOLS)/golangci-lint player/web/hls.mjs ## golangci-lint, strict, each e
 	$(TOOLS)/golangci-lint run ./...
 	cd player && npm run --silent check
 
-bench: ## benchmarks
+bench: ## benchmarks: the scanner, and what projections cost
 	go test -run '^$$' -bench . -benchmem ./internal/flv
+	go test -run '^$$' -bench . -benchtime 1x ./pipeline
+
+study: build ## which cube costs how much at which quality; RECORDING=file.flv: on that (about 10 minutes)
+	@tools/study.sh $(RECORDING)
 
 fuzz: ## fuzz the FLV scanner for a minute, beyond the kept corpus
 	go test -run '^$$' -fuzz FuzzScan -fuzztime 1m -fuzzminimizetime 2s ./internal/flv

@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -22,6 +23,7 @@ func TestPlayer(t *testing.T) {
 	t.Run("playback", func(t *testing.T) { playerPlayback(t, address) })
 	t.Run("compare", func(t *testing.T) { playerCompare(t, address) })
 	t.Run("controls", func(t *testing.T) { playerControls(t, address) })
+	t.Run("live", func(t *testing.T) { playerLive(t, address) })
 	t.Run("errors", func(t *testing.T) { playerErrors(t, address) })
 }
 
@@ -153,6 +155,39 @@ func playerControls(t *testing.T, address string) {
 	if names := evaluate[[]string](b, "[...document.querySelectorAll('#bar button:not([hidden]), #bar input, #bar select')].filter(e => !(e.ariaLabel || e.title || e.labels?.length || e.textContent)).map(e => e.id)"); len(names) > 0 {
 		t.Errorf("controls without a name: %v", names)
 	}
+}
+
+// A live stream beside a recording: both play, each at its own time, in the same
+// direction.
+func playerLive(t *testing.T, address string) {
+	o := startOrigin(t, "data: "+folder(t)+"\n")
+	publish := exec.CommandContext(t.Context(), "ffmpeg", "-v", "error", "-nostdin", "-re",
+		"-f", "lavfi", "-i", "testsrc2=s=640x320:r=25", "-f", "lavfi", "-i", "sine=f=440:r=44100", "-t", "60",
+		"-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "50", "-c:a", "aac", "-f", "flv", "rtmp://"+o.rtmp+"/live/show")
+	must(t, publish.Start())
+	t.Cleanup(func() {
+		_ = publish.Process.Kill() // it has mostly not ended
+		_ = publish.Wait()
+	})
+	live := "http://" + o.http + "/hls/show/index.m3u8"
+	eventually(t, 20*time.Second, "the live stream plays", func() bool { body, _ := get(t, live); return strings.Count(body, ".ts") >= 3 })
+	b := openBrowser(t)
+	b.visit(address + "/player/?asset=world&ladder=cubemap&src=" + live + "&projection=equirectangular")
+	b.wait(20*time.Second, "player.stage.panes.every(p => p.video.currentTime > 1 && !p.video.paused) && player.stage.panes[1].live && !player.stage.panes[0].live")
+	before := evaluate[float64](b, "player.stage.panes[1].video.currentTime")
+	b.run("player.stage.sync.seek(9)")
+	b.wait(10*time.Second, "player.stage.panes[0].video.currentTime > 9.5")
+	if after := evaluate[float64](b, "player.stage.panes[1].video.currentTime"); after <= before || after-before > 9 {
+		t.Errorf("a seek in the recording took the live stream from %f to %f s", before, after)
+	}
+	b.look(40, 0, 75)
+	b.wait(5*time.Second, "document.querySelectorAll('.caption')[1].textContent.includes('640×320') && document.querySelectorAll('.caption')[1].textContent.includes('live')")
+	if faults := evaluate[[]string](b, "player.stage.panes.flatMap(p => p.faults)"); len(faults) > 0 {
+		t.Errorf("hls.js complains: %v", faults)
+	}
+	// Alone, it has a button to its live edge.
+	b.visit(address + "/player/?src=" + live + "&projection=equirectangular")
+	b.wait(10*time.Second, "!document.getElementById('live').hidden")
 }
 
 // What cannot be played says why, and what to do.

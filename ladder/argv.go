@@ -52,16 +52,6 @@ func (p *Plan) ChunkArgs(k, threads int) []string {
 
 // filters is the graph from the decoded picture to every rendition.
 func (p *Plan) filters(c Chunk) string {
-	fps := "fps=" + p.Rate.String()
-	if c.Fill {
-		fps += ":start_time=" + decimal(p.seconds(c.From))
-	}
-	chain := []string{fps}
-	if c.Hold {
-		chain = append(chain, "tpad=stop_mode=clone:stop=-1")
-	}
-	chain = append(chain, fmt.Sprintf("trim=start_pts=%d:end_pts=%d", c.From, c.To))
-
 	var taps, graph []string // of the picture as it is; what is made of them
 	for i, l := range p.Ladders {
 		var rungs, scales []string
@@ -78,8 +68,20 @@ func (p *Plan) filters(c Chunk) string {
 		taps = append(taps, rungs...)
 		graph = append(graph, scales...)
 	}
-	chain = append(chain, fmt.Sprintf("split=%d", len(taps)))
-	return "[0:v:0]" + strings.Join(chain, ",") + strings.Join(taps, "") + ";" + strings.Join(graph, ";")
+	return fmt.Sprintf("[0:v:0]%s,split=%d%s;%s", p.grid(c, c.From, c.To), len(taps), strings.Join(taps, ""), strings.Join(graph, ";"))
+}
+
+// grid is the filter that puts the decoded picture of a chunk on the output's frames
+// and leaves those of [from, to).
+func (p *Plan) grid(c Chunk, from, to int) string {
+	fps := "fps=" + p.Rate.String()
+	if c.Fill {
+		fps += ":start_time=" + decimal(p.seconds(c.From))
+	}
+	if c.Hold {
+		fps += ",tpad=stop_mode=clone:stop=-1"
+	}
+	return fps + fmt.Sprintf(",trim=start_pts=%d:end_pts=%d", from, to)
 }
 
 // AudioArgs is the ffmpeg command line that encodes the whole sound track: holes

@@ -13,7 +13,8 @@ type Asset struct {
 	Recording string        `json:"recording"` // its key
 	Duration  float64       `json:"duration_s"`
 	FrameRate float64       `json:"frame_rate,omitempty"`
-	Master    string        `json:"master"` // the default ladder's, relative to this file
+	Master    string        `json:"master"`            // the default ladder's, relative to this file
+	Quality   string        `json:"quality,omitempty"` // where its measured quality is, relative to this file, or will be
 	Ladders   []AssetLadder `json:"ladders"`
 }
 
@@ -49,6 +50,9 @@ func (p *Presentation) Asset() Asset {
 		return a
 	}
 	a.FrameRate = plan.Rate.FPS()
+	if plan.Quality > 0 {
+		a.Quality = plan.Job + "/" + QualityFile
+	}
 	for _, l := range plan.Ladders {
 		folder := plan.Job + "/" + l.Name + "/"
 		out := AssetLadder{Name: l.Name, Projection: l.Projection, Master: folder + MasterFile}
@@ -56,7 +60,7 @@ func (p *Presentation) Asset() Asset {
 		case Cubemap:
 			out.Layout = &l.Layout
 		case EquiAngular:
-			out.Layout = &Layout{Pad: eacPad}
+			out.Layout = &eacLayout
 		}
 		for _, r := range l.Renditions {
 			t := p.tracks[l.Name+"/"+r.Name]

@@ -32,6 +32,7 @@ type Plan struct {
 	SegmentTime   float64  `json:"segment_s"` // seconds; SegmentFrames at Rate
 	Duration      float64  `json:"duration_s"`
 
+	Quality int      `json:"quality,omitempty"` // frames to compare with the recording after publishing
 	Ladders []Ladder `json:"ladders"`
 	Chunks  []Chunk  `json:"chunks"`
 	Audio   *Audio   `json:"audio,omitempty"`
@@ -60,10 +61,12 @@ type Source struct {
 
 // Ladder is one multivariant playlist: renditions of one projection.
 type Ladder struct {
-	Name       string      `json:"name"`
-	Projection Projection  `json:"projection"`
-	Layout     Layout      `json:"layout,omitzero"` // of a cubemap
-	Renditions []Rendition `json:"renditions"`      // largest first
+	Name          string      `json:"name"`
+	Projection    Projection  `json:"projection"`
+	Layout        Layout      `json:"layout,omitzero"`         // of a cubemap
+	Interpolation string      `json:"interpolation,omitempty"` // of cubes: v360's
+	Sharpen       float64     `json:"sharpen,omitempty"`       // of cubes
+	Renditions    []Rendition `json:"renditions"`              // largest first
 }
 
 // Rendition is one encoding of the picture.
@@ -127,8 +130,12 @@ func (p *Plan) video(x *flv.Index, profile Profile) error {
 		if err := checkSphere(p.Source.Width, p.Source.Height, l); err != nil {
 			return err
 		}
-		p.Ladders = append(p.Ladders, Ladder{Name: l.Name, Projection: l.Projection, Layout: l.Layout, Renditions: p.renditions(l)})
+		p.Ladders = append(p.Ladders, Ladder{
+			Name: l.Name, Projection: l.Projection, Layout: l.Layout, Interpolation: l.Interpolation, Sharpen: l.Sharpen,
+			Renditions: distinct(p.renditions(l)),
+		})
 	}
+	p.Quality = profile.Quality
 	p.chunk(x, p.SegmentFrames*int(profile.Chunk/profile.Segment))
 	return nil
 }
@@ -173,6 +180,20 @@ func (p *Plan) rendition(r Rung, width, height int) Rendition {
 		Name: fmt.Sprintf("%dp", height), Width: width, Height: height,
 		CRF: r.CRF, Maxrate: maxrate, Bufsize: bufsize, Preset: r.Preset,
 	}
+}
+
+// distinct numbers renditions of one size, the second of 720p being 720p-2.
+func distinct(all []Rendition) []Rendition {
+	same := 1
+	for i := range all[1:] {
+		if all[i+1].Height != all[i].Height {
+			same = 1
+			continue
+		}
+		same++
+		all[i+1].Name = fmt.Sprintf("%dp-%d", all[i+1].Height, same)
+	}
+	return all
 }
 
 // even rounds to the nearest even number, but never to zero.

@@ -79,6 +79,9 @@ func (p *Presentation) complete() error {
 	return errors.Join(faults...)
 }
 
+// Track is a whole rendition.
+func (p *Presentation) Track(ladder, rendition string) Track { return p.tracks[ladder+"/"+rendition] }
+
 // seconds is how long a segment plays.
 func (t Track) seconds(s Segment) float64 { return float64(s.Ticks) / float64(t.Timescale) }
 

@@ -4,7 +4,6 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,16 +25,20 @@ type Profile struct {
 	Segment time.Duration   `yaml:"segment"` // a multiple of GOP
 	Chunk   time.Duration   `yaml:"chunk"`   // a multiple of Segment: the work of one task
 	Audio   Bitrate         `yaml:"audio"`
+	Quality int             `yaml:"quality"` // frames to compare with the recording after publishing; of spheres
 	Ladders []ProfileLadder `yaml:"ladders"`
 }
 
 // ProfileLadder is one set of rungs with one projection.
 type ProfileLadder struct {
-	Name       string     `yaml:"name"`
-	Projection Projection `yaml:"projection"`
-	Faces      float64    `yaml:"faces"`  // of cubes: the largest face's edge as a share of the source's width
-	Layout     Layout     `yaml:"layout"` // of cubemaps
-	Rungs      []Rung     `yaml:"rungs"`  // largest first
+	Name           string     `yaml:"name"`
+	Projection     Projection `yaml:"projection"`
+	Faces          float64    `yaml:"faces"`         // of cubes: the largest face's edge as a share of the source's width
+	Interpolation  string     `yaml:"interpolation"` // of cubes: v360's
+	Sharpen        float64    `yaml:"sharpen"`       // of cubes: 0 to 1, how much of what interpolation softens is restored
+	Layout         Layout     `yaml:"layout"`        // of cubemaps
+	ReqVideoLayout bool       `yaml:"req_video_layout"`
+	Rungs          []Rung     `yaml:"rungs"` // largest first, and the best first of one size
 }
 
 // Rung is one step of a ladder: capped constant quality.
@@ -137,71 +140,4 @@ func (p Profile) withDefaults() Profile {
 		p.Ladders[i] = p.Ladders[i].withDefaults()
 	}
 	return p
-}
-
-var (
-	slug    = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
-	presets = []string{"ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"}
-)
-
-// faultList collects what is wrong with a profile.
-type faultList struct {
-	where string
-	all   []error
-}
-
-func (f *faultList) addf(bad bool, format string, args ...any) {
-	if bad {
-		f.all = append(f.all, fmt.Errorf(f.where+": "+format, args...))
-	}
-}
-
-func (p Profile) validate() error {
-	f := faultList{where: fmt.Sprintf("profile %q", p.Name)}
-	f.addf(!slug.MatchString(p.Name) || p.Name == Auto, "the name must be lower-case letters, digits, - and _, and not %q", Auto)
-	f.addf(p.GOP < time.Second || p.GOP > 10*time.Second || p.GOP%time.Second != 0, "gop is %s, it must be whole seconds from 1s to 10s", p.GOP)
-	if p.GOP > 0 {
-		f.addf(p.Segment < p.GOP || p.Segment%p.GOP != 0, "segment is %s, it must be a multiple of the gop %s", p.Segment, p.GOP)
-	}
-	if p.Segment > 0 {
-		f.addf(p.Chunk < p.Segment || p.Chunk%p.Segment != 0, "chunk is %s, it must be a multiple of the segment %s", p.Chunk, p.Segment)
-	}
-	f.addf(p.Audio < 32_000 || p.Audio > 320_000, "audio is %d bit/s, it must be 32k to 320k", p.Audio)
-	f.addf(len(p.Ladders) == 0, "it has no ladders")
-	names := map[string]bool{AudioLadder: true}
-	for _, l := range p.Ladders {
-		at := faultList{where: fmt.Sprintf("profile %q: ladder %q", p.Name, l.Name)}
-		at.addf(!slug.MatchString(l.Name) || names[l.Name], "the name must be lower-case letters, digits, - and _, once, and not %q", AudioLadder)
-		names[l.Name] = true
-		l.validate(&at)
-		f.all = append(f.all, at.all...)
-	}
-	return errors.Join(f.all...)
-}
-
-func (l ProfileLadder) validate(f *faultList) {
-	f.addf(!slices.Contains(projections, l.Projection), "projection is %q, there are %s", l.Projection, strings.Join(projectionNames(), ", "))
-	f.addf(len(l.Rungs) == 0, "it has no rungs")
-	if cube := l.Projection.cube(); cube {
-		f.addf(l.Faces < 0.05 || l.Faces > mostFaces, "faces is %g, it must be 0.05 to %.3f (1/pi: beyond that, a face has more pixels than the source has for it)", l.Faces, mostFaces)
-	} else {
-		f.addf(l.Faces != 0, "faces is for cubes")
-	}
-	l.Layout.validate(f, l.Projection)
-	above := 1 << 30
-	for i, r := range l.Rungs {
-		at := fmt.Sprintf("rung %d", i+1)
-		size := r.Height
-		if l.Projection.cube() {
-			size = r.Face
-			f.addf(r.Height != 0 || size < faceStep || size%faceStep != 0 || size >= above, "%s: face is %d, it must be a multiple of %d and below the one before (and height has no place here)", at, size, faceStep)
-		} else {
-			f.addf(r.Face != 0 || size < 2 || size%2 != 0 || size >= above, "%s: height is %d, it must be even and below the one before (and face is for cubes)", at, size)
-		}
-		above = size
-		f.addf(r.CRF < 0 || r.CRF > 51, "%s: crf is %g, it must be 0 to 51", at, r.CRF)
-		f.addf(r.Maxrate < 10_000, "%s: maxrate is %d bit/s, it must be at least 10k", at, r.Maxrate)
-		f.addf(r.Bufsize < r.Maxrate/2 || r.Bufsize > 4*r.Maxrate, "%s: bufsize is %d bit/s, it must be 0.5 to 4 times maxrate", at, r.Bufsize)
-		f.addf(!slices.Contains(presets, r.Preset), "%s: preset is %q, x264 has %s", at, r.Preset, strings.Join(presets, ", "))
-	}
 }

@@ -1,6 +1,7 @@
 package ladder
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"regexp"
@@ -45,15 +46,22 @@ type Layout struct {
 }
 
 const (
-	faceStep     = 16          // a macroblock: none straddles two faces
-	mostFaces    = 1 / math.Pi // edge by source width at which a face's centre has the source's own density
-	defaultFaces = 0.25
-	eacPad       = 2 // pixels, fixed in v360
+	faceStep  = 16          // a macroblock: none straddles two faces
+	mostFaces = 1 / math.Pi // edge by source width at which a face's centre has the source's own density
+
+	// Measured (docs/360.md): larger faces cost more bits than they show, smaller ones lose detail; linear
+	// interpolation takes less than half the time of cubic, and costs bits for ever after.
+	defaultFaces         = 0.25
+	defaultInterpolation = "cubic"
 )
 
+// eacLayout is fixed in v360 and in the players that know it: YouTube's.
+var eacLayout = Layout{Order: "lfrdbu", Rotation: "000313", Pad: 2}
+
 func (l ProfileLadder) withDefaults() ProfileLadder {
-	if l.Projection.cube() && l.Faces == 0 {
-		l.Faces = defaultFaces
+	if l.Projection.cube() {
+		l.Faces = cmp.Or(l.Faces, defaultFaces)
+		l.Interpolation = cmp.Or(l.Interpolation, defaultInterpolation)
 	}
 	if l.Projection == Cubemap {
 		if l.Layout.Order == "" {
@@ -115,14 +123,25 @@ func (p *Plan) fitFaces(l ProfileLadder) []Rendition {
 
 // v360 is the filter that turns an equirectangular picture into a ladder's
 // projection, once, at its largest size; smaller rungs are scaled from that, which
-// is cheaper and, v360 having no filter against aliasing, better. Linear: cubic
-// takes three times the memory.
+// is cheaper and, v360 having no filter against aliasing, better.
 func (l Ladder) v360() string {
-	filter := fmt.Sprintf("v360=input=e:interp=linear:w=%d:h=%d", l.Renditions[0].Width, l.Renditions[0].Height)
-	if l.Projection == EquiAngular {
-		return filter + ":output=eac"
+	filter := fmt.Sprintf("v360=input=e:interp=%s:w=%d:h=%d:%s", l.Interpolation, l.Renditions[0].Width, l.Renditions[0].Height, l.layout("out"))
+	if l.Sharpen > 0 {
+		filter += fmt.Sprintf(",unsharp=3:3:%s:3:3:0", decimal(l.Sharpen))
 	}
-	return filter + fmt.Sprintf(":output=c3x2:out_forder=%s:out_frot=%s:fout_pad=%d", l.Layout.Order, l.Layout.Rotation, l.Layout.Pad)
+	return filter
+}
+
+// layout describes the ladder's picture to v360, which has such options for its
+// input ("in") and its output ("out").
+func (l Ladder) layout(side string) string {
+	switch l.Projection {
+	case EquiAngular:
+		return side + "put=eac"
+	case Cubemap:
+		return fmt.Sprintf("%[1]sput=c3x2:%[1]s_forder=%[2]s:%[1]s_frot=%[3]s:f%[1]s_pad=%[4]d", side, l.Layout.Order, l.Layout.Rotation, l.Layout.Pad)
+	}
+	return side + "put=e"
 }
 
 // signal says a ladder's projection in one line, for EXT-X-SESSION-DATA.
@@ -132,7 +151,7 @@ func (l Ladder) signal() string {
 	case Cubemap:
 		text += fmt.Sprintf(";layout=c3x2;order=%s;rotation=%s;pad=%d", l.Layout.Order, l.Layout.Rotation, l.Layout.Pad)
 	case EquiAngular:
-		text += fmt.Sprintf(";layout=youtube;pad=%d", eacPad)
+		text += fmt.Sprintf(";layout=youtube;pad=%d", eacLayout.Pad)
 	}
 	return text
 }

@@ -77,7 +77,7 @@ func TestSphereProfileFaults(t *testing.T) {
     - {name: e, projection: eac, layout: {pad: 1}, rungs: [{face: 16, crf: 20, maxrate: 1M, bufsize: 1M, preset: fast}]}
     - {name: f, projection: flat, faces: 0.2, rungs: [{face: 16, crf: 20, maxrate: 1M, bufsize: 1M, preset: fast}]}
 `))
-	for _, want := range []string{"faces is 0.5", "order is \"rludff\"", "rotation is \"000004\"", "pad is -1", "face is 100", "layout is for cubemaps", "faces is for cubes", "height is 0"} {
+	for _, want := range []string{"faces is 0.5", "order is \"rludff\"", "rotation is \"000004\"", "pad is -1", "face is 100", "layout is for cubemaps", "faces, interpolation and sharpen are for cubes", "height is 0"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("no word of %q in: %v", want, err)
 		}

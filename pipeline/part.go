@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -89,10 +90,7 @@ func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Pla
 			return fmt.Errorf("make scratch: %w", err)
 		}
 	}
-	source, err := p.Recordings.Read(ctx, plan.Recording.Key, plan.Recording.ETag, w.cut.From, w.cut.To)
-	if errors.Is(err, fs.ErrNotExist) {
-		return permanent("no_recording", err)
-	}
+	source, err := p.readRecording(ctx, plan, w.cut)
 	if err != nil {
 		return err
 	}
@@ -117,6 +115,15 @@ func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Pla
 			}
 		}
 	}
+}
+
+// readRecording reads a cut's bytes of the version that was planned.
+func (p *Pipeline) readRecording(ctx context.Context, plan *ladder.Plan, cut flv.Cut) (io.ReadCloser, error) {
+	source, err := p.Recordings.Read(ctx, plan.Recording.Key, plan.Recording.ETag, cut.From, cut.To)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, permanent("no_recording", err)
+	}
+	return source, err
 }
 
 const logEvery = 10 * time.Second

@@ -6,6 +6,7 @@
 //	plan.go     recording ─► plan.json, and a message for every part
 //	part.go     chunk or sound ─► ffmpeg.go ─► verify.go ─► upload ─► the part
 //	publish.go  all parts ─► playlists ─► pointer
+//	quality.go  if wanted: published renditions against the recording ─► quality.json
 //
 // The store is the ledger, the queue is the scheduler. A task is done when its
 // part exists. Everything that means something is one conditional write, so any
@@ -95,6 +96,8 @@ func (p *Pipeline) Do(ctx context.Context, t job.Task) error {
 		err = p.produce(ctx, plan, audioWork(plan))
 	case t.Kind == job.Chunk && t.Chunk < len(plan.Chunks):
 		err = p.produce(ctx, plan, chunkWork(plan, t.Chunk, p.FFmpeg.Threads))
+	case t.Kind == job.Quality && plan.Quality > 0:
+		return p.measure(ctx, plan)
 	default:
 		return permanent("no_such_task", fmt.Errorf("the plan of job %s has no %s", t.Job, t.Name()))
 	}

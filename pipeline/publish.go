@@ -56,7 +56,10 @@ func (p *Pipeline) publishIfComplete(ctx context.Context, plan *ladder.Plan) err
 	if err := p.writePlaylists(ctx, plan, presentation); err != nil {
 		return err
 	}
-	return p.point(ctx, plan, presentation)
+	if err := p.point(ctx, plan, presentation); err != nil {
+		return err
+	}
+	return p.askForQuality(ctx, plan)
 }
 
 func (p *Pipeline) loadParts(ctx context.Context, id string, names []string) ([]ladder.Part, error) {

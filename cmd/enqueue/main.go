@@ -27,11 +27,12 @@ func main() {
 type commands struct {
 	wiring.Flags
 
-	Send   sendCommand   `cmd:"" help:"Enqueue a recording: a file, or one that is in the bucket already."`
-	Hook   hookCommand   `cmd:"" help:"What nginx-rtmp's exec_record_done runs. Moves the recording to the spool, uploads and enqueues it."`
-	Sweep  sweepCommand  `cmd:"" help:"Finish what hooks could not: recordings in the spool, and those that nginx left behind."`
-	Status statusCommand `cmd:"" help:"Show how far jobs are."`
-	Player playerCommand `cmd:"" help:"Put the player beside the results, so that whatever serves them serves it too."`
+	Send    sendCommand    `cmd:"" help:"Enqueue a recording: a file, or one that is in the bucket already."`
+	Hook    hookCommand    `cmd:"" help:"What nginx-rtmp's exec_record_done runs. Moves the recording to the spool, uploads and enqueues it."`
+	Sweep   sweepCommand   `cmd:"" help:"Finish what hooks could not: recordings in the spool, and those that nginx left behind."`
+	Status  statusCommand  `cmd:"" help:"Show how far jobs are."`
+	Quality qualityCommand `cmd:"" help:"Show the measured quality of an asset, projection against projection."`
+	Player  playerCommand  `cmd:"" help:"Put the player beside the results, so that whatever serves them serves it too."`
 }
 
 // lastWords logs why a hook cannot even start: nginx would let nobody know.

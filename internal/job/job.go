@@ -2,11 +2,12 @@
 // a recording becomes. Standard library only, so that anybody may speak it.
 //
 // A task is JSON. Kinds: a recording to plan, one chunk to encode, the sound to
-// encode:
+// encode, the quality of what was published to measure:
 //
 //	{"v":1,"kind":"recording","bucket":"recs","key":"recordings/live/talk-1764000000.flv","etag":"9b2c…","profile":"auto"}
 //	{"v":1,"kind":"chunk","job":"1f0c77d2a1b94c3e","chunk":3}
 //	{"v":1,"kind":"audio","job":"1f0c77d2a1b94c3e","failures":1}
+//	{"v":1,"kind":"quality","job":"1f0c77d2a1b94c3e"}
 //
 // [Parse] also takes S3's own notifications (plain, through EventBridge or
 // wrapped by SNS) as recordings. Unknown fields are ignored; an unknown version
@@ -37,6 +38,7 @@ const (
 	Recording Kind = "recording"
 	Chunk     Kind = "chunk"
 	Audio     Kind = "audio"
+	Quality   Kind = "quality"
 )
 
 // Task is one unit of work. Which fields count depends on Kind.
@@ -50,7 +52,7 @@ type Task struct {
 	ETag    string `json:"etag,omitempty"` // without quotes; empty: whatever is there
 	Profile string `json:"profile,omitempty"`
 
-	// Kinds "chunk" and "audio".
+	// Kinds "chunk", "audio" and "quality".
 	Job   string `json:"job,omitempty"`
 	Chunk int    `json:"chunk,omitempty"` // from 0
 
@@ -113,8 +115,8 @@ func (t Task) validate() error {
 		return fmt.Errorf("its version is %d; this program understands %d: is it older than what sent the message?", t.Version, Version)
 	case t.Kind == Recording:
 		return validateKey(t.Key)
-	case t.Kind != Chunk && t.Kind != Audio:
-		return fmt.Errorf("its kind is %q; there are %s, %s and %s", t.Kind, Recording, Chunk, Audio)
+	case t.Kind != Chunk && t.Kind != Audio && t.Kind != Quality:
+		return fmt.Errorf("its kind is %q; there are %s, %s, %s and %s", t.Kind, Recording, Chunk, Audio, Quality)
 	case !jobID.MatchString(t.Job):
 		return fmt.Errorf("its job %q is not 16 hexadecimal digits", t.Job)
 	case t.Chunk < 0:

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"text/tabwriter"
+
+	"afterlive/internal/wiring"
+	"afterlive/ladder"
+)
+
+type qualityCommand struct {
+	Asset string `arg:"" help:"The asset, as \"enqueue status\" names it."`
+}
+
+// Run prints what was measured of an asset.
+func (c *qualityCommand) Run(ctx context.Context, stdout io.Writer, f wiring.Flags) (err error) {
+	place, err := f.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, place.Close()) }()
+	load := func(key string, v any, missing string) error {
+		body, _, err := place.Store.Load(ctx, key)
+		if errors.Is(err, fs.ErrNotExist) {
+			return errors.New(missing)
+		}
+		if err != nil {
+			return fmt.Errorf("load %s: %w", key, err)
+		}
+		return json.Unmarshal(body, v)
+	}
+	var asset ladder.Asset
+	if err := load(ladder.PointerKey(c.Asset), &asset, fmt.Sprintf("asset %q isn't published (see enqueue status)", c.Asset)); err != nil {
+		return err
+	}
+	if asset.Quality == "" {
+		return fmt.Errorf("the quality of %s isn't measured: its profile %q has no quality: say how many frames to compare", c.Asset, asset.Profile)
+	}
+	var q ladder.Quality
+	if err := load("vod/"+c.Asset+"/"+asset.Quality, &q, fmt.Sprintf("the quality of %s is still to be measured, by a task of its own", c.Asset)); err != nil {
+		return err
+	}
+	return printQuality(stdout, &q)
+}
+
+func printQuality(stdout io.Writer, q *ladder.Quality) error {
+	table := tabwriter.NewWriter(stdout, 0, 0, 3, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "ladder\tsize\tkbit/s\tviews, dB\tsphere-weighted, dB\t")
+	for _, l := range q.Ladders {
+		for _, r := range l.Renditions {
+			fmt.Fprintf(table, "%s\t%dx%d\t%d\t%.2f\t%.2f\t\n", l.Name, r.Width, r.Height, r.Bitrate/1000, r.Viewports, r.Sphere)
+		}
+	}
+	fmt.Fprintf(table, "\t\t\t\t\t\nbits at equal quality\t\t\tof views\tsphere-weighted\t\n")
+	for _, l := range q.Ladders {
+		if l.BDRate != nil {
+			fmt.Fprintf(table, "%s\tagainst %s\t\t%s\t%s\t\n", l.Name, q.Anchor, percent(l.BDRate.Viewports), percent(l.BDRate.Sphere))
+		}
+	}
+	fmt.Fprintf(table, "\t\t\t\t\t\n")
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(stdout, "PSNR of brightness on %d frames; views are 90 degrees in %d directions, %d pixels wide\n", q.Frames, len(q.Views), q.ViewSize)
+	return err
+}
+
+func percent(p ladder.Percent) string {
+	if p.WhyNot != "" {
+		return "none: " + p.WhyNot
+	}
+	return fmt.Sprintf("%+.1f %%", p.Percent)
+}

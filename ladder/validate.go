@@ -1,0 +1,94 @@
+package ladder
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+var (
+	slug    = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
+	presets = []string{"ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"}
+)
+
+// faultList collects what is wrong with a profile.
+type faultList struct {
+	where string
+	all   []error
+}
+
+func (f *faultList) addf(bad bool, format string, args ...any) {
+	if bad {
+		f.all = append(f.all, fmt.Errorf(f.where+": "+format, args...))
+	}
+}
+
+func (p Profile) validate() error {
+	f := faultList{where: fmt.Sprintf("profile %q", p.Name)}
+	f.addf(!slug.MatchString(p.Name) || p.Name == Auto, "the name must be lower-case letters, digits, - and _, and not %q", Auto)
+	f.addf(p.GOP < time.Second || p.GOP > 10*time.Second || p.GOP%time.Second != 0, "gop is %s, it must be whole seconds from 1s to 10s", p.GOP)
+	if p.GOP > 0 {
+		f.addf(p.Segment < p.GOP || p.Segment%p.GOP != 0, "segment is %s, it must be a multiple of the gop %s", p.Segment, p.GOP)
+	}
+	if p.Segment > 0 {
+		f.addf(p.Chunk < p.Segment || p.Chunk%p.Segment != 0, "chunk is %s, it must be a multiple of the segment %s", p.Chunk, p.Segment)
+	}
+	f.addf(p.Audio < 32_000 || p.Audio > 320_000, "audio is %d bit/s, it must be 32k to 320k", p.Audio)
+	f.addf(len(p.Ladders) == 0, "it has no ladders")
+	flat := slices.ContainsFunc(p.Ladders, func(l ProfileLadder) bool { return l.Projection == Flat })
+	f.addf(p.Quality < 0 || p.Quality > 1000 || p.Quality > 0 && flat, "quality is %d, it must be 0 to 1000 frames, and 0 where a ladder is flat: it compares spheres", p.Quality)
+	names := map[string]bool{AudioLadder: true}
+	for _, l := range p.Ladders {
+		at := faultList{where: fmt.Sprintf("profile %q: ladder %q", p.Name, l.Name)}
+		at.addf(!slug.MatchString(l.Name) || names[l.Name], "the name must be lower-case letters, digits, - and _, once, and not %q", AudioLadder)
+		names[l.Name] = true
+		l.validate(&at)
+		f.all = append(f.all, at.all...)
+	}
+	return errors.Join(f.all...)
+}
+
+func (l ProfileLadder) validate(f *faultList) {
+	f.addf(!slices.Contains(projections, l.Projection), "projection is %q, there are %s", l.Projection, strings.Join(projectionNames(), ", "))
+	f.addf(len(l.Rungs) == 0, "it has no rungs")
+	f.addf(l.ReqVideoLayout, "req_video_layout must stay off: players that heed REQ-VIDEO-LAYOUT want HEVC with a vexu box (HLS authoring rules), and this ladder is H.264")
+	l.validateCube(f)
+	above := Rung{Height: 1 << 30, Face: 1 << 30}
+	for i, r := range l.Rungs {
+		at := faultList{where: fmt.Sprintf("%s: rung %d", f.where, i+1)}
+		r.validate(&at, l.Projection.cube(), above)
+		f.all = append(f.all, at.all...)
+		above = r
+	}
+}
+
+var interpolations = []string{"linear", "cubic", "lanczos"}
+
+// validateCube looks at the fields that only cubes have.
+func (l ProfileLadder) validateCube(f *faultList) {
+	l.Layout.validate(f, l.Projection)
+	if !l.Projection.cube() {
+		f.addf(l.Faces != 0 || l.Interpolation != "" || l.Sharpen != 0, "faces, interpolation and sharpen are for cubes")
+		return
+	}
+	f.addf(l.Faces < 0.05 || l.Faces > mostFaces, "faces is %g, it must be 0.05 to %.3f (1/pi: beyond that, a face has more pixels than the source has for it)", l.Faces, mostFaces)
+	f.addf(!slices.Contains(interpolations, l.Interpolation), "interpolation is %q, there are %s", l.Interpolation, strings.Join(interpolations, ", "))
+	f.addf(l.Sharpen < 0 || l.Sharpen > 1, "sharpen is %g, it must be 0 to 1", l.Sharpen)
+}
+
+func (r Rung) validate(f *faultList, cube bool, above Rung) {
+	if cube {
+		f.addf(r.Height != 0 || r.Face < faceStep || r.Face%faceStep != 0, "face is %d, it must be a multiple of %d (and height has no place here)", r.Face, faceStep)
+	} else {
+		f.addf(r.Face != 0 || r.Height < 2 || r.Height%2 != 0, "height is %d, it must be even (and face is for cubes)", r.Height)
+	}
+	size, sizeAbove := r.Height+r.Face, above.Height+above.Face
+	f.addf(size > sizeAbove || size == sizeAbove && r.CRF <= above.CRF, "it must be smaller than the one before, or have a higher crf")
+	f.addf(r.CRF < 0 || r.CRF > 51, "crf is %g, it must be 0 to 51", r.CRF)
+	f.addf(r.Maxrate < 10_000, "maxrate is %d bit/s, it must be at least 10k", r.Maxrate)
+	f.addf(r.Bufsize < r.Maxrate/2 || r.Bufsize > 4*r.Maxrate, "bufsize is %d bit/s, it must be 0.5 to 4 times maxrate", r.Bufsize)
+	f.addf(!slices.Contains(presets, r.Preset), "preset is %q, x264 has %s", r.Preset, strings.Join(presets, ", "))
+}

@@ -1,0 +1,169 @@
+package pipeline
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"afterlive/internal/flv"
+	"afterlive/ladder"
+)
+
+const benchFrames = 48
+
+// bench4K makes an equirectangular recording of 3840x1920.
+func bench4K(b *testing.B) (recording []byte, index *flv.Index) {
+	b.Helper()
+	file := filepath.Join(b.TempDir(), "sphere.flv")
+	out, err := exec.CommandContext(b.Context(), "ffmpeg", "-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i", "testsrc2=s=3840x1920:r=24",
+		"-frames:v", fmt.Sprint(benchFrames), "-pix_fmt", "yuv420p", "-c:v", "libx264", "-preset", "ultrafast", "-crf", "18", "-g", "48", "-f", "flv", file).CombinedOutput()
+	if err != nil {
+		b.Fatalf("%v\n%s", err, out)
+	}
+	if recording, err = os.ReadFile(file); err != nil {
+		b.Fatal(err)
+	}
+	if index, err = flv.Scan(bytes.NewReader(recording)); err != nil {
+		b.Fatal(err)
+	}
+	return recording, index
+}
+
+// cost runs ffmpeg and returns its processor time a frame and its peak memory.
+func cost(b *testing.B, input []byte, args ...string) (frame time.Duration, peak int64) {
+	b.Helper()
+	dir := b.TempDir()
+	for _, a := range args {
+		if strings.HasSuffix(a, "/index.m3u8") {
+			if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(a)), 0o755); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	cmd := exec.CommandContext(b.Context(), "ffmpeg", append([]string{"-v", "error", "-y"}, args...)...)
+	cmd.Dir, cmd.Stdin = dir, bytes.NewReader(input)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		b.Fatalf("%v\n%s", err, out)
+	}
+	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	if !ok {
+		b.Skip("this system doesn't tell what a process used")
+	}
+	return (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()) / benchFrames, usage.Maxrss
+}
+
+// What a projection costs, against the profile "360": processor time for every frame
+// of 3840x1920, all renditions encoded, and peak memory.
+func BenchmarkProfiles(b *testing.B) {
+	recording, index := bench4K(b)
+	profiles, err := ladder.ParseProfiles([]byte(linearProfile))
+	if err != nil {
+		b.Fatal(err)
+	}
+	var base time.Duration
+	for _, name := range []string{"360", "cubemap-linear", "cubemap", "eac", "compare"} {
+		b.Run(name, func(b *testing.B) {
+			plan, err := ladder.New(index, profiles[name])
+			if err != nil {
+				b.Fatal(err)
+			}
+			var total time.Duration
+			var most int64
+			for b.Loop() {
+				frame, peak := cost(b, recording, plan.ChunkArgs(0, 0)...)
+				total, most = total+frame, max(most, peak)
+			}
+			mean := total / time.Duration(b.N)
+			if name == "360" {
+				base = mean
+			}
+			report(b, mean, base, "x-360", most)
+		})
+	}
+}
+
+// linearProfile is the built-in cubemap, interpolated linearly.
+const linearProfile = `
+- name: cubemap-linear
+  ladders:
+    - name: cubemap
+      projection: cubemap
+      interpolation: linear
+      rungs:
+        - {face: 960, crf: 22, maxrate: 12000k, bufsize: 18000k, preset: veryfast}
+        - {face: 720, crf: 22, maxrate: 8000k, bufsize: 12000k, preset: veryfast}
+        - {face: 576, crf: 22, maxrate: 5000k, bufsize: 7500k, preset: faster}
+        - {face: 384, crf: 23, maxrate: 2400k, bufsize: 3600k, preset: fast}
+        - {face: 256, crf: 24, maxrate: 1200k, bufsize: 1800k, preset: fast}
+        - {face: 192, crf: 25, maxrate: 600k, bufsize: 900k, preset: fast}
+`
+
+func report(b *testing.B, frame, base time.Duration, against string, peak int64) {
+	b.ReportMetric(0, "ns/op") // a run's length says nothing
+	b.ReportMetric(float64(frame.Microseconds())/1000, "cpu-ms/frame")
+	if base > 0 {
+		b.ReportMetric(float64(frame)/float64(base), against)
+	}
+	b.ReportMetric(float64(peak)/1024, "peak-MB")
+}
+
+// The ways to make a cubemap's renditions, filters alone, against ours: once at the
+// largest size, then scaled.
+func BenchmarkCubemapFilters(b *testing.B) {
+	faces := []int{960, 720, 576, 384, 256, 192}
+	once := func(interpolation string) string {
+		graph := fmt.Sprintf("v360=e:c3x2:interp=%s:w=2880:h=1920,split=%d%s", interpolation, len(faces), each(faces, "[s%d]"))
+		for _, f := range faces {
+			graph += fmt.Sprintf(";[s%d]scale=%d:%d:flags=bicubic[o%[1]d]", f, 3*f, 2*f)
+		}
+		return graph
+	}
+	perRung := func(interpolation string) string {
+		graph := fmt.Sprintf("split=%d%s", len(faces), each(faces, "[s%d]"))
+		for _, f := range faces {
+			graph += fmt.Sprintf(";[s%d]v360=e:c3x2:interp=%s:w=%d:h=%d[o%[1]d]", f, interpolation, 3*f, 2*f)
+		}
+		return graph
+	}
+	scaledFirst := fmt.Sprintf("split=%d%s", len(faces), each(faces, "[s%d]"))
+	for _, f := range faces {
+		scaledFirst += fmt.Sprintf(";[s%d]scale=%d:%d:flags=bicubic,v360=e:c3x2:interp=cubic:w=%d:h=%d[o%[1]d]", f, 4*f, 2*f, 3*f, 2*f)
+	}
+	var base time.Duration
+	for _, way := range []struct{ name, graph string }{
+		{"once-cubic", once("cubic")}, {"once-linear", once("linear")}, {"each-cubic", perRung("cubic")}, {"each-linear", perRung("linear")},
+		{"scaled-first-cubic", scaledFirst},
+	} {
+		b.Run(way.name, func(b *testing.B) {
+			args := []string{"-f", "lavfi", "-i", "color=gray:s=3840x1920:r=24,format=yuv420p", "-filter_complex", "[0:v]" + way.graph}
+			for _, f := range faces {
+				args = append(args, "-map", fmt.Sprintf("[o%d]", f), "-frames:v", fmt.Sprint(benchFrames), "-f", "null", "-")
+			}
+			var total time.Duration
+			var most int64
+			for b.Loop() {
+				frame, peak := cost(b, nil, args...)
+				total, most = total+frame, max(most, peak)
+			}
+			mean := total / time.Duration(b.N)
+			if base == 0 {
+				base = mean
+			}
+			report(b, mean, base, "x-ours", most)
+		})
+	}
+}
+
+func each(faces []int, format string) string {
+	var all strings.Builder
+	for _, f := range faces {
+		fmt.Fprintf(&all, format, f)
+	}
+	return all.String()
+}
