@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,14 +16,16 @@ import (
 	"afterlive/ladder"
 )
 
-const benchFrames = 48
+// Everything is run with fewFrames and with manyFrames, and the difference counts:
+// v360 takes seconds to start, once a chunk.
+const fewFrames, manyFrames = 8, 56
 
 // bench4K makes an equirectangular recording of 3840x1920.
-func bench4K(b *testing.B) (recording []byte, index *flv.Index) {
+func bench4K(b *testing.B, frames int) (recording []byte, index *flv.Index) {
 	b.Helper()
 	file := filepath.Join(b.TempDir(), "sphere.flv")
 	out, err := exec.CommandContext(b.Context(), "ffmpeg", "-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i", "testsrc2=s=3840x1920:r=24",
-		"-frames:v", fmt.Sprint(benchFrames), "-pix_fmt", "yuv420p", "-c:v", "libx264", "-preset", "ultrafast", "-crf", "18", "-g", "48", "-f", "flv", file).CombinedOutput()
+		"-frames:v", fmt.Sprint(frames), "-pix_fmt", "yuv420p", "-c:v", "libx264", "-preset", "ultrafast", "-crf", "18", "-g", "48", "-f", "flv", file).CombinedOutput()
 	if err != nil {
 		b.Fatalf("%v\n%s", err, out)
 	}
@@ -35,8 +38,8 @@ func bench4K(b *testing.B) (recording []byte, index *flv.Index) {
 	return recording, index
 }
 
-// cost runs ffmpeg and returns its processor time a frame and its peak memory.
-func cost(b *testing.B, input []byte, args ...string) (frame time.Duration, peak int64) {
+// cost runs ffmpeg and returns its processor time and its peak memory in KiB.
+func cost(b *testing.B, input []byte, args []string) (cpu time.Duration, peak int64) {
 	b.Helper()
 	dir := b.TempDir()
 	for _, a := range args {
@@ -55,35 +58,53 @@ func cost(b *testing.B, input []byte, args ...string) (frame time.Duration, peak
 	if !ok {
 		b.Skip("this system doesn't tell what a process used")
 	}
-	return (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()) / benchFrames, usage.Maxrss
+	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), usage.Maxrss
+}
+
+// measure reports what a frame costs, also against base, which is 0 for the first,
+// and returns it. run is given a number of frames.
+func measure(b *testing.B, base time.Duration, against string, run func(frames int) (time.Duration, int64)) time.Duration {
+	b.Helper()
+	var total time.Duration
+	var most int64
+	for b.Loop() {
+		few, _ := run(fewFrames)
+		many, peak := run(manyFrames)
+		total, most = total+(many-few)/(manyFrames-fewFrames), max(most, peak)
+	}
+	frame := total / time.Duration(b.N)
+	if base == 0 {
+		base = frame
+	}
+	b.ReportMetric(0, "ns/op") // a run's length says nothing
+	b.ReportMetric(float64(frame.Microseconds())/1000, "cpu-ms/frame")
+	b.ReportMetric(float64(frame)/float64(base), against)
+	b.ReportMetric(float64(most)/1024, "peak-MB")
+	return frame
 }
 
 // What a projection costs, against the profile "360": processor time for every frame
 // of 3840x1920, all renditions encoded, and peak memory.
 func BenchmarkProfiles(b *testing.B) {
-	recording, index := bench4K(b)
 	profiles, err := ladder.ParseProfiles([]byte(linearProfile))
 	if err != nil {
 		b.Fatal(err)
 	}
+	recordings, indexes := map[int][]byte{}, map[int]*flv.Index{}
+	for _, n := range []int{fewFrames, manyFrames} {
+		recordings[n], indexes[n] = bench4K(b, n)
+	}
 	var base time.Duration
 	for _, name := range []string{"360", "cubemap-linear", "cubemap", "eac", "compare"} {
 		b.Run(name, func(b *testing.B) {
-			plan, err := ladder.New(index, profiles[name])
-			if err != nil {
-				b.Fatal(err)
-			}
-			var total time.Duration
-			var most int64
-			for b.Loop() {
-				frame, peak := cost(b, recording, plan.ChunkArgs(0, 0)...)
-				total, most = total+frame, max(most, peak)
-			}
-			mean := total / time.Duration(b.N)
-			if name == "360" {
-				base = mean
-			}
-			report(b, mean, base, "x-360", most)
+			frame := measure(b, base, "x-360", func(frames int) (time.Duration, int64) {
+				plan, err := ladder.New(indexes[frames], profiles[name])
+				if err != nil {
+					b.Fatal(err)
+				}
+				return cost(b, recordings[frames], plan.ChunkArgs(0, 0))
+			})
+			base = cmp.Or(base, frame)
 		})
 	}
 }
@@ -104,17 +125,8 @@ const linearProfile = `
         - {face: 192, crf: 25, maxrate: 600k, bufsize: 900k, preset: fast}
 `
 
-func report(b *testing.B, frame, base time.Duration, against string, peak int64) {
-	b.ReportMetric(0, "ns/op") // a run's length says nothing
-	b.ReportMetric(float64(frame.Microseconds())/1000, "cpu-ms/frame")
-	if base > 0 {
-		b.ReportMetric(float64(frame)/float64(base), against)
-	}
-	b.ReportMetric(float64(peak)/1024, "peak-MB")
-}
-
-// The ways to make a cubemap's renditions, filters alone, against ours: once at the
-// largest size, then scaled.
+// The ways to make a cubemap's renditions, filters alone, against ours of the same
+// interpolation: once at the largest size, then scaled.
 func BenchmarkCubemapFilters(b *testing.B) {
 	faces := []int{960, 720, 576, 384, 256, 192}
 	once := func(interpolation string) string {
@@ -137,25 +149,21 @@ func BenchmarkCubemapFilters(b *testing.B) {
 	}
 	var base time.Duration
 	for _, way := range []struct{ name, graph string }{
-		{"once-cubic", once("cubic")}, {"once-linear", once("linear")}, {"each-cubic", perRung("cubic")}, {"each-linear", perRung("linear")},
-		{"scaled-first-cubic", scaledFirst},
+		{"once-cubic", once("cubic")}, {"each-cubic", perRung("cubic")}, {"scaled-first-cubic", scaledFirst},
+		{"once-linear", once("linear")}, {"each-linear", perRung("linear")},
 	} {
 		b.Run(way.name, func(b *testing.B) {
-			args := []string{"-f", "lavfi", "-i", "color=gray:s=3840x1920:r=24,format=yuv420p", "-filter_complex", "[0:v]" + way.graph}
-			for _, f := range faces {
-				args = append(args, "-map", fmt.Sprintf("[o%d]", f), "-frames:v", fmt.Sprint(benchFrames), "-f", "null", "-")
+			if strings.HasPrefix(way.name, "once") {
+				base = 0 // that of its interpolation
 			}
-			var total time.Duration
-			var most int64
-			for b.Loop() {
-				frame, peak := cost(b, nil, args...)
-				total, most = total+frame, max(most, peak)
-			}
-			mean := total / time.Duration(b.N)
-			if base == 0 {
-				base = mean
-			}
-			report(b, mean, base, "x-ours", most)
+			frame := measure(b, base, "x-once", func(frames int) (time.Duration, int64) {
+				args := []string{"-f", "lavfi", "-i", "color=gray:s=3840x1920:r=24,format=yuv420p", "-filter_complex", "[0:v]" + way.graph}
+				for _, f := range faces {
+					args = append(args, "-map", fmt.Sprintf("[o%d]", f), "-frames:v", fmt.Sprint(frames), "-f", "null", "-")
+				}
+				return cost(b, nil, args)
+			})
+			base = cmp.Or(base, frame)
 		})
 	}
 }
