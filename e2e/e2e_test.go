@@ -61,6 +61,7 @@ const profiles = `
         - {height: 90, crf: 28, maxrate: 200k, bufsize: 300k, preset: ultrafast}
 - name: sphere
   chunk: 6s
+  quality: 4
   ladders:
     - {name: equirectangular, projection: equirectangular, rungs: [&one {height: 512, crf: 14, maxrate: 9000k, bufsize: 9000k, preset: ultrafast}]}
     - {name: cubemap, projection: cubemap, rungs: [&face {face: 256, crf: 14, maxrate: 9000k, bufsize: 9000k, preset: ultrafast}]}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +15,8 @@ import (
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"afterlive/internal/standin"
 )
 
 // The player, in a real browser.
@@ -24,6 +27,8 @@ func TestPlayer(t *testing.T) {
 	t.Run("compare", func(t *testing.T) { playerCompare(t, address) })
 	t.Run("controls", func(t *testing.T) { playerControls(t, address) })
 	t.Run("live", func(t *testing.T) { playerLive(t, address) })
+	t.Run("quality", func(t *testing.T) { playerQuality(t, data, address) })
+	t.Run("bucket", func(t *testing.T) { playerInBucket(t, address) })
 	t.Run("errors", func(t *testing.T) { playerErrors(t, address) })
 }
 
@@ -188,6 +193,39 @@ func playerLive(t *testing.T, address string) {
 	// Alone, it has a button to its live edge.
 	b.visit(address + "/player/?src=" + live + "&projection=equirectangular")
 	b.wait(10*time.Second, "!document.getElementById('live').hidden")
+}
+
+// What was measured is printed, and drawn.
+func playerQuality(t *testing.T, data, address string) {
+	eventually(t, time.Minute, "the quality is measured", func() bool {
+		found, err := filepath.Glob(data + "/vod/world/*/quality.json")
+		return err == nil && len(found) == 1
+	})
+	if out := enqueue(t, "quality", "--data", data, "world"); !strings.Contains(out, "1024x512") || !strings.Contains(out, "cubemap cannot be held against equirectangular: a curve needs two points") {
+		t.Errorf("quality says:\n%s", out)
+	}
+	b := openBrowser(t)
+	b.visit(address + "/player/?asset=world")
+	b.wait(10*time.Second, "!document.getElementById('curves').hidden")
+	must(t, chromedp.Do(b.ctx, chromedp.KeyEvent("q")))
+	if dots := evaluate[int](b, "document.querySelectorAll('#measured:not([hidden]) circle').length"); dots != 2*len(projections) {
+		t.Errorf("%d points are drawn", dots)
+	}
+}
+
+// The player works from a bucket too, with streams of another server.
+func playerInBucket(t *testing.T, address string) {
+	cloud := standin.Start(t)
+	cloud.Bucket(t, "vod", true)
+	place := []string{"--queue", "http://unused", "--failed", "http://unused", "--recordings", "s3://unused", "--store", "s3://vod"}
+	for range 2 { // the second replaces the first
+		if out := enqueue(t, append([]string{"player"}, place...)...); !strings.Contains(out, "files are in player/") {
+			t.Errorf("player says %q", out)
+		}
+	}
+	b := openBrowser(t)
+	b.visit(cloud.Endpoint + "/vod/player/index.html?src=" + address + "/vod/world/master.m3u8&projection=equirectangular")
+	b.wait(20*time.Second, "player.stage.panes[0].video.currentTime > 1")
 }
 
 // What cannot be played says why, and what to do.

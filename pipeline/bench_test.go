@@ -118,11 +118,11 @@ const linearProfile = `
       interpolation: linear
       rungs:
         - {face: 960, crf: 22, maxrate: 12000k, bufsize: 18000k, preset: veryfast}
-        - {face: 720, crf: 22, maxrate: 8000k, bufsize: 12000k, preset: veryfast}
-        - {face: 576, crf: 22, maxrate: 5000k, bufsize: 7500k, preset: faster}
-        - {face: 384, crf: 23, maxrate: 2400k, bufsize: 3600k, preset: fast}
-        - {face: 256, crf: 24, maxrate: 1200k, bufsize: 1800k, preset: fast}
-        - {face: 192, crf: 25, maxrate: 600k, bufsize: 900k, preset: fast}
+        - {face: 640, crf: 22, maxrate: 7000k, bufsize: 10500k, preset: veryfast}
+        - {face: 480, crf: 22, maxrate: 4200k, bufsize: 6300k, preset: faster}
+        - {face: 320, crf: 23, maxrate: 2000k, bufsize: 3000k, preset: fast}
+        - {face: 240, crf: 24, maxrate: 1000k, bufsize: 1500k, preset: fast}
+        - {face: 160, crf: 25, maxrate: 500k, bufsize: 750k, preset: fast}
 `
 
 // The ways to make a cubemap's renditions, filters alone, against ours of the same

@@ -46,16 +46,17 @@ profile() { printf -- '- name: %s\n  segment: 2s\n  chunk: 6s\n  quality: 12\n  
 	cubes cubic 0.25 cubic 0
 	cubes cubic-sharpened 0.25 cubic 0.2
 	cubes lanczos 0.25 lanczos 0
+	sed -n '/^- name: compare/,$p' ladder/profiles.yaml | sed 's/^- name: compare/- name: built-in\n  segment: 2s\n  quality: 12/'
 } >$data/profiles.yaml
 
-for profile in faces filters; do
+for profile in faces filters built-in; do
 	bin/enqueue send --data $data --as "$name-$profile" --profile $profile "$recording"
 done
 bin/worker --data $data --profiles $data/profiles.yaml --exit-when-idle --log-format console --stall 10m 2>$data/worker.log || {
 	tail -n 20 $data/worker.log
 	exit 1
 }
-for profile in faces filters; do
+for profile in faces filters built-in; do
 	echo
 	echo "$name, $profile"
 	bin/enqueue quality --data $data "$name-$profile"

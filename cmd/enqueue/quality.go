@@ -56,15 +56,20 @@ func printQuality(stdout io.Writer, q *ladder.Quality) error {
 			fmt.Fprintf(table, "%s\t%dx%d\t%d\t%.2f\t%.2f\t\n", l.Name, r.Width, r.Height, r.Bitrate/1000, r.Viewports, r.Sphere)
 		}
 	}
-	fmt.Fprintf(table, "\t\t\t\t\t\nbits at equal quality\t\t\tof views\tsphere-weighted\t\n")
+	fmt.Fprintf(table, "\t\t\t\t\t\nbits against %s\t\t\tat equal views\tat equal sphere\t\n", q.Anchor)
 	for _, l := range q.Ladders {
 		if l.BDRate != nil {
-			fmt.Fprintf(table, "%s\tagainst %s\t\t%s\t%s\t\n", l.Name, q.Anchor, percent(l.BDRate.Viewports), percent(l.BDRate.Sphere))
+			fmt.Fprintf(table, "%s\t\t\t%s\t%s\t\n", l.Name, percent(l.BDRate.Viewports), percent(l.BDRate.Sphere))
 		}
 	}
 	fmt.Fprintf(table, "\t\t\t\t\t\n")
 	if err := table.Flush(); err != nil {
 		return err
+	}
+	for _, l := range q.Ladders {
+		if l.BDRate != nil && l.BDRate.Viewports.WhyNot != "" {
+			fmt.Fprintf(stdout, "%s cannot be held against %s: %s\n", l.Name, q.Anchor, l.BDRate.Viewports.WhyNot)
+		}
 	}
 	_, err := fmt.Fprintf(stdout, "PSNR of brightness on %d frames; views are 90 degrees in %d directions, %d pixels wide\n", q.Frames, len(q.Views), q.ViewSize)
 	return err
@@ -72,7 +77,7 @@ func printQuality(stdout io.Writer, q *ladder.Quality) error {
 
 func percent(p ladder.Percent) string {
 	if p.WhyNot != "" {
-		return "none: " + p.WhyNot
+		return "none"
 	}
 	return fmt.Sprintf("%+.1f %%", p.Percent)
 }

@@ -38,15 +38,15 @@ export function draw(place, quality) {
  */
 function chart({ ladders }, key, label) {
   const points = ladders.flatMap((l) => l.renditions);
-  const rates = points.map((p) => Math.log2(p.bitrate / 1000));
+  const rates = points.map((p) => Math.log2(p.bitrate / 1e6));
   const [from, to] = [Math.floor(Math.min(...rates)), Math.ceil(Math.max(...rates))];
   const [low, high] = [Math.floor(Math.min(...points.map((p) => p[key]))), Math.ceil(Math.max(...points.map((p) => p[key])))];
-  const x = (/** @type {number} */ bps) => LEFT + ((Math.log2(bps / 1000) - from) / Math.max(1, to - from)) * (W - LEFT - 12);
+  const x = (/** @type {number} */ bps) => LEFT + ((Math.log2(bps / 1e6) - from) / Math.max(1, to - from)) * (W - LEFT - 12);
   const y = (/** @type {number} */ db) => H - BOTTOM - ((db - low) / Math.max(1, high - low)) * (H - BOTTOM - 12);
   const svg = make("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `Rate against ${label}` });
   for (let k = from; k <= to; k++) {
-    svg.append(make("line", { x1: x(1000 * 2 ** k), x2: x(1000 * 2 ** k), y1: 12, y2: H - BOTTOM, class: "grid" }));
-    svg.append(text(x(1000 * 2 ** k), H - BOTTOM + 14, k < 10 ? `${2 ** k}k` : `${2 ** (k - 10) * 1.024}`.slice(0, 4) + "M", "middle"));
+    svg.append(make("line", { x1: x(1e6 * 2 ** k), x2: x(1e6 * 2 ** k), y1: 12, y2: H - BOTTOM, class: "grid" }));
+    svg.append(text(x(1e6 * 2 ** k), H - BOTTOM + 14, k < 0 ? `${1000 * 2 ** k}k` : `${2 ** k}M`, "middle"));
   }
   const step = Math.max(1, Math.ceil((high - low) / 6));
   for (let db = low; db <= high; db += step) {
