@@ -219,7 +219,8 @@ type report struct {
 		Duration float64 `json:"duration_s"`
 	} `json:"jobs"`
 	Queue struct {
-		Waiting int `json:"waiting"`
+		Waiting  int `json:"waiting"`
+		InFlight int `json:"in_flight"`
 	} `json:"queue"`
 	Failed int `json:"failed"`
 }

@@ -31,6 +31,11 @@ type commands struct {
 	Hook    hookCommand    `cmd:"" help:"What nginx-rtmp's exec_record_done runs. Moves the recording to the spool, uploads and enqueues it."`
 	Sweep   sweepCommand   `cmd:"" help:"Finish what hooks could not: recordings in the spool, and those that nginx left behind."`
 	Status  statusCommand  `cmd:"" help:"Show how far jobs are."`
+	Failed  failedCommand  `cmd:"" help:"List the tasks that failed; of those that are named, tell all that is known."`
+	Replay  replayCommand  `cmd:"" help:"Try failed tasks again. Only what is missing is made."`
+	Drop    dropCommand    `cmd:"" help:"Remove tasks from the failed queue. Recordings stay."`
+	GC      gcCommand      `cmd:"" name:"gc" help:"Remove segments of finished jobs that nothing names: of attempts that lost, or died."`
+	Input   inputCommand   `cmd:"" help:"Write the piece of a recording that ffmpeg gets for a part, to see for oneself."`
 	Quality qualityCommand `cmd:"" help:"Show the measured quality of an asset, projection against projection."`
 	Player  playerCommand  `cmd:"" help:"Put the player beside the results, so that whatever serves them serves it too."`
 }
@@ -51,6 +56,7 @@ const description = `Brings recordings to the workers, and shows how far they ar
   enqueue send talk.flv                  # to ./data; then run "worker"
   enqueue send talk.flv --profile 360
   enqueue status --watch
+  enqueue failed                         # and then: enqueue replay --all
 
 Sending a recording again is safe: parts that are done are not made again, and missing ones are.`
 

@@ -33,6 +33,7 @@ type contract interface {
 	Write(ctx context.Context, key string, body []byte, etag string) error
 	Upload(ctx context.Context, key, file string) error
 	List(ctx context.Context, prefix string) ([]string, error)
+	Delete(ctx context.Context, key string) error
 }
 
 // TestConformance holds every implementation to the package's promises.
@@ -70,6 +71,7 @@ func conform(t *testing.T, open func(t *testing.T, name string) contract) {
 		"upload":    testUpload,
 		"read":      testRead,
 		"list":      testList,
+		"delete":    testDelete,
 		"odd-keys":  testOddKeys,
 		"bad-keys":  testBadKeys,
 		"cancelled": testCancelled,
@@ -218,6 +220,22 @@ func testList(t *testing.T, s contract) {
 	}
 	if got, err := s.List(t.Context(), "jobs/a/"); err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %v, %v", got, err)
+	}
+}
+
+func testDelete(t *testing.T, s contract) {
+	write(t, s, "jobs/a/plan.json", "x", "")
+	write(t, s, "jobs/a/other.json", "x", "")
+	for range 2 { // the second time there is nothing
+		if err := s.Delete(t.Context(), "jobs/a/plan.json"); err != nil {
+			t.Error(err)
+		}
+	}
+	if got, err := s.List(t.Context(), "jobs/a/"); err != nil || !slices.Equal(got, []string{"jobs/a/other.json"}) {
+		t.Errorf("left: %v, %v", got, err)
+	}
+	if _, _, err := s.Load(t.Context(), "jobs/a/plan.json"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("loaded what was deleted: %v", err)
 	}
 }
 

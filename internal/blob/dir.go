@@ -188,3 +188,15 @@ func (d *Dir) List(_ context.Context, prefix string) ([]string, error) {
 	}
 	return keys, err
 }
+
+// Delete removes an object; that there is none is no error.
+func (d *Dir) Delete(_ context.Context, key string) error {
+	name, err := d.path("delete", key)
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}

@@ -161,6 +161,18 @@ func (s *S3) List(ctx context.Context, prefix string) ([]string, error) {
 	return keys, nil
 }
 
+// Delete removes an object; that there is none is no error.
+func (s *S3) Delete(ctx context.Context, key string) error {
+	name, err := s.key("delete", key)
+	if err != nil {
+		return err
+	}
+	if _, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.bucket, Key: name}); err != nil {
+		return translate("delete", key, err)
+	}
+	return nil
+}
+
 func wait(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -79,6 +79,7 @@ type Queue interface {
 type Bucket interface {
 	pipeline.Recordings
 	pipeline.Store
+	Delete(ctx context.Context, key string) error
 }
 
 // Place is where everything is.
@@ -112,8 +113,9 @@ func (f Flags) Open(ctx context.Context) (*Place, error) {
 	}, nil
 }
 
-// longPoll is the longest that SQS lets a receiver wait.
-const longPoll = 20 * time.Second
+// longPoll is the longest that SQS lets a receiver wait. Of the failed queue, only
+// operators receive: they want to know soon that it is empty.
+const longPoll, shortPoll = 20 * time.Second, 2 * time.Second
 
 func (f Flags) openAWS(ctx context.Context) (*Place, error) {
 	// A server that accepts a request and never answers must not hold us for ever;
@@ -134,7 +136,7 @@ func (f Flags) openAWS(ctx context.Context) (*Place, error) {
 		return nil, err
 	}
 	return &Place{
-		Queue: queue.NewSQS(cfg, f.Queue, longPoll), Failed: queue.NewSQS(cfg, f.Failed, longPoll),
+		Queue: queue.NewSQS(cfg, f.Queue, longPoll), Failed: queue.NewSQS(cfg, f.Failed, shortPoll),
 		Recordings: blob.NewS3(cfg, recordings, ""), Store: blob.NewS3(cfg, store, prefix),
 		Bucket: recordings, close: func() error { return nil },
 	}, nil

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"afterlive/internal/job"
+	"afterlive/internal/wiring"
+	"afterlive/ladder"
+	"afterlive/pipeline"
+)
+
+// operate opens the place and runs f.
+func operate(ctx context.Context, flags wiring.Flags, f func(pipeline.Operator, *wiring.Place) error) error {
+	place, err := flags.Open(ctx)
+	if err != nil {
+		return err
+	}
+	err = f(pipeline.Operator{Failed: place.Failed, Work: place.Queue, Store: place.Store}, place)
+	return errors.Join(err, place.Close())
+}
+
+// selection says which failed tasks are meant.
+type selection struct {
+	Names  []string `arg:"" optional:"" name:"job" help:"Jobs or assets."`
+	Reason string   `help:"Those that failed for this reason."`
+}
+
+func (s selection) means(f pipeline.FailedTask) bool {
+	named := len(s.Names) == 0 || slices.ContainsFunc(s.Names, f.Matches)
+	return named && (s.Reason == "" || s.Reason == f.Reason)
+}
+
+// explicit is an error where nothing says that all of them are meant.
+func (s selection) explicit(all bool) error {
+	if len(s.Names) == 0 && s.Reason == "" && !all {
+		return errors.New("say which: jobs or assets, --reason or --all")
+	}
+	return nil
+}
+
+type failedCommand struct {
+	selection
+	JSON bool `name:"json" help:"One JSON object a task."`
+}
+
+// Run lists failed tasks, and tells all about those that are named.
+func (c *failedCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) error {
+	return operate(ctx, flags, func(o pipeline.Operator, place *wiring.Place) error {
+		var mu sync.Mutex
+		var found []pipeline.FailedTask
+		err := o.Sift(ctx, func(_ context.Context, f pipeline.FailedTask) (bool, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if c.means(f) {
+				found = append(found, f)
+			}
+			return false, nil
+		})
+		if err != nil {
+			return err
+		}
+		slices.SortFunc(found, func(a, b pipeline.FailedTask) int {
+			return cmp.Or(a.Time.Compare(b.Time), strings.Compare(a.Job+a.Task, b.Job+b.Task))
+		})
+		switch {
+		case c.JSON:
+			encoder := json.NewEncoder(stdout)
+			for _, f := range found {
+				if err := encoder.Encode(f); err != nil {
+					return err
+				}
+			}
+			return nil
+		case len(c.Names) > 0:
+			return tell(ctx, stdout, place, found)
+		}
+		return list(stdout, found)
+	})
+}
+
+func list(stdout io.Writer, found []pipeline.FailedTask) error {
+	if len(found) == 0 {
+		_, err := fmt.Fprintln(stdout, "no task has failed")
+		return err
+	}
+	table := tabwriter.NewWriter(stdout, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(table, "JOB\tTASK\tCLASS\tREASON\tWHEN\tASSET")
+	for _, f := range found {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", cmp.Or(f.Job, "-"), cmp.Or(f.Task, "-"), f.Class, f.Reason, when(f), cmp.Or(f.Asset, "-"))
+	}
+	fmt.Fprintf(table, "\n%d failed; enqueue failed JOB tells more, enqueue replay JOB tries again, enqueue drop JOB gives up\n", len(found))
+	return table.Flush()
+}
+
+// when a task failed: a queue's own redrive policy doesn't say.
+func when(f pipeline.FailedTask) string {
+	if f.Time.IsZero() {
+		return "-"
+	}
+	return f.Time.Local().Format(time.DateTime)
+}
+
+// tell says all that is known of failed tasks, and how to see it happen.
+func tell(ctx context.Context, stdout io.Writer, place *wiring.Place, found []pipeline.FailedTask) error {
+	if len(found) == 0 {
+		return errors.New("there is no such task in the failed queue")
+	}
+	for _, f := range found {
+		fmt.Fprintf(stdout, "job     %s\ntask    %s\nasset   %s\nclass   %s\nreason  %s\nfailed  %s, by %s\nmessage %s\n\n%s\n\n",
+			f.Job, f.Task, f.Asset, f.Class, f.Reason, when(f), cmp.Or(f.Worker, "no worker"), f.Message, f.Detail)
+		if plan, err := pipeline.LoadPlan(ctx, place.Store, f.Job); err == nil {
+			reproduce(stdout, plan, f)
+		}
+		if _, err := fmt.Fprintf(stdout, "to try again: enqueue replay %s\n", f.Job); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func reproduce(stdout io.Writer, plan *ladder.Plan, f pipeline.FailedTask) {
+	for _, t := range f.Tasks {
+		var args []string
+		switch t.Kind {
+		case job.Chunk:
+			if t.Chunk < len(plan.Chunks) {
+				args = plan.ChunkArgs(t.Chunk, 0)
+			}
+		case job.Audio:
+			if plan.Audio != nil {
+				args = plan.AudioArgs()
+			}
+		}
+		if args == nil {
+			continue
+		}
+		fmt.Fprintf(stdout, "to reproduce, in an empty folder:\n  enqueue input %s %s >input.flv\n", f.Job, f.Task)
+		for _, l := range plan.Ladders {
+			for _, r := range l.Renditions {
+				fmt.Fprintf(stdout, "  mkdir -p %s/%s\n", l.Name, r.Name)
+			}
+		}
+		if t.Kind == job.Audio {
+			fmt.Fprintf(stdout, "  mkdir -p %s/%s\n", ladder.AudioLadder, ladder.AudioRendition)
+		}
+		fmt.Fprint(stdout, "  ffmpeg")
+		for _, a := range args {
+			if strings.ContainsAny(a, " ;[]()'*&|") {
+				a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+			}
+			fmt.Fprint(stdout, " "+a)
+		}
+		fmt.Fprint(stdout, " <input.flv\n\n")
+	}
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"sync"
+	"time"
+
+	"afterlive/internal/flv"
+	"afterlive/internal/wiring"
+	"afterlive/ladder"
+	"afterlive/pipeline"
+)
+
+type replayCommand struct {
+	selection
+	All     bool    `help:"All that have failed."`
+	Profile string  `help:"Plan the recordings anew, with this profile."`
+	DryRun  bool    `help:"Only say what would be sent."`
+	Rate    float64 `help:"At most so many tasks a second." placeholder:"N"`
+}
+
+// Run sends failed tasks to the workers again.
+func (c *replayCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) error {
+	if err := c.explicit(c.All); err != nil {
+		return err
+	}
+	if c.Rate < 0 {
+		return errors.New("--rate must not be negative")
+	}
+	pace := make(<-chan time.Time)
+	if c.Rate > 0 {
+		ticker := time.NewTicker(time.Duration(float64(time.Second) / c.Rate))
+		defer ticker.Stop()
+		pace = ticker.C
+	}
+	return c.sift(ctx, stdout, flags, "replayed", func(ctx context.Context, o pipeline.Operator, f pipeline.FailedTask) error {
+		if c.Rate > 0 {
+			select {
+			case <-pace:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return o.Replay(ctx, f, c.Profile)
+	}, c.DryRun)
+}
+
+type dropCommand struct {
+	selection
+	All    bool `help:"All that have failed."`
+	DryRun bool `help:"Only say what would be dropped."`
+}
+
+// Run removes failed tasks from the failed queue. Recordings and results stay.
+func (c *dropCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) error {
+	if err := c.explicit(c.All); err != nil {
+		return err
+	}
+	return c.sift(ctx, stdout, flags, "dropped", func(context.Context, pipeline.Operator, pipeline.FailedTask) error { return nil }, c.DryRun)
+}
+
+// sift does what is to be done with the failed tasks that are meant.
+func (s selection) sift(ctx context.Context, stdout io.Writer, flags wiring.Flags, done string, do func(context.Context, pipeline.Operator, pipeline.FailedTask) error, dry bool) error {
+	return operate(ctx, flags, func(o pipeline.Operator, _ *wiring.Place) error {
+		var mu sync.Mutex
+		count := 0
+		err := o.Sift(ctx, func(ctx context.Context, f pipeline.FailedTask) (bool, error) {
+			if !s.means(f) {
+				return false, nil
+			}
+			if !dry {
+				if err := do(ctx, o, f); err != nil {
+					return false, err
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			count++
+			fmt.Fprintf(stdout, "%s %s %s (%s) %s\n", f.Job, f.Task, f.Asset, f.Reason, map[bool]string{true: "would be " + done, false: done}[dry])
+			return !dry, nil
+		})
+		fmt.Fprintf(stdout, "%d tasks\n", count)
+		if err == nil && count == 0 && len(s.Names) > 0 {
+			return errors.New("there is no such task in the failed queue")
+		}
+		return err
+	})
+}
+
+type gcCommand struct {
+	DryRun bool `help:"Only say what would be removed."`
+}
+
+// Run removes the segments of finished jobs that no part names.
+func (c *gcCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) error {
+	return operate(ctx, flags, func(o pipeline.Operator, place *wiring.Place) error {
+		jobs, err := pipeline.FindJobs(ctx, place.Store, "")
+		if err != nil {
+			return err
+		}
+		count := 0
+		for _, s := range jobs {
+			garbage, err := pipeline.Garbage(ctx, place.Store, s.Job)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) { // without a plan, there are no segments
+				return err
+			}
+			for _, key := range garbage {
+				if !c.DryRun {
+					if err := o.Store.Delete(ctx, key); err != nil {
+						return fmt.Errorf("remove segment: %w", err)
+					}
+				}
+				count++
+				fmt.Fprintln(stdout, key)
+			}
+		}
+		_, err = fmt.Fprintf(stdout, "%d segments that nothing names%s\n", count, map[bool]string{true: "", false: ", removed"}[c.DryRun])
+		return err
+	})
+}
+
+type inputCommand struct {
+	Job  string `arg:"" help:"The job."`
+	Task string `arg:"" help:"Which part: chunk-00003, or audio."`
+}
+
+// Run writes what ffmpeg is given of a recording to make a part.
+func (c *inputCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) error {
+	return operate(ctx, flags, func(_ pipeline.Operator, place *wiring.Place) error {
+		plan, err := pipeline.LoadPlan(ctx, place.Store, c.Job)
+		if err != nil {
+			return err
+		}
+		cut, err := cutOf(plan, c.Task)
+		if err != nil {
+			return err
+		}
+		source, err := place.Recordings.Read(ctx, plan.Recording.Key, plan.Recording.ETag, cut.From, cut.To)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(stdout, cut.Reader(source))
+		return errors.Join(err, source.Close())
+	})
+}
+
+func cutOf(plan *ladder.Plan, part string) (flv.Cut, error) {
+	if part == ladder.AudioPart && plan.Audio != nil {
+		return plan.Audio.Cut, nil
+	}
+	for k, chunk := range plan.Chunks {
+		if part == ladder.ChunkPart(k) {
+			return chunk.Cut, nil
+		}
+	}
+	return flv.Cut{}, fmt.Errorf("job %s has no part %q; it has %v", plan.Job, part, plan.PartNames())
+}

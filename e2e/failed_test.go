@@ -1,0 +1,191 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"afterlive/internal/job"
+	"afterlive/internal/queue"
+	"afterlive/internal/standin"
+)
+
+// sender puts a message on a queue.
+type sender interface {
+	Send(ctx context.Context, body []byte, delay time.Duration) error
+}
+
+// Operators see what failed, repair it, and give it up: alike in a folder and on
+// SQS and S3.
+func TestFailedTasks(t *testing.T) {
+	t.Run("folder", func(t *testing.T) {
+		data := t.TempDir()
+		operators(t, []string{"--data", data}, func(t *testing.T) sender { return folderQueue(t, data, "failed") })
+	})
+	t.Run("SQS", func(t *testing.T) {
+		cloud := standin.Start(t)
+		cloud.Bucket(t, "recs", false)
+		cloud.Bucket(t, "vod", true)
+		failed := cloud.Queue(t, "failed")
+		place := []string{"--queue", cloud.Queue(t, "tasks"), "--failed", failed, "--recordings", "s3://recs", "--store", "s3://vod"}
+		operators(t, place, func(*testing.T) sender { return queue.NewSQS(cloud.Config, failed, time.Second) })
+	})
+}
+
+func folderQueue(t *testing.T, data, name string) *queue.SQLite {
+	t.Helper()
+	db, err := queue.OpenDB(t.Context(), filepath.Join(data, "queue.db"))
+	must(t, err)
+	t.Cleanup(func() { must(t, db.Close()) })
+	return queue.NewSQLite(db, name, 0)
+}
+
+func operators(t *testing.T, place []string, failed func(*testing.T) sender) {
+	run := func(command string, args ...string) string {
+		t.Helper()
+		return enqueue(t, append(append([]string{command}, args...), place...)...)
+	}
+	startWorker(t, place...)
+	work := func() {
+		t.Helper()
+		eventually(t, time.Minute, "all is done", func() bool { q := status(t, place...).Queue; return q.Waiting+q.InFlight == 0 })
+	}
+	count := func(want int) {
+		t.Helper()
+		eventually(t, 10*time.Second, fmt.Sprintf("%d tasks are in the failed queue", want), func() bool { return status(t, place...).Failed == want })
+	}
+	if out := run("failed"); !strings.Contains(out, "no task has failed") {
+		t.Errorf("failed says:\n%s", out)
+	}
+	dir := t.TempDir()
+	run("send", "--as", "diary", writeFile(t, filepath.Join(dir, "diary.flv"), "Dear diary,\ntoday I was streamed.\n"))
+	run("send", "--as", "talk", "--profile", "future", source(t, "320x180", 25, 14))
+	work()
+	count(2)
+
+	out := run("failed")
+	if !strings.Contains(out, "not_flv") || !strings.Contains(out, "no_profile") || !strings.Contains(out, "diary") || strings.Count(out, "permanent") != 2 {
+		t.Errorf("failed says:\n%s", out)
+	}
+	if out := run("failed", "diary"); !strings.Contains(out, `starts with "Dear"`) || !strings.Contains(out, "enqueue replay ") || strings.Contains(out, "no_profile") {
+		t.Errorf("failed diary says:\n%s", out)
+	}
+	var f job.Failure
+	if out := run("failed", "--json", "--reason", "no_profile"); json.Unmarshal([]byte(out), &f) != nil || f.Reason != "no_profile" || f.Job == "" {
+		t.Errorf("failed --json says:\n%s", out)
+	}
+	if said, err := commandError(t.Context(), "enqueue", append([]string{"replay"}, place...)...); err == nil || !strings.Contains(said, "say which") {
+		t.Errorf("replay of nothing in particular: %v, %s", err, said)
+	}
+	if out := run("replay", "--all", "--dry-run"); strings.Count(out, "would be replayed") != 2 {
+		t.Errorf("replay --dry-run says:\n%s", out)
+	}
+	count(2) // looking changes nothing
+
+	if out := run("replay", "talk", "--profile", "quick"); !strings.Contains(out, "1 tasks") {
+		t.Errorf("replay says:\n%s", out)
+	}
+	work()
+	r := status(t, append(place, "talk")...)
+	if len(r.Jobs) == 0 || r.Jobs[len(r.Jobs)-1].State != "published" || r.Failed != 1 {
+		t.Fatalf("status %+v", r)
+	}
+
+	// What SQS's own redrive policy moves is a task as it was, not a failure.
+	var asset struct {
+		Job string `json:"job"`
+	}
+	for _, task := range []job.Task{{Kind: job.Audio}, {Kind: job.Chunk, Chunk: 1}} {
+		task.Job = publishedJob(t, place, "talk")
+		asset.Job = task.Job
+		must(t, failed(t).Send(t.Context(), task.Body(), 0))
+	}
+	count(3)
+	if out := run("failed", asset.Job); !strings.Contains(out, "redriven") || !strings.Contains(out, "enqueue input "+asset.Job+" chunk-00001 >input.flv") {
+		t.Errorf("failed says:\n%s", out)
+	}
+	if out := enqueue(t, append([]string{"input", asset.Job, "chunk-00001"}, place...)...); !strings.HasPrefix(out, "FLV") {
+		t.Errorf("input starts with %q", out[:min(len(out), 20)])
+	}
+	if out := run("drop", "--reason", "not_flv"); !strings.Contains(out, "1 tasks") {
+		t.Errorf("drop says:\n%s", out)
+	}
+	run("replay", "--all", "--rate", "20")
+	work()
+	count(0)
+}
+
+// publishedJob is the job that an asset is.
+func publishedJob(t *testing.T, place []string, asset string) string {
+	t.Helper()
+	for line := range strings.Lines(enqueue(t, append([]string{"status", asset}, place...)...)) {
+		if strings.Contains(line, "published") {
+			return strings.Fields(line)[0]
+		}
+	}
+	t.Fatalf("%s isn't published", asset)
+	return ""
+}
+
+// A thousand failed messages: all handled, none lost, what is published already is
+// found so without encoding.
+func TestReplayThousand(t *testing.T) {
+	data := t.TempDir()
+	enqueue(t, "send", "--data", data, "--as", "talk", "--profile", "quick", source(t, "320x180", 25, 14))
+	startWorker(t, "--data", data, "--exit-when-idle").finish(t, time.Minute)
+	id := publishedJob(t, []string{"--data", data}, "talk")
+	failed := folderQueue(t, data, "failed")
+	for n := range 1000 {
+		task := job.Task{Kind: job.Chunk, Job: id, Chunk: n % 2, Failures: 5}
+		f := job.Failure{Version: 1, Class: "transient", Reason: "ffmpeg_failed", Job: id, Task: task.Name(), Message: task.Body(), Time: time.Unix(int64(n), 0)}
+		body, err := json.Marshal(f)
+		must(t, err)
+		must(t, failed.Send(t.Context(), body, 0))
+	}
+	before := files(t, data+"/vod")
+	began := time.Now()
+	if out := enqueue(t, "replay", "--data", data, "--all"); !strings.Contains(out, "\n1000 tasks\n") {
+		t.Errorf("replay says:\n%s", out[max(0, len(out)-300):])
+	}
+	if r := status(t, "--data", data); r.Failed != 0 || r.Queue.Waiting != 1000 {
+		t.Errorf("status %+v", r)
+	}
+	sent := time.Since(began)
+	w := startWorker(t, "--data", data, "--exit-when-idle", "--slots", "4")
+	w.finish(t, 2*time.Minute)
+	log := w.output(t)
+	if done, made := strings.Count(log, `"outcome":"done"`), strings.Count(log, `"part done"`); done != 1000 || made != 0 {
+		t.Errorf("%d messages were done, %d parts were made", done, made)
+	}
+	if after := files(t, data+"/vod"); len(after) != len(before) {
+		t.Errorf("%d files were published, now %d", len(before), len(after))
+	}
+	t.Logf("1,000 replayed in %s, done in %s", sent.Round(time.Millisecond), (time.Since(began) - sent).Round(time.Millisecond))
+}
+
+// Segments that no part names are removed, and nothing else.
+func TestGarbage(t *testing.T) {
+	data := t.TempDir()
+	enqueue(t, "send", "--data", data, "--as", "talk", "--profile", "quick", source(t, "320x180", 25, 14))
+	startWorker(t, "--data", data, "--exit-when-idle").finish(t, time.Minute)
+	id := publishedJob(t, []string{"--data", data}, "talk")
+	before := files(t, data+"/vod")
+	lost := data + "/vod/talk/" + id + "/flat/180p/s00001-lostlost.m4s"
+	writeFile(t, lost, "left by a worker that died")
+	if out := enqueue(t, "gc", "--data", data, "--dry-run"); !strings.Contains(out, "s00001-lostlost.m4s\n1 segments") {
+		t.Errorf("gc --dry-run says:\n%s", out)
+	}
+	if _, err := os.Stat(lost); err != nil {
+		t.Errorf("a dry run removes: %v", err)
+	}
+	enqueue(t, "gc", "--data", data)
+	if after := files(t, data+"/vod"); len(after) != len(before) {
+		t.Errorf("%d files are left of %d", len(after), len(before))
+	}
+	checkHLS(t, data+"/vod/talk/master.m3u8", 14.04, []string{"320x180", "160x90"})
+}

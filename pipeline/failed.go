@@ -1,0 +1,185 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"afterlive/internal/job"
+	"afterlive/ladder"
+)
+
+// Redriven is the reason of what the queue's own redrive policy gave up: workers
+// that received it died, or never got so far as to say why.
+const Redriven = "redriven"
+
+// FailedTask is a message of the failed queue. Tasks is empty where the message is
+// of no form that we know.
+type FailedTask struct {
+	job.Failure
+	Asset string     `json:"asset,omitempty"`
+	Tasks []job.Task `json:"-"`
+}
+
+// Matches tells whether name is the task's job or asset.
+func (f FailedTask) Matches(name string) bool {
+	return name != "" && (name == f.Job || name == f.Asset)
+}
+
+// Operator looks at the failed queue, and repairs.
+type Operator struct {
+	Failed Queue
+	Work   Sender
+	Store  interface {
+		Store
+		Delete(ctx context.Context, key string) error
+	}
+}
+
+const (
+	sifters  = 8                // at once: a queue far away answers in tens of milliseconds
+	siftHold = 10 * time.Minute // that a message is hidden from others while all are looked at
+)
+
+// Sift shows every message of the failed queue to take, once each, several at a
+// time. A message is deleted if take says so, and is where it was otherwise.
+func (o Operator) Sift(ctx context.Context, take func(context.Context, FailedTask) (done bool, err error)) error {
+	var mu sync.Mutex
+	var kept []string
+	ctx, cancel := context.WithTimeoutCause(ctx, siftHold-time.Minute, errors.New("the failed queue is too long to be seen in one go; what was done so far is done, so try again"))
+	defer cancel()
+	group, groupCtx := errgroup.WithContext(ctx)
+	for range sifters {
+		group.Go(func() error {
+			for {
+				d, err := o.Failed.Receive(groupCtx, siftHold)
+				if err != nil || d == nil {
+					return err
+				}
+				done, err := take(groupCtx, o.read(groupCtx, d.Body))
+				if err == nil && done {
+					err = o.Failed.Delete(groupCtx, d.Receipt)
+				} else {
+					mu.Lock()
+					kept = append(kept, d.Receipt)
+					mu.Unlock()
+				}
+				if err != nil {
+					return err
+				}
+			}
+		})
+	}
+	err := group.Wait()
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause
+	}
+	return errors.Join(err, o.release(context.WithoutCancel(ctx), kept))
+}
+
+// release puts messages back where others see them.
+func (o Operator) release(ctx context.Context, receipts []string) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(sifters)
+	for _, r := range receipts {
+		group.Go(func() error { return o.Failed.Extend(ctx, r, 0) })
+	}
+	return group.Wait()
+}
+
+// read understands a message of the failed queue, whoever put it there.
+func (o Operator) read(ctx context.Context, body []byte) FailedTask {
+	var f FailedTask
+	if err := json.Unmarshal(body, &f.Failure); err != nil || f.Class == "" || len(f.Message) == 0 {
+		f.Failure = job.Failure{Class: "crash-loop", Reason: Redriven, Detail: "the queue's own redrive policy gave it up: it was received too often, and no worker said why", Message: body}
+	}
+	tasks, err := job.Parse(f.original())
+	if err != nil {
+		return f
+	}
+	f.Tasks = tasks
+	if len(tasks) == 1 {
+		t := tasks[0]
+		f.Job, f.Task, f.Asset = t.JobID(), t.Name(), job.Asset(t.Key)
+	}
+	if f.Asset == "" && f.Job != "" {
+		if plan, err := LoadPlan(ctx, o.Store, f.Job); err == nil {
+			f.Asset = plan.Asset
+		}
+	}
+	return f
+}
+
+// original is the message as it was on the queue.
+func (f FailedTask) original() []byte {
+	var text string // what was not JSON was kept as a string
+	if json.Unmarshal(f.Message, &text) == nil {
+		return []byte(text)
+	}
+	return f.Message
+}
+
+// Replay sends a failed task to the workers again, as if it had never failed. With a
+// profile, its recording is planned anew with that. Parts that exist are not made
+// again, and a job that is published by now is found so.
+func (o Operator) Replay(ctx context.Context, f FailedTask, profile string) error {
+	bodies := [][]byte{f.original()}
+	if len(f.Tasks) > 0 {
+		bodies = bodies[:0]
+	}
+	for _, t := range f.Tasks {
+		t.Failures = 0
+		if profile != "" {
+			var err error
+			if t, err = o.anew(ctx, t, profile); err != nil {
+				return err
+			}
+		}
+		bodies = append(bodies, t.Body())
+	}
+	for _, body := range bodies {
+		if err := o.Work.Send(ctx, body, 0); err != nil {
+			return fmt.Errorf("replay %s: %w", f.Job, err)
+		}
+	}
+	return o.forget(ctx, f)
+}
+
+// anew is the task to plan a task's recording with another profile.
+func (o Operator) anew(ctx context.Context, t job.Task, profile string) (job.Task, error) {
+	if t.Kind == job.Recording {
+		t.Profile = profile
+		return t, nil
+	}
+	plan, err := LoadPlan(ctx, o.Store, t.Job)
+	if err != nil {
+		return t, fmt.Errorf("replay job %s with profile %s: %w", t.Job, profile, err)
+	}
+	return job.Task{Kind: job.Recording, Key: plan.Recording.Key, ETag: plan.Recording.ETag, Profile: profile}, nil
+}
+
+// forget removes the notes of a task's failures: from now on it is in work.
+func (o Operator) forget(ctx context.Context, f FailedTask) error {
+	if f.Job == "" {
+		return nil
+	}
+	keys, err := o.Store.List(ctx, ladder.FailuresPrefix(f.Job))
+	if err != nil {
+		return fmt.Errorf("list failures of job %s: %w", f.Job, err)
+	}
+	for _, key := range keys {
+		if strings.HasPrefix(key, ladder.FailuresPrefix(f.Job)+f.Task+"-") {
+			if err := o.Store.Delete(ctx, key); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("forget failure: %w", err)
+			}
+		}
+	}
+	return nil
+}

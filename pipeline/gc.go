@@ -1,0 +1,56 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"path"
+
+	"afterlive/ladder"
+)
+
+// Garbage lists the segments of a finished job that no part names: those of attempts
+// that lost, or died. Of a job that isn't finished it lists none, since any segment
+// may yet be named.
+func Garbage(ctx context.Context, store Store, id string) ([]string, error) {
+	plan, err := LoadPlan(ctx, store, id)
+	if err != nil {
+		return nil, err
+	}
+	done, err := PartsDone(ctx, store, plan)
+	if err != nil {
+		return nil, err
+	}
+	names := plan.PartNames()
+	for _, name := range names {
+		if !done[name] {
+			return nil, nil
+		}
+	}
+	parts, err := (&Pipeline{Store: store}).loadParts(ctx, id, names)
+	if err != nil {
+		return nil, err
+	}
+	named := map[string]bool{}
+	for _, part := range parts {
+		for _, t := range part.Tracks {
+			named[plan.Key(t.Ladder, t.Rendition, t.Init)] = true
+			for _, s := range t.Segments {
+				named[plan.Key(t.Ladder, t.Rendition, s.URI)] = true
+			}
+		}
+	}
+	keys, err := store.List(ctx, plan.Key()+"/")
+	if err != nil {
+		return nil, fmt.Errorf("list job %s: %w", id, err)
+	}
+	var garbage []string
+	for _, key := range keys {
+		switch path.Ext(key) {
+		case path.Ext(ladder.SegmentFile(0)), path.Ext(ladder.InitFile):
+			if !named[key] {
+				garbage = append(garbage, key)
+			}
+		}
+	}
+	return garbage, nil
+}
