@@ -39,6 +39,7 @@ func published(t *testing.T) (data, address string) {
 	t.Helper()
 	data, address = t.TempDir(), "127.0.0.1:"+standin.FreePort(t)
 	enqueue(t, "send", "--data", data, "--as", "world", "--profile", "sphere", world(t))
+	enqueue(t, "send", "--data", data, "--as", "short", "--profile", "quick", source(t, "320x180", 25, 5))
 	startWorker(t, "--data", data, "--http", address)
 	enqueue(t, "status", "--watch", "--timeout", "3m", "--data", data)
 	return data, "http://" + address

@@ -25,6 +25,7 @@ func TestPlayer(t *testing.T) {
 	t.Run("geometry", func(t *testing.T) { playerGeometry(t, data, address) })
 	t.Run("playback", func(t *testing.T) { playerPlayback(t, address) })
 	t.Run("compare", func(t *testing.T) { playerCompare(t, address) })
+	t.Run("unequal", func(t *testing.T) { playerUnequal(t, address) })
 	t.Run("controls", func(t *testing.T) { playerControls(t, address) })
 	t.Run("live", func(t *testing.T) { playerLive(t, address) })
 	t.Run("quality", func(t *testing.T) { playerQuality(t, data, address) })
@@ -60,6 +61,9 @@ func playerPlayback(t *testing.T, address string) {
 func playerCompare(t *testing.T, address string) {
 	b := openBrowser(t)
 	b.visit(address + "/player/?asset=world&compare=equirectangular,cubemap,eac&t=3")
+	if times := evaluate[[]float64](b, "player.stage.panes.map(p => p.video.currentTime)"); slices.Min(times) < 3 {
+		t.Errorf("the address says 3 s; it starts at %v", times)
+	}
 	b.wait(20*time.Second, "player.stage.panes.every(p => p.video.currentTime > 4)")
 	// While they play over a chunk's boundary, every frame that is drawn is noted, and where the clocks are.
 	seen := evaluate[[][]float64](b, `(async () => {
@@ -120,6 +124,31 @@ func checkDifference(b browser) {
 	}
 }
 
+// Streams that end early, or never begin, leave the others alone.
+func playerUnequal(t *testing.T, address string) {
+	b := openBrowser(t)
+	b.visit(address + "/player/?asset=world&ladder=cubemap&src=/vod/short/master.m3u8&t=4")
+	b.wait(20*time.Second, "player.stage.panes[0].video.currentTime > 7 && player.stage.panes[1].video.ended")
+	moments := evaluate[int](b, `(async () => {
+		const [one, two] = player.stage.panes, seen = new Set(), until = one.video.currentTime + 2;
+		two.video.addEventListener("seeking", () => seen.clear());
+		while (one.video.currentTime < until) { seen.add(one.shown.time); await new Promise(requestAnimationFrame) }
+		return seen.size;
+	})()`)
+	if moments < 10 {
+		t.Errorf("beside a stream that has ended, %d moments were shown in 2 s", moments)
+	}
+
+	b.navigate(address + "/player/?asset=world&src=/vod/none/master.m3u8&projection=equirectangular&src=/vod/short/master.m3u8&projection=cubemap&order=lfrdbu&pad=8")
+	b.wait(20*time.Second, "player.stage.panes[0].video.currentTime > 1 && player.stage.panes[2].video.currentTime > 1 && player.stage.panes[1].dead")
+	if p := b.picture(""); luma(p, p.Bounds().Dx()/6, p.Bounds().Dy()/2) < 5 {
+		t.Error("beside a stream that there is not, the picture is black")
+	}
+	if layouts := b.text("JSON.stringify(player.stage.panes.map(p => p.stream.layout))"); !strings.HasSuffix(layouts, `,{},{"order":"lfrdbu","pad":8}]`) {
+		t.Errorf("layouts %s", layouts)
+	}
+}
+
 // Keys, mouse and buttons do what they say.
 func playerControls(t *testing.T, address string) {
 	b := openBrowser(t)
@@ -136,6 +165,16 @@ func playerControls(t *testing.T, address string) {
 	if got := look(); got[0] != 40 || got[1] != -5 || math.Abs(got[2]-60/0.9) > 1e-6 {
 		t.Errorf("after two steps right, one up and one back, it looks at %v", got)
 	}
+	// What was drawn survives the loss of the graphics context, also while paused.
+	must(t, chromedp.Do(b.ctx, chromedp.KeyEvent(" ")))
+	b.run("const lost = player.stage.view.gl.getExtension('WEBGL_lose_context'); lost.loseContext(); await new Promise(r => setTimeout(r, 100)); lost.restoreContext(); await new Promise(r => setTimeout(r, 300))")
+	if p := b.picture(""); luma(p, p.Bounds().Dx()/2, p.Bounds().Dy()/2) < 5 {
+		t.Error("after the graphics context was lost, the picture is black")
+	}
+	b.run("player.stage.sync.seek(0)")
+	must(t, chromedp.Do(b.ctx, chromedp.Click(chromedp.ID("start")))) // once it is there
+	b.wait(5*time.Second, "!player.stage.panes[0].video.paused && document.getElementById('start').hidden")
+
 	// A drag of a quarter of the height turns by a quarter of the field of view, against the drag.
 	height := evaluate[float64](b, "document.getElementById('stage').clientHeight")
 	must(t, chromedp.Do(b.ctx, chromedp.MouseEvent(input.DispatchMouseEventTypeMousePressed, 300, 300, chromedp.ButtonLeft),
@@ -157,6 +196,9 @@ func playerControls(t *testing.T, address string) {
 	b.run("[...document.querySelectorAll('#ladders button')].find(x => x.textContent === 'eac').click()")
 	b.wait(20*time.Second, "player.stage.panes.length === 2 && player.stage.panes[1].frames.length > 0 && !document.getElementById('difference').hidden")
 	b.run("const q = document.getElementById('quality'); q.value = '512'; q.onchange()")
+	if evaluate[bool](b, "player.stage.panes.some(p => p.hls.autoLevelEnabled)") {
+		t.Error("a quality was chosen, but hls.js still chooses by itself")
+	}
 	if names := evaluate[[]string](b, "[...document.querySelectorAll('#bar button:not([hidden]), #bar input, #bar select')].filter(e => !(e.ariaLabel || e.title || e.labels?.length || e.textContent)).map(e => e.id)"); len(names) > 0 {
 		t.Errorf("controls without a name: %v", names)
 	}
@@ -208,6 +250,9 @@ func playerQuality(t *testing.T, data, address string) {
 	b.visit(address + "/player/?asset=world")
 	b.wait(10*time.Second, "!document.getElementById('curves').hidden")
 	must(t, chromedp.Do(b.ctx, chromedp.KeyEvent("q")))
+	if text := b.text("document.querySelector('#measured table').textContent"); !strings.Contains(text, "a curve needs two points") {
+		t.Errorf("the table says %q", text)
+	}
 	if dots := evaluate[int](b, "document.querySelectorAll('#measured:not([hidden]) circle').length"); dots != 2*len(projections) {
 		t.Errorf("%d points are drawn", dots)
 	}

@@ -125,7 +125,8 @@ func (p *Plan) fitFaces(l ProfileLadder) []Rendition {
 // projection, once, at its largest size; smaller rungs are scaled from that, which
 // is cheaper and, v360 having no filter against aliasing, better.
 func (l Ladder) v360() string {
-	filter := fmt.Sprintf("v360=input=e:interp=%s:w=%d:h=%d:%s", l.Interpolation, l.Renditions[0].Width, l.Renditions[0].Height, l.layout("out"))
+	interpolation := cmp.Or(l.Interpolation, "linear") // plans from before there was a choice
+	filter := fmt.Sprintf("v360=input=e:interp=%s:w=%d:h=%d:%s", interpolation, l.Renditions[0].Width, l.Renditions[0].Height, l.layout("out"))
 	if l.Sharpen > 0 {
 		filter += fmt.Sprintf(",unsharp=3:3:%s:3:3:0", decimal(l.Sharpen))
 	}

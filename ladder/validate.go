@@ -39,7 +39,7 @@ func (p Profile) validate() error {
 	f.addf(p.Audio < 32_000 || p.Audio > 320_000, "audio is %d bit/s, it must be 32k to 320k", p.Audio)
 	f.addf(len(p.Ladders) == 0, "it has no ladders")
 	flat := slices.ContainsFunc(p.Ladders, func(l ProfileLadder) bool { return l.Projection == Flat })
-	f.addf(p.Quality < 0 || p.Quality > 1000 || p.Quality > 0 && flat, "quality is %d, it must be 0 to 1000 frames, and 0 where a ladder is flat: it compares spheres", p.Quality)
+	f.addf(p.Quality < 0 || p.Quality > 240 || p.Quality > 0 && flat, "quality is %d, it must be 0 to 240 frames, and 0 where a ladder is flat: it compares spheres", p.Quality)
 	names := map[string]bool{AudioLadder: true}
 	for _, l := range p.Ladders {
 		at := faultList{where: fmt.Sprintf("profile %q: ladder %q", p.Name, l.Name)}

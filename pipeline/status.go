@@ -67,6 +67,13 @@ func failures(ctx context.Context, store Store, id string) (map[string]job.Failu
 	return last, nil
 }
 
+// LastFailure is how a task of a job failed last; ok is false if it never did.
+func LastFailure(ctx context.Context, store Store, id, task string) (f job.Failure, ok bool, err error) {
+	all, err := failures(ctx, store, id)
+	f, ok = all[task]
+	return f, ok, err
+}
+
 // JobStatus reads how far a job is. [fs.ErrNotExist]: it isn't planned yet, or
 // never will be.
 func JobStatus(ctx context.Context, store Store, id string) (Status, error) {

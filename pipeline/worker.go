@@ -30,8 +30,12 @@ type Worker struct {
 	Lease  time.Duration                           // a quarter of it is the time between heartbeats
 	Drain  time.Duration                           // that a task gets to finish after a shutdown began
 	Idle   func(ctx context.Context) (bool, error) // set: slots end once there is nothing left to do
-	Name   string
-	Log    *zap.Logger
+	// Protect, if set, keeps whoever runs the worker from ending it, from before a
+	// message is asked for until release; ok is false if it will be ended all the
+	// same, and must take no work.
+	Protect func(ctx context.Context) (release func(), ok bool)
+	Name    string
+	Log     *zap.Logger
 }
 
 // Run works until stop is cancelled, or the queue is idle. stop ends receiving;
@@ -45,30 +49,60 @@ func (w *Worker) Run(stop, work context.Context) error {
 	return slots.Wait()
 }
 
+// unprotected is how long a slot pauses between two tasks where it is protected
+// while it works: a busy worker that never pauses would never be told to end.
+const unprotected = 2 * time.Second
+
 // slot does one task after the other.
 func (w *Worker) slot(stop, work context.Context) error {
 	failures := 0
 	for stop.Err() == nil && work.Err() == nil {
-		began := time.Now()
-		d, err := w.Queue.Receive(stop, w.Lease)
-		switch {
-		case d != nil:
-			failures = 0
-			w.handle(stop, work, d, began)
-		case stop.Err() != nil:
-		case err != nil:
-			failures++
-			pause := jitter(min(100*time.Millisecond<<min(failures, 10), 30*time.Second))
-			w.Log.Warn("queue cannot be read", zap.Error(err), zap.Int("failures", failures), zap.Duration("pause", pause))
-			sleep(stop, pause)
-		case w.Idle != nil:
-			failures = 0
-			if idle, err := w.Idle(work); err != nil || idle {
-				return err
-			}
+		release, ok := w.protect(work)
+		if !ok {
+			<-stop.Done()
+			return nil
+		}
+		idle, err := w.turn(stop, work, &failures)
+		release()
+		if idle || err != nil {
+			return err
+		}
+		if w.Protect != nil {
+			sleep(stop, unprotected)
 		}
 	}
 	return nil
+}
+
+func (w *Worker) protect(ctx context.Context) (release func(), ok bool) {
+	if w.Protect == nil {
+		return func() {}, true
+	}
+	return w.Protect(ctx)
+}
+
+// turn receives a message and does its task, if one comes. failures counts receipts
+// that failed in a row. idle is true once there is nothing left to do.
+func (w *Worker) turn(stop, work context.Context, failures *int) (idle bool, err error) {
+	began := time.Now()
+	d, unread := w.Queue.Receive(stop, w.Lease)
+	switch {
+	case d != nil:
+		*failures = 0
+		w.handle(stop, work, d, began)
+	case stop.Err() != nil:
+	case unread != nil:
+		*failures++
+		pause := jitter(min(100*time.Millisecond<<min(*failures, 10), 30*time.Second))
+		w.Log.Warn("queue cannot be read", zap.Error(unread), zap.Int("failures", *failures), zap.Duration("pause", pause))
+		sleep(stop, pause)
+	default:
+		*failures = 0
+		if w.Idle != nil {
+			return w.Idle(work)
+		}
+	}
+	return false, nil //nolint:nilerr // the slot goes on, and asks again
 }
 
 // jitter is full jitter: anything up to d, so that workers that failed together

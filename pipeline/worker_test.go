@@ -346,3 +346,35 @@ func TestBackoff(t *testing.T) {
 		}
 	}
 }
+
+// A worker that ECS protects is protected from before it asks for a message until
+// that is settled; once refused, it takes nothing more.
+func TestProtect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log []string
+		b := start(t, chunkTask.Body(), func(context.Context, *bench) error {
+			log = append(log, "work")
+			return nil
+		}, func(b *bench) {
+			b.Protect = func(context.Context) (func(), bool) {
+				if len(log) > 0 {
+					log = append(log, "refuse")
+					return nil, false
+				}
+				log = append(log, "hold")
+				return func() { log = append(log, "release") }, true
+			}
+		})
+		time.Sleep(time.Minute) // of the bubble's clock
+		synctest.Wait()
+		if err := b.queue.Send(t.Context(), chunkTask.Body(), 0); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := strings.Join(log, " "); got != "hold work release refuse" || len(b.queue.bodies()) != 1 {
+			t.Errorf("it went %s; %d messages are left", got, len(b.queue.bodies()))
+		}
+		b.end(t)
+	})
+}

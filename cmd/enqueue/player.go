@@ -36,7 +36,7 @@ func (playerCommand) Run(ctx context.Context, stdout io.Writer, f wiring.Flags) 
 		return overwrite(ctx, place.Store, "player/"+name, body)
 	})
 	if err == nil {
-		fmt.Fprintf(stdout, "%d files are in player/; open player/?asset=NAME where the store is served\n", count)
+		fmt.Fprintf(stdout, "%d files are in player/; open player/index.html?asset=NAME where the store is served\n", count)
 	}
 	return errors.Join(err, place.Close())
 }

@@ -9,8 +9,10 @@ import (
 	"io/fs"
 	"text/tabwriter"
 
+	"afterlive/internal/job"
 	"afterlive/internal/wiring"
 	"afterlive/ladder"
+	"afterlive/pipeline"
 )
 
 type qualityCommand struct {
@@ -41,8 +43,14 @@ func (c *qualityCommand) Run(ctx context.Context, stdout io.Writer, f wiring.Fla
 	if asset.Quality == "" {
 		return fmt.Errorf("the quality of %s isn't measured: its profile %q has no quality: say how many frames to compare", c.Asset, asset.Profile)
 	}
+	missing := fmt.Sprintf("the quality of %s is still to be measured, by a task of its own", c.Asset)
+	if f, failed, err := pipeline.LastFailure(ctx, place.Store, asset.Job, string(job.Quality)); err != nil {
+		return err
+	} else if failed {
+		missing = fmt.Sprintf("the quality of %s could not be measured (%s; enqueue replay %s tries again): %s", c.Asset, f.Reason, asset.Job, f.Detail)
+	}
 	var q ladder.Quality
-	if err := load("vod/"+c.Asset+"/"+asset.Quality, &q, fmt.Sprintf("the quality of %s is still to be measured, by a task of its own", c.Asset)); err != nil {
+	if err := load("vod/"+c.Asset+"/"+asset.Quality, &q, missing); err != nil {
 		return err
 	}
 	return printQuality(stdout, &q)

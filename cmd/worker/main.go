@@ -40,6 +40,7 @@ type flags struct {
 	Scratch      string        `help:"Folder for what ffmpeg writes. A slot needs room for a few segments of every rendition." default:"${scratch}" env:"AFTERLIVE_SCRATCH"`
 	FFmpeg       string        `name:"ffmpeg" help:"The ffmpeg to run, 5.1 or later with libx264." default:"ffmpeg" env:"AFTERLIVE_FFMPEG"`
 	HTTP         string        `name:"http" help:"Serve /healthz and the player (/player/) here and, in a folder, the results at /vod/." placeholder:"ADDR" env:"AFTERLIVE_HTTP"`
+	Spot         bool          `help:"Heed EC2's notice of a spot interruption, as tasks of ECS always do." env:"AFTERLIVE_SPOT"`
 	ExitWhenIdle bool          `help:"End when no task is left, waiting or in flight."`
 	LogFormat    string        `help:"json or console." enum:"json,console" default:"json" env:"AFTERLIVE_LOG_FORMAT"`
 }
@@ -128,6 +129,8 @@ func (f *flags) work(ctx context.Context, log *zap.Logger, place *wiring.Place, 
 	}
 	stop, cancel := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer cancel()
+	w.Protect = protection(ctx, log)
+	onSpotNotice(ctx, log, f.Spot, cancel)
 	if f.HTTP != "" {
 		server, err := f.serve(ctx, log)
 		if err != nil {
@@ -137,20 +140,21 @@ func (f *flags) work(ctx context.Context, log *zap.Logger, place *wiring.Place, 
 	}
 	log.Info("worker started", zap.String("worker", name), zap.Int("slots", f.Slots), zap.Duration("lease", f.Lease), zap.Duration("drain", f.Drain),
 		zap.String("data", f.Data), zap.String("queue", f.Queue), zap.String("recordings", f.Recordings), zap.String("store", f.Store))
-	err = w.Run(stop, untilSecondSignal(ctx, stop))
+	err = w.Run(stop, untilSecondSignal(ctx))
 	log.Info("worker stopped", zap.Error(err))
 	return err
 }
 
-// untilSecondSignal ends with the second signal: the first ends stop.
-func untilSecondSignal(ctx, stop context.Context) context.Context {
+// untilSecondSignal ends with the second signal: the first asks for a drain.
+func untilSecondSignal(ctx context.Context) context.Context {
 	work, cancel := context.WithCancel(ctx)
-	context.AfterFunc(stop, func() {
-		again := make(chan os.Signal, 1)
-		signal.Notify(again, syscall.SIGTERM, os.Interrupt)
-		<-again
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	go func() {
+		<-signals
+		<-signals
 		cancel()
-	})
+	}()
 	return work
 }
 

@@ -49,6 +49,7 @@ export class Controls {
     this.stage = stage;
     this.fail = fail;
     this.levels = ""; // those that the menu shows
+    this.frameRate = 0; // frames a second, where it is known
     button("play").onclick = button("start").onclick = () => this.toggle();
     button("mute").onclick = () => this.mute();
     button("full").onclick = () => this.fullscreen();
@@ -73,11 +74,16 @@ export class Controls {
   }
 
   get video() {
-    return this.stage.panes[0]?.video;
+    return this.stage.sync.leader?.video;
+  }
+
+  /** Seconds that a frame lasts. */
+  get frame() {
+    return 1 / (this.frameRate || 30);
   }
 
   toggle() {
-    if (this.stage.sync.wanted && !this.video?.ended) this.stage.sync.pause();
+    if (this.stage.sync.wanted && !this.video?.ended && !this.stage.sync.blocked) this.stage.sync.pause();
     else {
       if (this.video?.ended) this.stage.sync.seek(0);
       this.stage.sync.play();
@@ -156,8 +162,10 @@ export class Controls {
       case "q": if (!button("curves").hidden) this.curves(); break;
       case "j": case "PageDown": step(-SKIP); break;
       case "l": case "PageUp": step(SKIP); break;
-      case ",": sync.pause(); step(-1 / 30); break;
-      case ".": sync.pause(); step(1 / 30); break;
+      case ",": case ".":
+        sync.pause();
+        step((e.key === "." ? 1 : -1) * this.frame);
+        break;
       default: if (!looking.key(e.key)) return;
     }
     e.preventDefault();
@@ -167,8 +175,8 @@ export class Controls {
   update() {
     const { video, stage } = this;
     if (!video) return;
-    const pane = stage.panes[0];
-    const { wanted } = stage.sync;
+    const pane = stage.sync.leader;
+    const wanted = stage.sync.wanted && !stage.sync.blocked;
     if (wanted && !video.ended) face(button("play"), "pause", "Pause");
     else face(button("play"), "play", "Play");
     button("start").hidden = wanted || video.currentTime > 0 || video.readyState === 0;
@@ -193,7 +201,7 @@ export class Controls {
 
   /** The menu of qualities: those of the first pane. */
   offer() {
-    const heights = [...new Set(this.stage.panes[0]?.hls?.levels.map((l) => l.height) ?? [])].sort((a, b) => b - a);
+    const heights = [...new Set(this.stage.sync.leader?.hls?.levels.map((l) => l.height) ?? [])].sort((a, b) => b - a);
     const levels = heights.join();
     if (levels === this.levels) return;
     this.levels = levels;

@@ -10,7 +10,7 @@
  * @property {number} viewport_psnr_db
  */
 
-/** @typedef {{percent: number} | {why_not: string}} Rate */
+/** @typedef {{percent: number, why_not?: string}} Rate */
 
 /**
  * @typedef {object} Quality
@@ -73,7 +73,7 @@ function chart({ ladders }, key, label) {
 function table({ ladders, anchor, frames }) {
   const div = document.createElement("div");
   const rows = ladders.map((l, i) => {
-    const rate = (/** @type {Rate | undefined} */ r) => (!r ? "–" : "percent" in r ? `${r.percent > 0 ? "+" : ""}${r.percent.toFixed(1)} %` : r.why_not);
+    const rate = (/** @type {Rate | undefined} */ r) => (!r ? "–" : r.why_not ?? `${r.percent > 0 ? "+" : ""}${r.percent.toFixed(1)} %`);
     const row = document.createElement("tr");
     const name = document.createElement("th");
     name.scope = "row";

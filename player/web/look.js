@@ -20,6 +20,7 @@ export class Looking {
     /** @type {Map<number, {x: number, y: number}>} the fingers that are down */
     this.fingers = new Map();
     element.addEventListener("pointerdown", (e) => {
+      if (e.button !== 0 || (e.target instanceof Element && e.target.closest("button"))) return;
       element.setPointerCapture(e.pointerId);
       this.fingers.set(e.pointerId, { x: e.clientX, y: e.clientY });
     });
@@ -50,6 +51,7 @@ export class Looking {
 
   /** Two fingers zoom, one turns: what is under it stays under it, about. @param {PointerEvent} e */
   drag(e) {
+    if (e.buttons === 0) this.fingers.delete(e.pointerId); // its end was told to something else, such as a menu
     const before = this.fingers.get(e.pointerId);
     if (!before) return;
     const now = { x: e.clientX, y: e.clientY };

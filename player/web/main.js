@@ -46,6 +46,7 @@ async function start() {
   stage.show([...fromAsset, ...request.streams].map(open));
   if (request.time) stage.sync.seek(request.time);
   if (asset) {
+    controls.frameRate = asset.frame_rate ?? 0;
     document.title = `${request.asset} – afterlive`;
     offerLadders(asset, request, stage, open);
     void offerQuality(asset, request.assetURL ?? "");

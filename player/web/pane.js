@@ -21,6 +21,8 @@ import { geometry } from "./projection.js";
 
 const KEPT = 6; // frames a pane, when several are compared: under load, browsers leave out different ones
 
+const RECOVERY = 10_000; // ms within which a second media error is one too many
+
 export class Pane {
   /**
    * @param {Stream} stream
@@ -33,18 +35,24 @@ export class Pane {
     this.stream = stream;
     this.view = view;
     this.changed = changed;
-    this.failed = failed;
+    this.failed = (/** @type {string} */ message) => {
+      this.dead = true;
+      failed(message);
+    };
     this.keep = 1;
     /** @type {Frame[]} newest last */
     this.frames = [];
     /** @type {Frame | undefined} what the stage draws */
     this.shown = undefined;
     this.live = false;
+    this.wasLive = false; // a live stream that has ended still has a clock of its own
+    this.dead = false; // it will not play on
     /** @type {string[]} what hls.js complained about, also where it could go on */
     this.faults = [];
     this.bitrate = 0; // bit/s of the picture, as its last segments measured
     /** @type {Geometry} */
     this.geometry = geometry(stream.projection, stream.layout, stream.width ?? 3840);
+    this.widestSeen = 0;
     this.video = document.createElement("video");
     this.video.muted = true;
     this.video.playsInline = true;
@@ -71,11 +79,12 @@ export class Pane {
     }
     this.hls = new Hls({ backBufferLength: 30, maxBufferLength: 30 });
     const { hls } = this;
-    let recovered = 0;
+    let recovered = -Infinity; // when, in ms of the page
     hls.on(Hls.Events.ERROR, (_, data) => {
       this.faults.push(`${data.type}: ${data.details}`);
       if (!data.fatal) return;
-      if (data.type === Hls.ErrorTypes.MEDIA_ERROR && recovered++ === 0) {
+      if (data.type === Hls.ErrorTypes.MEDIA_ERROR && performance.now() - recovered > RECOVERY) {
+        recovered = performance.now();
         hls.recoverMediaError();
         return;
       }
@@ -84,6 +93,7 @@ export class Pane {
     });
     hls.on(Hls.Events.LEVEL_LOADED, (_, data) => {
       this.live = data.details.live;
+      this.wasLive ||= this.live;
       this.changed();
     });
     hls.on(Hls.Events.MANIFEST_PARSED, () => {
@@ -106,7 +116,21 @@ export class Pane {
   widest() {
     const widths = this.hls?.levels.map((l) => l.width) ?? [];
     const width = this.stream.width ?? Math.max(0, ...widths);
-    if (width > 0) this.geometry = geometry(this.stream.projection, this.stream.layout, width);
+    if (width > 0) this.geometryOf(width);
+  }
+
+  /** @param {number} width - of the largest rendition, as far as is known */
+  geometryOf(width) {
+    if (width === this.widestSeen) return;
+    this.widestSeen = width;
+    this.geometry = geometry(this.stream.projection, this.stream.layout, width);
+  }
+
+  /** After a lost context: all textures are gone. */
+  regrab() {
+    this.frames = [];
+    this.shown = undefined;
+    this.grab(this.video.currentTime);
   }
 
   /** Keeps every frame that is shown, from now on. */
@@ -138,7 +162,8 @@ export class Pane {
     // Frames below the moment's resolution replace each other: two callbacks may tell of the same one.
     let frame = frames.length > 0 && last && Math.abs(time - last.time) < 0.002 ? frames.pop() : undefined;
     if (!frame && frames.length >= this.keep) frame = frames.splice(frames[0] === this.shown ? 1 : 0, 1)[0];
-    const texture = frame?.picture.texture ?? view.texture();
+    if (!this.stream.width && !this.hls?.levels.some((l) => l.width)) this.geometryOf(Math.max(this.widestSeen, video.videoWidth));
+    const texture = frame && view.gl.isTexture(frame.picture.texture) ? frame.picture.texture : view.texture(); // or it was lost with its context
     view.upload(texture, video);
     frames.push({ time, picture: { texture, width: video.videoWidth, height: video.videoHeight, geometry: this.geometry } });
     this.changed();

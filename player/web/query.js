@@ -4,7 +4,7 @@
 //   ?asset=live/talk&ladder=cubemap           another one
 //   ?asset=live/talk&compare=all              ladders side by side; or their names: compare=equirectangular,eac
 //   ?src=URL&projection=equirectangular       any HLS URL; &order=, &rotation=, &pad= say how a cube lies
-//   ?src=URL&projection=…&src=URL&projection=…   several, side by side; also beside an asset
+//   ?src=URL&projection=…&src=URL&projection=…   several, side by side; also beside an asset: what follows a src is said of it
 //   &yaw=90&pitch=-10&fov=60&t=30             where to look (degrees, up is positive), and when (s)
 
 import { isProjection, PROJECTIONS } from "./projection.js";
@@ -22,7 +22,7 @@ import { isProjection, PROJECTIONS } from "./projection.js";
  * @property {{width: number, height: number}[]} [renditions]
  */
 
-/** @typedef {{job: string, recording: string, duration_s: number, ladders: Ladder[], quality?: string}} Asset */
+/** @typedef {{job: string, recording: string, duration_s: number, frame_rate?: number, ladders: Ladder[], quality?: string}} Asset */
 
 /**
  * @typedef {object} Request
@@ -43,18 +43,19 @@ import { isProjection, PROJECTIONS } from "./projection.js";
 export function parse(query, page) {
   const asset = query.get("asset") ?? undefined;
   const compare = query.get("compare") ?? "";
-  const projections = query.getAll("projection");
-  const streams = query.getAll("src").map((src, i) => {
-    const projection = projections[i] ?? "flat";
-    if (!isProjection(projection)) throw new Error(`There is no projection “${projection}”. There are ${PROJECTIONS.join(", ")}.`);
-    /** @type {Layout} */
-    const layout = {};
-    const [order, rotation, pad] = [query.getAll("order")[i], query.getAll("rotation")[i], query.getAll("pad")[i]];
-    if (order) layout.order = order;
-    if (rotation) layout.rotation = rotation;
-    if (pad) layout.pad = number("pad", pad);
-    return { title: projection, url: new URL(src, page).href, projection, layout };
-  });
+  /** @type {(Stream & {layout: Layout})[]} */
+  const streams = [];
+  for (const [key, value] of query) {
+    if (key === "src") streams.push({ title: "flat", url: new URL(value, page).href, projection: "flat", layout: {} });
+    const stream = streams.at(-1);
+    if (!stream) continue;
+    if (key === "projection") {
+      if (!isProjection(value)) throw new Error(`There is no projection “${value}”. There are ${PROJECTIONS.join(", ")}.`);
+      stream.title = stream.projection = value;
+    }
+    if (key === "order" || key === "rotation") stream.layout[key] = value;
+    if (key === "pad") stream.layout.pad = number("pad", value);
+  }
   /** @type {Request} */
   const request = { streams, look: {}, all: compare === "all", ladders: [] };
   if (asset) {

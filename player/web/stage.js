@@ -7,8 +7,7 @@ import { Sync } from "./sync.js";
 /** @import { View, Rectangle } from "./view.js" */
 /** @import { Looking } from "./look.js" */
 
-const TOGETHER = 0.017; // s between frames of one moment: half a frame at 30 a second
-const PATIENCE = 500; // ms
+const PATIENCE = 500; // ms that what is shown may stay, where panes have no moment in common
 
 export class Stage {
   /**
@@ -32,6 +31,10 @@ export class Stage {
       requestAnimationFrame(loop);
     };
     requestAnimationFrame(loop);
+    view.restored = () => {
+      for (const p of this.panes) p.regrab();
+      this.dirty = true;
+    };
     new ResizeObserver(() => (this.dirty = true)).observe(view.canvas);
     setInterval(() => this.caption(), 500);
   }
@@ -80,14 +83,17 @@ export class Stage {
    * none in common, what is shown stays for a while.
    */
   choose() {
-    const together = this.panes.filter((p) => p === this.sync.leader || (this.sync.offset(p) === 0 && !p.live));
+    const { sync } = this;
+    const together = this.panes.filter((p) => !p.dead && (p === sync.leader || (sync.offset(p) === 0 && !sync.over(p))));
     for (const p of this.panes) if (!together.includes(p)) p.shown = p.frames.at(-1);
     const best = nearest(together);
-    if (!best) return;
     const now = performance.now();
-    if (best.apart > TOGETHER && together.every((p) => p.shown) && now - this.chosen < PATIENCE) return;
-    this.chosen = now;
-    together.forEach((p, i) => (p.shown = best.frames[i]));
+    if (best && best.apart <= best.step / 2) {
+      this.chosen = now;
+      together.forEach((p, i) => (p.shown = best.frames[i]));
+    } else if (now - this.chosen >= PATIENCE || together.some((p) => !p.shown)) {
+      for (const p of together) p.shown = p.frames.at(-1);
+    }
   }
 
   draw() {
@@ -120,23 +126,21 @@ export class Stage {
 }
 
 /**
- * The newest frames, one of each pane, that are of one moment; where there are none, the nearest to that.
+ * One frame of each pane, those that are least apart, and of such the newest. step is the time between two frames.
  * @param {Pane[]} panes
  */
 function nearest([leader, ...others]) {
-  /** @type {{frames: Frame[], apart: number} | undefined} */
+  if (!leader || others.some((p) => p.frames.length === 0)) return undefined;
+  const steps = leader.frames.slice(1).map((f, i) => f.time - (leader.frames[i]?.time ?? 0)).filter((s) => s > 0.001);
+  const step = Math.min(0.05, ...steps); // of what the browser left out, the least is the frame's
+  /** @type {{frames: Frame[], apart: number, step: number} | undefined} */
   let best;
-  for (const first of leader?.frames.toReversed() ?? []) {
-    const frames = [first];
-    for (const p of others) {
-      const sorted = [...p.frames].sort((a, b) => Math.abs(a.time - first.time) - Math.abs(b.time - first.time));
-      if (!sorted[0]) return undefined;
-      frames.push(sorted[0]);
-    }
+  for (const first of leader.frames.toReversed()) {
+    const off = (/** @type {Frame} */ f) => Math.abs(f.time - first.time);
+    const frames = [first, ...others.map((p) => p.frames.reduce((a, b) => (off(b) < off(a) ? b : a)))];
     const times = frames.map((f) => f.time);
     const apart = Math.max(...times) - Math.min(...times);
-    if (!best || apart < best.apart) best = { frames, apart };
-    if (apart <= TOGETHER) break;
+    if (!best || apart < best.apart - 0.001) best = { frames, apart, step };
   }
   return best;
 }
@@ -149,6 +153,7 @@ function facts(pane) {
   if (bitrate) said.push(`${(bitrate / 1e6).toFixed(2)} Mbit/s`);
   said.push(`buffer ${buffer.toFixed(0)} s`);
   if (live) said.push("live");
-  if (video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA && !video.ended) said.push("loading…");
+  if (pane.dead) said.push("cannot be played");
+  else if (video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA && !video.ended) said.push("loading…");
   return said.join(" · ");
 }

@@ -12,16 +12,24 @@ export class Sync {
     this.panes = panes;
     this.wanted = false; // to play
     this.rate = 1;
+    this.blocked = false; // the browser wants a gesture first: a button asks for it
     this.timer = setInterval(() => this.steer(), 100);
   }
 
+  /** The first that plays. */
   get leader() {
-    return this.panes[0];
+    return this.panes.find((p) => !p.dead) ?? this.panes[0];
   }
 
-  /** The followers that can be held to the leader's time. */
+  /** The others that can be held to the leader's time, for as long as they last. */
   get followers() {
-    return this.panes.slice(1).filter((p) => this.offset(p) !== undefined);
+    return this.panes.filter((p) => p !== this.leader && !p.dead && !this.over(p) && this.offset(p) !== undefined);
+  }
+
+  /** Whether a pane has ended where the leader goes on. @param {Pane} pane */
+  over(pane) {
+    const { leader } = this;
+    return pane !== leader && pane.video.ended && leader !== undefined && leader.video.currentTime >= pane.video.duration - SEEK;
   }
 
   /**
@@ -33,7 +41,7 @@ export class Sync {
   offset(pane) {
     const { leader } = this;
     if (!leader) return undefined;
-    if (!pane.live && !leader.live) return 0;
+    if (!pane.wasLive && !leader.wasLive) return 0;
     const [a, b] = [leader.hls?.playingDate?.getTime(), pane.hls?.playingDate?.getTime()];
     if (a === undefined || b === undefined) return undefined;
     return (a - b) / 1000 + pane.video.currentTime - leader.video.currentTime;
@@ -55,9 +63,9 @@ export class Sync {
     const { leader } = this;
     if (!leader) return;
     const step = time - leader.video.currentTime;
-    const followers = this.followers;
+    const followers = this.panes.filter((p) => p !== leader && !p.dead && this.offset(p) !== undefined);
     leader.video.currentTime = time;
-    for (const p of followers) p.video.currentTime = time + (p.live || leader.live ? p.video.currentTime + step - time : 0);
+    for (const p of followers) p.video.currentTime = p.wasLive || leader.wasLive ? p.video.currentTime + step : time;
   }
 
   /** Brings paused followers to the leader's very frame. */
@@ -77,8 +85,13 @@ export class Sync {
     const ready = group.every((p) => p.video.readyState >= HTMLMediaElement.HAVE_FUTURE_DATA || p.video.ended);
     for (const p of this.panes) {
       const together = p === leader || followers.includes(p);
+      if (p.dead || this.over(p)) continue;
       if (together && !ready) p.video.pause(); // whoever is ahead waits
-      else if (p.video.paused && !p.video.ended) p.video.play().catch(() => {}); // a browser may want a gesture first; the button then says so
+      else if (p.video.paused && !p.video.ended) {
+        p.video.play().then(() => (this.blocked = false), (/** @type {unknown} */ e) => {
+          if (e instanceof DOMException && e.name === "NotAllowedError") this.blocked = true;
+        });
+      }
     }
     leader.video.playbackRate = this.rate;
     for (const p of followers) {

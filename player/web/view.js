@@ -91,7 +91,11 @@ export class View {
     this.gl = gl;
     this.start();
     canvas.addEventListener("webglcontextlost", (e) => e.preventDefault());
-    canvas.addEventListener("webglcontextrestored", () => this.start());
+    this.restored = () => {}; // set by whoever has textures to make anew
+    canvas.addEventListener("webglcontextrestored", () => {
+      this.start();
+      this.restored();
+    });
   }
 
   /** Makes what lives in the context; it is gone when the context was lost. */

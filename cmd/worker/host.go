@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"go.uber.org/zap"
+
+	"afterlive/internal/ecs"
+)
+
+// protection lets ECS know when this task has work, where it is a task of ECS; nil
+// elsewhere.
+func protection(ctx context.Context, log *zap.Logger) func(context.Context) (func(), bool) {
+	agent := os.Getenv("ECS_AGENT_URI")
+	if agent == "" {
+		return nil
+	}
+	p := ecs.NewProtection(agent)
+	said := func(err error) {
+		if err != nil {
+			log.Warn("task is not protected from scale-in", zap.Error(err))
+		}
+	}
+	go p.Keep(ctx, said)
+	return func(ctx context.Context) (func(), bool) {
+		err := p.Hold(ctx)
+		if errors.Is(err, ecs.ErrRefused) {
+			log.Info("ECS will stop this task: no more work is taken", zap.Error(err))
+			return nil, false
+		}
+		said(err)
+		return func() { said(p.Release(context.WithoutCancel(ctx))) }, true
+	}
+}
+
+// onSpotNotice runs drain when EC2 announces that it takes this host away. Only
+// tasks of ECS ask, and those that are told to.
+func onSpotNotice(ctx context.Context, log *zap.Logger, wanted bool, drain func()) {
+	if !wanted && os.Getenv("ECS_CONTAINER_METADATA_URI_V4") == "" {
+		return
+	}
+	go func() {
+		notice, err := ecs.WaitForNotice(ctx)
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
+			log.Info("no spot notices are to be had; SIGTERM will do", zap.Error(err))
+		default:
+			log.Warn("EC2 takes this host away", zap.String("action", notice.Action), zap.Time("at", notice.Time))
+			drain()
+		}
+	}()
+}

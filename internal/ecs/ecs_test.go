@@ -1,0 +1,159 @@
+package ecs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// agent is ECS's agent, which answers in turn, and keeps the last answer.
+type agent struct {
+	mu      sync.Mutex
+	answers []string // status and body
+	asked   []string
+}
+
+func (a *agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body) // what is missing fails the test
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.asked = append(a.asked, r.Method+" "+r.URL.Path+" "+string(body))
+	var status int
+	var text string
+	if _, err := fmt.Sscanf(a.answers[0], "%d", &status); err != nil {
+		panic(err)
+	}
+	_, text, _ = strings.Cut(a.answers[0], " ")
+	if len(a.answers) > 1 {
+		a.answers = a.answers[1:]
+	}
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, text) // the client has gone, or not
+}
+
+const (
+	on  = `200 {"protection":{"ExpirationDate":"2026-11-23T12:00:00Z","ProtectionEnabled":true,"TaskArn":"arn:aws:ecs:x"}}`
+	off = `200 {"protection":{"ProtectionEnabled":false,"TaskArn":"arn:aws:ecs:x"}}`
+)
+
+func TestProtection(t *testing.T) {
+	a := &agent{answers: []string{on, off}}
+	server := httptest.NewServer(a)
+	defer server.Close()
+	p := NewProtection(server.URL)
+	for range 2 { // two slots
+		if err := p.Hold(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	for range 2 {
+		if err := p.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	want := `PUT /task-protection/v1/state {"ExpiresInMinutes":60,"ProtectionEnabled":true}|PUT /task-protection/v1/state {"ProtectionEnabled":false}`
+	if got := strings.Join(a.asked, "|"); got != want {
+		t.Errorf("asked %s, want %s", got, want)
+	}
+}
+
+// Whatever the agent says: a refusal ends work, anything else is told and survived.
+func TestProtectionFaults(t *testing.T) {
+	for name, tc := range map[string]struct {
+		answers []string
+		refused bool
+		want    string
+	}{
+		"refused with 200":   {[]string{`200 {"failure":{"Arn":"arn","Detail":null,"Reason":"DEPLOYMENT_BLOCKED"}}`}, true, "DEPLOYMENT_BLOCKED"},
+		"bad request":        {[]string{`400 {"requestID":"1","error":{"Arn":"a","Code":"InvalidParameterException","Message":"no"}}`}, false, "InvalidParameterException"},
+		"no role":            {[]string{`403 {"error":{"Code":"AccessDeniedException","Message":"no task role"}}`}, false, "AccessDeniedException"},
+		"no task":            {[]string{`404 {"error":{"Code":"ResourceNotFoundException","Message":"none"}}`}, false, "404"},
+		"server":             {[]string{`500 {"error":{"Code":"ServerException","Message":"oops"}}`}, false, "ServerException"},
+		"timeout":            {[]string{`504 {"error":{"Code":"RequestCanceled","Message":"Timed out calling ECS Task Protection API"}}`}, false, "504"},
+		"garbage":            {[]string{`200 <html>`}, false, "not JSON"},
+		"nothing":            {[]string{`200 {}`}, false, "200"},
+		"the opposite":       {[]string{off}, false, "200"},
+		"well at second try": {[]string{`500 {"error":{"Code":"ServerException"}}`, on}, false, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(&agent{answers: tc.answers})
+			defer server.Close()
+			p := NewProtection(server.URL)
+			err := p.Hold(t.Context())
+			if errors.Is(err, ErrRefused) != tc.refused || (err == nil) != (tc.want == "") || (err != nil && !strings.Contains(err.Error(), tc.want)) {
+				t.Errorf("got %v", err)
+			}
+			if held := p.holders == 1; held == tc.refused {
+				t.Errorf("held: %t", held)
+			}
+		})
+	}
+	enough := make(chan struct{})
+	hung := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-enough }))
+	defer hung.Close()
+	defer close(enough)
+	p := NewProtection(hung.URL)
+	p.client.Timeout = 50 * time.Millisecond
+	if err := p.Hold(t.Context()); err == nil || errors.Is(err, ErrRefused) {
+		t.Errorf("of an agent that hangs: %v", err)
+	}
+}
+
+// imdsServer is EC2's metadata service, version 2 only.
+func imdsServer(t *testing.T, notice http.HandlerFunc) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("PUT /latest/api/token", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Aws-Ec2-Metadata-Token-Ttl-Seconds", "21600")
+		_, _ = io.WriteString(w, "token") // the client has gone, or not
+	})
+	mux.HandleFunc("GET /latest/meta-data/spot/instance-action", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Aws-Ec2-Metadata-Token") != "token" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		notice(w, r)
+	})
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", server.URL)
+}
+
+func TestSpotNotice(t *testing.T) {
+	for name, body := range map[string]string{
+		"as documented": `{"action":"terminate","time":"2026-11-23T16:34:24Z"}`,
+		"malformed":     `soon`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			imdsServer(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
+			n, err := WaitForNotice(t.Context())
+			if err != nil || n.Action == "" || strings.HasPrefix(body, "{") != (n.Action == "terminate" && n.Time.Year() == 2026) {
+				t.Errorf("got %+v, %v", n, err)
+			}
+		})
+	}
+	t.Run("none yet", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		imdsServer(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusNotFound)
+			cancel() // one look is enough
+		})
+		if n, err := WaitForNotice(ctx); !errors.Is(err, context.Canceled) && !errors.Is(err, ErrNoIMDS) {
+			t.Errorf("got %+v, %v", n, err)
+		}
+	})
+	t.Run("no such service", func(t *testing.T) {
+		t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")
+		began := time.Now()
+		if _, err := WaitForNotice(t.Context()); !errors.Is(err, ErrNoIMDS) {
+			t.Errorf("got %v", err)
+		}
+		t.Logf("told after %s", time.Since(began))
+	})
+}
