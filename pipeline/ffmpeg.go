@@ -29,6 +29,7 @@ type Progress struct {
 type FFmpeg struct {
 	Path    string        // of the binary, absolute
 	Threads int           // x264's, per rendition; 0: it chooses
+	Pixels  int           // of a picture that it may decode, should it grow on the way; 0: any
 	Stall   time.Duration // without progress, after which an encoder is killed
 }
 
@@ -79,6 +80,9 @@ func (f FFmpeg) Run(ctx context.Context, folder string, args []string, input io.
 
 	var log tail
 	globals := []string{"-hide_banner", "-nostdin", "-y", "-loglevel", "level+warning", "-nostats", "-stats_period", "1", "-progress", "pipe:1"}
+	if f.Pixels > 0 {
+		globals = append(globals, "-max_pixels", strconv.Itoa(f.Pixels)) // of the first input's decoder, as it comes before it
+	}
 	cmd := exec.CommandContext(ctx, f.Path, append(globals, args...)...)
 	cmd.Dir = folder
 	cmd.Env = []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH")}

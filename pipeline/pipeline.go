@@ -72,10 +72,29 @@ type Pipeline struct {
 	Bucket     string // that Recordings is; empty for a directory
 	Store      Store
 	Profiles   ladder.Profiles
+	Limits     Limits
 	FFmpeg     FFmpeg
 	Scratch    *Scratch
 	Worker     string // who we are, for parts and failures
 	Log        *zap.Logger
+}
+
+// Limits are what a recording may be: a few bytes can claim a picture or a length
+// that no worker could bear. Zero: anything.
+type Limits struct {
+	Pixels   int // of a picture
+	Duration time.Duration
+}
+
+// check refuses what is beyond the limits.
+func (l Limits) check(x *flv.Index) error {
+	if v := x.Video; v != nil && l.Pixels > 0 && v.Width*v.Height > l.Pixels {
+		return permanent("too_large", fmt.Errorf("its picture is %dx%d; at most %d pixels are allowed here (--max-pixels)", v.Width, v.Height, l.Pixels))
+	}
+	if l.Duration > 0 && x.Duration > l.Duration {
+		return permanent("too_long", fmt.Errorf("it lasts %s; at most %s is allowed here (--max-duration)", x.Duration, l.Duration))
+	}
+	return nil
 }
 
 // Do does one task. nil means that it is done, whoever did it. An error made with

@@ -58,6 +58,9 @@ func (p *Pipeline) makePlan(ctx context.Context, id string, r ladder.Recording, 
 	if err != nil {
 		return fmt.Errorf("scan %s: %w", r.Key, err)
 	}
+	if err := p.Limits.check(index); err != nil {
+		return fmt.Errorf("plan %s: %w", r.Key, err)
+	}
 	chosen, err := p.Profiles.Choose(profile, index)
 	if err != nil {
 		return permanent("no_profile", err)

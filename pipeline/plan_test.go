@@ -54,6 +54,28 @@ func TestBadTasks(t *testing.T) {
 	}
 }
 
+// What claims more than a worker could bear is refused before anything is decoded,
+// and a picture that grows later is not decoded either.
+func TestLimits(t *testing.T) {
+	p, _, queue := newSmall(t, smallRecording(t))
+	for reason, limits := range map[string]Limits{"too_large": {Pixels: 1000}, "too_long": {Duration: time.Second}} {
+		p.Limits = limits
+		if got, final := verdict(p.Do(t.Context(), smallTask)); !final || got != reason {
+			t.Errorf("%+v: %q, final %t", limits, got, final)
+		}
+	}
+	p.Limits = Limits{Pixels: 1e6, Duration: time.Hour}
+	must(t, p.Do(t.Context(), smallTask))
+	p.FFmpeg.Pixels = 1000
+	for _, body := range queue.bodies() {
+		tasks, err := job.Parse([]byte(body))
+		must(t, err)
+		if err := p.Do(t.Context(), tasks[0]); (err == nil) != (tasks[0].Kind == job.Audio) {
+			t.Errorf("%s: %v", tasks[0].Name(), err)
+		}
+	}
+}
+
 // Sound without picture, and picture without sound, are recordings too.
 func TestSoundOrPictureAlone(t *testing.T) {
 	for _, tc := range []struct{ name, drop, codecs string }{

@@ -36,6 +36,8 @@ type flags struct {
 	Profiles     string        `help:"YAML file with profiles of your own, beside or instead of the built-in ones." placeholder:"FILE" env:"AFTERLIVE_PROFILES"`
 	Lease        time.Duration `help:"How long a task is hidden from other workers, extended every quarter of it. What a killed worker held is done by another after this time. Default: 2m on SQS, 20s in a folder." placeholder:"DURATION" env:"AFTERLIVE_LEASE"`
 	Drain        time.Duration `help:"How long a task may go on after SIGTERM; then it is handed back." default:"5s" env:"AFTERLIVE_DRAIN"`
+	MaxPixels    int           `help:"Pixels of a picture above which a recording is refused." default:"35389440" env:"AFTERLIVE_MAX_PIXELS"`
+	MaxDuration  time.Duration `help:"Length above which a recording is refused." default:"48h" env:"AFTERLIVE_MAX_DURATION"`
 	Stall        time.Duration `help:"How long ffmpeg may make no progress before it is killed." default:"1m" env:"AFTERLIVE_STALL"`
 	Scratch      string        `help:"Folder for what ffmpeg writes. A slot needs room for a few segments of every rendition." default:"${scratch}" env:"AFTERLIVE_SCRATCH"`
 	FFmpeg       string        `name:"ffmpeg" help:"The ffmpeg to run, 5.1 or later with libx264." default:"ffmpeg" env:"AFTERLIVE_FFMPEG"`
@@ -64,6 +66,8 @@ func (f *flags) Validate() error {
 	fault(f.Lease < 4*time.Second || f.Lease > 12*time.Hour, "--lease must be 4s to 12h")
 	fault(f.Lease%time.Second != 0, "--lease must be whole seconds")
 	fault(f.Drain < 0, "--drain must not be negative")
+	fault(f.MaxPixels < 1, "--max-pixels must be at least 1")
+	fault(f.MaxDuration <= 0, "--max-duration must be positive")
 	fault(f.Stall < time.Second, "--stall must be at least 1s")
 	return errors.Join(faults...)
 }
@@ -115,7 +119,8 @@ func (f *flags) work(ctx context.Context, log *zap.Logger, place *wiring.Place, 
 	name := workerName()
 	p := &pipeline.Pipeline{
 		Queue: place.Queue, Recordings: place.Recordings, Bucket: place.Bucket, Store: place.Store, Profiles: profiles,
-		FFmpeg:  pipeline.FFmpeg{Path: ffmpeg, Threads: f.Threads, Stall: f.Stall},
+		FFmpeg:  pipeline.FFmpeg{Path: ffmpeg, Threads: f.Threads, Pixels: f.MaxPixels, Stall: f.Stall},
+		Limits:  pipeline.Limits{Pixels: f.MaxPixels, Duration: f.MaxDuration},
 		Scratch: scratch, Worker: name, Log: log,
 	}
 	w := &pipeline.Worker{
