@@ -13,7 +13,7 @@ import (
 var web embed.FS
 
 // Files are the page's files, index.html at the root. hls.js comes from npm, so it
-// is not there in a program that was built without "make player": that is an
+// is not there in a program that was built without "make build": that is an
 // error, and the files are there beside it.
 func Files() (fs.FS, error) {
 	files, err := fs.Sub(web, "web")
@@ -21,7 +21,7 @@ func Files() (fs.FS, error) {
 		return nil, fmt.Errorf("open player: %w", err)
 	}
 	if _, err := fs.Stat(files, "hls.mjs"); err != nil {
-		return files, errors.New("the player was built without hls.js and cannot play: run make player, then build again")
+		return files, errors.New("the player was built without hls.js and cannot play: build it with make build")
 	}
 	return files, nil
 }
