@@ -44,10 +44,9 @@ export class Stage {
     for (const p of this.panes) if (!panes.includes(p)) p.close();
     this.panes = panes;
     for (const p of panes) p.compare(panes.length > 1);
-    const { wanted, rate } = this.sync;
+    const { wanted } = this.sync;
     this.sync.close();
     this.sync = new Sync(panes);
-    this.sync.rate = rate;
     if (wanted) this.sync.play();
     this.captions.replaceChildren(...this.places().map(() => Object.assign(document.createElement("div"), { className: "caption" })));
     this.caption();

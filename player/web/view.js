@@ -80,13 +80,11 @@ void main() {
 
 /** @typedef {{x: number, y: number, width: number, height: number}} Rectangle - in device pixels, y from the top */
 
-export class NoWebGL extends Error {}
-
 export class View {
   /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {
     const gl = canvas.getContext("webgl2", { antialias: false, alpha: false, preserveDrawingBuffer: true });
-    if (!gl) throw new NoWebGL("This browser has no WebGL 2, which it takes to look around in a sphere.");
+    if (!gl) throw new Error("This browser has no WebGL 2, which it takes to look around in a sphere.");
     this.canvas = canvas;
     this.gl = gl;
     this.start();
@@ -104,7 +102,7 @@ export class View {
     this.program = gl.createProgram();
     for (const [kind, source] of /** @type {const} */ ([[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]])) {
       const shader = gl.createShader(kind);
-      if (!shader) throw new NoWebGL("WebGL is out of order.");
+      if (!shader) throw new Error("WebGL is out of order.");
       gl.shaderSource(shader, source);
       gl.compileShader(shader);
       gl.attachShader(this.program, shader);
@@ -112,7 +110,7 @@ export class View {
     gl.bindAttribLocation(this.program, 0, "corner");
     gl.linkProgram(this.program);
     if (!gl.getProgramParameter(this.program, gl.LINK_STATUS)) {
-      throw new NoWebGL("The shader cannot be built: " + gl.getProgramInfoLog(this.program));
+      throw new Error("The shader cannot be built: " + gl.getProgramInfoLog(this.program));
     }
     gl.useProgram(this.program);
     gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
