@@ -1,6 +1,7 @@
 # make demo and make test do everything, installs included; make help lists the rest.
 SHELL := /bin/bash
 TOOLS := .tools/bin
+VERSION := $(or $(shell git describe --always --dirty 2>/dev/null),unreleased)
 export GOFLAGS := -buildvcs=false
 
 .PHONY: help demo test build lint bench study fuzz tools install extra clean
@@ -16,7 +17,7 @@ test: install extra tools lint ## lint, unit tests with the race detector, fuzz 
 	go test -race -count=1 -timeout 15m ./...
 
 build: player/web/hls.mjs ## static binaries in bin/
-	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
+	CGO_ENABLED=0 go build -trimpath -ldflags "-X afterlive/internal/wiring.Version=$(VERSION)" -o bin/ ./cmd/...
 
 lint: $(TOOLS)/golangci-lint player/web/hls.mjs ## golangci-lint, strict, each exception explained in .golangci.yml; types of the player's JavaScript
 	$(TOOLS)/golangci-lint run ./...

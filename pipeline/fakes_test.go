@@ -224,7 +224,7 @@ func newPipeline(t *testing.T, store *memory, queue Sender, profiles string) *Pi
 	t.Cleanup(func() { scratch.Close() })
 	return &Pipeline{
 		Queue: queue, Recordings: store, Store: store, Profiles: all, Scratch: scratch, Worker: "test",
-		FFmpeg: FFmpeg{Path: "ffmpeg", Stall: time.Minute}, Log: zaptest.NewLogger(t),
+		FFmpeg: FFmpeg{Path: "ffmpeg", Stall: time.Minute}, Metrics: NewMetrics(nil), Log: zaptest.NewLogger(t),
 	}
 }
 
@@ -237,7 +237,7 @@ func drain(t *testing.T, p *Pipeline, q *messages) {
 			t.Fatal(err)
 		}
 		for _, task := range tasks {
-			if err := p.Do(t.Context(), task); err != nil {
+			if err := p.Do(t.Context(), task, nil); err != nil {
 				t.Fatalf("%s: %v", task.Name(), err)
 			}
 		}

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Progress is how far an encoder is, about once a second.
@@ -30,6 +32,8 @@ type FFmpeg struct {
 	Path    string        // of the binary, absolute
 	Threads int           // x264's, per rendition; 0: it chooses
 	Pixels  int           // of a picture that it may decode, should it grow on the way; 0: any
+	Alloc   int64         // bytes that it may ask for at once; 0: its own limit
+	File    int64         // bytes of a file that it may write; 0: any
 	Stall   time.Duration // without progress, after which an encoder is killed
 }
 
@@ -39,26 +43,31 @@ var errStalled = errors.New("ffmpeg made no progress")
 // to it.
 const killAfter = 2 * time.Second
 
+var ffmpegVersion = regexp.MustCompile(`(?m)^ffmpeg version (\S+)`)
+
 // FindFFmpeg returns the absolute path of a binary, since it will be run in other
-// folders, or says what is wrong with the ffmpeg that is there.
-func FindFFmpeg(ctx context.Context, name string) (file string, err error) {
+// folders, and its version, or says what is wrong with the ffmpeg that is there.
+func FindFFmpeg(ctx context.Context, name string) (file, version string, err error) {
 	const hint = "(install ffmpeg 5.1 or later, or say where it is with --ffmpeg)"
 	if file, err = exec.LookPath(name); err == nil {
 		file, err = filepath.Abs(file)
 	}
 	if err != nil {
-		return "", fmt.Errorf("find %s: %w %s", name, err, hint)
+		return "", "", fmt.Errorf("find %s: %w %s", name, err, hint)
 	}
-	out, err := exec.CommandContext(ctx, file, "-hide_banner", "-encoders").CombinedOutput()
+	out, err := exec.CommandContext(ctx, file, "-encoders").CombinedOutput()
 	if err != nil {
-		return "", fmt.Errorf("run %s: %w %s", file, err, hint)
+		return "", "", fmt.Errorf("run %s: %w %s", file, err, hint)
 	}
 	for _, encoder := range []string{"libx264", "aac"} {
 		if !regexp.MustCompile(`(?m)^ [VA]\S+ ` + encoder + ` `).Match(out) {
-			return "", fmt.Errorf("%s has no encoder %s; it was built without it", file, encoder)
+			return "", "", fmt.Errorf("%s has no encoder %s; it was built without it", file, encoder)
 		}
 	}
-	return file, nil
+	if m := ffmpegVersion.FindSubmatch(out); m != nil {
+		version = string(m[1])
+	}
+	return file, version, nil
 }
 
 // Run runs ffmpeg in folder with the input on its standard input, until it ends
@@ -83,6 +92,9 @@ func (f FFmpeg) Run(ctx context.Context, folder string, args []string, input io.
 	if f.Pixels > 0 {
 		globals = append(globals, "-max_pixels", strconv.Itoa(f.Pixels)) // of the first input's decoder, as it comes before it
 	}
+	if f.Alloc > 0 {
+		globals = append(globals, "-max_alloc", strconv.FormatInt(f.Alloc, 10))
+	}
 	cmd := exec.CommandContext(ctx, f.Path, append(globals, args...)...)
 	cmd.Dir = folder
 	cmd.Env = []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH")}
@@ -96,15 +108,28 @@ func (f FFmpeg) Run(ctx context.Context, folder string, args []string, input io.
 	if err := cmd.Start(); err != nil {
 		return transient("ffmpeg_missing", fmt.Errorf("start ffmpeg: %w", err))
 	}
+	if f.File > 0 { // a full disk is silent, this is not: ffmpeg dies of SIGXFSZ
+		limit := &unix.Rlimit{Cur: uint64(f.File), Max: uint64(f.File)}
+		if err := unix.Prlimit(cmd.Process.Pid, unix.RLIMIT_FSIZE, limit, nil); err != nil && !errors.Is(err, unix.ESRCH) {
+			cancel(fmt.Errorf("limit ffmpeg's files: %w", err))
+		}
+	}
 	err := cmd.Wait()
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // whatever it left behind; mostly nothing, an error
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case diedOf(cmd.ProcessState, syscall.SIGXFSZ):
+		return transient("scratch_full", fmt.Errorf("ffmpeg wrote a file of more than %d bytes (--max-scratch)", f.File))
 	case err != nil:
-		return transient("ffmpeg_failed", fmt.Errorf("run ffmpeg: %w\n%s", err, log.String()))
+		return &taskError{reason: "ffmpeg_failed", err: fmt.Errorf("run ffmpeg: %w", err), log: log.String()}
 	}
 	return nil
+}
+
+func diedOf(state *os.ProcessState, s syscall.Signal) bool {
+	status, ok := state.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == s
 }
 
 // feed passes input on. If the input breaks, ffmpeg must not take that for its

@@ -23,7 +23,7 @@ func script(t *testing.T, body string) FFmpeg {
 	if err := os.WriteFile(file, []byte("#!/bin/bash\n"+body+"\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	return FFmpeg{Path: file, Stall: time.Minute}
+	return FFmpeg{Path: file, Stall: time.Minute, File: 1 << 20}
 }
 
 // gone waits until a process has ended.
@@ -66,6 +66,9 @@ func TestFFmpegEnds(t *testing.T) {
 		{name: "well", script: "cat > out"},
 		{name: "well, without reading all of its input", script: "head -c 10 > out", input: bytes.NewReader(make([]byte, 10<<20))},
 		{name: "with an error", script: "for i in $(seq 100); do echo line $i >&2; done; exit 3", reason: "ffmpeg_failed", text: "exit status 3\nline 81\n"},
+		{name: "with a crash", script: "kill -SEGV $$", reason: "ffmpeg_failed", text: "segmentation fault"},
+		{name: "stopped", script: "echo $$ > pid; kill -STOP $$; sleep 60", stall: 300 * time.Millisecond, is: errStalled, reason: "stalled", atMost: killAfter + 2*time.Second},
+		{name: "with a file too large", script: "sleep 0.2; exec head -c 3000000 /dev/zero > big", reason: "scratch_full", text: "--max-scratch"},
 		{name: "killed", script: "kill -9 $$", reason: "ffmpeg_failed", text: "signal: killed"},
 		{name: "cancelled", script: "echo $$ > pid; exec sleep 60", cancel: true, is: errGone, atMost: time.Second},
 		{name: "cancelled, deaf to SIGTERM", script: "trap '' TERM; echo $$ > pid; while true; do read -t 1 < /dev/zero; done", cancel: true, is: errGone, atMost: killAfter + time.Second},
@@ -114,7 +117,7 @@ func TestFFmpegEnds(t *testing.T) {
 				}
 				return
 			}
-			if err == nil || (tc.is != nil && !errors.Is(err, tc.is)) || !strings.Contains(err.Error(), tc.text) {
+			if err == nil || (tc.is != nil && !errors.Is(err, tc.is)) || !strings.Contains(err.Error()+"\n"+lastWords(err)+"\n", tc.text) {
 				t.Errorf("got %v, want %v %q", err, tc.is, tc.text)
 			}
 			if reason, final := verdict(err); tc.reason != "" && reason != tc.reason || final {
@@ -170,13 +173,13 @@ func TestFFmpegEnvironment(t *testing.T) {
 }
 
 func TestFindFFmpeg(t *testing.T) {
-	if file, err := FindFFmpeg(t.Context(), "ffmpeg"); err != nil || !filepath.IsAbs(file) {
+	if file, version, err := FindFFmpeg(t.Context(), "ffmpeg"); err != nil || !filepath.IsAbs(file) || version == "" {
 		t.Errorf("found %s, %v", file, err)
 	}
-	if _, err := FindFFmpeg(t.Context(), "/nowhere/ffmpeg"); err == nil || !strings.Contains(err.Error(), "--ffmpeg") {
+	if _, _, err := FindFFmpeg(t.Context(), "/nowhere/ffmpeg"); err == nil || !strings.Contains(err.Error(), "--ffmpeg") {
 		t.Errorf("not installed: %v", err)
 	}
-	if _, err := FindFFmpeg(t.Context(), script(t, `echo " A....D aac              AAC"`).Path); err == nil || !strings.Contains(err.Error(), "no encoder libx264") {
+	if _, _, err := FindFFmpeg(t.Context(), script(t, `echo " A....D aac              AAC"`).Path); err == nil || !strings.Contains(err.Error(), "no encoder libx264") {
 		t.Errorf("without x264: %v", err)
 	}
 }

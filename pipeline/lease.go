@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -18,8 +19,11 @@ type lease struct {
 	receipt string
 	length  time.Duration
 	began   time.Time // before the message was asked for
-	until   time.Time // when others may have it
 	log     *zap.Logger
+	alive   func() // told of every beat that the queue answered
+
+	mu    sync.Mutex // one beat at a time
+	until time.Time  // when others may have it
 }
 
 const (
@@ -36,7 +40,7 @@ func (l *lease) keep(ctx context.Context) error {
 	margin := l.length / 8
 	var err error // of the beats since the last that succeeded
 	for pause, tried := l.length/4, false; ; tried = true {
-		left := time.Until(l.until) - margin
+		left := l.left() - margin
 		if left <= 0 && tried { // a poll may use up the first lease: it gets one beat at least
 			return fmt.Errorf("%w: %w", errLeaseLost, err)
 		}
@@ -53,15 +57,39 @@ func (l *lease) keep(ctx context.Context) error {
 			return fmt.Errorf("%w: %w", errLeaseLost, failed)
 		default:
 			pause, err = l.length/20, failed
-			l.log.Warn("lease cannot be extended", zap.Error(err), zap.Duration("left", time.Until(l.until)))
+			l.log.Warn("lease cannot be extended", zap.Error(err), zap.Duration("left", l.left()))
 		}
 	}
 }
 
+// prove makes sure, by an extra beat, that the message is ours for long enough to
+// commit its result.
+func (l *lease) prove(ctx context.Context) error {
+	if l.left() <= 0 {
+		return fmt.Errorf("%w: it ended before the result was committed", errLeaseLost)
+	}
+	err := l.beat(ctx)
+	switch {
+	case err == nil, !errors.Is(err, job.ErrNotHeld) && l.left() > l.length/4:
+		return nil // held, or held for long enough, though the queue doesn't answer
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	}
+	return fmt.Errorf("%w: %w", errLeaseLost, err)
+}
+
 var errTwelveHours = errors.New("12 hours are over")
+
+func (l *lease) left() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Until(l.until)
+}
 
 // beat extends the lease, but never beyond what SQS allows.
 func (l *lease) beat(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	now := time.Now()
 	d := min(l.length, longestLease-now.Sub(l.began)).Truncate(time.Second) // SQS counts whole seconds
 	if d <= 0 {
@@ -73,5 +101,6 @@ func (l *lease) beat(ctx context.Context) error {
 		return err
 	}
 	l.until = now.Add(d)
+	l.alive()
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
@@ -25,11 +26,16 @@ type work struct {
 	cut     flv.Cut
 	args    []string // of ffmpeg, run in the part's scratch folder
 	outputs []*output
+	length  time.Duration                // of what is encoded
+	done    func(Progress) time.Duration // how much of it is
 }
 
 func chunkWork(plan *ladder.Plan, k, threads int) work {
 	c := plan.Chunks[k]
-	w := work{part: ladder.ChunkPart(k), cut: c.Cut, args: plan.ChunkArgs(k, threads)}
+	w := work{
+		part: ladder.ChunkPart(k), cut: c.Cut, args: plan.ChunkArgs(k, threads),
+		length: plan.Rate.Time(c.To - c.From), done: func(p Progress) time.Duration { return plan.Rate.Time(p.Frame) },
+	}
 	for _, l := range plan.Ladders {
 		for _, r := range l.Renditions {
 			w.outputs = append(w.outputs, videoOutput(plan, c, l, r))
@@ -39,14 +45,21 @@ func chunkWork(plan *ladder.Plan, k, threads int) work {
 }
 
 func audioWork(plan *ladder.Plan) work {
-	return work{part: ladder.AudioPart, cut: plan.Audio.Cut, args: plan.AudioArgs(), outputs: []*output{audioOutput(plan)}}
+	return work{
+		part: ladder.AudioPart, cut: plan.Audio.Cut, args: plan.AudioArgs(), outputs: []*output{audioOutput(plan)},
+		length: time.Duration(plan.Duration * float64(time.Second)),
+		done:   func(p Progress) time.Duration { return p.Time - ladder.StartOffset*time.Second },
+	}
 }
 
 // produce makes a part, unless it exists. Nothing of it counts before the last
 // write: the part is what names the segments.
-func (p *Pipeline) produce(ctx context.Context, plan *ladder.Plan, w work) error {
+func (p *Pipeline) produce(ctx context.Context, plan *ladder.Plan, w work, hold *Hold) error {
 	key := ladder.PartKey(plan.Job, w.part)
 	if _, _, err := p.Store.Load(ctx, key); !errors.Is(err, fs.ErrNotExist) {
+		if err == nil {
+			hold.Duplicate()
+		}
 		return err // done before, or not to be known
 	}
 	log := p.Log.With(zap.String("job", plan.Job), zap.String("task", w.part))
@@ -58,21 +71,29 @@ func (p *Pipeline) produce(ctx context.Context, plan *ladder.Plan, w work) error
 
 	part := ladder.Part{Version: 1, Name: w.part, Attempt: strings.ToLower(rand.Text()[:8]), Worker: p.Worker}
 	began := time.Now()
-	if err := p.encode(ctx, log, plan, w, folder, part.Attempt); err != nil {
+	if err := p.encode(ctx, log, plan, w, folder, part.Attempt, hold); err != nil {
 		return err
 	}
-	part.Timing.Encode = time.Since(began).Seconds()
+	part.Timing.Encode = p.Metrics.spent("encode", began)
 	began = time.Now()
 	if err := p.collect(ctx, plan, w, part.Attempt, true); err != nil {
 		return err
 	}
-	part.Timing.Upload = time.Since(began).Seconds()
+	part.Timing.Upload = p.Metrics.spent("upload", began)
 	for _, o := range w.outputs {
 		part.Tracks = append(part.Tracks, o.track)
+	}
+	if err := hold.Prove(ctx); err != nil {
+		return err
 	}
 	won, err := p.writeJSON(ctx, key, part, "")
 	if err != nil {
 		return err
+	}
+	if won {
+		p.Metrics.media.Add(w.length.Seconds())
+	} else {
+		hold.Duplicate()
 	}
 	log.Info("part done", zap.Bool("first", won), zap.Float64("encode_s", part.Timing.Encode), zap.Float64("upload_s", part.Timing.Upload))
 	return nil
@@ -83,7 +104,7 @@ const collectEvery = time.Second
 // encode feeds the part's bytes of the recording to ffmpeg, and carries off what
 // is finished while it works: the scratch holds a few segments, however long the
 // part.
-func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Plan, w work, folder, attempt string) error {
+func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Plan, w work, folder, attempt string, hold *Hold) error {
 	for _, o := range w.outputs {
 		o.folder = filepath.Join(folder, o.track.Ladder, o.track.Rendition)
 		if err := os.MkdirAll(o.folder, 0o755); err != nil {
@@ -95,10 +116,12 @@ func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Pla
 		return err
 	}
 	defer source.Close()
+	ctx, enough := p.Limits.patience(ctx, w.length)
+	defer enough()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	ended := make(chan error, 1)
-	go func() { ended <- p.FFmpeg.Run(ctx, folder, w.args, w.cut.Reader(source), logProgress(log)) }()
+	go func() { ended <- p.FFmpeg.Run(ctx, folder, w.args, w.cut.Reader(source), w.follow(log, hold)) }()
 	tick := time.NewTicker(collectEvery)
 	defer tick.Stop()
 	for {
@@ -106,7 +129,11 @@ func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Pla
 		case err := <-ended:
 			return err
 		case <-tick.C:
-			if err := p.collect(ctx, plan, w, attempt, false); err != nil {
+			err := p.collect(ctx, plan, w, attempt, false)
+			if err == nil {
+				err = p.Limits.room(folder)
+			}
+			if err != nil {
 				cancel(err)
 				if earlier := <-ended; earlier != nil {
 					return earlier // err as the cause, or what ffmpeg had ended with
@@ -123,18 +150,41 @@ func (p *Pipeline) readRecording(ctx context.Context, plan *ladder.Plan, cut flv
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, permanent("no_recording", err)
 	}
-	return source, err
+	if err != nil {
+		return nil, err
+	}
+	return counted{source, p.Metrics.bytes.WithLabelValues("read")}, nil
+}
+
+// counted counts the bytes that are read.
+type counted struct {
+	io.ReadCloser
+
+	bytes prometheus.Counter
+}
+
+func (c counted) Read(b []byte) (int, error) {
+	n, err := c.ReadCloser.Read(b)
+	c.bytes.Add(float64(n))
+	return n, err
 }
 
 const logEvery = 10 * time.Second
 
-// logProgress logs how far an encoder is, now and then.
-func logProgress(log *zap.Logger) func(Progress) {
-	last := time.Now()
+// follow logs how far an encoder is, now and then, and says when it will be done.
+func (w work) follow(log *zap.Logger, hold *Hold) func(Progress) {
+	began := time.Now()
+	last := began
 	return func(p Progress) {
+		done := w.done(p)
+		if done <= 0 {
+			return
+		}
+		left := time.Duration(float64(time.Since(began)) * float64(w.length-done) / float64(done))
+		hold.Expect(max(0, left) + collectEvery)
 		if time.Since(last) >= logEvery {
 			last = time.Now()
-			log.Info("encoding", zap.Int("frames", p.Frame), zap.Duration("time", p.Time), zap.String("speed", p.Speed))
+			log.Info("encoding", zap.Duration("done", done), zap.Duration("of", w.length), zap.Duration("left", left), zap.String("speed", p.Speed))
 		}
 	}
 }
@@ -152,7 +202,12 @@ func (p *Pipeline) collect(ctx context.Context, plan *ladder.Plan, w work, attem
 	put := func(o *output, file, name string) {
 		group.Go(func() error {
 			file := filepath.Join(o.folder, file)
-			err := p.Store.Upload(ctx, plan.Key(o.track.Ladder, o.track.Rendition, name), file)
+			info, err := os.Stat(file)
+			if err != nil {
+				return fmt.Errorf("upload %s: %w", name, err)
+			}
+			err = p.Store.Upload(ctx, plan.Key(o.track.Ladder, o.track.Rendition, name), file)
+			p.Metrics.bytes.WithLabelValues("written").Add(float64(info.Size()))
 			if err != nil && !errors.Is(err, fs.ErrExist) { // the init of another part; or our own upload, whose answer got lost
 				return fmt.Errorf("upload %s: %w", name, err)
 			}
@@ -164,13 +219,13 @@ func (p *Pipeline) collect(ctx context.Context, plan *ladder.Plan, w work, attem
 			for o.finished(end) {
 				file, err := o.take(attempt)
 				if err != nil {
-					return transient("bad_output", fmt.Errorf("verify %s/%s: %w", o.track.Ladder, o.track.Rendition, err))
+					return o.fault(err)
 				}
 				put(o, file, o.track.Segments[len(o.track.Segments)-1].URI)
 			}
 			if end {
 				if err := o.complete(); err != nil {
-					return transient("bad_output", fmt.Errorf("verify %s/%s: %w", o.track.Ladder, o.track.Rendition, err))
+					return o.fault(err)
 				}
 				put(o, ladder.InitFile, o.track.Init)
 			}

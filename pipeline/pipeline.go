@@ -75,15 +75,31 @@ type Pipeline struct {
 	Limits     Limits
 	FFmpeg     FFmpeg
 	Scratch    *Scratch
-	Worker     string // who we are, for parts and failures
+	Worker     string // who we are, for parts
+	Metrics    *Metrics
 	Log        *zap.Logger
 }
 
-// Limits are what a recording may be: a few bytes can claim a picture or a length
-// that no worker could bear. Zero: anything.
+// Limits are what a recording may be, and what it may cost: a few bytes can claim
+// a picture or a length that no worker could bear. Zero: anything.
 type Limits struct {
 	Pixels   int // of a picture
 	Duration time.Duration
+	Scratch  int64   // bytes that ffmpeg may have on disk for one task
+	Slowness float64 // times its own length that ffmpeg may take over a task; and slowStart
+}
+
+// slowStart is what any task may take, however short: ffmpeg has to start, and read
+// up to where the task begins.
+const slowStart = 10 * time.Minute
+
+// patience is ctx for as long as encoding a length of media may take.
+func (l Limits) patience(ctx context.Context, length time.Duration) (context.Context, context.CancelFunc) {
+	if l.Slowness == 0 {
+		return ctx, func() {}
+	}
+	most := slowStart + time.Duration(l.Slowness*float64(length))
+	return context.WithTimeoutCause(ctx, most, transient("too_slow", fmt.Errorf("ffmpeg was not done with %s after %s", length, most)))
 }
 
 // check refuses what is beyond the limits.
@@ -99,9 +115,9 @@ func (l Limits) check(x *flv.Index) error {
 
 // Do does one task. nil means that it is done, whoever did it. An error made with
 // [permanent] is final; any other may pass.
-func (p *Pipeline) Do(ctx context.Context, t job.Task) error {
+func (p *Pipeline) Do(ctx context.Context, t job.Task, hold *Hold) error {
 	if t.Kind == job.Recording {
-		return p.plan(ctx, t)
+		return p.plan(ctx, t, hold)
 	}
 	plan, err := LoadPlan(ctx, p.Store, t.Job)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -112,18 +128,18 @@ func (p *Pipeline) Do(ctx context.Context, t job.Task) error {
 	}
 	switch {
 	case t.Kind == job.Audio && plan.Audio != nil:
-		err = p.produce(ctx, plan, audioWork(plan))
+		err = p.produce(ctx, plan, audioWork(plan), hold)
 	case t.Kind == job.Chunk && t.Chunk < len(plan.Chunks):
-		err = p.produce(ctx, plan, chunkWork(plan, t.Chunk, p.FFmpeg.Threads))
+		err = p.produce(ctx, plan, chunkWork(plan, t.Chunk, p.FFmpeg.Threads), hold)
 	case t.Kind == job.Quality && plan.Quality > 0:
-		return p.measure(ctx, plan)
+		return p.measure(ctx, plan, hold)
 	default:
 		return permanent("no_such_task", fmt.Errorf("the plan of job %s has no %s", t.Job, t.Name()))
 	}
 	if err != nil {
 		return err
 	}
-	return p.publishIfComplete(ctx, plan)
+	return p.publishIfComplete(ctx, plan, hold)
 }
 
 // LoadPlan reads a job's plan.
@@ -172,6 +188,7 @@ type taskError struct {
 	reason string
 	final  bool
 	err    error
+	log    string // the end of ffmpeg's
 }
 
 func (e *taskError) Error() string { return e.err.Error() }
@@ -186,6 +203,14 @@ func permanent(reason string, err error) error {
 // transient gives an error that another attempt may mend its reason.
 func transient(reason string, err error) error {
 	return &taskError{reason: reason, err: err}
+}
+
+// lastWords are ffmpeg's, if it was ffmpeg that failed.
+func lastWords(err error) string {
+	if e, ok := errors.AsType[*taskError](err); ok {
+		return e.log
+	}
+	return ""
 }
 
 // verdict is the reason of an error, and whether it is final.

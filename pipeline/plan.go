@@ -18,7 +18,7 @@ import (
 // plan scans a recording, stores what is to be done, and sends it out. A plan
 // that is there already is never changed: only the parts that it still lacks are
 // sent, so sending a recording again is how it is repaired.
-func (p *Pipeline) plan(ctx context.Context, t job.Task) error {
+func (p *Pipeline) plan(ctx context.Context, t job.Task, hold *Hold) error {
 	bucket := cmp.Or(t.Bucket, p.Bucket)
 	if bucket != p.Bucket {
 		return permanent("wrong_bucket", fmt.Errorf("the recording is in bucket %q, this worker reads %q", bucket, p.Bucket))
@@ -32,6 +32,7 @@ func (p *Pipeline) plan(ctx context.Context, t job.Task) error {
 	}
 	if t.ETag != "" && t.ETag != etag {
 		p.Log.Info("recording was replaced; its newer version has a message of its own", zap.String("key", t.Key))
+		hold.Duplicate()
 		return nil
 	}
 	profile := cmp.Or(t.Profile, job.DefaultProfile)
@@ -47,7 +48,7 @@ func (p *Pipeline) plan(ctx context.Context, t job.Task) error {
 	if err != nil {
 		return err
 	}
-	return p.sendMissing(ctx, plan)
+	return p.sendMissing(ctx, plan, hold)
 }
 
 // makePlan scans a recording and stores its plan, unless there is one by then:
@@ -55,6 +56,7 @@ func (p *Pipeline) plan(ctx context.Context, t job.Task) error {
 func (p *Pipeline) makePlan(ctx context.Context, id string, r ladder.Recording, profile string) error {
 	began := time.Now()
 	index, err := p.scan(ctx, r)
+	p.Metrics.spent("scan", began)
 	if err != nil {
 		return fmt.Errorf("scan %s: %w", r.Key, err)
 	}
@@ -87,18 +89,19 @@ func (p *Pipeline) scan(ctx context.Context, r ladder.Recording) (*flv.Index, er
 		return nil, err
 	}
 	defer body.Close()
-	return flv.Scan(body)
+	return flv.Scan(counted{body, p.Metrics.bytes.WithLabelValues("read")})
 }
 
 // sendMissing sends a message for every part that doesn't exist. The sound goes
 // first: it is one task over the whole recording.
-func (p *Pipeline) sendMissing(ctx context.Context, plan *ladder.Plan) error {
+func (p *Pipeline) sendMissing(ctx context.Context, plan *ladder.Plan, hold *Hold) error {
 	done, err := PartsDone(ctx, p.Store, plan)
 	if err != nil {
 		return err
 	}
 	if len(done) == len(plan.PartNames()) {
-		return p.publishIfComplete(ctx, plan)
+		hold.Duplicate()
+		return p.publishIfComplete(ctx, plan, hold)
 	}
 	if plan.Audio != nil && !done[ladder.AudioPart] {
 		if err := p.Queue.Send(ctx, job.Task{Kind: job.Audio, Job: plan.Job}.Body(), 0); err != nil {

@@ -38,7 +38,7 @@ func TestBadTasks(t *testing.T) {
 		{"chunk of no job", job.Task{Kind: job.Chunk, Job: "0123456789abcdef"}, "no_plan", "0123456789abcdef"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			err := p.Do(t.Context(), tc.task)
+			err := p.Do(t.Context(), tc.task, nil)
 			if reason, final := verdict(err); !final || reason != tc.reason || !strings.Contains(err.Error(), tc.text) {
 				t.Errorf("got %q (final %t): %v; want %q with %q", reason, final, err, tc.reason, tc.text)
 			}
@@ -60,17 +60,17 @@ func TestLimits(t *testing.T) {
 	p, _, queue := newSmall(t, smallRecording(t))
 	for reason, limits := range map[string]Limits{"too_large": {Pixels: 1000}, "too_long": {Duration: time.Second}} {
 		p.Limits = limits
-		if got, final := verdict(p.Do(t.Context(), smallTask)); !final || got != reason {
+		if got, final := verdict(p.Do(t.Context(), smallTask, nil)); !final || got != reason {
 			t.Errorf("%+v: %q, final %t", limits, got, final)
 		}
 	}
 	p.Limits = Limits{Pixels: 1e6, Duration: time.Hour}
-	must(t, p.Do(t.Context(), smallTask))
+	must(t, p.Do(t.Context(), smallTask, nil))
 	p.FFmpeg.Pixels = 1000
 	for _, body := range queue.bodies() {
 		tasks, err := job.Parse([]byte(body))
 		must(t, err)
-		if err := p.Do(t.Context(), tasks[0]); (err == nil) != (tasks[0].Kind == job.Audio) {
+		if err := p.Do(t.Context(), tasks[0], nil); (err == nil) != (tasks[0].Kind == job.Audio) {
 			t.Errorf("%s: %v", tasks[0].Name(), err)
 		}
 	}
@@ -117,7 +117,7 @@ func TestLostAnswerToThePlan(t *testing.T) {
 			}
 			id := job.ID("", smallTask.Key, etag, smallTask.Profile)
 			other, otherStore, _ := newSmall(t, store.objects[smallTask.Key]) // plans the same
-			if err := other.Do(t.Context(), smallTask); err != nil {
+			if err := other.Do(t.Context(), smallTask, nil); err != nil {
 				return err
 			}
 			store.put(ladder.PlanKey(id), otherStore.objects[ladder.PlanKey(id)])
@@ -134,11 +134,11 @@ func TestLostAnswerToThePlan(t *testing.T) {
 // Sending a recording again repairs what is missing, and encodes nothing else.
 func TestReplayMakesWhatIsMissing(t *testing.T) {
 	p, store, queue := newSmall(t, smallRecording(t))
-	if err := p.Do(t.Context(), smallTask); err != nil {
+	if err := p.Do(t.Context(), smallTask, nil); err != nil {
 		t.Fatal(err)
 	}
 	queue.all = nil // all parts' messages get lost
-	if err := p.Do(t.Context(), smallTask); err != nil {
+	if err := p.Do(t.Context(), smallTask, nil); err != nil {
 		t.Fatal(err)
 	}
 	d := queue.take(time.Hour)
@@ -146,14 +146,14 @@ func TestReplayMakesWhatIsMissing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Do(t.Context(), tasks[0]); err != nil {
+	if err := p.Do(t.Context(), tasks[0], nil); err != nil {
 		t.Fatal(err)
 	}
 	queue.all = nil
 	if before := parts(store); len(before) != 1 {
 		t.Fatalf("parts %v", slices.Collect(maps.Keys(before)))
 	}
-	if err := p.Do(t.Context(), smallTask); err != nil {
+	if err := p.Do(t.Context(), smallTask, nil); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(queue.bodies()); n != 2 {

@@ -34,7 +34,7 @@ func PartsDone(ctx context.Context, store Store, plan *ladder.Plan) (map[string]
 //
 // A reader sees nothing of it before the last two writes, and the whole of it
 // after the first of them: everything else is under the job's own folder.
-func (p *Pipeline) publishIfComplete(ctx context.Context, plan *ladder.Plan) error {
+func (p *Pipeline) publishIfComplete(ctx context.Context, plan *ladder.Plan, hold *Hold) error {
 	done, err := PartsDone(ctx, p.Store, plan)
 	if err != nil {
 		return err
@@ -45,6 +45,8 @@ func (p *Pipeline) publishIfComplete(ctx context.Context, plan *ladder.Plan) err
 			return nil
 		}
 	}
+	began := time.Now()
+	defer func() { p.Metrics.spent("publish", began) }()
 	parts, err := p.loadParts(ctx, plan.Job, names)
 	if err != nil {
 		return err
@@ -54,6 +56,9 @@ func (p *Pipeline) publishIfComplete(ctx context.Context, plan *ladder.Plan) err
 		return permanent("parts_differ", err)
 	}
 	if err := p.writePlaylists(ctx, plan, presentation); err != nil {
+		return err
+	}
+	if err := hold.Prove(ctx); err != nil {
 		return err
 	}
 	if err := p.point(ctx, plan, presentation); err != nil {
@@ -122,6 +127,7 @@ func (p *Pipeline) point(ctx context.Context, plan *ladder.Plan, presentation *l
 			return err
 		}
 		if won {
+			p.Metrics.published.Inc()
 			p.Log.Info("asset published", zap.String("job", plan.Job), zap.String("asset", plan.Asset),
 				zap.Duration("after", time.Since(plan.Created)))
 			break

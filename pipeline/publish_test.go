@@ -120,7 +120,7 @@ func TestConcurrentDeliveries(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 5 {
 			wg.Go(func() {
-				if err := p.Do(t.Context(), task); err != nil {
+				if err := p.Do(t.Context(), task, nil); err != nil {
 					t.Errorf("%s: %v", task.Name(), err)
 				}
 			})
@@ -171,7 +171,7 @@ func TestCrashAtEveryStoreOperation(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := p.Do(t.Context(), tasks[0]); err != nil {
+			if err := p.Do(t.Context(), tasks[0], nil); err != nil {
 				died = true
 				break
 			}
@@ -228,14 +228,14 @@ func TestUploadFailsAsFFmpegEnds(t *testing.T) {
 		}
 		return nil
 	}
-	if err := p.Do(t.Context(), smallTask); err != nil {
+	if err := p.Do(t.Context(), smallTask, nil); err != nil {
 		t.Fatal(err)
 	}
 	tasks, err := job.Parse(queue.take(time.Hour).Body) // the sound
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Do(t.Context(), tasks[0]); !errors.Is(err, broken) {
+	if err := p.Do(t.Context(), tasks[0], nil); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}
 	if len(parts(store)) > 0 {
@@ -246,13 +246,13 @@ func TestUploadFailsAsFFmpegEnds(t *testing.T) {
 // A recording that was made again, and a job planned earlier that comes in late.
 func TestNewerJobWins(t *testing.T) {
 	p, store, queue := newSmall(t, smallRecording(t))
-	if err := p.Do(t.Context(), smallTask); err != nil { // planned first
+	if err := p.Do(t.Context(), smallTask, nil); err != nil { // planned first
 		t.Fatal(err)
 	}
 	late := queue.all
 	queue.all = nil
 	store.put(smallTask.Key, smallRecording(t)) // a new version
-	if err := p.Do(t.Context(), smallTask); err != nil {
+	if err := p.Do(t.Context(), smallTask, nil); err != nil {
 		t.Fatal(err)
 	}
 	drain(t, p, queue)
@@ -265,7 +265,7 @@ func TestNewerJobWins(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = p.Do(t.Context(), tasks[0])
+	err = p.Do(t.Context(), tasks[0], nil)
 	if reason, final := verdict(err); !final || reason != "no_recording" || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a part from a replaced recording: %v", err)
 	}
@@ -299,7 +299,7 @@ func TestPointerIsNotTurnedBack(t *testing.T) {
 	if err != nil || strings.Contains(string(newer), older.Job) {
 		t.Fatalf("the later job is not the asset's: %v", err)
 	}
-	if err := p.publishIfComplete(t.Context(), older); err != nil {
+	if err := p.publishIfComplete(t.Context(), older, nil); err != nil {
 		t.Fatal(err)
 	}
 	if now, _, err := store.get("vod/live/talk/asset.json"); err != nil || !bytes.Equal(now, newer) {

@@ -33,9 +33,12 @@ func (p *Pipeline) askForQuality(ctx context.Context, plan *ladder.Plan) error {
 }
 
 // measure compares sampled segments of every rendition with the recording.
-func (p *Pipeline) measure(ctx context.Context, plan *ladder.Plan) error {
+func (p *Pipeline) measure(ctx context.Context, plan *ladder.Plan, hold *Hold) error {
 	key := plan.Key(ladder.QualityFile)
 	if _, _, err := p.Store.Load(ctx, key); !errors.Is(err, fs.ErrNotExist) {
+		if err == nil {
+			hold.Duplicate()
+		}
 		return err // done before, or not to be known
 	}
 	log := p.Log.With(zap.String("job", plan.Job), zap.String("task", string(job.Quality)))
@@ -54,7 +57,7 @@ func (p *Pipeline) measure(ctx context.Context, plan *ladder.Plan) error {
 	defer os.RemoveAll(folder) // the scratch is swept at the next start, should this fail
 
 	began := time.Now()
-	if err := p.reference(ctx, log, plan, folder); err != nil {
+	if err := p.reference(ctx, plan, folder); err != nil {
 		return err
 	}
 	quality := plan.NewQuality()
@@ -65,7 +68,7 @@ func (p *Pipeline) measure(ctx context.Context, plan *ladder.Plan) error {
 			if err != nil {
 				return err
 			}
-			errs, err := p.compare(ctx, log, plan.CompareArgs(l, r), folder, plan.QualityFrames())
+			errs, err := p.compare(ctx, plan.CompareArgs(l, r), folder, plan.QualityFrames())
 			if err != nil {
 				return fmt.Errorf("measure %s/%s: %w", l.Name, r.Name, err)
 			}
@@ -82,7 +85,7 @@ func (p *Pipeline) measure(ctx context.Context, plan *ladder.Plan) error {
 }
 
 // reference writes the recording's frames to compare to the scratch.
-func (p *Pipeline) reference(ctx context.Context, log *zap.Logger, plan *ladder.Plan, folder string) (err error) {
+func (p *Pipeline) reference(ctx context.Context, plan *ladder.Plan, folder string) (err error) {
 	all, err := os.Create(filepath.Join(folder, ladder.ReferenceFile))
 	if err != nil {
 		return fmt.Errorf("write reference: %w", err)
@@ -95,7 +98,7 @@ func (p *Pipeline) reference(ctx context.Context, log *zap.Logger, plan *ladder.
 			return err
 		}
 		const one = "segment.gray"
-		err = p.FFmpeg.Run(ctx, folder, plan.ReferenceArgs(segment, one), cut.Reader(source), logProgress(log))
+		err = p.FFmpeg.Run(ctx, folder, plan.ReferenceArgs(segment, one), cut.Reader(source), func(Progress) {})
 		if err := errors.Join(err, source.Close()); err != nil {
 			return err
 		}
@@ -144,8 +147,8 @@ func (p *Pipeline) fetchSampled(ctx context.Context, plan *ladder.Plan, t ladder
 var meanSquare = regexp.MustCompile(`(?m)^lavfi\.psnr\.mse\.y=([0-9.]+)$`)
 
 // compare runs a comparison and returns the errors of every frame, file by file.
-func (p *Pipeline) compare(ctx context.Context, log *zap.Logger, args []string, folder string, frames int) ([][]float64, error) {
-	if err := p.FFmpeg.Run(ctx, folder, args, strings.NewReader(""), logProgress(log)); err != nil {
+func (p *Pipeline) compare(ctx context.Context, args []string, folder string, frames int) ([][]float64, error) {
+	if err := p.FFmpeg.Run(ctx, folder, args, strings.NewReader(""), func(Progress) {}); err != nil {
 		return nil, err
 	}
 	var all [][]float64

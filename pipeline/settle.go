@@ -30,46 +30,67 @@ const (
 //
 // A replacement is sent before the old message is deleted. If the worker dies in
 // between there are two, which costs little; the other order could lose it.
-func (w *Worker) settle(ctx context.Context, d *job.Delivery, tasks []job.Task, err error) {
-	log := w.Log.With(zap.Int("receives", d.Receives))
-	for _, t := range tasks {
-		log = log.With(zap.String("job", t.JobID()), zap.String("task", t.Name()), zap.Int("failures", t.Failures))
+func (w *Worker) settle(ctx context.Context, s settlement) {
+	reason, final := verdict(s.err)
+	outcome, err := s.done, error(nil) // of the settling itself
+	switch {
+	case s.err == nil:
+		err = w.Queue.Delete(ctx, s.d.Receipt)
+	case errors.Is(s.err, errLeaseLost):
+		outcome = outcomeLeaseLost
+	case errors.Is(s.err, errInterrupted):
+		outcome = outcomeInterrupted
+		err = w.replace(ctx, w.Queue, s.d, s.d.Body, 0)
+	case !final && len(s.tasks) == 1 && s.tasks[0].Failures+1 < maxFailures:
+		outcome = outcomeRetry
+		next := s.tasks[0]
+		next.Failures++
+		err = w.replace(ctx, w.Queue, s.d, next.Body(), backoff(next.Failures))
+	default:
+		outcome = outcomeFailed
+		err = w.fail(ctx, s.d, w.failure(s, reason, final))
+	}
+	w.account(s, outcome, reason, err)
+}
+
+// settlement is a message, and how its task went.
+type settlement struct {
+	d     *job.Delivery
+	tasks []job.Task
+	done  string // its outcome, if there was no error
+	took  time.Duration
+	err   error
+}
+
+// account counts a settled message, and logs it: one line each.
+func (w *Worker) account(s settlement, outcome, reason string, settleErr error) {
+	w.Metrics.settled.WithLabelValues(outcome).Inc()
+	fields := []zap.Field{zap.String("outcome", outcome), zap.Int("receives", s.d.Receives), zap.Duration("took", s.took)}
+	for _, t := range s.tasks {
+		fields = append(fields, zap.String("job", t.JobID()), zap.String("task", t.Name()), zap.Int("attempt", t.Failures+1))
 		if t.Key != "" {
-			log = log.With(zap.String("key", t.Key))
+			fields = append(fields, zap.String("key", t.Key))
+		}
+		w.Metrics.taskSeconds.WithLabelValues(string(t.Kind)).Observe(s.took.Seconds())
+	}
+	if s.err != nil {
+		fields = append(fields, zap.String("reason", reason), zap.Error(s.err))
+		if log := lastWords(s.err); log != "" {
+			fields = append(fields, zap.String("ffmpeg", log))
 		}
 	}
-	reason, final := verdict(err)
-	var settleErr error
-	outcome := "done"
-	switch {
-	case err == nil:
-		settleErr = w.Queue.Delete(ctx, d.Receipt)
-	case errors.Is(err, errLeaseLost):
-		outcome = "lease_lost"
-	case errors.Is(err, errInterrupted):
-		outcome = "interrupted"
-		settleErr = w.replace(ctx, w.Queue, d, d.Body, 0)
-	case !final && len(tasks) == 1 && tasks[0].Failures+1 < maxFailures:
-		outcome = "retry"
-		next := tasks[0]
-		next.Failures++
-		settleErr = w.replace(ctx, w.Queue, d, next.Body(), backoff(next.Failures))
-	default:
-		outcome = "failed"
-		settleErr = w.fail(ctx, d, w.failure(d, tasks, reason, final, err))
-	}
-	fields := []zap.Field{zap.String("outcome", outcome)}
-	if err != nil {
-		fields = append(fields, zap.String("reason", reason), zap.Error(err))
+	if outcome == outcomeRetry || outcome == outcomeFailed {
+		w.Metrics.failures.WithLabelValues(reason).Inc()
 	}
 	if settleErr != nil { // the lease will end, and the task be done or found done again
+		w.Metrics.settleErrs.Inc()
 		fields = append(fields, zap.NamedError("settle_error", settleErr))
 	}
-	if outcome == "failed" {
-		log.Error("task settled", fields...)
+	if outcome == outcomeFailed {
+		w.Log.Error("task settled", fields...)
 		return
 	}
-	log.Info("task settled", fields...)
+	w.Log.Info("task settled", fields...)
 }
 
 func (w *Worker) replace(ctx context.Context, to Sender, d *job.Delivery, body []byte, delay time.Duration) error {
@@ -84,26 +105,30 @@ func (w *Worker) replace(ctx context.Context, to Sender, d *job.Delivery, body [
 func (w *Worker) fail(ctx context.Context, d *job.Delivery, f job.Failure) error {
 	var noteErr error
 	if w.Note != nil && f.Job != "" {
-		noteErr = w.Note(ctx, f)
+		noteErr = w.Note(ctx, &f)
 	}
 	return errors.Join(w.replace(ctx, w.Failed, d, mustJSON(f), 0), noteErr)
 }
 
 // failure is the message for the failed queue.
-func (w *Worker) failure(d *job.Delivery, tasks []job.Task, reason string, final bool, err error) job.Failure {
-	f := job.Failure{Version: job.Version, Class: "transient", Reason: reason, Detail: err.Error(), Time: time.Now().UTC(), Worker: w.Name}
+func (w *Worker) failure(s settlement, reason string, final bool) job.Failure {
+	f := job.Failure{
+		Version: job.Version, Class: "transient", Reason: reason, Detail: s.err.Error(), Advice: Advice(reason), Log: lastWords(s.err),
+		Time: time.Now().UTC(), Worker: w.Name, Program: w.Program,
+	}
 	switch {
 	case reason == crashLoop:
 		f.Class = "crash-loop"
 	case final:
 		f.Class = "permanent"
 	}
-	if len(tasks) == 1 {
-		f.Job, f.Task = tasks[0].JobID(), tasks[0].Name()
+	if len(s.tasks) == 1 {
+		f.Job, f.Task = s.tasks[0].JobID(), s.tasks[0].Name()
+		f.Source, f.ETag = s.tasks[0].Key, s.tasks[0].ETag
 	}
-	f.Message = d.Body
-	if !json.Valid(d.Body) {
-		f.Message = mustJSON(string(d.Body))
+	f.Message = s.d.Body
+	if !json.Valid(s.d.Body) {
+		f.Message = mustJSON(string(s.d.Body))
 	}
 	return f
 }

@@ -41,10 +41,15 @@ const (
 	Superseded = "superseded" // a job planned later was published in its place
 )
 
-// NoteFailure keeps a failure with its job.
-func (p *Pipeline) NoteFailure(ctx context.Context, f job.Failure) error {
+// NoteFailure keeps a failure with its job, and adds which recording it is about.
+func (p *Pipeline) NoteFailure(ctx context.Context, f *job.Failure) error {
+	if f.Source == "" {
+		if plan, err := LoadPlan(ctx, p.Store, f.Job); err == nil {
+			f.Source, f.ETag = plan.Recording.Key, plan.Recording.ETag
+		}
+	}
 	key := fmt.Sprintf("%s%s-%d.json", ladder.FailuresPrefix(f.Job), f.Task, f.Time.UnixMilli())
-	_, err := p.writeJSON(ctx, key, f, "")
+	_, err := p.writeJSON(ctx, key, *f, "")
 	return err
 }
 

@@ -23,25 +23,31 @@ var (
 // Worker receives tasks and sees to it that each message ends as it should.
 type Worker struct {
 	Queue  Queue
-	Failed Sender                                         // where tasks go that no further attempt is made for
-	Note   func(ctx context.Context, f job.Failure) error // also told of them, if set
-	Do     func(ctx context.Context, t job.Task) error
+	Failed Sender                                          // where tasks go that no further attempt is made for
+	Note   func(ctx context.Context, f *job.Failure) error // also told of them, if set; may add what it knows
+	Do     func(ctx context.Context, t job.Task, hold *Hold) error
 	Slots  int                                     // tasks at once; no message is held that isn't worked on
 	Lease  time.Duration                           // a quarter of it is the time between heartbeats
-	Drain  time.Duration                           // that a task gets to finish after a shutdown began
+	Drain  time.Duration                           // that a task gets to finish after a shutdown began, if it can be expected to
 	Idle   func(ctx context.Context) (bool, error) // set: slots end once there is nothing left to do
 	// Protect, if set, keeps whoever runs the worker from ending it, from before a
 	// message is asked for until release; ok is false if it will be ended all the
 	// same, and must take no work.
 	Protect func(ctx context.Context) (release func(), ok bool)
 	Name    string
+	Program string // its version, and ffmpeg's
+	Metrics *Metrics
 	Log     *zap.Logger
+
+	pulse pulse
 }
 
 // Run works until stop is cancelled, or the queue is idle. stop ends receiving;
 // tasks under way then have Drain to finish and are handed back otherwise. work
 // ends everything at once.
 func (w *Worker) Run(stop, work context.Context) error {
+	w.pulse.beat()
+	defer w.pulse.end()
 	var slots errgroup.Group
 	for range w.Slots {
 		slots.Go(func() error { return w.slot(stop, work) })
@@ -59,6 +65,7 @@ func (w *Worker) slot(stop, work context.Context) error {
 	for stop.Err() == nil && work.Err() == nil {
 		release, ok := w.protect(work)
 		if !ok {
+			w.pulse.end()
 			<-stop.Done()
 			return nil
 		}
@@ -89,15 +96,18 @@ func (w *Worker) turn(stop, work context.Context, failures *int) (idle bool, err
 	switch {
 	case d != nil:
 		*failures = 0
+		w.pulse.beat()
 		w.handle(stop, work, d, began)
 	case stop.Err() != nil:
 	case unread != nil:
 		*failures++
+		w.Metrics.pollErrors.Inc()
 		pause := jitter(min(100*time.Millisecond<<min(*failures, 10), 30*time.Second))
 		w.Log.Warn("queue cannot be read", zap.Error(unread), zap.Int("failures", *failures), zap.Duration("pause", pause))
 		sleep(stop, pause)
 	default:
 		*failures = 0
+		w.pulse.beat()
 		if w.Idle != nil {
 			return w.Idle(work)
 		}
@@ -112,10 +122,16 @@ func jitter(d time.Duration) time.Duration { return rand.N(d) + time.Millisecond
 // handle does one message's task under its lease, and settles it. The lease is
 // counted from before the message was asked for.
 func (w *Worker) handle(stop, work context.Context, d *job.Delivery, began time.Time) {
+	w.Metrics.received.Inc()
+	w.Metrics.working.Inc()
+	defer w.Metrics.working.Dec()
 	ctx, cancel := context.WithCancelCause(work)
 	defer cancel(nil)
+	defer w.pulse.watch(ctx)()
+	l := &lease{queue: w.Queue, receipt: d.Receipt, length: w.Lease, began: began, until: began.Add(w.Lease), log: w.Log, alive: w.pulse.beat}
+	hold := &Hold{prove: l.prove}
 	defer context.AfterFunc(stop, func() {
-		if sleep(ctx, w.Drain) {
+		if hold.drain(ctx, w.Drain) {
 			cancel(errInterrupted)
 		}
 	})()
@@ -124,32 +140,32 @@ func (w *Worker) handle(stop, work context.Context, d *job.Delivery, began time.
 	kept := make(chan struct{})
 	go func() {
 		defer close(kept)
-		l := lease{queue: w.Queue, receipt: d.Receipt, length: w.Lease, began: began, until: began.Add(w.Lease), log: w.Log}
 		if err := l.keep(keepCtx); err != nil {
 			cancel(err)
 		}
 	}()
 
+	started := time.Now()
 	tasks, err := job.Parse(d.Body)
 	switch {
 	case err != nil:
 		err = permanent("bad_message", err)
 	case d.Receives > maxReceives:
-		err = &taskError{reason: crashLoop, final: true, err: fmt.Errorf("the message was received %d times, and none of the workers lived to say why", d.Receives)}
+		err = permanent(crashLoop, fmt.Errorf("the message was received %d times, and none of the workers lived to say why", d.Receives))
 	default:
-		err = w.do(ctx, tasks)
+		err = w.do(ctx, tasks, hold)
 	}
 	// Settling is not cut short, and the message is held until it is done.
 	settle, done := context.WithTimeout(context.WithoutCancel(work), settleTime)
 	defer done()
-	w.settle(settle, d, tasks, err)
+	w.settle(settle, settlement{d, tasks, hold.outcome(), time.Since(started), err})
 	release()
 	<-kept
 }
 
 // do runs a message's task. One that is several recordings becomes as many
 // messages, so that each has a fate of its own.
-func (w *Worker) do(ctx context.Context, tasks []job.Task) (err error) {
+func (w *Worker) do(ctx context.Context, tasks []job.Task, hold *Hold) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = transient("panic", fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
@@ -163,8 +179,11 @@ func (w *Worker) do(ctx context.Context, tasks []job.Task) (err error) {
 		}
 		return nil
 	}
+	if len(tasks) == 0 {
+		w.Metrics.ignored.Inc()
+	}
 	for _, t := range tasks {
-		err = w.Do(ctx, t)
+		err = w.Do(ctx, t, hold)
 	}
 	switch cause := context.Cause(ctx); {
 	case err == nil || cause == nil:

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 	"go.uber.org/zap/zaptest"
 
@@ -29,6 +30,7 @@ var chunkTask = job.Task{Kind: job.Chunk, Job: "0123456789abcdef", Chunk: 3}
 type bench struct {
 	*Worker
 	queue, failed *messages
+	hold          *Hold // of the task at hand
 	stop          context.CancelFunc
 	done          chan error
 }
@@ -44,7 +46,8 @@ func start(t *testing.T, body []byte, do func(ctx context.Context, b *bench) err
 	b.stop = cancel
 	b.Worker = &Worker{
 		Queue: b.queue, Failed: b.failed, Slots: 1, Lease: testLease, Drain: 5 * time.Second, Name: "w1", Log: zaptest.NewLogger(t),
-		Do: func(ctx context.Context, _ job.Task) error { return do(ctx, b) },
+		Metrics: NewMetrics(prometheus.NewRegistry()),
+		Do:      func(ctx context.Context, _ job.Task, hold *Hold) error { b.hold = hold; return do(ctx, b) },
 	}
 	for _, f := range prepare {
 		f(b)
@@ -158,7 +161,7 @@ func TestSeveralRecordingsInOneMessage(t *testing.T) {
 		body := `{"Records":[` + record("a.flv") + `,` + record("b.flv") + `,` + record("thumb.jpg") + `]}`
 		var seen []string
 		b := start(t, []byte(body), nil, func(b *bench) {
-			b.Do = func(_ context.Context, task job.Task) error { seen = append(seen, task.Key); return nil }
+			b.Do = func(_ context.Context, task job.Task, _ *Hold) error { seen = append(seen, task.Key); return nil }
 		})
 		time.Sleep(time.Minute)
 		b.end(t)
@@ -237,7 +240,7 @@ func TestLeaseUsedUpByThePoll(t *testing.T) {
 		must(t, q.Send(t.Context(), chunkTask.Body(), 0))
 		const length = 4 * time.Second
 		d := q.take(length)
-		l := lease{queue: q, receipt: d.Receipt, length: length, began: began, until: began.Add(length), log: zaptest.NewLogger(t)}
+		l := lease{queue: q, receipt: d.Receipt, length: length, began: began, until: began.Add(length), log: zaptest.NewLogger(t), alive: func() {}}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		if err := l.keep(ctx); err != nil || ctx.Err() == nil {
@@ -256,7 +259,7 @@ func TestLeaseEndsBeforeTwelveHours(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := q.take(testLease)
-		l := lease{queue: wall, receipt: d.Receipt, length: testLease, began: began, until: began.Add(testLease), log: zaptest.NewLogger(t)}
+		l := lease{queue: wall, receipt: d.Receipt, length: testLease, began: began, until: began.Add(testLease), log: zaptest.NewLogger(t), alive: func() {}}
 		err := l.keep(t.Context())
 		if held := time.Since(began); !errors.Is(err, errLeaseLost) || held < 11*time.Hour+50*time.Minute || held > 12*time.Hour {
 			t.Errorf("held for %s: %v", held, err)
@@ -285,7 +288,7 @@ func TestReceiveErrorsBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		down := &down{}
 		stop, cancel := context.WithCancel(t.Context())
-		w := &Worker{Queue: down, Slots: 1, Lease: testLease, Log: zaptest.NewLogger(t)}
+		w := &Worker{Queue: down, Slots: 1, Lease: testLease, Metrics: NewMetrics(nil), Log: zaptest.NewLogger(t)}
 		done := make(chan error)
 		go func() { done <- w.Run(stop, t.Context()) }()
 		time.Sleep(30 * time.Minute)
@@ -317,8 +320,8 @@ func TestSlots(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		w := &Worker{Queue: q, Slots: 3, Lease: testLease, Log: zaptest.NewLogger(t)}
-		w.Do = func(ctx context.Context, _ job.Task) error {
+		w := &Worker{Queue: q, Slots: 3, Lease: testLease, Metrics: NewMetrics(nil), Log: zaptest.NewLogger(t)}
+		w.Do = func(ctx context.Context, _ job.Task, _ *Hold) error {
 			most.Store(max(most.Load(), running.Add(1)))
 			defer running.Add(-1)
 			sleep(ctx, time.Minute)

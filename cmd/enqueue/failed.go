@@ -116,8 +116,7 @@ func tell(ctx context.Context, stdout io.Writer, place *wiring.Place, found []pi
 		return errors.New("there is no such task in the failed queue")
 	}
 	for _, f := range found {
-		fmt.Fprintf(stdout, "job     %s\ntask    %s\nasset   %s\nclass   %s\nreason  %s\nfailed  %s, by %s\nmessage %s\n\n%s\n\n",
-			f.Job, f.Task, f.Asset, f.Class, f.Reason, when(f), cmp.Or(f.Worker, "no worker"), f.Message, f.Detail)
+		describe(stdout, f)
 		if plan, err := pipeline.LoadPlan(ctx, place.Store, f.Job); err == nil {
 			reproduce(stdout, plan, f)
 		}
@@ -126,6 +125,29 @@ func tell(ctx context.Context, stdout io.Writer, place *wiring.Place, found []pi
 		}
 	}
 	return nil
+}
+
+func describe(stdout io.Writer, f pipeline.FailedTask) {
+	for _, line := range [][2]string{
+		{"job", f.Job},
+		{"task", f.Task},
+		{"asset", f.Asset},
+		{"recording", strings.TrimSpace(f.Source + " " + f.ETag)},
+		{"class", f.Class},
+		{"reason", f.Reason},
+		{"failed", when(f) + ", by " + cmp.Or(f.Worker, "no worker")},
+		{"program", f.Program},
+		{"message", string(f.Message)},
+	} {
+		if line[1] != "" {
+			fmt.Fprintf(stdout, "%-10s%s\n", line[0], line[1])
+		}
+	}
+	fmt.Fprintf(stdout, "\n%s\n", f.Detail)
+	if f.Log != "" {
+		fmt.Fprintf(stdout, "\nthe last that ffmpeg said:\n  %s\n", strings.ReplaceAll(f.Log, "\n", "\n  "))
+	}
+	fmt.Fprintf(stdout, "\n%s\n\n", cmp.Or(f.Advice, pipeline.Advice(f.Reason)))
 }
 
 func reproduce(stdout io.Writer, plan *ladder.Plan, f pipeline.FailedTask) {

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"go.uber.org/zap"
 
 	"afterlive/internal/wiring"
@@ -35,13 +37,16 @@ type flags struct {
 	Threads      int           `help:"Encoder threads per rendition; 0 lets x264 choose." default:"0" env:"AFTERLIVE_THREADS"`
 	Profiles     string        `help:"YAML file with profiles of your own, beside or instead of the built-in ones." placeholder:"FILE" env:"AFTERLIVE_PROFILES"`
 	Lease        time.Duration `help:"How long a task is hidden from other workers, extended every quarter of it. What a killed worker held is done by another after this time. Default: 2m on SQS, 20s in a folder." placeholder:"DURATION" env:"AFTERLIVE_LEASE"`
-	Drain        time.Duration `help:"How long a task may go on after SIGTERM; then it is handed back." default:"5s" env:"AFTERLIVE_DRAIN"`
+	Drain        time.Duration `help:"How long a task may go on after SIGTERM. One that cannot be done by then is handed back at once. Keep it below what the host grants: ECS's stopTimeout, say." default:"20s" env:"AFTERLIVE_DRAIN"`
 	MaxPixels    int           `help:"Pixels of a picture above which a recording is refused." default:"35389440" env:"AFTERLIVE_MAX_PIXELS"`
 	MaxDuration  time.Duration `help:"Length above which a recording is refused." default:"48h" env:"AFTERLIVE_MAX_DURATION"`
+	MaxScratch   int64         `help:"Bytes that ffmpeg may have on disk for one task." default:"8589934592" env:"AFTERLIVE_MAX_SCRATCH"`
+	MaxAlloc     int64         `help:"Bytes of memory that ffmpeg may ask for at once." default:"268435456" env:"AFTERLIVE_MAX_ALLOC"`
+	MaxSlowness  float64       `help:"Times its own length that ffmpeg may take over a task (and 10 minutes)." default:"30" env:"AFTERLIVE_MAX_SLOWNESS"`
 	Stall        time.Duration `help:"How long ffmpeg may make no progress before it is killed." default:"1m" env:"AFTERLIVE_STALL"`
 	Scratch      string        `help:"Folder for what ffmpeg writes. A slot needs room for a few segments of every rendition." default:"${scratch}" env:"AFTERLIVE_SCRATCH"`
 	FFmpeg       string        `name:"ffmpeg" help:"The ffmpeg to run, 5.1 or later with libx264." default:"ffmpeg" env:"AFTERLIVE_FFMPEG"`
-	HTTP         string        `name:"http" help:"Serve /healthz and the player (/player/) here and, in a folder, the results at /vod/." placeholder:"ADDR" env:"AFTERLIVE_HTTP"`
+	HTTP         string        `name:"http" help:"Serve /healthz, /metrics (Prometheus) and the player (/player/) here and, in a folder, the results at /vod/." placeholder:"ADDR" env:"AFTERLIVE_HTTP"`
 	Spot         bool          `help:"Heed EC2's notice of a spot interruption, as tasks of ECS always do." env:"AFTERLIVE_SPOT"`
 	ExitWhenIdle bool          `help:"End when no task is left, waiting or in flight."`
 	LogFormat    string        `help:"json or console." enum:"json,console" default:"json" env:"AFTERLIVE_LOG_FORMAT"`
@@ -68,6 +73,9 @@ func (f *flags) Validate() error {
 	fault(f.Drain < 0, "--drain must not be negative")
 	fault(f.MaxPixels < 1, "--max-pixels must be at least 1")
 	fault(f.MaxDuration <= 0, "--max-duration must be positive")
+	fault(f.MaxScratch < 1<<20, "--max-scratch must be at least 1048576")
+	fault(f.MaxAlloc < 1<<20, "--max-alloc must be at least 1048576")
+	fault(f.MaxSlowness <= 0, "--max-slowness must be positive")
 	fault(f.Stall < time.Second, "--stall must be at least 1s")
 	return errors.Join(faults...)
 }
@@ -112,19 +120,23 @@ func (f *flags) work(ctx context.Context, log *zap.Logger, place *wiring.Place, 
 	if err != nil {
 		return err
 	}
-	ffmpeg, err := pipeline.FindFFmpeg(ctx, f.FFmpeg)
+	ffmpeg, version, err := pipeline.FindFFmpeg(ctx, f.FFmpeg)
 	if err != nil {
 		return err
 	}
 	name := workerName()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	metrics := pipeline.NewMetrics(registry)
 	p := &pipeline.Pipeline{
 		Queue: place.Queue, Recordings: place.Recordings, Bucket: place.Bucket, Store: place.Store, Profiles: profiles,
-		FFmpeg:  pipeline.FFmpeg{Path: ffmpeg, Threads: f.Threads, Pixels: f.MaxPixels, Stall: f.Stall},
-		Limits:  pipeline.Limits{Pixels: f.MaxPixels, Duration: f.MaxDuration},
-		Scratch: scratch, Worker: name, Log: log,
+		FFmpeg:  pipeline.FFmpeg{Path: ffmpeg, Threads: f.Threads, Pixels: f.MaxPixels, Alloc: f.MaxAlloc, File: f.MaxScratch, Stall: f.Stall},
+		Limits:  pipeline.Limits{Pixels: f.MaxPixels, Duration: f.MaxDuration, Scratch: f.MaxScratch, Slowness: f.MaxSlowness},
+		Scratch: scratch, Worker: name, Metrics: metrics, Log: log,
 	}
 	w := &pipeline.Worker{
-		Queue: place.Queue, Failed: place.Failed, Note: p.NoteFailure, Do: p.Do, Slots: f.Slots, Lease: f.Lease, Drain: f.Drain, Name: name, Log: log,
+		Queue: place.Queue, Failed: place.Failed, Note: p.NoteFailure, Do: p.Do, Slots: f.Slots, Lease: f.Lease, Drain: f.Drain,
+		Name: name, Program: "afterlive " + wiring.Version + ", ffmpeg " + version, Metrics: metrics, Log: log,
 	}
 	if f.ExitWhenIdle {
 		w.Idle = func(ctx context.Context) (bool, error) {
@@ -137,13 +149,13 @@ func (f *flags) work(ctx context.Context, log *zap.Logger, place *wiring.Place, 
 	w.Protect = protection(ctx, log)
 	onSpotNotice(ctx, log, f.Spot, cancel)
 	if f.HTTP != "" {
-		server, err := f.serve(ctx, log)
+		server, err := f.serve(ctx, log, w.Healthy, registry)
 		if err != nil {
 			return err
 		}
 		defer server.Close()
 	}
-	log.Info("worker started", zap.String("worker", name), zap.Int("slots", f.Slots), zap.Duration("lease", f.Lease), zap.Duration("drain", f.Drain),
+	log.Info("worker started", zap.String("worker", name), zap.String("program", w.Program), zap.Int("slots", f.Slots), zap.Duration("lease", f.Lease), zap.Duration("drain", f.Drain),
 		zap.String("data", f.Data), zap.String("queue", f.Queue), zap.String("recordings", f.Recordings), zap.String("store", f.Store))
 	err = w.Run(stop, untilSecondSignal(ctx))
 	log.Info("worker stopped", zap.Error(err))

@@ -11,19 +11,26 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 
 	"afterlive/internal/blob"
 	"afterlive/player"
 )
 
-// serve listens, and answers in the background: /healthz, the player and, in a
-// folder, the results.
-func (f *flags) serve(ctx context.Context, log *zap.Logger) (*http.Server, error) {
+// serve listens, and answers in the background: /healthz, /metrics, the player and,
+// in a folder, the results.
+func (f *flags) serve(ctx context.Context, log *zap.Logger, healthy func() error, metrics prometheus.Gatherer) (*http.Server, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := healthy(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
 		fmt.Fprintln(w, "ok")
 	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	if !f.OnAWS() {
 		mux.Handle("/vod/", results(f.Data))
 	}

@@ -156,12 +156,17 @@ var ErrNotHeld = errors.New("the message is no longer held by this receipt")
 // made for, and why.
 type Failure struct {
 	Version int             `json:"v"`
-	Class   string          `json:"class"`  // permanent, transient (too often) or crash-loop
-	Reason  string          `json:"reason"` // a stable word
-	Detail  string          `json:"detail"` // for people, with the end of ffmpeg's log where there is one
+	Class   string          `json:"class"`            // permanent, transient (too often) or crash-loop
+	Reason  string          `json:"reason"`           // a stable word
+	Detail  string          `json:"detail"`           // for people
+	Advice  string          `json:"advice,omitempty"` // what to do about it
+	Log     string          `json:"log,omitempty"`    // the end of ffmpeg's, where it was that
 	Job     string          `json:"job,omitempty"`
 	Task    string          `json:"task,omitempty"`
-	Message json.RawMessage `json:"message"` // the task as it was; a string where it was not JSON
+	Source  string          `json:"source,omitempty"` // the recording's key
+	ETag    string          `json:"etag,omitempty"`   // and version
+	Message json.RawMessage `json:"message"`          // the task as it was; a string where it was not JSON
 	Time    time.Time       `json:"time"`
 	Worker  string          `json:"worker"`
+	Program string          `json:"program,omitempty"` // its version, and ffmpeg's
 }

@@ -21,6 +21,9 @@ import (
 	"afterlive/pipeline"
 )
 
+// Version is the program's; "make build" sets it.
+var Version = "unreleased"
+
 // Flags say where everything is: in one folder, or on SQS and S3.
 type Flags struct {
 	Data       string `help:"Folder that holds queue, recordings and results. Not used once one of the following is given: then all four are needed." default:"./data" env:"AFTERLIVE_DATA" group:"place"`

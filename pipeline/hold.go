@@ -1,0 +1,85 @@
+package pipeline
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Hold links a task that is being done with its message. Through it the task
+// learns whether the message is still its own, and the worker how far the task is.
+// nil is the hold of a task that came by no message.
+type Hold struct {
+	prove func(ctx context.Context) error
+
+	mu        sync.Mutex
+	ends      time.Time // when the task will be done, by its own estimate; zero: it has none
+	duplicate bool
+}
+
+// Prove is what a task asks before a write that commits it: one extra heartbeat.
+// An error means that another worker may have the message by now.
+func (h *Hold) Prove(ctx context.Context) error {
+	if h == nil || h.prove == nil {
+		return nil
+	}
+	return h.prove(ctx)
+}
+
+// Expect tells the worker that the task will be done in about d.
+func (h *Hold) Expect(d time.Duration) {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ends = time.Now().Add(d)
+}
+
+// Duplicate tells the worker that there was nothing left to do.
+func (h *Hold) Duplicate() {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.duplicate = true
+}
+
+// outcome is how a task that did not fail is counted.
+func (h *Hold) outcome() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.duplicate {
+		return outcomeDuplicate
+	}
+	return outcomeDone
+}
+
+// fits tells whether the task may be done by a moment. What cannot say when it will
+// be done gets until soon.
+func (h *Hold) fits(by, soon time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ends.IsZero() {
+		return time.Now().Before(soon)
+	}
+	return !h.ends.After(by)
+}
+
+// unannounced is what a task gets at a shutdown that cannot say how long it will
+// take: enough to store what is done, and not much of a wait.
+const unannounced = 5 * time.Second
+
+// drain waits for a task to end, for up to d and as long as it can be expected to.
+// It is false if ctx, the task's, ended meanwhile.
+func (h *Hold) drain(ctx context.Context, d time.Duration) (handBack bool) {
+	by := time.Now().Add(d)
+	soon := time.Now().Add(min(d, unannounced))
+	for h.fits(by, soon) && time.Now().Before(by) {
+		if !sleep(ctx, min(time.Second, time.Until(by))) {
+			return false
+		}
+	}
+	return ctx.Err() == nil
+}

@@ -1,0 +1,72 @@
+package pipeline
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// What can become of a message. Every one that was received ends as exactly one of
+// these, if its worker lives.
+const (
+	outcomeDone        = "done"
+	outcomeDuplicate   = "duplicate" // it had been done before
+	outcomeInterrupted = "interrupted"
+	outcomeRetry       = "retry"
+	outcomeFailed      = "failed"
+	outcomeLeaseLost   = "lease_lost"
+)
+
+// Metrics count what a worker does. docs/operations.md says what to watch.
+type Metrics struct {
+	received    prometheus.Counter
+	settled     *prometheus.CounterVec // by outcome; their sum is received, but for what is in work
+	working     prometheus.Gauge
+	failures    *prometheus.CounterVec // by reason: attempts that failed, for good or not
+	pollErrors  prometheus.Counter
+	settleErrs  prometheus.Counter
+	taskSeconds *prometheus.HistogramVec // by task and outcome
+	stage       *prometheus.CounterVec   // seconds, by stage
+	media       prometheus.Counter       // seconds of recordings that were encoded
+	bytes       *prometheus.CounterVec   // by direction
+	published   prometheus.Counter
+	ignored     prometheus.Counter
+}
+
+// NewMetrics registers them; with nil they are counted for nobody.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	f := promauto.With(r)
+	counter := func(name, help string) prometheus.Counter {
+		return f.NewCounter(prometheus.CounterOpts{Name: "afterlive_" + name, Help: help})
+	}
+	counters := func(name, help, label string) *prometheus.CounterVec {
+		return f.NewCounterVec(prometheus.CounterOpts{Name: "afterlive_" + name, Help: help}, []string{label})
+	}
+	m := &Metrics{
+		received:   counter("messages_received_total", "Messages received."),
+		settled:    counters("messages_settled_total", "Messages settled, by outcome: done, duplicate, interrupted, retry, failed, lease_lost.", "outcome"),
+		working:    f.NewGauge(prometheus.GaugeOpts{Name: "afterlive_messages_in_work", Help: "Messages held at the moment."}),
+		failures:   counters("attempts_failed_total", "Attempts that failed, by reason code.", "reason"),
+		pollErrors: counter("receive_errors_total", "Polls of the queue that failed."),
+		settleErrs: counter("settle_errors_total", "Messages whose end the queue did not confirm; they come again, and are found done."),
+		taskSeconds: f.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "afterlive_task_seconds", Help: "Time per task, by kind.", Buckets: prometheus.ExponentialBuckets(0.25, 2, 14),
+		}, []string{"kind"}),
+		stage:     counters("stage_seconds_total", "Time spent, by stage: scan, encode, upload, publish.", "stage"),
+		media:     counter("media_seconds_total", "Length of what was encoded and kept; its rate is the speed against real time."),
+		bytes:     counters("bytes_total", "Bytes read from recordings and written to the store.", "direction"),
+		published: counter("assets_published_total", "Assets published."),
+		ignored:   counter("events_ignored_total", "Messages that were no recordings: deletions, test events, our own output."),
+	}
+	for _, o := range []string{outcomeDone, outcomeDuplicate, outcomeInterrupted, outcomeRetry, outcomeFailed, outcomeLeaseLost} {
+		m.settled.WithLabelValues(o) // an alarm on what has never happened needs its zero
+	}
+	return m
+}
+
+func (m *Metrics) spent(stage string, since time.Time) float64 {
+	seconds := time.Since(since).Seconds()
+	m.stage.WithLabelValues(stage).Add(seconds)
+	return seconds
+}

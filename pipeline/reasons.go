@@ -1,0 +1,46 @@
+package pipeline
+
+// Reason says what a reason code of the failed queue means, and what an operator
+// can do. The codes are stable; docs/operations.md has the same list.
+type Reason struct{ Code, Means, Do string }
+
+const askSource = "Look at the recording. If it plays elsewhere, convert it to FLV with H.264 and AAC and send that; if not, drop the task."
+
+// Reasons are all there are.
+var Reasons = []Reason{
+	{"not_flv", "the file is no FLV", askSource},
+	{"no_video_keyframe", "it has pictures, but none from which to decode", askSource},
+	{"unsupported_codec", "neither H.264 with AAC or MP3", askSource},
+	{"zero_duration", "there is neither picture nor sound in it", "Nothing was recorded: drop the task."},
+	{"bad_codec_header", "its codec configuration or its structure is broken", askSource},
+	{"too_large", "its picture has more pixels than --max-pixels", "If the recording is to be trusted, raise --max-pixels on the workers and replay."},
+	{"too_long", "it lasts longer than --max-duration", "If the recording is to be trusted, raise --max-duration on the workers and replay."},
+	{"not_equirectangular", "a profile for spheres met a picture that isn't 2:1", "Replay it with another profile: enqueue replay JOB --profile flat."},
+	{"no_recording", "the object is gone, or was replaced since it was planned", "Send the recording again, or drop the task."},
+	{"wrong_bucket", "the message names a bucket that these workers don't read", "Set --recordings of the workers, or fix the sender, and replay."},
+	{"no_profile", "the message names a profile that these workers don't have", "Give the workers the profile (--profiles) and replay, or replay with --profile."},
+	{"no_plan", "the job's plan is gone", "Send the recording again; it is planned anew."},
+	{"no_such_task", "the job's plan has no such task", "Drop the task: it was sent by hand, or by a version that planned otherwise."},
+	{"bad_message", "the message is no task", "Fix whoever sent it, and drop it."},
+	{"parts_differ", "parts of one job don't fit together: they were made by different versions of ffmpeg", "Remove jobs/JOB/ and vod/ASSET/JOB/ and send the recording again."},
+	{"ffmpeg_failed", "ffmpeg ended badly", "Read its last words; reproduce with enqueue input. Replay once that is mended."},
+	{"ffmpeg_missing", "ffmpeg could not be started", "Install ffmpeg on the workers, and replay."},
+	{"stalled", "ffmpeg made no progress for --stall", "Replay; if it stalls again, reproduce with enqueue input."},
+	{"too_slow", "ffmpeg took longer than --max-slowness times what it was to encode", "Give the workers more cores or a smaller profile, or raise --max-slowness, and replay."},
+	{"scratch_full", "ffmpeg wrote more than --max-scratch, or the disk is full", "Give the workers more scratch space, and replay."},
+	{"bad_output", "ffmpeg ended well, but what it wrote is not what was planned", "Look at the workers' disks and ffmpeg's last words, and replay."},
+	{"panic", "a fault of ours", "Report it, with the log; replay after an update."},
+	{crashLoop, "workers that had the task died without a word", "Look for out-of-memory kills; give the workers more memory, and replay."},
+	{Redriven, "the queue's own redrive policy gave it up, and no worker said why", "As crash_loop."},
+	{"error", "anything else, such as a store that failed for long", "Mend what the detail names, and replay."},
+}
+
+// Advice is what to do about a reason.
+func Advice(code string) string {
+	for _, r := range Reasons {
+		if r.Code == code {
+			return r.Do
+		}
+	}
+	return ""
+}
