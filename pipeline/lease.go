@@ -41,6 +41,9 @@ func (l *lease) keep(ctx context.Context) error {
 	var err error // of the beats since the last that succeeded
 	for pause, tried := l.length/4, false; ; tried = true {
 		left := l.left() - margin
+		if left <= 0 && l.left() > 0 && time.Since(l.began) > longestLease-l.length { // it is ours for a moment yet: it can be given up
+			return permanent("too_slow", fmt.Errorf("the task took 12 hours, the longest that SQS holds a message"))
+		}
 		if left <= 0 && tried { // a poll may use up the first lease: it gets one beat at least
 			return fmt.Errorf("%w: %w", errLeaseLost, err)
 		}
@@ -52,7 +55,7 @@ func (l *lease) keep(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil //nolint:nilerr // released meanwhile; err is of an earlier beat
 		case failed == nil:
-			pause, err = l.length/4, errTwelveHours // the one reason for an extension to be too short
+			pause, err = l.length/4, errStoodStill // the one reason for the next beat to come too late
 		case errors.Is(failed, job.ErrNotHeld):
 			return fmt.Errorf("%w: %w", errLeaseLost, failed)
 		default:
@@ -78,7 +81,10 @@ func (l *lease) prove(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", errLeaseLost, err)
 }
 
-var errTwelveHours = errors.New("12 hours are over")
+var (
+	errTwelveHours = errors.New("12 hours are over")
+	errStoodStill  = errors.New("this worker stood still")
+)
 
 func (l *lease) left() time.Duration {
 	l.mu.Lock()

@@ -142,6 +142,15 @@ func (p *Pipeline) Do(ctx context.Context, t job.Task, hold *Hold) error {
 	return p.publishIfComplete(ctx, plan, hold)
 }
 
+// Done tells whether a task's part exists.
+func (p *Pipeline) Done(ctx context.Context, t job.Task) (bool, error) {
+	_, _, err := p.Store.Load(ctx, ladder.PartKey(t.Job, t.Name()))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // LoadPlan reads a job's plan.
 func LoadPlan(ctx context.Context, store Store, id string) (*ladder.Plan, error) {
 	var plan ladder.Plan

@@ -18,6 +18,8 @@ const (
 	// a message that was received often has killed that many workers.
 	maxReceives = 3
 	crashLoop   = "crash_loop"
+	// SQS takes messages of up to 1 MiB.
+	largestMessage = 1 << 20
 )
 
 // settle decides what becomes of a message: the only place that does.
@@ -107,7 +109,11 @@ func (w *Worker) fail(ctx context.Context, d *job.Delivery, f job.Failure) error
 	if w.Note != nil && f.Job != "" {
 		noteErr = w.Note(ctx, &f)
 	}
-	return errors.Join(w.replace(ctx, w.Failed, d, mustJSON(f), 0), noteErr)
+	body := mustJSON(f)
+	if len(body) > largestMessage { // what nobody can read was long itself
+		body = d.Body
+	}
+	return errors.Join(w.replace(ctx, w.Failed, d, body, 0), noteErr)
 }
 
 // failure is the message for the failed queue.

@@ -26,10 +26,11 @@ type Worker struct {
 	Failed Sender                                          // where tasks go that no further attempt is made for
 	Note   func(ctx context.Context, f *job.Failure) error // also told of them, if set; may add what it knows
 	Do     func(ctx context.Context, t job.Task, hold *Hold) error
-	Slots  int                                     // tasks at once; no message is held that isn't worked on
-	Lease  time.Duration                           // a quarter of it is the time between heartbeats
-	Drain  time.Duration                           // that a task gets to finish after a shutdown began, if it can be expected to
-	Idle   func(ctx context.Context) (bool, error) // set: slots end once there is nothing left to do
+	Done   func(ctx context.Context, t job.Task) (bool, error) // whether there is nothing left to do; asked before a task is taken for deadly
+	Slots  int                                                 // tasks at once; no message is held that isn't worked on
+	Lease  time.Duration                                       // a quarter of it is the time between heartbeats
+	Drain  time.Duration                                       // that a task gets to finish after a shutdown began, if it can be expected to
+	Idle   func(ctx context.Context) (bool, error)             // set: slots end once there is nothing left to do
 	// Protect, if set, keeps whoever runs the worker from ending it, from before a
 	// message is asked for until release; ok is false if it will be ended all the
 	// same, and must take no work.
@@ -150,10 +151,8 @@ func (w *Worker) handle(stop, work context.Context, d *job.Delivery, began time.
 	switch {
 	case err != nil:
 		err = permanent("bad_message", err)
-	case d.Receives > maxReceives:
-		err = permanent(crashLoop, fmt.Errorf("the message was received %d times, and none of the workers lived to say why", d.Receives))
 	default:
-		err = w.do(ctx, tasks, hold)
+		err = w.do(ctx, d, tasks, hold)
 	}
 	// Settling is not cut short, and the message is held until it is done.
 	settle, done := context.WithTimeout(context.WithoutCancel(work), settleTime)
@@ -165,7 +164,7 @@ func (w *Worker) handle(stop, work context.Context, d *job.Delivery, began time.
 
 // do runs a message's task. One that is several recordings becomes as many
 // messages, so that each has a fate of its own.
-func (w *Worker) do(ctx context.Context, tasks []job.Task, hold *Hold) (err error) {
+func (w *Worker) do(ctx context.Context, d *job.Delivery, tasks []job.Task, hold *Hold) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = transient("panic", fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
@@ -179,6 +178,9 @@ func (w *Worker) do(ctx context.Context, tasks []job.Task, hold *Hold) (err erro
 		}
 		return nil
 	}
+	if d.Receives > maxReceives && !w.finished(ctx, tasks) {
+		return permanent(crashLoop, fmt.Errorf("the message was received %d times, and none of the workers lived to say why", d.Receives))
+	}
 	if len(tasks) == 0 {
 		w.Metrics.ignored.Inc()
 	}
@@ -188,10 +190,20 @@ func (w *Worker) do(ctx context.Context, tasks []job.Task, hold *Hold) (err erro
 	switch cause := context.Cause(ctx); {
 	case err == nil || cause == nil:
 		return err
-	case errors.Is(cause, errLeaseLost):
+	case errors.Is(cause, context.Canceled): // everything ends at once
+		return errInterrupted
+	default:
 		return cause
 	}
-	return errInterrupted
+}
+
+// finished tells whether a task was done, and only its message came back.
+func (w *Worker) finished(ctx context.Context, tasks []job.Task) bool {
+	if w.Done == nil || len(tasks) != 1 {
+		return false
+	}
+	done, err := w.Done(ctx, tasks[0])
+	return done && err == nil
 }
 
 // sleep is false if ctx ended first.

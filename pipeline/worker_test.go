@@ -249,40 +249,6 @@ func TestLeaseUsedUpByThePoll(t *testing.T) {
 	})
 }
 
-// SQS holds nothing longer than 12 hours, and refuses to be asked for more.
-func TestLeaseEndsBeforeTwelveHours(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		q := &messages{}
-		began := time.Now()
-		wall := &wall{messages: q, began: began}
-		if err := q.Send(t.Context(), chunkTask.Body(), 0); err != nil {
-			t.Fatal(err)
-		}
-		d := q.take(testLease)
-		l := lease{queue: wall, receipt: d.Receipt, length: testLease, began: began, until: began.Add(testLease), log: zaptest.NewLogger(t), alive: func() {}}
-		err := l.keep(t.Context())
-		if held := time.Since(began); !errors.Is(err, errLeaseLost) || held < 11*time.Hour+50*time.Minute || held > 12*time.Hour {
-			t.Errorf("held for %s: %v", held, err)
-		}
-		if wall.beyond > 0 {
-			t.Errorf("%d extensions asked for more than 12 hours", wall.beyond)
-		}
-	})
-}
-
-type wall struct {
-	*messages
-	began  time.Time
-	beyond int
-}
-
-func (w *wall) Extend(ctx context.Context, receipt string, d time.Duration) error {
-	if time.Since(w.began)+d > 12*time.Hour {
-		w.beyond++
-	}
-	return w.messages.Extend(ctx, receipt, d)
-}
-
 // A queue that can't be read is asked less and less often.
 func TestReceiveErrorsBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -135,7 +135,7 @@ func (f *flags) work(ctx context.Context, log *zap.Logger, place *wiring.Place, 
 		Scratch: scratch, Worker: name, Metrics: metrics, Log: log,
 	}
 	w := &pipeline.Worker{
-		Queue: place.Queue, Failed: place.Failed, Note: p.NoteFailure, Do: p.Do, Slots: f.Slots, Lease: f.Lease, Drain: f.Drain,
+		Queue: place.Queue, Failed: place.Failed, Note: p.NoteFailure, Do: p.Do, Done: p.Done, Slots: f.Slots, Lease: f.Lease, Drain: f.Drain,
 		Name: name, Program: "afterlive " + wiring.Version + ", ffmpeg " + version, Metrics: metrics, Log: log,
 	}
 	if f.ExitWhenIdle {

@@ -3,6 +3,7 @@ package queue_test
 import (
 	"context"
 	"errors"
+	"net/http/httptest"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -43,6 +44,18 @@ func TestConformance(t *testing.T) {
 		conform(t, func(t *testing.T, name string) contract {
 			return queue.NewSQS(cloud.Config, cloud.Queue(t, name), pollTime)
 		})
+	})
+}
+
+// The server that the rules of SQS are tested with is held to the same promises.
+func TestStrictConforms(t *testing.T) {
+	strict := standin.NewStrict()
+	server := httptest.NewServer(strict)
+	t.Cleanup(server.Close)
+	cfg := strict.Config()
+	cfg.BaseEndpoint, cfg.HTTPClient = &server.URL, nil // over a real connection
+	conform(t, func(_ *testing.T, name string) contract {
+		return queue.NewSQS(cfg, strict.AddQueue(server.URL, name, "", 0), pollTime)
 	})
 }
 
