@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	dto "github.com/prometheus/client_model/go"
 )
 
 // What can become of a message. Every one that was received ends as exactly one of
@@ -17,6 +18,8 @@ const (
 	outcomeFailed      = "failed"
 	outcomeLeaseLost   = "lease_lost"
 )
+
+var outcomes = []string{outcomeDone, outcomeDuplicate, outcomeInterrupted, outcomeRetry, outcomeFailed, outcomeLeaseLost}
 
 // Metrics count what a worker does. docs/operations.md says what to watch.
 type Metrics struct {
@@ -59,10 +62,30 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		published: counter("assets_published_total", "Assets published."),
 		ignored:   counter("events_ignored_total", "Messages that were no recordings: deletions, test events, our own output."),
 	}
-	for _, o := range []string{outcomeDone, outcomeDuplicate, outcomeInterrupted, outcomeRetry, outcomeFailed, outcomeLeaseLost} {
+	for _, o := range outcomes {
 		m.settled.WithLabelValues(o) // an alarm on what has never happened needs its zero
 	}
 	return m
+}
+
+// Tally is what became of the messages so far, and under "received" how many there
+// were.
+func (m *Metrics) Tally() map[string]int {
+	tally := map[string]int{"received": value(m.received)}
+	for _, o := range outcomes {
+		if n := value(m.settled.WithLabelValues(o)); n > 0 {
+			tally[o] = n
+		}
+	}
+	return tally
+}
+
+func value(c prometheus.Counter) int {
+	var m dto.Metric
+	if err := c.Write(&m); err != nil {
+		return -1
+	}
+	return int(m.GetCounter().GetValue())
 }
 
 func (m *Metrics) spent(stage string, since time.Time) float64 {

@@ -70,6 +70,7 @@ func (p *Pipeline) produce(ctx context.Context, plan *ladder.Plan, w work, hold 
 	defer os.RemoveAll(folder) // the scratch is swept at the next start, should this fail
 
 	part := ladder.Part{Version: 1, Name: w.part, Attempt: strings.ToLower(rand.Text()[:8]), Worker: p.Worker}
+	log.Info("part begun", zap.String("attempt_id", part.Attempt))
 	began := time.Now()
 	if err := p.encode(ctx, log, plan, w, folder, part.Attempt, hold); err != nil {
 		return err
@@ -89,6 +90,13 @@ func (p *Pipeline) produce(ctx context.Context, plan *ladder.Plan, w work, hold 
 	won, err := p.writeJSON(ctx, key, part, "")
 	if err != nil {
 		return err
+	}
+	if !won { // unless it was us, and only the answer got lost
+		var first ladder.Part
+		if _, err := loadJSON(ctx, p.Store, key, &first); err != nil {
+			return err
+		}
+		won = first.Attempt == part.Attempt
 	}
 	if won {
 		p.Metrics.media.Add(w.length.Seconds())

@@ -103,14 +103,19 @@ func (d *Dir) Write(_ context.Context, key string, body []byte, etag string) err
 	return d.put("write", key, strings.NewReader(string(body)), etag)
 }
 
-// Upload stores a file if there is no such object yet.
+// Upload stores a file if there is no such object yet. A file that is written to
+// meanwhile, or replaced, is [ErrChanged], and stores nothing.
 func (d *Dir) Upload(_ context.Context, key, file string) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	return d.put("upload", key, f, "")
+	body, err := watch(f)
+	if err != nil {
+		return err
+	}
+	return d.put("upload", key, body, "")
 }
 
 // put writes aside, and then puts the file in place in one step.

@@ -40,12 +40,18 @@ func Start(t testing.TB) *Cloud {
 		t.Setenv(kv[0], kv[1])
 		c.Env = append(c.Env, kv[0]+"="+kv[1])
 	}
+	c.Config = load(t)
+	return c
+}
+
+// load reads the SDK's configuration from the environment.
+func load(t testing.TB) aws.Config {
+	t.Helper()
 	cfg, err := config.LoadDefaultConfig(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Config = cfg
-	return c
+	return cfg
 }
 
 // Queue makes a queue and returns its URL.

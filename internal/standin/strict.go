@@ -23,6 +23,7 @@ type Strict struct {
 	Script func(Call) Fault
 
 	mu       sync.Mutex
+	ahead    time.Duration // of the process's clock
 	queues   map[string]*strictQueue
 	calls    []Call
 	handles  int
@@ -38,18 +39,25 @@ type Call struct {
 	N       int // of this Op on this queue, from 1
 	Time    time.Time
 	Seconds int    // asked for, in a ChangeMessageVisibility
+	Status  int    // that S3 answered
 	Fault   string // that was injected, or the error that was answered
 }
 
 // Fault is how a call goes wrong. The zero Fault is none.
 type Fault struct {
-	Code   string        // SQS's name of the error to answer
-	Status int           // of HTTP, with Code; 0: 400
+	Code   string        // the service's name of the error to answer
+	Status int           // of HTTP, with Code; 0: 400 of SQS, 200 of S3
 	After  bool          // the call takes effect all the same
-	Skip   bool          // nothing happens, and the answer is 200
+	Skip   bool          // nothing happens, and the answer is 200 (SQS)
+	Break  bool          // the connection breaks (S3)
+	Half   bool          // half of the answer comes, then the connection breaks (S3)
 	Hang   bool          // no answer ever comes
 	Delay  time.Duration // before anything happens
+	Then   func()        // called after everything, before the answer (S3)
 }
+
+// none tells whether a call is to go its way.
+func (f Fault) none() bool { return f.Code == "" && !f.Skip && !f.Hang && !f.Break }
 
 // NewStrict has no queues yet.
 func NewStrict() *Strict { return &Strict{queues: map[string]*strictQueue{}} }
@@ -96,6 +104,18 @@ func (s *Strict) AddQueue(base, name, dead string, most int) string {
 	s.queues[name] = &strictQueue{name: name, dead: dead, most: most, changed: make(chan struct{}), count: map[string]int{}}
 	return base + "/000000000000/" + name
 }
+
+// Advance moves the server's clock: leases, delays and polls end.
+func (s *Strict) Advance(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ahead += d
+	for _, q := range s.queues {
+		q.wake()
+	}
+}
+
+func (s *Strict) now() time.Time { return time.Now().Add(s.ahead) }
 
 // Calls are all that were made so far.
 func (s *Strict) Calls() []Call {
@@ -173,7 +193,7 @@ func (s *Strict) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var out any = struct{}{}
 	var err error
-	if fault.After || (fault.Code == "" && !fault.Skip && !fault.Hang) {
+	if fault.After || fault.none() {
 		out, err = s.do(q, &call, in)
 	}
 	if fault.Code != "" {

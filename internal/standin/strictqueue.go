@@ -48,7 +48,7 @@ func (s *Strict) send(q *strictQueue, call *Call, in strictRequest) (any, error)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.messages++
-	m := &strictMessage{id: "m" + strconv.Itoa(s.messages), body: in.MessageBody, sent: time.Now()}
+	m := &strictMessage{id: "m" + strconv.Itoa(s.messages), body: in.MessageBody, sent: s.now()}
 	m.visible = m.sent.Add(time.Duration(in.DelaySeconds) * time.Second)
 	q.messages = append(q.messages, m)
 	q.wake()
@@ -71,9 +71,13 @@ func (s *Strict) receive(q *strictQueue, call *Call, in strictRequest) (any, err
 	if hide < 0 || hide > 43200 || in.WaitTimeSeconds < 0 || in.WaitTimeSeconds > 20 || in.MaxMessages > 1 {
 		return nil, invalidParameter("VisibilityTimeout %d, WaitTimeSeconds %d or MaxNumberOfMessages %d is invalid.", hide, in.WaitTimeSeconds, in.MaxMessages)
 	}
-	end := time.Now().Add(time.Duration(in.WaitTimeSeconds) * time.Second)
+	var end time.Time
 	for {
 		s.mu.Lock()
+		if end.IsZero() {
+			end = s.now().Add(time.Duration(in.WaitTimeSeconds) * time.Second)
+		}
+		wait := end.Sub(s.now())
 		m, next := s.take(q, time.Duration(hide)*time.Second)
 		changed := q.changed
 		s.mu.Unlock()
@@ -84,12 +88,11 @@ func (s *Strict) receive(q *strictQueue, call *Call, in strictRequest) (any, err
 				"Attributes": map[string]string{"ApproximateReceiveCount": strconv.Itoa(m.receives)},
 			}}}, nil
 		}
-		wait := time.Until(end)
 		if wait <= 0 {
 			return struct{}{}, nil
 		}
-		if !next.IsZero() {
-			wait = min(wait, time.Until(next))
+		if next > 0 {
+			wait = min(wait, next)
 		}
 		timer := time.NewTimer(max(wait, time.Millisecond))
 		select {
@@ -100,14 +103,14 @@ func (s *Strict) receive(q *strictQueue, call *Call, in strictRequest) (any, err
 	}
 }
 
-// take hands out a message that can be seen, or tells when there will be one.
-func (s *Strict) take(q *strictQueue, hide time.Duration) (taken *strictMessage, next time.Time) {
-	now := time.Now()
+// take hands out a message that can be seen, or tells how long until there is one.
+func (s *Strict) take(q *strictQueue, hide time.Duration) (taken *strictMessage, next time.Duration) {
+	now := s.now()
 	for i := 0; i < len(q.messages); i++ {
 		m := q.messages[i]
 		if m.visible.After(now) {
-			if next.IsZero() || m.visible.Before(next) {
-				next = m.visible
+			if d := m.visible.Sub(now); next == 0 || d < next {
+				next = d
 			}
 			continue
 		}
@@ -182,7 +185,7 @@ func (s *Strict) change(q *strictQueue, in strictRequest) error {
 	if in.VisibilityTimeout == nil || *in.VisibilityTimeout < 0 {
 		return invalidParameter("VisibilityTimeout is missing or negative.")
 	}
-	now := time.Now()
+	now := s.now()
 	d := time.Duration(*in.VisibilityTimeout) * time.Second
 	if now.Sub(m.received)+d > 12*time.Hour {
 		return invalidParameter("Value %d for parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout for the message is beyond the limit [43200 seconds].", *in.VisibilityTimeout)
@@ -199,7 +202,7 @@ func (s *Strict) attributes(q *strictQueue) any {
 	defer s.mu.Unlock()
 	waiting, inFlight, delayed := 0, 0, 0
 	for _, m := range q.messages {
-		switch now := time.Now(); {
+		switch now := s.now(); {
 		case !m.visible.After(now):
 			waiting++
 		case m.handle != "":

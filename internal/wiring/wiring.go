@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"go.uber.org/zap"
@@ -126,7 +128,12 @@ func (f Flags) openAWS(ctx context.Context) (*Place, error) {
 	client := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 		t.ResponseHeaderTimeout = longPoll + 10*time.Second
 	})
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(client))
+	// Credentials that expire between two looks at the clock are fetched anew, and the
+	// request signed again.
+	retryer := func() aws.Retryer {
+		return retry.AddWithErrorCodes(retry.NewStandard(), "ExpiredToken", "ExpiredTokenException", "RequestExpired")
+	}
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(client), config.WithRetryer(retryer))
 	if err != nil {
 		return nil, fmt.Errorf("load AWS configuration: %w", err)
 	}
