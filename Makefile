@@ -4,7 +4,7 @@ TOOLS := .tools/bin
 VERSION := $(or $(shell git describe --always --dirty 2>/dev/null),unreleased)
 export GOFLAGS := -buildvcs=false
 
-.PHONY: help demo test build lint bench study fuzz tools install extra clean
+.PHONY: help demo test build lint soak bench study fuzz tools install extra clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -22,6 +22,9 @@ build: player/web/hls.mjs ## static binaries in bin/
 lint: $(TOOLS)/golangci-lint player/web/hls.mjs ## golangci-lint, strict, each exception explained in .golangci.yml; types of the player's JavaScript
 	$(TOOLS)/golangci-lint run ./...
 	cd player && npm run --silent check
+
+soak: install extra tools ## 300 jobs with workers killed all the time and 5 % of all calls failing, a crash at every S3 operation (about 10 minutes)
+	go test -count=1 -timeout 60m ./e2e -run 'TestSoak|TestCrashAtEveryS3Operation' -v -soak
 
 bench: ## benchmarks: the scanner, and what projections cost
 	go test -run '^$$' -bench . -benchmem ./internal/flv

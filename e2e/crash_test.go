@@ -46,7 +46,7 @@ func newSky(t *testing.T) *sky {
 // the same recording.
 func another(t *testing.T, name string) string {
 	t.Helper()
-	one := profiles[:strings.Index(profiles, "- name: sphere")]
+	one, _, _ := strings.Cut(profiles, "- name: sphere")
 	return writeFile(t, filepath.Join(t.TempDir(), name+".yaml"), strings.Replace(one, "name: quick", "name: "+name, 1))
 }
 

@@ -37,7 +37,7 @@ const audioRate = 48000 // Hz, of the output
 // first moment) and trimmed by number, so chunks encoded apart join up exactly.
 func (p *Plan) ChunkArgs(k, threads int) []string {
 	c := p.Chunks[k]
-	args := input("h264")
+	args := pictures()
 	args = append(args, "-filter_complex", p.filters(c))
 	for i, l := range p.Ladders {
 		for j, r := range l.Renditions {
@@ -81,6 +81,9 @@ func (p *Plan) grid(c Chunk, from, to int) string {
 	if c.Hold {
 		fps += ",tpad=stop_mode=clone:stop=-1"
 	}
+	if s := p.Source.Resized; s != nil {
+		fps = fmt.Sprintf("scale=%d:%d:force_original_aspect_ratio=decrease,pad=%d:%d:-1:-1:eval=frame,setsar=1,", s.Width, s.Height, s.Width, s.Height) + fps
+	}
 	return fps + fmt.Sprintf(",trim=start_pts=%d:end_pts=%d", from, to)
 }
 
@@ -98,17 +101,21 @@ func (p *Plan) AudioArgs() []string {
 	})...)
 }
 
+// pictures is the input of a cut's pictures. One of another size must not start the
+// filters, and their count of frames, anew.
+func pictures() []string { return input("h264", ffmpeg.KwArgs{"reinit_filter": 0}) }
+
 // input reads a cut from standard input, with its timestamps as they are but
 // for [flv.Lead]. ffmpeg may open nothing but the pipe, as nothing but FLV, with
 // no decoder but the named ones.
-func input(decoders string) []string {
-	args := ffmpeg.Input("pipe:0", ffmpeg.KwArgs{
+func input(decoders string, more ...ffmpeg.KwArgs) []string {
+	args := ffmpeg.Input("pipe:0", ffmpeg.MergeKwArgs(append(more, ffmpeg.KwArgs{
 		"format":             "flv",
 		"copyts":             "",
 		"itsoffset":          decimal(-flv.Lead.Seconds()),
 		"protocol_whitelist": "pipe",
 		"codec_whitelist":    decoders,
-	}).Output("x").GetArgs()
+	}))).Output("x").GetArgs()
 	return args[:len(args)-1]
 }
 

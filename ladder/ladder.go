@@ -45,18 +45,20 @@ type Recording struct {
 	ETag string `json:"etag"`
 	Size int64  `json:"size"`
 	Torn int64  `json:"torn,omitempty"` // bytes of a torn tail that were left out
+	Lost int64  `json:"lost,omitempty"` // bytes of damage in the middle, likewise
 }
 
 // Source is what the scan found.
 type Source struct {
-	Width      int     `json:"width,omitempty"` // as displayed, in square pixels
-	Height     int     `json:"height,omitempty"`
-	Frames     int     `json:"frames,omitempty"` // coded
-	Duration   float64 `json:"duration_s"`
-	Audio      string  `json:"audio,omitempty"` // codec
-	SampleRate int     `json:"sample_rate,omitempty"`
-	Channels   int     `json:"channels,omitempty"`
-	Epochs     int     `json:"epochs"` // 1: the clock never jumped
+	Width      int       `json:"width,omitempty"` // as displayed, in square pixels
+	Height     int       `json:"height,omitempty"`
+	Resized    *flv.Size `json:"resized,omitempty"` // where the size changes on the way: what all are brought to, in coded pixels
+	Frames     int       `json:"frames,omitempty"`  // coded
+	Duration   float64   `json:"duration_s"`
+	Audio      string    `json:"audio,omitempty"` // codec
+	SampleRate int       `json:"sample_rate,omitempty"`
+	Channels   int       `json:"channels,omitempty"`
+	Epochs     int       `json:"epochs"` // 1: the clock never jumped
 }
 
 // Ladder is one multivariant playlist: renditions of one projection.
@@ -121,6 +123,9 @@ func (p *Plan) video(x *flv.Index, profile Profile) error {
 	p.Rate = v.Rate
 	p.Source.Frames = v.Frames
 	p.Source.Width, p.Source.Height = displaySize(v)
+	if len(v.Sizes) > 1 {
+		p.Source.Resized = &v.Sizes[0]
+	}
 	p.GOPFrames = int(math.Round(profile.GOP.Seconds() * v.Rate.FPS()))
 	p.SegmentFrames = p.GOPFrames * int(profile.Segment/profile.GOP)
 	p.SegmentTime = p.seconds(p.SegmentFrames)

@@ -104,8 +104,12 @@ func (l Limits) patience(ctx context.Context, length time.Duration) (context.Con
 
 // check refuses what is beyond the limits.
 func (l Limits) check(x *flv.Index) error {
-	if v := x.Video; v != nil && l.Pixels > 0 && v.Width*v.Height > l.Pixels {
-		return permanent("too_large", fmt.Errorf("its picture is %dx%d; at most %d pixels are allowed here (--max-pixels)", v.Width, v.Height, l.Pixels))
+	if x.Video != nil && l.Pixels > 0 {
+		for _, s := range x.Video.Sizes {
+			if s.Width*s.Height > l.Pixels {
+				return permanent("too_large", fmt.Errorf("its picture is %dx%d; at most %d pixels are allowed here (--max-pixels)", s.Width, s.Height, l.Pixels))
+			}
+		}
 	}
 	if l.Duration > 0 && x.Duration > l.Duration {
 		return permanent("too_long", fmt.Errorf("it lasts %s; at most %s is allowed here (--max-duration)", x.Duration, l.Duration))

@@ -72,6 +72,9 @@ func (p *Pipeline) makePlan(ctx context.Context, id string, r ladder.Recording, 
 		return fmt.Errorf("plan %s: %w", r.Key, err)
 	}
 	r.Torn = index.Size - index.End
+	for _, d := range index.Damage {
+		r.Lost += d.To - d.From
+	}
 	plan.Job, plan.Asset, plan.Recording, plan.Created = id, job.Asset(r.Key), r, time.Now().UTC()
 	won, err := p.writeJSON(ctx, ladder.PlanKey(id), plan, "")
 	if err != nil || !won {
@@ -79,7 +82,7 @@ func (p *Pipeline) makePlan(ctx context.Context, id string, r ladder.Recording, 
 	}
 	p.Log.Info("recording planned", zap.String("job", id), zap.String("asset", plan.Asset), zap.String("profile", plan.Profile),
 		zap.Float64("duration_s", plan.Duration), zap.Int("chunks", len(plan.Chunks)), zap.Int64("bytes", r.Size),
-		zap.Int64("torn_bytes", r.Torn), zap.Int("epochs", plan.Source.Epochs), zap.Duration("took", time.Since(began)))
+		zap.Int64("torn_bytes", r.Torn), zap.Int64("lost_bytes", r.Lost), zap.Int("epochs", plan.Source.Epochs), zap.Duration("took", time.Since(began)))
 	return nil
 }
 

@@ -19,6 +19,7 @@ type Cut struct {
 	Until  int64   `json:"until,omitempty"` // ms; the first tag at or after it is the last; 0: none is
 	Header []byte  `json:"header,omitempty"`
 	Epochs []Epoch `json:"epochs"`
+	Skip   []Range `json:"skip,omitempty"` // damage
 }
 
 // VideoCut covers the pictures shown in [from, to): from the last keyframe a
@@ -64,6 +65,11 @@ func (x *Index) finish(c Cut, headers []Header) Cut {
 		}
 		c.Header = h.Body
 	}
+	for _, d := range x.Damage {
+		if d.From >= c.From && d.To <= c.To {
+			c.Skip = append(c.Skip, d)
+		}
+	}
 	for _, e := range x.Epochs {
 		switch {
 		case e.Offset <= c.From || len(c.Epochs) == 0:
@@ -80,10 +86,13 @@ func (x *Index) finish(c Cut, headers []Header) Cut {
 // reads no more of src than it needs. A src that ends early gives
 // io.ErrUnexpectedEOF.
 func (c Cut) Reader(src io.Reader) io.Reader {
-	r := &cutReader{cut: c, src: bufio.NewReaderSize(src, 64<<10), pos: c.From, kind: tagVideo}
+	r := &cutReader{cut: c, src: bufio.NewReaderSize(src, 64<<10), pos: c.From, kind: tagVideo, codec: codecAVC}
 	flags := byte(1)
 	if c.Audio {
-		r.kind, flags = tagAudio, 4
+		r.kind, r.codec, flags = tagAudio, formatMP3, 4
+		if c.Header != nil {
+			r.codec = formatAAC
+		}
 	}
 	r.pending = append(r.pending, 'F', 'L', 'V', 1, flags, 0, 0, 0, 9, 0, 0, 0, 0)
 	if c.Header != nil {
@@ -101,6 +110,7 @@ type cutReader struct {
 	cut     Cut
 	src     *bufio.Reader
 	kind    byte
+	codec   byte
 	pos     int64  // in the recording, of the next tag
 	epoch   int    // of the next tag
 	pending []byte // to hand out before anything else
@@ -137,6 +147,11 @@ func (r *cutReader) Read(p []byte) (int, error) {
 
 // next reads a tag's header, and skips the tag if it is of another kind.
 func (r *cutReader) next() error {
+	if skip := r.cut.Skip; len(skip) > 0 && r.pos == skip[0].From {
+		r.cut.Skip, r.pos = skip[1:], skip[0].To
+		_, err := io.CopyN(io.Discard, r.src, skip[0].To-skip[0].From)
+		return torn(err)
+	}
 	var head [tagHeaderSize]byte
 	if _, err := io.ReadFull(r.src, head[:]); err != nil {
 		return torn(err)
@@ -148,6 +163,14 @@ func (r *cutReader) next() error {
 		if kind != tagAudio && kind != tagVideo && kind != tagScript {
 			return fmt.Errorf("read tag at %d: type %d is none: the recording is not the one that was planned", offset, kind)
 		}
+		_, err := r.src.Discard(size + tagTrailerSize)
+		return torn(err)
+	}
+	first, err := r.src.Peek(1)
+	if err != nil {
+		return torn(err)
+	}
+	if !isOurs(r.kind, first[0], r.codec) { // as the scan did
 		_, err := r.src.Discard(size + tagTrailerSize)
 		return torn(err)
 	}

@@ -210,6 +210,9 @@ func FuzzScan(f *testing.F) {
 	torn := small(avc640x360, 0, 40, 80)
 	f.Add(torn[:len(torn)-9])
 	f.Add(newRecording().Bytes())
+	hole := small(avc640x360, 0, 40, 80, 120, 160, 200)
+	clear(hole[len(hole)/2 : len(hole)/2+20])
+	f.Add(hole)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		x, err := Scan(bytes.NewReader(b))
 		if err != nil {

@@ -102,8 +102,9 @@ func mulDiv(a, b, c, d uint64) uint64 {
 // Index is what one scan learns of a recording. All times are on the repaired
 // timeline, whose zero is the first picture or sound that can be shown.
 type Index struct {
-	Size     int64 // bytes read, a torn tail included
-	End      int64 // offset behind the last whole tag; Size-End bytes are torn
+	Size     int64   // bytes read, a torn tail included
+	End      int64   // offset behind the last whole tag; Size-End bytes are torn
+	Damage   []Range // before End, what is no tag: skipped
 	Duration time.Duration
 	Video    *Video // nil: sound only
 	Audio    *Audio // nil: picture only
@@ -112,15 +113,24 @@ type Index struct {
 
 // Video describes the H.264 track.
 type Video struct {
-	Width, Height  int // coded size after cropping, in pixels
-	SARNum, SARDen int // sample aspect ratio, 1:1 where the stream says nothing
-	Profile        int // profile_idc
-	Level          int // level_idc
+	Width, Height  int    // coded size after cropping, in pixels
+	Sizes          []Size // all that there are, in the order in which they come; the first is Width x Height
+	SARNum, SARDen int    // sample aspect ratio, 1:1 where the stream says nothing
+	Profile        int    // profile_idc
+	Level          int    // level_idc
 	Rate           Rate
 	Frames         int // coded frames from the first keyframe on
 	First, Last    time.Duration
 	Keyframes      []Keyframe
 	Headers        []Header
+
+	foreigners int // tags of other codecs in a row, skipped
+}
+
+// Size is that of a picture, in pixels.
+type Size struct {
+	Width  int `json:"width"`
+	Height int `json:"height"`
 }
 
 // Audio describes the sound track.
@@ -131,6 +141,8 @@ type Audio struct {
 	Frames      int
 	First, Last time.Duration
 	Headers     []Header
+
+	foreigners int // as that of Video
 
 	from, to int64 // the bytes from the first frame to behind the last
 }

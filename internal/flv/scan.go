@@ -14,7 +14,6 @@ const (
 	keyframeSpacing = 250 // ms, see [Keyframe]
 	maxHeaderBody   = 64 << 10
 	maxHeaders      = 1000
-	peekSize        = tagHeaderSize + 8 // tag header and the start of its body
 )
 
 // Scan reads a recording to its end and indexes it. It holds one buffer,
@@ -22,14 +21,15 @@ const (
 // recording is refused; any other comes from r.
 //
 // A last tag that is cut short (the recorder was killed) is left out of the
-// index. So is everything behind a tag that is none.
+// index. Damage in the middle costs the tags that it hit: the scan goes on with the
+// next whole one (see damage.go).
 func Scan(r io.Reader) (*Index, error) {
 	s := scanner{r: bufio.NewReaderSize(r, 256<<10)}
 	if err := s.fileHeader(); err != nil {
 		return nil, err
 	}
 	for {
-		err := s.tag()
+		err := s.next()
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			break
 		}
@@ -47,7 +47,8 @@ func Scan(r io.Reader) (*Index, error) {
 type scanner struct {
 	r       *bufio.Reader
 	pos     int64 // of the next tag
-	partial int64 // bytes read of a torn tag
+	partial int64 // bytes read behind it, in vain
+	damage  []Range
 	clock   clock
 	cadence cadence
 
@@ -80,41 +81,35 @@ func (s *scanner) fileHeader() error {
 	return err
 }
 
-// tag reads one tag. io.EOF: there is no further whole tag.
-func (s *scanner) tag() error {
-	head, err := s.r.Peek(peekSize)
-	if len(head) < tagHeaderSize {
-		return s.readError(err)
+// next takes in one tag, or what is to be skipped before there is one. io.EOF: there
+// is no further whole tag.
+func (s *scanner) next() error {
+	whole, size, err := s.tag()
+	if errors.Is(err, errDamaged) {
+		return s.resync()
 	}
-	kind := head[0] & 0x1f
-	size := int(head[1])<<16 | int(head[2])<<8 | int(head[3])
-	if kind != tagAudio && kind != tagVideo && kind != tagScript {
-		return io.EOF
+	if err != nil {
+		return err
 	}
-	raw := uint32(head[4])<<16 | uint32(head[5])<<8 | uint32(head[6]) | uint32(head[7])<<24
-	var start [8]byte
-	n := copy(start[:min(len(start), size)], head[tagHeaderSize:])
-
-	var body []byte
-	if isHeader(kind, start[:n]) && size <= maxHeaderBody {
-		whole, err := s.r.Peek(tagHeaderSize + size)
-		if err != nil {
-			return s.readError(err)
-		}
-		body = bytes.Clone(whole[tagHeaderSize:])
+	kind := whole[0] & 0x1f
+	raw := uint32(whole[4])<<16 | uint32(whole[5])<<8 | uint32(whole[6]) | uint32(whole[7])<<24
+	body := whole[tagHeaderSize : tagHeaderSize+size]
+	start := bytes.Clone(body[:min(8, size)])
+	var header []byte
+	if isHeader(kind, start) && size <= maxHeaderBody {
+		header = bytes.Clone(body)
 	}
 	skipped, err := s.r.Discard(tagHeaderSize + size + tagTrailerSize)
 	if err != nil {
-		s.partial = int64(skipped)
 		return s.readError(err)
 	}
 	offset := s.pos
 	s.pos += int64(skipped)
 	switch kind {
 	case tagVideo:
-		return s.videoTag(offset, raw, start[:n], body)
+		return s.videoTag(offset, raw, start, header)
 	case tagAudio:
-		return s.audioTag(offset, raw, start[:n], body)
+		return s.audioTag(offset, raw, start, header)
 	}
 	return nil
 }
@@ -153,7 +148,7 @@ func (s *scanner) index(rest int64) (*Index, error) {
 	if len(s.clock.epochs) > maxEpochs {
 		return nil, refuse(BadHeader, "its clock jumps %d times", len(s.clock.epochs))
 	}
-	x := &Index{Size: s.pos + s.partial + rest, End: s.pos, Video: s.video, Audio: s.audio, Epochs: s.clock.epochs}
+	x := &Index{Size: s.pos + s.partial + rest, End: s.pos, Damage: s.damage, Video: s.video, Audio: s.audio, Epochs: s.clock.epochs}
 	rate := s.cadence.rate()
 	origin := s.origin(rate)
 	for i := range x.Epochs {
@@ -167,6 +162,9 @@ func (s *scanner) index(rest int64) (*Index, error) {
 			v.Keyframes[i].PTS -= ms(origin)
 		}
 		x.Duration = v.Last + v.Rate.Time(1)
+		if v.Frames > 100 && v.Last-v.First < ms(int64(v.Frames)/2) {
+			return nil, refuse(ZeroDuration, "its clock stands still: %d pictures within %s", v.Frames, v.Last-v.First)
+		}
 	}
 	if a := x.Audio; a != nil {
 		a.First, a.Last = ms(s.firstAudio-origin), ms(s.lastAudio-origin)
@@ -194,7 +192,7 @@ func (s *scanner) origin(rate Rate) int64 {
 
 func (a *Audio) frameTime() time.Duration {
 	samples := 1024
-	if a.Codec == "mp3" {
+	if a.format() == formatMP3 {
 		samples = 1152
 	}
 	return time.Duration(samples) * time.Second / time.Duration(a.SampleRate)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 )
@@ -130,6 +131,7 @@ func TestScanRefuses(t *testing.T) {
 		{"Sorenson", with([]byte{0x22, 0, 0, 0, 0}), UnsupportedCodec},
 		{"enhanced HEVC", with([]byte{0x90, 'h', 'v', 'c', '1', 0}), UnsupportedCodec},
 		{"enhanced AV1", with([]byte{0x90, 'a', 'v', '0', '1', 0}), UnsupportedCodec},
+		{"H.264, then HEVC", with(append([][]byte{avc640x360, {0x17, 1, 0, 0, 0, 1}}, slices.Repeat([][]byte{{0x90, 'h', 'v', 'c', '1', 0}}, 20)...)...), UnsupportedCodec},
 		{"Speex", with([]byte{0xb2, 0, 0}), UnsupportedCodec},
 		{"enhanced audio", with([]byte{0x92, 'O', 'p', 'u', 's'}), UnsupportedCodec},
 		{"H.264 configuration without SPS", with([]byte{0x17, 0, 0, 0, 0, 1, 66, 0, 30, 0xff, 0xe0, 0}), BadHeader},

@@ -2,6 +2,7 @@ package flv
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/Eyevinn/mp4ff/aac"
 	"github.com/Eyevinn/mp4ff/avc"
@@ -35,11 +36,11 @@ func (s *scanner) videoTag(offset int64, raw uint32, start, header []byte) error
 		return nil
 	}
 	s.codecSeen = true
-	switch codec := start[0] & 0x0f; {
-	case start[0]&exHeader != 0 && len(start) >= 5:
-		return refuse(UnsupportedCodec, "its video is enhanced-RTMP %q; only H.264 is supported", start[1:5])
-	case codec != codecAVC:
-		return refuse(UnsupportedCodec, "its video is %s (codec %d); only H.264 is supported", videoCodecs[codec], codec)
+	if !isOurs(tagVideo, start[0], codecAVC) {
+		return s.video.foreign(start)
+	}
+	if s.video != nil {
+		s.video.foreigners = 0
 	}
 	if header != nil {
 		return s.videoHeader(offset, header)
@@ -66,6 +67,35 @@ func (s *scanner) videoTag(offset int64, raw uint32, start, header []byte) error
 	return nil
 }
 
+// isOurs tells by the first byte of a tag's body whether it is of a codec.
+func isOurs(kind, first, codec byte) bool {
+	if kind == tagVideo {
+		return first&(exHeader|0x0f) == codec
+	}
+	return first>>4 == codec
+}
+
+// foreign is a tag of another codec: the reason to refuse a recording, or, where
+// everything else is H.264, a flipped bit.
+func (v *Video) foreign(start []byte) error {
+	codec := start[0] & 0x0f
+	err := refuse(UnsupportedCodec, "its video is %s (codec %d); only H.264 is supported", videoCodecs[codec], codec)
+	if start[0]&exHeader != 0 && len(start) >= 5 {
+		err = refuse(UnsupportedCodec, "its video is enhanced-RTMP %q; only H.264 is supported", start[1:5])
+	}
+	if v == nil {
+		return err
+	}
+	v.foreigners++
+	if v.foreigners > mostForeign {
+		return err
+	}
+	return nil
+}
+
+// mostForeign is how many tags of another codec in a row are taken for damage.
+const mostForeign = 10
+
 // composition is by how many milliseconds a frame is shown after it is decoded,
 // from the start of its tag's body. Where it is beyond all reordering (a flipped
 // bit) it is taken for none, and bad is set.
@@ -89,12 +119,17 @@ func (s *scanner) videoHeader(offset int64, body []byte) error {
 	if s.video != nil && bytes.Equal(body, s.video.Headers[len(s.video.Headers)-1].Body) {
 		return nil // encoders repeat it
 	}
-	if s.video == nil {
-		v, err := parseAVC(body)
-		if err != nil {
-			return err
-		}
+	v, err := parseAVC(body)
+	switch {
+	case s.video == nil && err != nil:
+		return err
+	case s.video == nil:
 		s.video = v
+		v.Sizes = []Size{{v.Width, v.Height}}
+	case err == nil: // a later one that is broken costs its pictures, no more
+		if size := (Size{v.Width, v.Height}); !slices.Contains(s.video.Sizes, size) {
+			s.video.Sizes = append(s.video.Sizes, size)
+		}
 	}
 	if len(s.video.Headers) == maxHeaders {
 		return refuse(BadHeader, "its video configuration changes more than %d times", maxHeaders)
@@ -141,21 +176,20 @@ func (s *scanner) audioTag(offset int64, raw uint32, start, header []byte) error
 	if len(start) < 2 {
 		return nil
 	}
-	switch format := start[0] >> 4; format {
-	case formatAAC:
-		if header != nil {
-			return s.audioHeader(offset, header)
-		}
-	case formatMP3:
-		if s.audio == nil {
-			s.audio = &Audio{Codec: "mp3", SampleRate: 5512 << (start[0] >> 2 & 3), Channels: int(start[0]&1) + 1}
-		}
-	default:
-		return refuse(UnsupportedCodec, "its sound is %s (format %d); AAC and MP3 are supported", audioFormats[format], format)
+	format := start[0] >> 4
+	switch {
+	case s.audio != nil && format != s.audio.format():
+		return s.audio.foreign(format)
+	case format == formatAAC && header != nil:
+		return s.audioHeader(offset, header)
+	case format == formatAAC && s.audio == nil:
+		return nil // before its configuration
+	case format == formatMP3 && s.audio == nil:
+		s.audio = &Audio{Codec: "mp3", SampleRate: 5512 << (start[0] >> 2 & 3), Channels: int(start[0]&1) + 1}
+	case s.audio == nil:
+		return unsupportedSound(format)
 	}
-	if s.audio == nil {
-		return nil // AAC before its configuration
-	}
+	s.audio.foreigners = 0
 	t := s.clock.at(offset, raw, tagAudio)
 	if s.audio.Frames == 0 {
 		s.firstAudio, s.lastAudio = t, t
@@ -164,6 +198,26 @@ func (s *scanner) audioTag(offset int64, raw uint32, start, header []byte) error
 	s.audio.Frames++
 	s.audio.to = s.pos
 	s.lastAudio = max(s.lastAudio, t)
+	return nil
+}
+
+func (a *Audio) format() byte {
+	if a.Codec == "mp3" {
+		return formatMP3
+	}
+	return formatAAC
+}
+
+func unsupportedSound(format byte) error {
+	return refuse(UnsupportedCodec, "its sound is %s (format %d); AAC and MP3 are supported", audioFormats[format], format)
+}
+
+// foreign is as that of Video.
+func (a *Audio) foreign(format byte) error {
+	a.foreigners++
+	if a.foreigners > mostForeign {
+		return unsupportedSound(format)
+	}
 	return nil
 }
 

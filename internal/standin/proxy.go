@@ -88,7 +88,9 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if fault.Delay > 0 {
 		time.Sleep(fault.Delay)
 	}
-	r = r.WithContext(context.WithValue(r.Context(), number{}, call.N))
+	ctx := context.WithValue(r.Context(), number{}, call.N)
+	whole := context.WithoutCancel(ctx) // of a request that takes effect, whoever waits for it
+	r = r.WithContext(ctx)
 	if fault.Half {
 		w = &half{ResponseWriter: w}
 	}
@@ -97,7 +99,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.reverse.ServeHTTP(w, r)
 		return
 	case fault.After:
-		p.reverse.ServeHTTP(httptest.NewRecorder(), r.WithContext(context.WithoutCancel(r.Context())))
+		p.reverse.ServeHTTP(httptest.NewRecorder(), r.WithContext(whole))
 	default:
 		_, _ = io.Copy(io.Discard, r.Body) // a client that still sends takes an answer for a broken pipe
 	}

@@ -117,6 +117,13 @@ func (s *Strict) Advance(d time.Duration) {
 
 func (s *Strict) now() time.Time { return time.Now().Add(s.ahead) }
 
+// SetScript changes the script while calls are made.
+func (s *Strict) SetScript(script func(Call) Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Script = script
+}
+
 // Calls are all that were made so far.
 func (s *Strict) Calls() []Call {
 	s.mu.Lock()

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go/logging"
 	"go.uber.org/zap"
 
 	"afterlive/internal/blob"
@@ -133,7 +134,8 @@ func (f Flags) openAWS(ctx context.Context) (*Place, error) {
 	retryer := func() aws.Retryer {
 		return retry.AddWithErrorCodes(retry.NewStandard(), "ExpiredToken", "ExpiredTokenException", "RequestExpired")
 	}
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(client), config.WithRetryer(retryer))
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(client), config.WithRetryer(retryer),
+		config.WithLogger(logging.Nop{})) // it writes to our log what we log ourselves
 	if err != nil {
 		return nil, fmt.Errorf("load AWS configuration: %w", err)
 	}
