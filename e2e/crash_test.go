@@ -3,7 +3,6 @@ package e2e
 import (
 	"flag"
 	"fmt"
-	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -32,12 +31,10 @@ func newSky(t *testing.T) *sky {
 	s.cloud.Bucket(t, "recs", false)
 	s.cloud.Bucket(t, "vod", true)
 	s.viewer = viewer{s.cloud.Endpoint + "/vod"}
-	server := httptest.NewServer(s.strict)
-	t.Cleanup(server.CloseClientConnections)
 	s.proxy = s.cloud.Proxy(t)
-	t.Setenv("AWS_ENDPOINT_URL_SQS", server.URL)
-	failed := s.strict.AddQueue(server.URL, "failed", "", 0)
-	tasks := s.strict.AddQueue(server.URL, "tasks", "failed", 20)
+	url := s.strict.Serve(t)
+	failed := s.strict.AddQueue(url, "failed", "", 0)
+	tasks := s.strict.AddQueue(url, "tasks", "failed", 20)
 	s.place = []string{"--queue", tasks, "--failed", failed, "--recordings", "s3://recs", "--store", "s3://vod"}
 	return s
 }

@@ -59,7 +59,18 @@ type Source struct {
 	SampleRate int       `json:"sample_rate,omitempty"`
 	Channels   int       `json:"channels,omitempty"`
 	Epochs     int       `json:"epochs"` // 1: the clock never jumped
+
+	Discontinuities []Discontinuity `json:"discontinuities,omitempty"`
 }
+
+// Discontinuity is a place where something of the event is missing. The timeline is
+// closed up there, and goes on without a break, so playlists need no tag for it.
+type Discontinuity struct {
+	At   float64 `json:"at_s"`             // seconds
+	Lost float64 `json:"lost_s,omitempty"` // seconds that are missing, if that is known
+}
+
+const maxDiscontinuities = 1000 // that are told of
 
 // Ladder is one multivariant playlist: renditions of one projection.
 type Ladder struct {
@@ -103,6 +114,9 @@ type Chunk struct {
 func New(x *flv.Index, p Profile) (*Plan, error) {
 	plan := &Plan{Version: 1, Profile: p.Name, Duration: x.Duration.Seconds(), SegmentTime: p.Segment.Seconds()}
 	plan.Source = Source{Duration: x.Duration.Seconds(), Epochs: len(x.Epochs)}
+	for _, g := range x.Gaps[:min(len(x.Gaps), maxDiscontinuities)] {
+		plan.Source.Discontinuities = append(plan.Source.Discontinuities, Discontinuity{At: g.At.Seconds(), Lost: g.Lost.Seconds()})
+	}
 	if x.Video != nil {
 		if err := plan.video(x, p); err != nil {
 			return nil, err

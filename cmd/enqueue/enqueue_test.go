@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -56,9 +57,12 @@ type box struct {
 func newBox(t *testing.T) box { return box{t, t.TempDir(), t.TempDir()} }
 
 // run runs a command of enqueue.
-func (b box) run(args ...string) (string, error) {
+func (b box) run(args ...string) (string, error) { return b.runAt([]string{"--data", b.data}, args...) }
+
+// runAt runs a command with another place than the box.
+func (b box) runAt(place []string, args ...string) (string, error) {
 	var out bytes.Buffer
-	err := run(b.t.Context(), append([]string{"--data", b.data}, args...), &out)
+	err := run(b.t.Context(), append(slices.Clip(place), args...), &out)
 	return out.String(), err
 }
 
@@ -120,11 +124,38 @@ func (b box) stored(key string) string {
 }
 
 // left are the files in the recordings folder and its spool.
+// lock lets another process lock a file, as nginx does while it records.
+func (b box) lock(file string) (unlock func()) {
+	b.t.Helper()
+	holder := exec.Command(os.Args[0])
+	holder.Env = append(os.Environ(), lockVariable+"="+file)
+	in, err := holder.StdinPipe()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	out, err := holder.StdoutPipe()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := holder.Start(); err != nil {
+		b.t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 6)); err != nil {
+		b.t.Fatal(err)
+	}
+	return func() {
+		b.t.Helper()
+		if err := errors.Join(in.Close(), holder.Wait()); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}
+
 func (b box) left() []string {
 	b.t.Helper()
 	var names []string
 	err := filepath.WalkDir(b.rec, func(name string, entry fs.DirEntry, err error) error {
-		if err == nil && !entry.IsDir() {
+		if err == nil && !entry.IsDir() && !strings.HasPrefix(entry.Name(), ".upload-") {
 			names = append(names, strings.TrimPrefix(name, b.rec+"/"))
 		}
 		return err
@@ -205,30 +236,12 @@ func TestSweep(t *testing.T) {
 // written to: the lock is another process's, here this test's program once more.
 func TestSweepLeavesLiveRecordingsAlone(t *testing.T) {
 	b := newBox(t)
-	file := b.record("live-1764000000.flv", "FLV live")
-	holder := exec.Command(os.Args[0])
-	holder.Env = append(os.Environ(), lockVariable+"="+file)
-	in, err := holder.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := holder.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := holder.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := out.Read(make([]byte, 6)); err != nil {
-		t.Fatal(err)
-	}
+	unlock := b.lock(b.record("live-1764000000.flv", "FLV live"))
 	b.must("sweep", "--older=0s", b.rec)
 	if sent := b.sent(); len(sent) > 0 {
 		t.Errorf("sent %+v", sent)
 	}
-	if err := errors.Join(in.Close(), holder.Wait()); err != nil {
-		t.Fatal(err)
-	}
+	unlock()
 	b.must("sweep", "--older=0s", b.rec)
 	if sent := b.sent(); len(sent) != 1 || len(b.left()) > 0 {
 		t.Errorf("after the lock is gone: sent %+v, left %v", sent, b.left())

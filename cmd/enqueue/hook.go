@@ -56,6 +56,9 @@ func (c *hookCommand) hook(ctx context.Context, log *zap.Logger, flags wiring.Fl
 	case errors.Is(err, fs.ErrNotExist): // nginx fires twice for one path, where streams are appended
 		log.Warn("recording is gone: has the hook run before?", zap.Error(err))
 		return nil
+	case errors.Is(err, errLive): // a publisher came back before the hook did
+		log.Warn("recording goes on in the same file; the hook of its end will take it (record_unique on keeps them apart)")
+		return nil
 	case errors.Is(err, errEmpty): // nginx leaves one where it refused a second publisher
 		log.Info("recording is empty; nothing to do")
 		return nil
@@ -72,7 +75,10 @@ func (c *hookCommand) hook(ctx context.Context, log *zap.Logger, flags wiring.Fl
 	return nil
 }
 
-var errEmpty = errors.New("the recording is empty")
+var (
+	errEmpty = errors.New("the recording is empty")
+	errLive  = errors.New("the recording is being written to")
+)
 
 // spooled moves the recording into the spool, unless it is there already.
 func (c *hookCommand) spooled() (spool, entry, error) {
@@ -87,6 +93,9 @@ func (c *hookCommand) spooled() (spool, entry, error) {
 	if info.Size() == 0 {
 		return s, entry{}, errEmpty
 	}
+	if live, err := recording(c.Path); err != nil || live {
+		return s, entry{}, cmp.Or(err, errLive)
+	}
 	e, err := s.take(entry{Path: c.Path, App: c.App, Name: c.Name, Profile: c.Profile}, info)
 	return s, e, err
 }
@@ -99,6 +108,11 @@ func (e entry) enqueue(ctx context.Context, s spool, flags wiring.Flags) (t job.
 		return t, err
 	}
 	defer func() { err = errors.Join(err, release()) }()
+	done, err := s.turn(ctx)
+	if err != nil {
+		return t, err
+	}
+	defer func() { err = errors.Join(err, done()) }()
 	place, err := flags.Open(ctx)
 	if err != nil {
 		return t, err

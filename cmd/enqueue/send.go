@@ -17,9 +17,10 @@ import (
 )
 
 type sendCommand struct {
-	Recording string `arg:"" help:"An FLV file, or s3://BUCKET/KEY."`
-	As        string `help:"Name of the asset. Default: the file's, without .flv." placeholder:"APP/NAME"`
-	Profile   string `help:"auto (a 2:1 picture is 360, any other flat), flat, 360, cubemap, eac, compare, or one of the workers' own." default:"auto"`
+	Recording []string `arg:"" help:"An FLV file, or s3://BUCKET/KEY. Several with --join."`
+	As        string   `help:"Name of the asset. Default: the file's, without .flv." placeholder:"APP/NAME"`
+	Join      bool     `help:"Make one asset of the parts of one stream, in the order given. Needs room for all of them in the temporary folder (TMPDIR)."`
+	Profile   string   `help:"auto (a 2:1 picture is 360, any other flat), flat, 360, cubemap, eac, compare, or one of the workers' own." default:"auto"`
 }
 
 func (c *sendCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) (err error) {
@@ -30,12 +31,7 @@ func (c *sendCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Fl
 	defer func() { err = errors.Join(err, place.Close()) }()
 	s := sender{place: place, profile: c.Profile}
 
-	var t job.Task
-	if strings.HasPrefix(c.Recording, "s3://") {
-		t, err = s.existing(ctx, c.Recording)
-	} else {
-		t, err = s.file(ctx, c.Recording, c.key())
-	}
+	t, err := c.task(ctx, stdout, s)
 	if err != nil {
 		return err
 	}
@@ -43,15 +39,31 @@ func (c *sendCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Fl
 		return err
 	}
 	id := job.ID(t.Bucket, t.Key, t.ETag, t.Profile)
-	fmt.Fprintf(stdout, "enqueued %s as job %s\nasset %s; to see how far it is: enqueue status %s --watch\n", c.Recording, id, job.Asset(t.Key), id)
+	fmt.Fprintf(stdout, "enqueued %s as job %s\nasset %s; to see how far it is: enqueue status %s --watch\n", strings.Join(c.Recording, ", "), id, job.Asset(t.Key), id)
 	return nil
+}
+
+// task uploads what is not in the bucket yet.
+func (c *sendCommand) task(ctx context.Context, stdout io.Writer, s sender) (job.Task, error) {
+	first := c.Recording[0]
+	switch {
+	case c.Join && c.As == "":
+		return job.Task{}, errors.New("--join needs --as: what is the whole to be called?")
+	case c.Join:
+		return s.joined(ctx, stdout, c.Recording, c.key())
+	case len(c.Recording) > 1:
+		return job.Task{}, errors.New("one recording at a time; or --join, if these are parts of one stream")
+	case strings.HasPrefix(first, "s3://"):
+		return s.existing(ctx, first)
+	}
+	return s.file(ctx, first, c.key())
 }
 
 func (c *sendCommand) key() string {
 	if c.As != "" {
 		return job.Prefix + strings.Trim(c.As, "/") + ".flv"
 	}
-	return job.Prefix + filepath.Base(c.Recording)
+	return job.Prefix + filepath.Base(c.Recording[0])
 }
 
 // sender uploads recordings and enqueues them.
@@ -74,18 +86,21 @@ func (s sender) send(ctx context.Context, t job.Task) error {
 
 // existing is the task for an object that is in the bucket already.
 func (s sender) existing(ctx context.Context, uri string) (job.Task, error) {
+	key, _, etag, err := s.object(ctx, uri)
+	return s.task(key, etag), err
+}
+
+// object finds an object of the workers' bucket of recordings.
+func (s sender) object(ctx context.Context, uri string) (key string, size int64, etag string, err error) {
 	bucket, key, _ := strings.Cut(strings.TrimPrefix(uri, "s3://"), "/")
 	if s.place.Bucket == "" {
-		return job.Task{}, fmt.Errorf("%s: without --queue and --store, recordings are files", uri)
+		return "", 0, "", fmt.Errorf("%s: without --queue and --store, recordings are files", uri)
 	}
 	if bucket != s.place.Bucket {
-		return job.Task{}, fmt.Errorf("%s is not in the workers' bucket of recordings %q", uri, s.place.Bucket)
+		return "", 0, "", fmt.Errorf("%s is not in the workers' bucket of recordings %q", uri, s.place.Bucket)
 	}
-	_, etag, err := s.place.Recordings.Stat(ctx, key)
-	if err != nil {
-		return job.Task{}, err
-	}
-	return s.task(key, etag), nil
+	size, etag, err = s.place.Recordings.Stat(ctx, key)
+	return key, size, etag, err
 }
 
 var errTaken = errors.New("the name is taken by another recording")

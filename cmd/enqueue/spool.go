@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -138,6 +140,42 @@ func (s spool) lock(e entry) (release func() error, err error) {
 		return nil, errors.Join(errBusy, f.Close())
 	}
 	return f.Close, nil
+}
+
+// uploads is how many recordings are on their way at once: fifty streams may end with
+// one event.
+const uploads = 4
+
+// turn waits until fewer than so many uploads are under way.
+func (s spool) turn(ctx context.Context) (done func() error, err error) {
+	var places []*os.File
+	defer func() {
+		for _, f := range places {
+			err = errors.Join(err, f.Close())
+		}
+	}()
+	for n := range uploads {
+		f, err := os.OpenFile(filepath.Join(s.folder, fmt.Sprintf(".upload-%d", n)), os.O_CREATE|os.O_RDONLY, 0o644)
+		if err != nil {
+			return nil, fmt.Errorf("wait for other uploads: %w", err)
+		}
+		places = append(places, f)
+	}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		for n, f := range places {
+			if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+				places = slices.Delete(places, n, n+1)
+				return f.Close, nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
 }
 
 func writeDurably(name string, body []byte) error {

@@ -11,11 +11,11 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"time"
 
 	"go.uber.org/zap"
 
+	"afterlive/internal/blob"
 	"afterlive/internal/wiring"
 )
 
@@ -51,6 +51,8 @@ func (c *sweepCommand) Run(ctx context.Context, flags wiring.Flags) error {
 		t, err := e.enqueue(ctx, s, flags)
 		switch {
 		case errors.Is(err, errBusy):
+		case errors.Is(err, blob.ErrChanged):
+			log.Warn("recording is still being written to; the next sweep looks again", zap.Error(err))
 		case err != nil:
 			faults = append(faults, fmt.Errorf("%s: %w", s.flv(e.ID), err))
 		default:
@@ -92,21 +94,6 @@ func (c *sweepCommand) collect(log *zap.Logger, s spool) error {
 		log.Warn("recording was left without a hook", zap.String("path", file), zap.Int64("bytes", info.Size()))
 	}
 	return nil
-}
-
-// recording tells whether somebody holds a write lock on a file, as nginx does
-// while it records.
-func recording(file string) (bool, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return false, err
-	}
-	defer f.Close()
-	lock := syscall.Flock_t{Type: syscall.F_RDLCK}
-	if err := syscall.FcntlFlock(f.Fd(), syscall.F_GETLK, &lock); err != nil {
-		return false, fmt.Errorf("look for a lock on %s: %w", file, err)
-	}
-	return lock.Type != syscall.F_UNLCK, nil
 }
 
 var uniqueSuffix = regexp.MustCompile(`-\d{9,11}$`) // of record_unique: Unix seconds

@@ -15,6 +15,7 @@ const (
 type clock struct {
 	epochs []Epoch
 	shift  int64
+	gaps   []Gap
 	latest int64          // greatest repaired time so far
 	last   map[byte]int64 // by tag type
 }
@@ -35,6 +36,7 @@ func (c *clock) at(offset int64, raw uint32, kind byte) int64 {
 		if unwrapped := t + wrap; unwrapped > c.latest-maxBackward && unwrapped < c.latest+maxForward {
 			c.start(offset, c.shift+wrap)
 		} else {
+			c.gaps = append(c.gaps, Gap{At: ms(c.latest), Lost: ms(max(0, t-c.latest))})
 			c.start(offset, c.latest+closedGap-int64(raw))
 		}
 		t = int64(raw) + c.shift

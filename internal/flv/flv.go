@@ -109,6 +109,7 @@ type Index struct {
 	Video    *Video // nil: sound only
 	Audio    *Audio // nil: picture only
 	Epochs   []Epoch
+	Gaps     []Gap // where the clock jumped, and the timeline was closed up
 }
 
 // Video describes the H.264 track.
@@ -161,6 +162,12 @@ type Keyframe struct {
 type Header struct {
 	Offset int64
 	Body   []byte // the tag's body, the codec's own header bytes included
+}
+
+// Gap is a place where something is missing.
+type Gap struct {
+	At   time.Duration // on the repaired timeline
+	Lost time.Duration // that the clock jumped ahead; 0: it jumped back, so nobody knows
 }
 
 // Epoch is a stretch of the file whose timestamps share one clock: from Offset

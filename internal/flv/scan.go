@@ -148,11 +148,14 @@ func (s *scanner) index(rest int64) (*Index, error) {
 	if len(s.clock.epochs) > maxEpochs {
 		return nil, refuse(BadHeader, "its clock jumps %d times", len(s.clock.epochs))
 	}
-	x := &Index{Size: s.pos + s.partial + rest, End: s.pos, Damage: s.damage, Video: s.video, Audio: s.audio, Epochs: s.clock.epochs}
+	x := &Index{Size: s.pos + s.partial + rest, End: s.pos, Damage: s.damage, Video: s.video, Audio: s.audio, Epochs: s.clock.epochs, Gaps: s.clock.gaps}
 	rate := s.cadence.rate()
 	origin := s.origin(rate)
 	for i := range x.Epochs {
 		x.Epochs[i].Shift -= origin
+	}
+	for i := range x.Gaps {
+		x.Gaps[i].At -= ms(origin)
 	}
 	if v := x.Video; v != nil {
 		v.Rate = rate

@@ -9,6 +9,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -61,6 +62,16 @@ func (f Fault) none() bool { return f.Code == "" && !f.Skip && !f.Hang && !f.Bre
 
 // NewStrict has no queues yet.
 func NewStrict() *Strict { return &Strict{queues: map[string]*strictQueue{}} }
+
+// Serve lets it listen, and sets the SDK's environment variable for the test. It
+// returns the base of queues' URLs.
+func (s *Strict) Serve(t testing.TB) string {
+	t.Helper()
+	server := httptest.NewServer(s)
+	t.Cleanup(server.CloseClientConnections)
+	t.Setenv("AWS_ENDPOINT_URL_SQS", server.URL)
+	return server.URL
+}
 
 // Config is an SDK configuration whose requests go straight to the server, without
 // a network, so that they may be made in a bubble.

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"afterlive/internal/flv"
+	"afterlive/internal/job"
+)
+
+// joined makes one recording of the parts of a stream, and uploads that.
+func (s sender) joined(ctx context.Context, stdout io.Writer, names []string, key string) (t job.Task, err error) {
+	parts := make([]flv.Part, len(names))
+	for i, name := range names {
+		if parts[i], err = s.part(ctx, name); err != nil {
+			return t, err
+		}
+	}
+	whole, err := os.CreateTemp("", "afterlive-join-*.flv")
+	if err != nil {
+		return t, fmt.Errorf("join recordings: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.Remove(whole.Name())) }()
+	empty, err := flv.Join(whole, parts)
+	if err := errors.Join(err, whole.Close()); err != nil {
+		return t, fmt.Errorf("join recordings: %w", err)
+	}
+	for _, name := range empty {
+		fmt.Fprintf(stdout, "left out %s: there is nothing in it\n", name)
+	}
+	return s.file(ctx, whole.Name(), key)
+}
+
+// part is a file, or an object of the bucket, with when it began by its name.
+func (s sender) part(ctx context.Context, name string) (flv.Part, error) {
+	p := flv.Part{Name: name, Start: startOf(name), Open: func() (io.ReadCloser, error) { return os.Open(name) }}
+	if !strings.HasPrefix(name, "s3://") {
+		return p, nil
+	}
+	key, size, etag, err := s.object(ctx, name)
+	p.Open = func() (io.ReadCloser, error) { return s.place.Recordings.Read(ctx, key, etag, 0, size) }
+	return p, err
+}
+
+// startOf is when a recording began, from the Unix seconds that record_unique puts
+// behind its name; zero where there are none.
+func startOf(name string) time.Time {
+	suffix := uniqueSuffix.FindString(strings.TrimSuffix(path.Base(name), ".flv"))
+	seconds, err := strconv.ParseInt(strings.TrimPrefix(suffix, "-"), 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0)
+}

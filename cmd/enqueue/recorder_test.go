@@ -1,0 +1,235 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"afterlive/internal/standin"
+)
+
+// A publisher comes back before the hook of its first recording runs, and nginx
+// writes to the same file again: the hook leaves it alone, and the next one takes it.
+func TestHookLeavesLiveRecordingsAlone(t *testing.T) {
+	b := newBox(t)
+	path := b.record("talk.flv", "FLV one")
+	hook := []string{"hook", "--path=" + path, "--app=live", "--name=talk"}
+	unlock := b.lock(path)
+	b.must(hook...)
+	if sent := b.sent(); len(sent) > 0 || len(b.left()) != 1 {
+		t.Errorf("sent %+v, left %v", sent, b.left())
+	}
+	unlock()
+	b.must(hook...)
+	if sent := b.sent(); len(sent) != 1 || len(b.left()) > 0 {
+		t.Errorf("sent %+v, left %v", sent, b.left())
+	}
+}
+
+// Without a lock, whoever has the file open for writing shows that it goes on.
+func TestSweepSeesWriters(t *testing.T) {
+	b := newBox(t)
+	path := b.record("talk-1764000000.flv", "FLV one")
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.must("sweep", "--older=0s", b.rec)
+	if sent := b.sent(); len(sent) > 0 {
+		t.Errorf("sent %+v", sent)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b.must("sweep", "--older=0s", b.rec)
+	if sent := b.sent(); len(sent) != 1 {
+		t.Errorf("sent %+v", sent)
+	}
+}
+
+// cloudBox is a box whose queue and store are SQS by the rules and an S3 behind a
+// proxy, both of which can fail.
+func cloudBox(t *testing.T) (b box, strict *standin.Strict, proxy *standin.Proxy, run func(args ...string) error) {
+	b, strict = newBox(t), standin.NewStrict()
+	cloud := standin.Start(t)
+	cloud.Bucket(t, "recs", false)
+	cloud.Bucket(t, "vod", false)
+	proxy = cloud.Proxy(t)
+	url := strict.Serve(t)
+	place := []string{"--queue", strict.AddQueue(url, "tasks", "", 0), "--failed", strict.AddQueue(url, "failed", "", 0), "--recordings", "s3://recs", "--store", "s3://vod"}
+	return b, strict, proxy, func(args ...string) error {
+		_, err := b.runAt(place, args...)
+		return err
+	}
+}
+
+// S3 hangs: the recording is safe in the spool within a second all the same, and
+// arrives when S3 is back. Nothing is sent twice.
+func TestHookWithoutS3(t *testing.T) {
+	b, strict, proxy, run := cloudBox(t)
+	proxy.Script(func(standin.Call) standin.Fault { return standin.Fault{Break: true, Delay: 300 * time.Millisecond} })
+	path := b.record("talk-1764000000.flv", "FLV one")
+	began := time.Now()
+	failed := make(chan error)
+	go func() { failed <- run("hook", "--path="+path, "--app=live", "--name=talk") }()
+	for ; ; time.Sleep(5 * time.Millisecond) {
+		if spooled, err := filepath.Glob(filepath.Join(b.rec, ".spool", "*.flv")); err == nil && len(spooled) == 1 {
+			break
+		}
+		if time.Since(began) > time.Second {
+			t.Fatal("it is not in the spool after a second")
+		}
+	}
+	t.Logf("in the spool after %s", time.Since(began).Round(time.Millisecond))
+	if err := <-failed; err == nil || !strings.Contains(err.Error(), "enqueue sweep") {
+		t.Errorf("got %v", err)
+	}
+	for range 1 { // for as long as it takes
+		if err := run("sweep", b.rec); err == nil {
+			t.Error("a sweep had no fault to tell of")
+		}
+	}
+	proxy.Script(nil)
+	for range 2 {
+		if err := run("sweep", b.rec); err != nil {
+			t.Error(err)
+		}
+	}
+	if sent := strict.Bodies("tasks"); len(sent) != 1 || len(b.left()) > 0 {
+		t.Errorf("sent %q, left %v", sent, b.left())
+	}
+}
+
+// SQS is down after the upload, and answers late or not at all: the task is sent when
+// it is back. Where only the answer was lost, it is sent twice, as the same job.
+func TestHookWithoutSQS(t *testing.T) {
+	for name, fault := range map[string]standin.Fault{
+		"down":               {Code: "InternalError", Status: 500},
+		"the answer is lost": {Code: "InternalError", Status: 500, After: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, strict, _, run := cloudBox(t)
+			strict.SetScript(func(c standin.Call) standin.Fault {
+				if c.Op == "SendMessage" {
+					return fault
+				}
+				return standin.Fault{}
+			})
+			path := b.record("talk-1764000000.flv", "FLV one")
+			if err := run("hook", "--path="+path, "--app=live", "--name=talk"); err == nil {
+				t.Error("the hook thinks that it was sent")
+			}
+			if len(b.left()) != 2 {
+				t.Errorf("left %v", b.left())
+			}
+			strict.SetScript(nil)
+			if err := run("sweep", b.rec); err != nil {
+				t.Error(err)
+			}
+			bodies := map[string]bool{}
+			for _, body := range strict.Bodies("tasks") {
+				bodies[body] = true
+			}
+			if len(bodies) != 1 || len(b.left()) > 0 {
+				t.Errorf("sent %v, left %v", bodies, b.left())
+			}
+		})
+	}
+}
+
+// Fifty streams end at once: one job each, and no more than so many uploads at a
+// time.
+func TestFiftyHooks(t *testing.T) {
+	b, strict, proxy, run := cloudBox(t)
+	var mu sync.Mutex
+	now, most := 0, 0
+	proxy.Script(func(c standin.Call) standin.Fault {
+		if c.Op != "PUT" {
+			return standin.Fault{}
+		}
+		mu.Lock()
+		now++
+		most = max(most, now)
+		mu.Unlock()
+		time.Sleep(20 * time.Millisecond)
+		mu.Lock()
+		now--
+		mu.Unlock()
+		return standin.Fault{}
+	})
+	var hooks sync.WaitGroup
+	for n := range 50 {
+		path := b.record(fmt.Sprintf("talk%d-1764000000.flv", n), fmt.Sprintf("FLV %d", n))
+		for range 1 + n%2 { // some are fired twice
+			hooks.Go(func() {
+				if err := run("hook", "--path="+path, "--app=live", "--name=talk"+fmt.Sprint(n)); err != nil && !strings.Contains(err.Error(), "sweep") {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	hooks.Wait()
+	if err := run("sweep", b.rec); err != nil {
+		t.Error(err)
+	}
+	if sent := strict.Bodies("tasks"); len(sent) != 50 || len(b.left()) > 0 || most > uploads || most < 2 {
+		t.Errorf("%d sent, left %v, %d uploads at once", len(sent), b.left(), most)
+	}
+}
+
+// nginx runs hooks with nothing at all: no environment, no standard files, a working
+// folder that is gone, as many descriptors as there can be.
+func TestHookInAVoid(t *testing.T) {
+	bin := filepath.Join(t.TempDir(), "enqueue")
+	build := exec.Command("go", "build", "-o", bin, ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for name, prelude := range map[string]string{
+		"closed descriptors": "exec <&- >&- 2>&-",
+		"no folder":          "mkdir gone; cd gone; rmdir ../gone",
+		"many descriptors":   "ulimit -n 1048576 || true",
+		"read-only HOME":     "export HOME=/proc",
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBox(t)
+			path := b.record("talk-1764000000.flv", "FLV one")
+			config := b.record("afterlive.yaml", "data: "+b.data+"\nlog-file: "+filepath.Join(b.rec, "hook.log")+"\n")
+			command := exec.Command("/bin/bash", "-c", prelude+"; exec "+bin+" --config="+config+" hook --path="+path+" --app=live --name=talk")
+			command.Env, command.Dir = []string{}, t.TempDir()
+			began := time.Now()
+			if err := command.Run(); err != nil {
+				t.Error(err)
+			}
+			if sent := b.sent(); len(sent) != 1 || time.Since(began) > 5*time.Second {
+				t.Errorf("sent %+v after %s", sent, time.Since(began))
+			}
+		})
+	}
+}
+
+// Parts of one stream become one asset.
+func TestSendJoined(t *testing.T) {
+	b := newBox(t)
+	one, two := b.record("talk-1764000000.flv", "FLV"), b.record("talk-1764000600.flv", "FLV")
+	for _, tc := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{one, two}, "--join"},
+		{[]string{"--join", one, two}, "--as"},
+		{[]string{"--join", "--as=talk", one, two}, "talk-1764000000.flv"}, // no FLVs
+	} {
+		if _, err := b.run(append([]string{"send"}, tc.args...)...); err == nil || !strings.Contains(err.Error(), tc.says) {
+			t.Errorf("%q: %v", tc.args, err)
+		}
+	}
+	if sent := b.sent(); len(sent) > 0 {
+		t.Errorf("sent %+v", sent)
+	}
+}
