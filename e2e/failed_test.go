@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -132,40 +133,64 @@ func publishedJob(t *testing.T, place []string, asset string) string {
 	return ""
 }
 
-// A thousand failed messages: all handled, none lost, what is published already is
-// found so without encoding.
+// A thousand failed messages: of a job that is published by now, of parts that are
+// missing, of recordings that nobody can do. All are handled and none is lost; what
+// is done is found so without encoding.
 func TestReplayThousand(t *testing.T) {
 	data := t.TempDir()
-	enqueue(t, "send", "--data", data, "--as", "talk", "--profile", "quick", source(t, "320x180", 25, 14))
-	startWorker(t, "--data", data, "--exit-when-idle").finish(t, time.Minute)
-	id := publishedJob(t, []string{"--data", data}, "talk")
+	recording := source(t, "320x180", 25, 14)
+	var ids []string
+	for _, name := range []string{"talk", "gone"} {
+		enqueue(t, "send", "--data", data, "--as", name, "--profile", "quick", recording)
+		startWorker(t, "--data", data, "--exit-when-idle").finish(t, time.Minute)
+		ids = append(ids, publishedJob(t, []string{"--data", data}, name))
+	}
+	for _, part := range []string{"chunk-00000", "audio"} {
+		must(t, os.Remove(data+"/jobs/"+ids[1]+"/parts/"+part+".json"))
+	}
+	writeFile(t, data+"/recordings/text.flv", "no recording")
 	failed := folderQueue(t, data, "failed")
+	bad := 0
 	for n := range 1000 {
-		task := job.Task{Kind: job.Chunk, Job: id, Chunk: n % 2, Failures: 5}
-		f := job.Failure{Version: 1, Class: "transient", Reason: "ffmpeg_failed", Job: id, Task: task.Name(), Message: task.Body(), Time: time.Unix(int64(n), 0)}
+		task := job.Task{Kind: job.Chunk, Job: ids[0], Chunk: n % 2, Failures: 5}
+		switch n % 20 {
+		case 7:
+			task.Job, task.Chunk = ids[1], 0
+		case 8:
+			task.Job, task.Kind = ids[1], job.Audio
+		case 9:
+			bad++
+			task = job.Task{Kind: job.Recording, Key: "recordings/text.flv", Profile: "flat"}
+		}
+		f := job.Failure{Version: 1, Class: "transient", Reason: "ffmpeg_failed", Job: task.Job, Task: task.Name(), Message: task.Body(), Time: time.Unix(int64(n), 0)}
 		body, err := json.Marshal(f)
 		must(t, err)
 		must(t, failed.Send(t.Context(), body, 0))
 	}
-	before := files(t, data+"/vod")
+	before := files(t, data+"/vod/talk")
+	workers := []*worker{startWorker(t, "--data", data, "--slots", "2")} // they work while it is sent
 	began := time.Now()
 	if out := enqueue(t, "replay", "--data", data, "--all"); !strings.Contains(out, "\n1000 tasks\n") {
 		t.Errorf("replay says:\n%s", out[max(0, len(out)-300):])
 	}
-	if r := status(t, "--data", data); r.Failed != 0 || r.Queue.Waiting != 1000 {
+	sent := time.Since(began)
+	workers = append(workers, startWorker(t, "--data", data, "--exit-when-idle", "--slots", "2"))
+	workers[1].finish(t, 2*time.Minute)
+	terminate(t, workers[0], syscall.SIGTERM)
+	workers[0].finish(t, time.Minute)
+	log := workers[0].output(t) + workers[1].output(t)
+	done, duplicate := strings.Count(log, `"outcome":"done"`), strings.Count(log, `"outcome":"duplicate"`)
+	again, made := strings.Count(log, `"outcome":"failed"`), strings.Count(log, `"first":true`)
+	if done+duplicate != 1000-bad || again != bad || made != 2 || strings.Count(log, `"part begun"`) > 4 {
+		t.Errorf("%d done, %d duplicates, %d failed, %d parts were made", done, duplicate, again, made)
+	}
+	if r := status(t, "--data", data); r.Failed != bad || r.Queue.Waiting+r.Queue.InFlight > 0 {
 		t.Errorf("status %+v", r)
 	}
-	sent := time.Since(began)
-	w := startWorker(t, "--data", data, "--exit-when-idle", "--slots", "4")
-	w.finish(t, 2*time.Minute)
-	log := w.output(t)
-	if done, made := strings.Count(log, `"outcome":"done"`), strings.Count(log, `"part done"`); done != 1000 || made != 0 {
-		t.Errorf("%d messages were done, %d parts were made", done, made)
-	}
-	if after := files(t, data+"/vod"); len(after) != len(before) {
+	if after := files(t, data+"/vod/talk"); len(after) != len(before) {
 		t.Errorf("%d files were published, now %d", len(before), len(after))
 	}
-	t.Logf("1,000 replayed in %s, done in %s", sent.Round(time.Millisecond), (time.Since(began) - sent).Round(time.Millisecond))
+	t.Logf("1,000 replayed in %s, settled in %s: %d done, %d duplicates, %d failed again", sent.Round(time.Millisecond), (time.Since(began) - sent).Round(time.Millisecond), done, duplicate, again)
 }
 
 // Segments that no part names are removed, and nothing else.

@@ -82,7 +82,7 @@ func (o origin) workers(t *testing.T) (pids []int) {
 	t.Helper()
 	body, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", o.master(t), o.master(t)))
 	must(t, err)
-	for _, field := range strings.Fields(string(body)) {
+	for field := range strings.FieldsSeq(string(body)) {
 		pid, err := strconv.Atoi(field)
 		must(t, err)
 		pids = append(pids, pid)

@@ -49,10 +49,13 @@ const (
 )
 
 // Sift shows every message of the failed queue to take, once each, several at a
-// time. A message is deleted if take says so, and is where it was otherwise.
+// time. A message is deleted if take says so, and is where it was otherwise. What
+// failed since Sift began is left alone: a task that fails at once, whenever it is
+// replayed, would keep it busy for ever.
 func (o Operator) Sift(ctx context.Context, take func(context.Context, FailedTask) (done bool, err error)) error {
 	var mu sync.Mutex
 	var kept []string
+	began := time.Now()
 	ctx, cancel := context.WithTimeoutCause(ctx, siftHold-time.Minute, errors.New("the failed queue is too long to be seen in one go; what was done so far is done, so try again"))
 	defer cancel()
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -63,7 +66,11 @@ func (o Operator) Sift(ctx context.Context, take func(context.Context, FailedTas
 				if err != nil || d == nil {
 					return err
 				}
-				done, err := take(groupCtx, o.read(groupCtx, d.Body))
+				f := o.read(groupCtx, d.Body)
+				done := false
+				if f.Time.Before(began) {
+					done, err = take(groupCtx, f)
+				}
 				if err == nil && done {
 					err = o.Failed.Delete(groupCtx, d.Receipt)
 				} else {

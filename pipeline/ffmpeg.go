@@ -39,9 +39,8 @@ type FFmpeg struct {
 
 var errStalled = errors.New("ffmpeg made no progress")
 
-// killAfter is how long ffmpeg may take over a SIGTERM; some inputs make it deaf
-// to it.
-const killAfter = 2 * time.Second
+// hangsOn is how long what ffmpeg has started may keep our end of a pipe open.
+const hangsOn = 2 * time.Second
 
 var ffmpegVersion = regexp.MustCompile(`(?m)^ffmpeg version (\S+)`)
 
@@ -102,8 +101,9 @@ func (f FFmpeg) Run(ctx context.Context, folder string, args []string, input io.
 	cmd.Stdout = &progress{advanced: func() { watchdog.Reset(f.Stall) }, report: report}
 	cmd.Stderr = &log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
-	cmd.WaitDelay = killAfter
+	// Not SIGTERM: nobody wants what it would still write, and some inputs make it deaf.
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = hangsOn
 
 	if err := cmd.Start(); err != nil {
 		return transient("ffmpeg_missing", fmt.Errorf("start ffmpeg: %w", err))

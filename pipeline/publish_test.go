@@ -101,6 +101,38 @@ func parts(store *memory) map[string]string {
 	return out
 }
 
+// What others left under the output's prefix, or an attempt that died, stays as it is
+// and is named by nobody.
+func TestForeignObjects(t *testing.T) {
+	p, store, queue := newSmall(t, smallRecording(t))
+	must(t, queue.Send(t.Context(), smallTask.Body(), 0))
+	id := job.ID("", smallTask.Key, store.etag(smallTask.Key), smallTask.Profile)
+	foreign := map[string]string{
+		"vod/live/talk/" + id + "/flat/48p/s00000-deadbeef.m4s": "half a segment",
+		"vod/live/talk/" + id + "/flat/48p/notes.txt":           "mine",
+		"vod/live/talk/thumb.jpg":                               "mine",
+	}
+	for key, body := range foreign {
+		store.put(key, []byte(body))
+	}
+	drain(t, p, queue)
+	checkPublished(t, store)
+	for key, body := range foreign {
+		if now, _, err := store.get(key); err != nil || string(now) != body {
+			t.Errorf("%s is %q, %v", key, now, err)
+		}
+		for name, list := range store.objects {
+			if path.Ext(name) == ".m3u8" && strings.Contains(string(list), path.Base(key)) {
+				t.Errorf("%s names %s", name, key)
+			}
+		}
+	}
+	garbage, err := Garbage(t.Context(), store, id)
+	if err != nil || len(garbage) != 1 || !strings.HasSuffix(garbage[0], "s00000-deadbeef.m4s") {
+		t.Errorf("garbage %q, %v", garbage, err)
+	}
+}
+
 // Doing everything twice is doing it once.
 func TestDoingItAgain(t *testing.T) {
 	p, store, queue := newSmall(t, smallRecording(t))

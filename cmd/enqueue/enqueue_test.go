@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 
 	"afterlive/internal/job"
 	"afterlive/internal/wiring"
+	"afterlive/pipeline"
 )
 
 const lockVariable = "AFTERLIVE_TEST_LOCK"
@@ -245,6 +247,32 @@ func TestSweepLeavesLiveRecordingsAlone(t *testing.T) {
 	b.must("sweep", "--older=0s", b.rec)
 	if sent := b.sent(); len(sent) != 1 || len(b.left()) > 0 {
 		t.Errorf("after the lock is gone: sent %+v, left %v", sent, b.left())
+	}
+}
+
+// How long a job will take follows from how it went while it was watched.
+func TestPace(t *testing.T) {
+	at := time.Unix(1000, 0)
+	one := pipeline.Status{Job: "j", State: pipeline.Working, Planned: at, Duration: 600}
+	p := pace{}
+	for _, tc := range []struct {
+		after   time.Duration // since it was planned
+		encoded float64
+		left    float64
+	}{
+		{30 * time.Second, 0, 0}, // who knows?
+		{60 * time.Second, 60, 270},
+		{90 * time.Second, 180, 140},
+		{200 * time.Second, 600, 0},
+	} {
+		one.Encoded = tc.encoded
+		if got := p.left(one, at.Add(tc.after)); math.Abs(got-tc.left) > 0.5 {
+			t.Errorf("after %s with %g s done: %g s left, want %g", tc.after, tc.encoded, got, tc.left)
+		}
+	}
+	other := pipeline.Status{Job: "k", State: pipeline.Working, Planned: at, Duration: 600, Encoded: 60}
+	if got := p.left(other, at.Add(time.Minute)); got != 540 { // seen for the first time
+		t.Errorf("%g s left, want 540", got)
 	}
 }
 

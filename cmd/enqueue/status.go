@@ -23,9 +23,42 @@ type statusCommand struct {
 
 // report is one look.
 type report struct {
-	Jobs   []pipeline.Status `json:"jobs"`
-	Queue  counts            `json:"queue"`
-	Failed int               `json:"failed"` // tasks in the failed queue
+	Jobs   []watched `json:"jobs"`
+	Queue  counts    `json:"queue"`
+	Failed int       `json:"failed"` // tasks in the failed queue
+}
+
+// watched is a job, and how long it will yet take at the pace at which it went.
+type watched struct {
+	pipeline.Status
+
+	Left float64 `json:"left_s,omitempty"` // seconds; 0: not known, or done
+}
+
+// pace remembers how far jobs were when they were first seen.
+type pace map[string]mark
+
+type mark struct {
+	at      time.Time
+	encoded float64 // seconds
+}
+
+// left estimates a job's seconds: by what was done since it is watched, or, until
+// that is something, since it was planned.
+func (p pace) left(s pipeline.Status, now time.Time) float64 {
+	first, seen := p[s.Job]
+	if !seen {
+		first = mark{now, s.Encoded}
+		p[s.Job] = first
+	}
+	if s.Encoded == first.encoded {
+		first = mark{at: s.Planned}
+	}
+	took, done := now.Sub(first.at).Seconds(), s.Encoded-first.encoded
+	if s.State != pipeline.Working || done <= 0 {
+		return 0
+	}
+	return took * (s.Duration - s.Encoded) / done
 }
 
 type counts struct {
@@ -48,9 +81,9 @@ func (c *statusCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.
 		ctx, cancel = context.WithTimeoutCause(ctx, c.Timeout, fmt.Errorf("not done after %s", c.Timeout))
 		defer cancel()
 	}
-	screen := newScreen(stdout)
+	screen, pace := newScreen(stdout), pace{}
 	for stuck := 0; ; {
-		r, err := c.look(ctx, place)
+		r, err := c.look(ctx, place, pace)
 		if err != nil {
 			return errors.Join(context.Cause(ctx), err)
 		}
@@ -75,7 +108,7 @@ func (c *statusCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.
 	}
 }
 
-func (c *statusCommand) look(ctx context.Context, place *wiring.Place) (report, error) {
+func (c *statusCommand) look(ctx context.Context, place *wiring.Place, pace pace) (report, error) {
 	jobs, err := pipeline.FindJobs(ctx, place.Store, c.Name)
 	if err != nil {
 		return report{}, err
@@ -88,7 +121,11 @@ func (c *statusCommand) look(ctx context.Context, place *wiring.Place) (report, 
 	if err != nil {
 		return report{}, err
 	}
-	return report{Jobs: jobs, Queue: counts(waiting), Failed: failed.Waiting + failed.InFlight}, nil
+	r := report{Jobs: make([]watched, len(jobs)), Queue: counts(waiting), Failed: failed.Waiting + failed.InFlight}
+	for i, s := range jobs {
+		r.Jobs[i] = watched{s, pace.left(s, time.Now())}
+	}
+	return r, nil
 }
 
 // done tells whether there is nothing left to watch.
@@ -139,7 +176,7 @@ func (c *statusCommand) print(screen *screen, r report) error {
 const barWidth = 24
 
 // line is a job on one line, with a bar.
-func line(s pipeline.Status) string {
+func line(s watched) string {
 	full := barWidth * s.Done / max(1, s.Parts)
 	bar := strings.Repeat("#", full) + strings.Repeat(".", barWidth-full)
 	text := fmt.Sprintf("%s [%s] %d/%d parts, %s of %s  %s  %s (%s)", s.Job, bar, s.Done, s.Parts,
@@ -147,6 +184,8 @@ func line(s pipeline.Status) string {
 	switch {
 	case s.State == pipeline.Failed:
 		text += fmt.Sprintf("\n    %s: %s", s.Reason, strings.ReplaceAll(s.Detail, "\n", "\n    "))
+	case s.Left > 0:
+		text += "  about " + clock(s.Left) + " left"
 	case s.Master != "":
 		text += "  " + playURL(s.Asset)
 	}
