@@ -58,9 +58,9 @@ func TestSoak(t *testing.T) {
 		seed = uint64(time.Now().UnixNano())
 	}
 	s := &storm{sky: newSky(t), jobs: 12, scratch: t.TempDir(), profile: "quick", random: rand.New(rand.NewPCG(seed, 0))}
-	every := 1500 * time.Millisecond
+	every, kills := time.Second, 6
 	if *soak {
-		s.jobs, every = 300, 3*time.Second
+		s.jobs, every, kills = 300, 3*time.Second, 1000
 	}
 	t.Logf("seed %d, %d jobs", seed, s.jobs)
 	s.upload(t)
@@ -77,7 +77,7 @@ func TestSoak(t *testing.T) {
 	stop, looked := make(chan struct{}), make(chan int)
 	go func() { looked <- s.look(t, stop) }()
 	var killer sync.WaitGroup
-	killer.Go(func() { s.kill(t, stop, every) })
+	killer.Go(func() { s.kill(t, stop, every, kills) })
 	s.settled(t, 20*time.Minute)
 	took := time.Since(began)
 	close(stop)
@@ -170,8 +170,8 @@ func (s *storm) sqsFault(c standin.Call) standin.Fault {
 }
 
 // kill kills or terminates the workers but the veteran, and replaces them.
-func (s *storm) kill(t *testing.T, stop <-chan struct{}, every time.Duration) {
-	for {
+func (s *storm) kill(t *testing.T, stop <-chan struct{}, every time.Duration, kills int) {
+	for range kills {
 		s.mu.Lock()
 		pause := every/2 + time.Duration(s.random.Int64N(int64(every)))
 		kill, who := s.chance(2), s.random.IntN(len(s.living))

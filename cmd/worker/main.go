@@ -157,6 +157,7 @@ func (f *flags) work(ctx context.Context, log *zap.Logger, place *wiring.Place, 
 	}
 	log.Info("worker started", zap.String("worker", name), zap.String("program", w.Program), zap.Int("slots", f.Slots), zap.Duration("lease", f.Lease), zap.Duration("drain", f.Drain),
 		zap.String("data", f.Data), zap.String("queue", f.Queue), zap.String("recordings", f.Recordings), zap.String("store", f.Store))
+	defer context.AfterFunc(stop, func() { log.Info("worker is shutting down", zap.Duration("drain", f.Drain)) })()
 	err = w.Run(stop, untilSecondSignal(ctx))
 	log.Info("worker stopped", zap.Any("messages", metrics.Tally()), zap.Error(err))
 	return err
