@@ -23,8 +23,8 @@ lint: $(TOOLS)/golangci-lint player/web/hls.mjs ## golangci-lint, strict, each e
 	$(TOOLS)/golangci-lint run ./...
 	cd player && npm run --silent check
 
-soak: install extra tools ## 300 jobs with workers killed all the time and 5 % of all calls failing, a crash at every S3 operation (about 10 minutes)
-	go test -count=1 -timeout 60m ./e2e -run 'TestSoak|TestCrashAtEveryS3Operation' -v -soak
+soak: install extra tools ## 300 jobs with workers killed all the time and 5 % of all calls failing, a crash at every S3 operation, a recording of 10 hours (20 minutes)
+	go test -count=1 -timeout 60m ./e2e -run 'TestSoak|TestCrashAtEveryS3Operation|TestTenHours' -v -soak
 
 bench: ## benchmarks: the scanner, and what projections cost
 	go test -run '^$$' -bench . -benchmem ./internal/flv

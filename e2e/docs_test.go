@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -41,5 +42,41 @@ func TestDocs(t *testing.T) {
 				t.Errorf("%s says make %s, which there is not", filepath.Base(file), target)
 			}
 		}
+	}
+}
+
+// Every fault of the list has a row, and every test that a row names exists.
+func TestFaultsAreShown(t *testing.T) {
+	page, err := os.ReadFile(standin.Root() + "/docs/reliability.md")
+	must(t, err)
+	tests := map[string]bool{}
+	for _, pattern := range []string{"/*/*_test.go", "/*/*/*_test.go"} {
+		files, err := filepath.Glob(standin.Root() + pattern)
+		must(t, err)
+		for _, name := range files {
+			source, err := os.ReadFile(name)
+			must(t, err)
+			for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(t `).FindAllSubmatch(source, -1) {
+				tests[string(m[1])] = true
+			}
+		}
+	}
+	next := 1
+	for line := range strings.Lines(string(page)) {
+		named := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(line, -1)
+		for _, m := range named {
+			if !tests[m[1]] {
+				t.Errorf("there is no %s: %s", m[1], line)
+			}
+		}
+		if strings.HasPrefix(line, fmt.Sprintf("| %d |", next)) {
+			if len(named) == 0 {
+				t.Errorf("no test: %s", line)
+			}
+			next++
+		}
+	}
+	if next != 47 {
+		t.Errorf("the list ends before fault %d", next)
 	}
 }

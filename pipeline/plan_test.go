@@ -54,6 +54,23 @@ func TestBadTasks(t *testing.T) {
 	}
 }
 
+// Notifications come in any order: one of a version that was replaced since is
+// dropped, whichever comes first, and the newer version is done once.
+func TestSupersededNotification(t *testing.T) {
+	p, store, queue := newSmall(t, smallRecording(t))
+	older := smallTask
+	older.ETag = store.etag(smallTask.Key)
+	store.put(smallTask.Key, smallRecording(t)) // again: another version
+	newer := smallTask
+	newer.ETag = store.etag(smallTask.Key)
+	for _, task := range []job.Task{newer, older, newer, older} {
+		must(t, queue.Send(t.Context(), task.Body(), 0))
+	}
+	drain(t, p, queue)
+	store.writes[smallTask.Key] = 1
+	checkPublished(t, store)
+}
+
 // What claims more than a worker could bear is refused before anything is decoded,
 // and a picture that grows later is not decoded either.
 func TestLimits(t *testing.T) {
