@@ -36,7 +36,7 @@ study: build ## which cube costs how much at which quality; RECORDING=file.flv: 
 fuzz: ## fuzz the FLV scanner for a minute, beyond the kept corpus
 	go test -run '^$$' -fuzz FuzzScan -fuzztime 1m -fuzzminimizetime 2s ./internal/flv
 
-tools: $(TOOLS)/versitygw $(TOOLS)/golangci-lint tools/fauxqs/node_modules/.package-lock.json ## what tests run against, in the versions of tools/
+tools: $(TOOLS)/versitygw $(TOOLS)/golangci-lint tools/fauxqs/node_modules/.package-lock.json tools/cloudformation/node_modules/.package-lock.json ## what tests run against, in the versions of tools/
 
 install: ## Debian's ffmpeg, nginx with the RTMP module, and npm, where they are missing
 	@command -v go >/dev/null || { echo "Go 1.26 or later is needed: it is not in Debian 12, see go.dev/dl" >&2; exit 1; }
@@ -57,9 +57,13 @@ tools/fauxqs/node_modules/.package-lock.json: tools/fauxqs/package-lock.json
 	cd tools/fauxqs && npm ci --no-audit --no-fund
 	@touch $@
 
+tools/cloudformation/node_modules/.package-lock.json: tools/cloudformation/package-lock.json
+	cd tools/cloudformation && npm ci --no-audit --no-fund
+	@touch $@
+
 player/web/hls.mjs: player/package-lock.json
 	cd player && npm ci --no-audit --no-fund && npm run --silent build
 	@touch $@
 
 clean: ## what was built and installed here (not data/)
-	rm -rf bin .tools tools/fauxqs/node_modules player/node_modules player/web/hls.mjs
+	rm -rf bin .tools tools/fauxqs/node_modules tools/cloudformation/node_modules player/node_modules player/web/hls.mjs
