@@ -138,7 +138,7 @@ func (p *Plan) video(x *flv.Index, profile Profile) error {
 	p.Source.Frames = v.Frames
 	p.Source.Width, p.Source.Height = displaySize(v)
 	if len(v.Sizes) > 1 {
-		p.Source.Resized = &v.Sizes[0]
+		p.Source.Resized = &flv.Size{Width: max(2, v.Width/2*2), Height: max(2, v.Height/2*2)} // pad rounds to whole chroma samples
 	}
 	p.GOPFrames = int(math.Round(profile.GOP.Seconds() * v.Rate.FPS()))
 	p.SegmentFrames = p.GOPFrames * int(profile.Segment/profile.GOP)

@@ -50,12 +50,13 @@ const (
 
 // Sift shows every message of the failed queue to take, once each, several at a
 // time. A message is deleted if take says so, and is where it was otherwise. What
-// failed since Sift began is left alone: a task that fails at once, whenever it is
-// replayed, would keep it busy for ever.
+// failed again since it was taken is left alone: a task that fails at once, whenever
+// it is replayed, would keep Sift busy for ever.
 func (o Operator) Sift(ctx context.Context, take func(context.Context, FailedTask) (done bool, err error)) error {
 	var mu sync.Mutex
 	var kept []string
 	began := time.Now()
+	taken := map[string]bool{} // in this run
 	ctx, cancel := context.WithTimeoutCause(ctx, siftHold-time.Minute, errors.New("the failed queue is too long to be seen in one go; what was done so far is done, so try again"))
 	defer cancel()
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -67,8 +68,12 @@ func (o Operator) Sift(ctx context.Context, take func(context.Context, FailedTas
 					return err
 				}
 				f := o.read(groupCtx, d.Body)
+				mu.Lock()
+				again := taken[string(f.Message)] && f.Time.After(began)
+				taken[string(f.Message)] = true
+				mu.Unlock()
 				done := false
-				if f.Time.Before(began) {
+				if !again {
 					done, err = take(groupCtx, f)
 				}
 				if err == nil && done {
@@ -151,12 +156,16 @@ func (o Operator) Replay(ctx context.Context, f FailedTask, profile string) erro
 		}
 		bodies = append(bodies, t.Body())
 	}
+	// First, or it would remove the note of a task that fails again at once.
+	if err := o.Forget(ctx, f); err != nil {
+		return err
+	}
 	for _, body := range bodies {
 		if err := o.Work.Send(ctx, body, 0); err != nil {
 			return fmt.Errorf("replay %s: %w", f.Job, err)
 		}
 	}
-	return o.forget(ctx, f)
+	return nil
 }
 
 // anew is the task to plan a task's recording with another profile.
@@ -172,8 +181,9 @@ func (o Operator) anew(ctx context.Context, t job.Task, profile string) (job.Tas
 	return job.Task{Kind: job.Recording, Key: plan.Recording.Key, ETag: plan.Recording.ETag, Profile: profile}, nil
 }
 
-// forget removes the notes of a task's failures: from now on it is in work.
-func (o Operator) forget(ctx context.Context, f FailedTask) error {
+// Forget removes the notes of a task's failures: from now on it is in work, or of no
+// interest.
+func (o Operator) Forget(ctx context.Context, f FailedTask) error {
 	if f.Job == "" {
 		return nil
 	}

@@ -60,7 +60,7 @@ func (w *Worker) Healthy() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var faults []error
-	if quiet := time.Since(p.last); !p.last.IsZero() && quiet > silent {
+	if quiet := time.Since(p.last); !p.last.IsZero() && quiet > max(silent, w.Lease/4+time.Minute) { // a task's heartbeats
 		faults = append(faults, fmt.Errorf("the queue has not answered for %s", quiet.Round(time.Second)))
 	}
 	for ctx, since := range p.tasks {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -125,6 +126,15 @@ func TestHostileMedia(t *testing.T) {
 		{"38 second part has no header", func() []byte {
 			return followed(good, without(small, func(f flvTag) bool { return f.kind() == 9 && f.body()[1] == 0 }))
 		}, expect{40, ""}},
+		{"38 a broken header on the way", func() []byte {
+			tags := split(good)
+			for i, body := range [][]byte{{0x57, 0}, {0x17, 0, 0, 0, 0}} {
+				n := 400 + 300*i
+				tags = slices.Insert(tags, n, newTag(9, tags[n].at(), body))
+			}
+			return joined(tags...)
+		}, expect{20, ""}},
+		{"38 size changes from an odd one", func() []byte { return followed(movie(t, "-s", "321x181", "-pix_fmt", "yuv444p"), small) }, expect{40, ""}},
 		{"38 a bomb of 8192x8192", func() []byte { return claiming(8192, 8192) }, expect{0, "too_large"}},
 		{"38 a bomb in the second part", func() []byte { return followed(good, claiming(8192, 8192)) }, expect{0, "too_large"}},
 		{"38 16384x16384 and more", func() []byte { return claiming(32768, 32768) }, expect{0, "bad_codec_header"}},

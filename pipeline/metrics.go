@@ -29,7 +29,7 @@ type Metrics struct {
 	failures    *prometheus.CounterVec // by reason: attempts that failed, for good or not
 	pollErrors  prometheus.Counter
 	settleErrs  prometheus.Counter
-	taskSeconds *prometheus.HistogramVec // by task and outcome
+	taskSeconds *prometheus.HistogramVec // by kind
 	stage       *prometheus.CounterVec   // seconds, by stage
 	media       prometheus.Counter       // seconds of recordings that were encoded
 	bytes       *prometheus.CounterVec   // by direction
@@ -57,7 +57,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "afterlive_task_seconds", Help: "Time per task, by kind.", Buckets: prometheus.ExponentialBuckets(0.25, 2, 14),
 		}, []string{"kind"}),
 		stage:     counters("stage_seconds_total", "Time spent, by stage: scan, encode, upload, publish.", "stage"),
-		media:     counter("media_seconds_total", "Length of what was encoded and kept; its rate is the speed against real time."),
+		media:     counter("media_seconds_total", "Length of the pictures that were encoded and kept (of the sound, where there is no picture); its rate is the speed against real time."),
 		bytes:     counters("bytes_total", "Bytes read from recordings and written to the store.", "direction"),
 		published: counter("assets_published_total", "Assets published."),
 		ignored:   counter("events_ignored_total", "Messages that were no recordings: deletions, test events, our own output."),

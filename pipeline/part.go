@@ -98,10 +98,11 @@ func (p *Pipeline) produce(ctx context.Context, plan *ladder.Plan, w work, hold 
 		}
 		won = first.Attempt == part.Attempt
 	}
-	if won {
-		p.Metrics.media.Add(w.length.Seconds())
-	} else {
+	switch {
+	case !won:
 		hold.Duplicate()
+	case w.part != ladder.AudioPart || len(plan.Chunks) == 0:
+		p.Metrics.media.Add(w.length.Seconds())
 	}
 	log.Info("part done", zap.Bool("first", won), zap.Float64("encode_s", part.Timing.Encode), zap.Float64("upload_s", part.Timing.Upload))
 	return nil
@@ -128,6 +129,7 @@ func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Pla
 	defer enough()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	defer context.AfterFunc(ctx, func() { _ = source.Close() })() // a read that hangs would keep ffmpeg's end from being seen
 	ended := make(chan error, 1)
 	go func() { ended <- p.FFmpeg.Run(ctx, folder, w.args, w.cut.Reader(source), w.follow(log, hold)) }()
 	tick := time.NewTicker(collectEvery)

@@ -13,6 +13,7 @@ import (
 
 const (
 	settleTime  = 10 * time.Second
+	noteTime    = 3 * time.Second
 	maxFailures = 5 // attempts that failed, after which a task is given up
 	// The worker replaces the message of a task that failed or was interrupted, so
 	// a message that was received often has killed that many workers.
@@ -43,6 +44,9 @@ func (w *Worker) settle(ctx context.Context, s settlement) {
 	case errors.Is(s.err, errInterrupted):
 		outcome = outcomeInterrupted
 		err = w.replace(ctx, w.Queue, s.d, s.d.Body, 0)
+	case !final && len(s.tasks) > 1: // it could not be divided; what was sent already is found done
+		outcome = outcomeRetry
+		err = w.replace(ctx, w.Queue, s.d, s.d.Body, backoff(1))
 	case !final && len(s.tasks) == 1 && s.tasks[0].Failures+1 < maxFailures:
 		outcome = outcomeRetry
 		next := s.tasks[0]
@@ -76,7 +80,10 @@ func (w *Worker) account(s settlement, outcome, reason string, settleErr error) 
 		w.Metrics.taskSeconds.WithLabelValues(string(t.Kind)).Observe(s.took.Seconds())
 	}
 	if s.err != nil {
-		fields = append(fields, zap.String("reason", reason), zap.Error(s.err))
+		fields = append(fields, zap.Error(s.err))
+		if outcome == outcomeRetry || outcome == outcomeFailed {
+			fields = append(fields, zap.String("reason", reason))
+		}
 		if log := lastWords(s.err); log != "" {
 			fields = append(fields, zap.String("ffmpeg", log))
 		}
@@ -107,7 +114,9 @@ func (w *Worker) replace(ctx context.Context, to Sender, d *job.Delivery, body [
 func (w *Worker) fail(ctx context.Context, d *job.Delivery, f job.Failure) error {
 	var noteErr error
 	if w.Note != nil && f.Job != "" {
-		noteErr = w.Note(ctx, &f)
+		brief, cancel := context.WithTimeout(ctx, noteTime) // a store that hangs must not keep the message
+		noteErr = w.Note(brief, &f)
+		cancel()
 	}
 	body := mustJSON(f)
 	if len(body) > largestMessage { // what nobody can read was long itself

@@ -88,11 +88,11 @@ func JobStatus(ctx context.Context, store Store, id string) (Status, error) {
 	}
 	plan, err := LoadPlan(ctx, store, id)
 	if f, ok := failed[string(job.Recording)]; ok && errors.Is(err, fs.ErrNotExist) {
-		var t job.Task
+		var t job.Task // its profile, unless S3 sent the message
 		if err := json.Unmarshal(f.Message, &t); err != nil {
 			return Status{}, fmt.Errorf("read failure of job %s: %w", id, err)
 		}
-		return Status{Job: id, Asset: job.Asset(t.Key), Profile: t.Profile, State: Failed, Reason: f.Reason, Detail: f.Detail}, nil
+		return Status{Job: id, Asset: job.Asset(f.Source), Profile: t.Profile, State: Failed, Reason: f.Reason, Detail: f.Detail}, nil
 	}
 	if err != nil {
 		return Status{}, err

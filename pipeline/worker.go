@@ -170,14 +170,6 @@ func (w *Worker) do(ctx context.Context, d *job.Delivery, tasks []job.Task, hold
 			err = transient("panic", fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
 		}
 	}()
-	if len(tasks) > 1 {
-		for _, t := range tasks {
-			if err := w.Queue.Send(ctx, t.Body(), 0); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
 	if d.Receives > maxReceives && !w.finished(ctx, tasks) {
 		return permanent(crashLoop, fmt.Errorf("the message was received %d times, and none of the workers lived to say why", d.Receives))
 	}
@@ -185,7 +177,11 @@ func (w *Worker) do(ctx context.Context, d *job.Delivery, tasks []job.Task, hold
 		w.Metrics.ignored.Inc()
 	}
 	for _, t := range tasks {
-		err = w.Do(ctx, t, hold)
+		if len(tasks) > 1 {
+			err = errors.Join(err, w.Queue.Send(ctx, t.Body(), 0))
+		} else {
+			err = w.Do(ctx, t, hold)
+		}
 	}
 	switch cause := context.Cause(ctx); {
 	case err == nil || cause == nil:

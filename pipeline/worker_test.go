@@ -171,6 +171,37 @@ func TestSeveralRecordingsInOneMessage(t *testing.T) {
 	})
 }
 
+// A message of several recordings that cannot be divided at the moment is divided
+// later.
+func TestSeveralRecordingsLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		record := `{"eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"b"},"object":{"key":"recordings/a.flv","eTag":"e"}}}`
+		done, sends := 0, 0
+		b := start(t, []byte(`{"Records":[`+record+`,`+record+`]}`), nil, func(b *bench) {
+			b.Do = func(context.Context, job.Task, *Hold) error { done++; return nil }
+			b.Queue = &busy{messages: b.queue, fails: func() bool { sends++; return sends <= 2 }}
+		})
+		time.Sleep(5 * time.Minute)
+		b.end(t)
+		if done < 2 || len(b.queue.bodies()) > 0 || len(b.failed.bodies()) > 0 {
+			t.Errorf("%d done, left %q, failed %q", done, b.queue.bodies(), b.failed.bodies())
+		}
+	})
+}
+
+// busy is a queue that doesn't take every message.
+type busy struct {
+	*messages
+	fails func() bool
+}
+
+func (q *busy) Send(ctx context.Context, body []byte, delay time.Duration) error {
+	if delay == 0 && q.fails() {
+		return errors.New("throttled")
+	}
+	return q.messages.Send(ctx, body, delay)
+}
+
 // A message that was received again and again without a word has killed its
 // workers.
 func TestCrashLoop(t *testing.T) {

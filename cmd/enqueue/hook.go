@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"afterlive/internal/blob"
 	"afterlive/internal/job"
 	"afterlive/internal/wiring"
 )
@@ -108,6 +109,14 @@ func (e entry) enqueue(ctx context.Context, s spool, flags wiring.Flags) (t job.
 		return t, err
 	}
 	defer func() { err = errors.Join(err, release()) }()
+	file := s.flv(e.ID)
+	before, err := os.Stat(file)
+	if err != nil {
+		return t, err
+	}
+	if live, err := recording(file); err != nil || live { // a publisher came back just as it was moved
+		return t, errors.Join(err, errBusy)
+	}
 	done, err := s.turn(ctx)
 	if err != nil {
 		return t, err
@@ -128,6 +137,13 @@ func (e entry) enqueue(ctx context.Context, s spool, flags wiring.Flags) (t job.
 	}
 	if err := out.send(ctx, t); err != nil {
 		return t, err
+	}
+	after, err := os.Stat(file)
+	if err != nil {
+		return t, err
+	}
+	if after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) {
+		return t, fmt.Errorf("%s: %w", file, blob.ErrChanged)
 	}
 	return t, s.remove(e)
 }

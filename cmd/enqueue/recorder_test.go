@@ -52,6 +52,65 @@ func TestSweepSeesWriters(t *testing.T) {
 	}
 }
 
+// What is wrong with one file keeps no other from being swept.
+func TestSweepGoesOn(t *testing.T) {
+	b := newBox(t)
+	loop := filepath.Join(b.rec, "loop.flv")
+	if err := os.Symlink(loop, loop); err != nil {
+		t.Fatal(err)
+	}
+	b.record("talk-1764000000.flv", "FLV one")
+	if _, err := b.run("sweep", "--older=0s", b.rec); err == nil || !strings.Contains(err.Error(), "loop.flv") {
+		t.Errorf("got %v", err)
+	}
+	if sent := b.sent(); len(sent) != 1 {
+		t.Errorf("sent %+v", sent)
+	}
+	b.record("two.flv", "FLV two")
+	b.record("broken.flv", "x")
+	spooled := filepath.Join(b.rec, ".spool")
+	for name, body := range map[string]string{"bad.json": "{", "bad.flv": "FLV"} {
+		if err := os.WriteFile(filepath.Join(spooled, name), []byte(body), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := b.run("sweep", "--older=0s", b.rec); err == nil || !strings.Contains(err.Error(), "bad.json") {
+		t.Errorf("got %v", err)
+	}
+	if sent := b.sent(); len(sent) != 2 {
+		t.Errorf("sent %+v", sent)
+	}
+	if _, err := b.run("sweep", filepath.Join(b.rec, "nowhere")); err == nil {
+		t.Error("a folder that isn't there is swept")
+	}
+}
+
+// A publisher came back just as its recording was moved, and goes on writing: it
+// stays in the spool until it is at rest.
+func TestSpoolLeavesWritersAlone(t *testing.T) {
+	b := newBox(t)
+	path := b.record("talk-1764000000.flv", "FLV one")
+	failing := b
+	failing.data = b.record("not-a-folder", "x")
+	if _, err := failing.run("hook", "--path="+path, "--app=live", "--name=talk"); err == nil {
+		t.Fatal("the hook reached a store that isn't there")
+	}
+	spooled, err := filepath.Glob(filepath.Join(b.rec, ".spool", "*.flv"))
+	if err != nil || len(spooled) != 1 {
+		t.Fatalf("%v, %v", spooled, err)
+	}
+	unlock := b.lock(spooled[0])
+	b.must("sweep", b.rec)
+	if sent := b.sent(); len(sent) > 0 {
+		t.Errorf("sent %+v", sent)
+	}
+	unlock()
+	b.must("sweep", b.rec)
+	if sent := b.sent(); len(sent) != 1 {
+		t.Errorf("sent %+v", sent)
+	}
+}
+
 // cloudBox is a box whose queue and store are SQS by the rules and an S3 behind a
 // proxy, both of which can fail.
 func cloudBox(t *testing.T) (b box, strict *standin.Strict, proxy *standin.Proxy, run func(args ...string) error) {

@@ -60,7 +60,7 @@ func (c *dropCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Fl
 	if err := c.explicit(c.All); err != nil {
 		return err
 	}
-	return c.sift(ctx, stdout, flags, "dropped", func(context.Context, pipeline.Operator, pipeline.FailedTask) error { return nil }, c.DryRun)
+	return c.sift(ctx, stdout, flags, "dropped", func(ctx context.Context, o pipeline.Operator, f pipeline.FailedTask) error { return o.Forget(ctx, f) }, c.DryRun)
 }
 
 // sift does what is to be done with the failed tasks that are meant.

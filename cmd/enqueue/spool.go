@@ -93,21 +93,21 @@ func (s spool) entries() ([]entry, error) {
 		return nil, err
 	}
 	var all []entry
+	var faults []error
 	for _, note := range notes {
 		flv := strings.TrimSuffix(note, ".json") + ".flv"
 		if _, err := os.Stat(flv); errors.Is(err, fs.ErrNotExist) {
-			if err := dropOld(note); err != nil {
-				return nil, err
-			}
+			faults = append(faults, dropOld(note))
 			continue
 		}
 		e, err := readNote(flv)
 		if err != nil {
-			return nil, err
+			faults = append(faults, fmt.Errorf("%s: %w", note, err))
+			continue
 		}
 		all = append(all, e)
 	}
-	return all, nil
+	return all, errors.Join(faults...)
 }
 
 // dropOld removes a note that no hook can be about to move a file for.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,15 +39,18 @@ func (c *sweepCommand) Run(ctx context.Context, flags wiring.Flags) error {
 	if err != nil {
 		return err
 	}
-	s := spool{folder: cmp.Or(c.Spool, filepath.Join(c.Dir, ".spool"))}
-	if err := c.collect(log, s); err != nil {
-		return err
+	info, err := os.Stat(c.Dir)
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("%s is not a folder", c.Dir)
 	}
-	entries, err := s.entries()
 	if err != nil {
-		return err
+		return fmt.Errorf("%w (name the folder that nginx records to)", err)
 	}
-	var faults []error
+	s := spool{folder: cmp.Or(c.Spool, filepath.Join(c.Dir, ".spool"))}
+	// What is wrong with one recording keeps no other from being swept.
+	faults := c.collect(log, s)
+	entries, err := s.entries()
+	faults = append(faults, err)
 	for _, e := range entries {
 		t, err := e.enqueue(ctx, s, flags)
 		switch {
@@ -56,7 +60,7 @@ func (c *sweepCommand) Run(ctx context.Context, flags wiring.Flags) error {
 		case err != nil:
 			faults = append(faults, fmt.Errorf("%s: %w", s.flv(e.ID), err))
 		default:
-			log.Info("recording is enqueued", zap.String("path", e.Path), zap.String("key", t.Key))
+			log.Info("recording is enqueued", zap.String("path", e.Path), zap.String("key", t.Key), zap.String("job", t.JobID()))
 		}
 	}
 	return errors.Join(faults...)
@@ -64,35 +68,34 @@ func (c *sweepCommand) Run(ctx context.Context, flags wiring.Flags) error {
 
 // collect moves recordings into the spool that nobody writes to any more, and that
 // no hook has taken.
-func (c *sweepCommand) collect(log *zap.Logger, s spool) error {
+func (c *sweepCommand) collect(log *zap.Logger, s spool) (faults []error) {
 	files, err := filepath.Glob(filepath.Join(c.Dir, "*.flv"))
 	hidden, err2 := filepath.Glob(filepath.Join(c.Dir, ".*.flv")) // a stream may be called so
-	if err := errors.Join(err, err2); err != nil {
+	faults = append(faults, err, err2)
+	for _, file := range slices.Compact(slices.Sorted(slices.Values(append(files, hidden...)))) {
+		err := c.collectOne(log, s, file)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // else its hook came by
+			faults = append(faults, fmt.Errorf("%s: %w", file, err))
+		}
+	}
+	return faults
+}
+
+func (c *sweepCommand) collectOne(log *zap.Logger, s spool, file string) error {
+	info, err := os.Stat(file)
+	if err != nil {
 		return err
 	}
-	for _, file := range append(files, hidden...) {
-		info, err := os.Stat(file)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // its hook came by
-		}
-		if err != nil {
-			return err
-		}
-		if !info.Mode().IsRegular() || info.Size() == 0 || time.Since(info.ModTime()) < c.Older {
-			continue
-		}
-		live, err := recording(file)
-		if err != nil {
-			return err
-		}
-		if live {
-			continue
-		}
-		if _, err := s.take(entry{Path: file, App: c.App, Name: streamOf(file), Profile: c.Profile}, info); err != nil {
-			return err
-		}
-		log.Warn("recording was left without a hook", zap.String("path", file), zap.Int64("bytes", info.Size()))
+	if !info.Mode().IsRegular() || info.Size() == 0 || time.Since(info.ModTime()) < c.Older {
+		return nil
 	}
+	if live, err := recording(file); err != nil || live {
+		return err
+	}
+	if _, err := s.take(entry{Path: file, App: c.App, Name: streamOf(file), Profile: c.Profile}, info); err != nil {
+		return err
+	}
+	log.Warn("recording was left without a hook", zap.String("path", file), zap.Int64("bytes", info.Size()))
 	return nil
 }
 

@@ -77,7 +77,7 @@ func (r *rangeReader) Read(p []byte) (int, error) {
 			continue
 		}
 		r.tries++
-		if r.tries == readTries || r.ctx.Err() != nil || errors.Is(err, fs.ErrNotExist) {
+		if r.tries >= readTries || r.ctx.Err() != nil || errors.Is(err, fs.ErrNotExist) {
 			return 0, fmt.Errorf("read %s at byte %d of %d: %w", r.key, r.pos, r.end, err)
 		}
 		r.hangUp()

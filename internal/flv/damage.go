@@ -35,7 +35,7 @@ func (s *scanner) tag() (whole []byte, size int, err error) {
 	size = sizeOf(head)
 	end := tagHeaderSize + size + tagTrailerSize
 	whole, err = s.peek(end + tagHeaderSize)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && err != io.EOF { //nolint:errorlint // see readError
 		return nil, 0, s.readError(err)
 	}
 	if len(whole) < end { // torn, or its size is a lie
@@ -80,7 +80,7 @@ func (s *scanner) resync() error {
 	passed := int64(0)
 	for from := 1; ; from = 0 {
 		window, err := s.r.Peek(s.r.Size())
-		if err != nil && !errors.Is(err, io.EOF) {
+		if err != nil && err != io.EOF { //nolint:errorlint // see readError
 			return s.readError(err)
 		}
 		if at := firstTag(window, from); at >= 0 {

@@ -3,6 +3,7 @@ package flv
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -98,6 +99,53 @@ func TestScanBitFlips(t *testing.T) {
 			t.Errorf("seed %d: %d frames of 1500, %s, %d epochs, damaged in %d places", seed, x.Video.Frames, x.Duration, len(x.Epochs), len(x.Damage))
 		}
 		cutBytes(t, b, x.VideoCut(0, x.Duration))
+	}
+}
+
+// One bad tag refuses nothing, wherever it is: of no track, of another codec, or a
+// header that cannot be read.
+func TestScanOneBadTag(t *testing.T) {
+	for name, bad := range map[string]func(r *recording, at int64){
+		"sound where there is none": func(r *recording, at int64) { r.tag(tagAudio, at, []byte{0x17, 1, 0, 0, 0, 9}) },
+		"another codec":             func(r *recording, at int64) { r.tag(tagVideo, at, []byte{0x14, 1, 2, 3, 4, 5}) },
+		"enhanced":                  func(r *recording, at int64) { r.tag(tagVideo, at, []byte("\x90hvc1\x00")) },
+		"an empty header":           func(r *recording, at int64) { r.tag(tagVideo, at, []byte{0x17, 0, 0, 0, 0}) },
+		"an info frame":             func(r *recording, at int64) { r.tag(tagVideo, at, []byte{0x57, 0}) },
+		"an empty AAC header":       func(r *recording, at int64) { r.tag(tagAudio, at, []byte{0xaf, 0}) },
+	} {
+		for _, first := range []bool{true, false} {
+			r := newRecording()
+			if first {
+				bad(r, 0)
+			}
+			r.tag(tagVideo, 0, avc640x360)
+			for i := range int64(50) {
+				r.frame(i*40, i%25 == 0, 0, 100)
+				if i == 20 && !first {
+					bad(r, i*40)
+				}
+			}
+			x, err := Scan(bytes.NewReader(r.Bytes()))
+			if err != nil || x.Video.Frames != 50 || x.Audio != nil {
+				t.Errorf("%s, first %t: %+v, %v", name, first, x, err)
+				continue
+			}
+			if cut := x.VideoCut(time.Second, 2*time.Second); !bytes.Equal(cut.Header, avc640x360) {
+				t.Errorf("%s: a cut begins with the header %x", name, cut.Header)
+			}
+		}
+	}
+}
+
+// A crafted file doesn't fill the memory.
+func TestScanBoundsItsIndex(t *testing.T) {
+	r := newRecording().headers()
+	for i := range int64(maxEpochs + 100) {
+		r.frame(i%2*1_000_000, true, 0, 1)
+	}
+	var refused *Error
+	if _, err := Scan(bytes.NewReader(r.Bytes())); !errors.As(err, &refused) || refused.Reason != BadHeader {
+		t.Errorf("got %v", err)
 	}
 }
 

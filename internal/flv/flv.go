@@ -124,8 +124,6 @@ type Video struct {
 	First, Last    time.Duration
 	Keyframes      []Keyframe
 	Headers        []Header
-
-	foreigners int // tags of other codecs in a row, skipped
 }
 
 // Size is that of a picture, in pixels.
@@ -142,8 +140,6 @@ type Audio struct {
 	Frames      int
 	First, Last time.Duration
 	Headers     []Header
-
-	foreigners int // as that of Video
 
 	from, to int64 // the bytes from the first frame to behind the last
 }

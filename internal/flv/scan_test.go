@@ -3,6 +3,7 @@ package flv
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"runtime"
 	"slices"
@@ -174,10 +175,13 @@ func TestScanTornTail(t *testing.T) {
 func TestScanReadError(t *testing.T) {
 	r := newRecording().headers()
 	r.seconds(0, 1, 25)
-	broken := errors.New("connection reset")
-	_, err := Scan(io.MultiReader(bytes.NewReader(r.Bytes()), errReader{broken}))
-	if !errors.Is(err, broken) {
-		t.Errorf("got %v: a broken read must not look like the end", err)
+	for _, broken := range []error{errors.New("connection reset"), fmt.Errorf("gave up: %w", io.EOF), fmt.Errorf("gave up: %w", io.ErrUnexpectedEOF)} {
+		for _, cut := range []int{r.Len(), r.Len() - 5, r.Len() / 2} {
+			_, err := Scan(io.MultiReader(bytes.NewReader(r.Bytes()[:cut]), errReader{broken}))
+			if !errors.Is(err, broken) {
+				t.Errorf("got %v: %v must not look like the end", err, broken)
+			}
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package flv
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 
 	"github.com/Eyevinn/mp4ff/aac"
@@ -37,11 +38,9 @@ func (s *scanner) videoTag(offset int64, raw uint32, start, header []byte) error
 	}
 	s.codecSeen = true
 	if !isOurs(tagVideo, start[0], codecAVC) {
-		return s.video.foreign(start)
+		return s.foreign(tagVideo, unsupportedPicture(start))
 	}
-	if s.video != nil {
-		s.video.foreigners = 0
-	}
+	s.strangers[tagVideo] = 0
 	if header != nil {
 		return s.videoHeader(offset, header)
 	}
@@ -61,6 +60,9 @@ func (s *scanner) videoTag(offset int64, raw uint32, start, header []byte) error
 	s.video.Frames++
 	s.firstVideo, s.lastVideo = min(s.firstVideo, pts), max(s.lastVideo, pts)
 	s.cadence.add(dts)
+	if len(s.video.Keyframes) > maxKeyframes || len(s.clock.epochs) > maxEpochs {
+		return refuse(BadHeader, "it has more than %d keyframes, or its clock jumps more than %d times", maxKeyframes, maxEpochs)
+	}
 	if key {
 		s.keyframe(Keyframe{Offset: offset, DTS: ms(dts), PTS: ms(pts)})
 	}
@@ -75,20 +77,21 @@ func isOurs(kind, first, codec byte) bool {
 	return first>>4 == codec
 }
 
-// foreign is a tag of another codec: the reason to refuse a recording, or, where
-// everything else is H.264, a flipped bit.
-func (v *Video) foreign(start []byte) error {
+func unsupportedPicture(start []byte) error {
 	codec := start[0] & 0x0f
-	err := refuse(UnsupportedCodec, "its video is %s (codec %d); only H.264 is supported", videoCodecs[codec], codec)
 	if start[0]&exHeader != 0 && len(start) >= 5 {
-		err = refuse(UnsupportedCodec, "its video is enhanced-RTMP %q; only H.264 is supported", start[1:5])
+		return refuse(UnsupportedCodec, "its video is enhanced-RTMP %q; only H.264 is supported", start[1:5])
 	}
-	if v == nil {
-		return err
-	}
-	v.foreigners++
-	if v.foreigners > mostForeign {
-		return err
+	return refuse(UnsupportedCodec, "its video is %s (codec %d); only H.264 is supported", cmp.Or(videoCodecs[codec], "unknown"), codec)
+}
+
+// foreign is a tag of a codec that isn't ours: a flipped bit, if it is not one of
+// many in a row, and there is something else in the recording.
+func (s *scanner) foreign(kind byte, why error) error {
+	s.broken = cmp.Or(s.broken, why)
+	s.strangers[kind]++
+	if s.strangers[kind] > mostForeign {
+		return why
 	}
 	return nil
 }
@@ -115,18 +118,23 @@ func (s *scanner) keyframe(k Keyframe) {
 	v.Keyframes = append(v.Keyframes, k)
 }
 
+// maxKeyframes is a week's, at the closest spacing: a crafted file must not fill the
+// memory.
+const maxKeyframes = 7 * 24 * 3600 * 1000 / keyframeSpacing
+
 func (s *scanner) videoHeader(offset int64, body []byte) error {
 	if s.video != nil && bytes.Equal(body, s.video.Headers[len(s.video.Headers)-1].Body) {
 		return nil // encoders repeat it
 	}
 	v, err := parseAVC(body)
 	switch {
-	case s.video == nil && err != nil:
-		return err
+	case err != nil: // it costs its pictures, no more: no cut begins with it
+		s.broken = cmp.Or(s.broken, err)
+		return nil
 	case s.video == nil:
 		s.video = v
 		v.Sizes = []Size{{v.Width, v.Height}}
-	case err == nil: // a later one that is broken costs its pictures, no more
+	default:
 		if size := (Size{v.Width, v.Height}); !slices.Contains(s.video.Sizes, size) {
 			s.video.Sizes = append(s.video.Sizes, size)
 		}
@@ -179,7 +187,7 @@ func (s *scanner) audioTag(offset int64, raw uint32, start, header []byte) error
 	format := start[0] >> 4
 	switch {
 	case s.audio != nil && format != s.audio.format():
-		return s.audio.foreign(format)
+		return s.foreign(tagAudio, refuse(UnsupportedCodec, "its sound changes from %s to %s", s.audio.Codec, cmp.Or(audioFormats[format], "AAC or MP3")))
 	case format == formatAAC && header != nil:
 		return s.audioHeader(offset, header)
 	case format == formatAAC && s.audio == nil:
@@ -187,13 +195,16 @@ func (s *scanner) audioTag(offset int64, raw uint32, start, header []byte) error
 	case format == formatMP3 && s.audio == nil:
 		s.audio = &Audio{Codec: "mp3", SampleRate: 5512 << (start[0] >> 2 & 3), Channels: int(start[0]&1) + 1}
 	case s.audio == nil:
-		return unsupportedSound(format)
+		return s.foreign(tagAudio, refuse(UnsupportedCodec, "its sound is %s (format %d); AAC and MP3 are supported", audioFormats[format], format))
 	}
-	s.audio.foreigners = 0
+	s.strangers[tagAudio] = 0
 	t := s.clock.at(offset, raw, tagAudio)
 	if s.audio.Frames == 0 {
 		s.firstAudio, s.lastAudio = t, t
 		s.audio.from = offset
+	}
+	if len(s.clock.epochs) > maxEpochs {
+		return refuse(BadHeader, "its clock jumps more than %d times", maxEpochs)
 	}
 	s.audio.Frames++
 	s.audio.to = s.pos
@@ -208,31 +219,20 @@ func (a *Audio) format() byte {
 	return formatAAC
 }
 
-func unsupportedSound(format byte) error {
-	return refuse(UnsupportedCodec, "its sound is %s (format %d); AAC and MP3 are supported", audioFormats[format], format)
-}
-
-// foreign is as that of Video.
-func (a *Audio) foreign(format byte) error {
-	a.foreigners++
-	if a.foreigners > mostForeign {
-		return unsupportedSound(format)
-	}
-	return nil
-}
-
 func (s *scanner) audioHeader(offset int64, body []byte) error {
 	if s.audio != nil && len(s.audio.Headers) > 0 && bytes.Equal(body, s.audio.Headers[len(s.audio.Headers)-1].Body) {
 		return nil
 	}
+	config, err := aac.DecodeAudioSpecificConfig(bytes.NewReader(body[2:]))
+	switch {
+	case err != nil:
+		s.broken = cmp.Or(s.broken, refuse(BadHeader, "its AAC configuration: %v", err))
+		return nil
+	case config.SamplingFrequency < 1000:
+		s.broken = cmp.Or(s.broken, refuse(BadHeader, "its AAC sampling rate is said to be %d Hz", config.SamplingFrequency))
+		return nil
+	}
 	if s.audio == nil {
-		config, err := aac.DecodeAudioSpecificConfig(bytes.NewReader(body[2:]))
-		if err != nil {
-			return refuse(BadHeader, "its AAC configuration: %v", err)
-		}
-		if config.SamplingFrequency < 1000 {
-			return refuse(BadHeader, "its AAC sampling rate is said to be %d Hz", config.SamplingFrequency)
-		}
 		s.audio = &Audio{Codec: "aac", SampleRate: config.SamplingFrequency, Channels: int(config.ChannelConfiguration)}
 	}
 	if len(s.audio.Headers) == maxHeaders {

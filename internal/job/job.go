@@ -113,7 +113,7 @@ func (t Task) validate() error {
 	switch {
 	case t.Version != Version:
 		return fmt.Errorf("its version is %d; this program understands %d: is it older than what sent the message?", t.Version, Version)
-	case t.Kind == Recording:
+	case t.Kind == Recording && t.Failures >= 0:
 		return validateKey(t.Key)
 	case t.Kind != Chunk && t.Kind != Audio && t.Kind != Quality:
 		return fmt.Errorf("its kind is %q; there are %s, %s, %s and %s", t.Kind, Recording, Chunk, Audio, Quality)
@@ -121,6 +121,8 @@ func (t Task) validate() error {
 		return fmt.Errorf("its job %q is not 16 hexadecimal digits", t.Job)
 	case t.Chunk < 0:
 		return fmt.Errorf("its chunk is %d", t.Chunk)
+	case t.Failures < 0:
+		return fmt.Errorf("it has failed %d times", t.Failures)
 	}
 	return nil
 }
