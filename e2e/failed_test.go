@@ -107,7 +107,7 @@ func operators(t *testing.T, place []string, failed func(*testing.T) sender) {
 		must(t, failed(t).Send(t.Context(), task.Body(), 0))
 	}
 	count(3)
-	if out := run("failed", asset.Job); !strings.Contains(out, "redriven") || !strings.Contains(out, "enqueue input "+asset.Job+" chunk-00001 >input.flv") {
+	if out := run("failed", asset.Job); !strings.Contains(out, "redriven") || !strings.Contains(out, "enqueue input "+asset.Job+" chunk-00001 --") {
 		t.Errorf("failed says:\n%s", out)
 	}
 	if out := enqueue(t, append([]string{"input", asset.Job, "chunk-00001"}, place...)...); !strings.HasPrefix(out, "FLV") {
@@ -115,6 +115,11 @@ func operators(t *testing.T, place []string, failed func(*testing.T) sender) {
 	}
 	if out := run("drop", "--reason", "not_flv"); !strings.Contains(out, "1 tasks") {
 		t.Errorf("drop says:\n%s", out)
+	}
+	for _, j := range status(t, place...).Jobs {
+		if j.Asset == "diary" {
+			t.Errorf("a task that was dropped haunts the status: %+v", j)
+		}
 	}
 	run("replay", "--all", "--rate", "20")
 	work()

@@ -37,6 +37,7 @@ func (f FailedTask) Matches(name string) bool {
 type Operator struct {
 	Failed Queue
 	Work   Sender
+	Bucket string // of recordings; empty in a directory
 	Store  interface {
 		Store
 		Delete(ctx context.Context, key string) error
@@ -139,9 +140,9 @@ func (f FailedTask) original() []byte {
 }
 
 // Replay sends a failed task to the workers again, as if it had never failed. With a
-// profile, its recording is planned anew with that. Parts that exist are not made
+// profile, its recording is planned anew with that, as another job. Parts that exist are not made
 // again, and a job that is published by now is found so.
-func (o Operator) Replay(ctx context.Context, f FailedTask, profile string) error {
+func (o Operator) Replay(ctx context.Context, f FailedTask, profile string) (sent []job.Task, err error) {
 	bodies := [][]byte{f.original()}
 	if len(f.Tasks) > 0 {
 		bodies = bodies[:0]
@@ -149,23 +150,23 @@ func (o Operator) Replay(ctx context.Context, f FailedTask, profile string) erro
 	for _, t := range f.Tasks {
 		t.Failures = 0
 		if profile != "" {
-			var err error
 			if t, err = o.anew(ctx, t, profile); err != nil {
-				return err
+				return nil, err
 			}
 		}
+		sent = append(sent, t)
 		bodies = append(bodies, t.Body())
 	}
 	// First, or it would remove the note of a task that fails again at once.
 	if err := o.Forget(ctx, f); err != nil {
-		return err
+		return nil, err
 	}
 	for _, body := range bodies {
 		if err := o.Work.Send(ctx, body, 0); err != nil {
-			return fmt.Errorf("replay %s: %w", f.Job, err)
+			return nil, fmt.Errorf("replay %s: %w", f.Job, err)
 		}
 	}
-	return nil
+	return sent, nil
 }
 
 // anew is the task to plan a task's recording with another profile.
@@ -178,7 +179,7 @@ func (o Operator) anew(ctx context.Context, t job.Task, profile string) (job.Tas
 	if err != nil {
 		return t, fmt.Errorf("replay job %s with profile %s: %w", t.Job, profile, err)
 	}
-	return job.Task{Kind: job.Recording, Key: plan.Recording.Key, ETag: plan.Recording.ETag, Profile: profile}, nil
+	return job.Task{Kind: job.Recording, Bucket: o.Bucket, Key: plan.Recording.Key, ETag: plan.Recording.ETag, Profile: profile}, nil
 }
 
 // Forget removes the notes of a task's failures: from now on it is in work, or of no

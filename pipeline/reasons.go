@@ -4,7 +4,7 @@ package pipeline
 // can do. The codes are stable; docs/operations.md has the same list.
 type Reason struct{ Code, Means, Do string }
 
-const askSource = "Look at the recording. If it plays elsewhere, convert it to FLV with H.264 and AAC and send that; if not, drop the task."
+const askSource = "Look at the recording. If it plays elsewhere, convert it to FLV with H.264 and AAC and send that under another name (enqueue send FILE --as NAME); drop the task."
 
 // Reasons are all there are.
 var Reasons = []Reason{
@@ -18,7 +18,7 @@ var Reasons = []Reason{
 	{"not_equirectangular", "a profile for spheres met a picture that isn't 2:1", "Replay it with another profile: enqueue replay JOB --profile flat."},
 	{"no_recording", "the object is gone, or was replaced since it was planned", "Send the recording again, or drop the task."},
 	{"wrong_bucket", "the message names a bucket that these workers don't read", "Set --recordings of the workers, or fix the sender, and replay."},
-	{"no_profile", "the message names a profile that these workers don't have", "Give the workers the profile (--profiles) and replay, or replay with --profile."},
+	{"no_profile", "the message names a profile that these workers don't have", "Give the workers the profile (--profiles) and replay, or use another: enqueue replay JOB --profile auto."},
 	{"no_plan", "the job's plan is gone", "Send the recording again; it is planned anew."},
 	{"no_such_task", "the job's plan has no such task", "Drop the task: it was sent by hand, or by a version that planned otherwise."},
 	{"bad_message", "the message is no task", "Fix whoever sent it, and drop it."},

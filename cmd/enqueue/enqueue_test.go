@@ -262,8 +262,10 @@ func TestPace(t *testing.T) {
 	}{
 		{30 * time.Second, 0, 0}, // who knows?
 		{60 * time.Second, 60, 270},
+		{70 * time.Second, 60, 260}, // no part came, and time went by
 		{90 * time.Second, 180, 140},
-		{200 * time.Second, 600, 0},
+		{300 * time.Second, 180, 1}, // it takes longer than it should
+		{310 * time.Second, 600, 1},
 	} {
 		one.Encoded = tc.encoded
 		if got := p.left(one, at.Add(tc.after)); math.Abs(got-tc.left) > 0.5 {
@@ -278,7 +280,7 @@ func TestPace(t *testing.T) {
 
 func TestStatus(t *testing.T) {
 	b := newBox(t)
-	if out := b.must("status"); !strings.Contains(out, "no such job is planned yet") || !strings.Contains(out, "queue: 0 waiting") {
+	if out := b.must("status"); !strings.Contains(out, "nothing is planned under this name") || !strings.Contains(out, "queue: 0 waiting") {
 		t.Errorf("status of nothing:\n%s", out)
 	}
 	b.must("send", b.record("talk.flv", "FLV"))

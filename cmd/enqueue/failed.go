@@ -25,7 +25,7 @@ func operate(ctx context.Context, flags wiring.Flags, f func(pipeline.Operator, 
 	if err != nil {
 		return err
 	}
-	err = f(pipeline.Operator{Failed: place.Failed, Work: place.Queue, Store: place.Store}, place)
+	err = f(pipeline.Operator{Failed: place.Failed, Work: place.Queue, Bucket: place.Bucket, Store: place.Store}, place)
 	return errors.Join(err, place.Close())
 }
 
@@ -82,13 +82,17 @@ func (c *failedCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.
 			}
 			return nil
 		case len(c.Names) > 0:
-			return tell(ctx, stdout, place, found)
+			return tell(ctx, stdout, place, found, flags.Args())
 		}
-		return list(stdout, found)
+		return list(stdout, found, c.Reason)
 	})
 }
 
-func list(stdout io.Writer, found []pipeline.FailedTask) error {
+func list(stdout io.Writer, found []pipeline.FailedTask, reason string) error {
+	if len(found) == 0 && reason != "" {
+		_, err := fmt.Fprintf(stdout, "no task has failed for the reason %q\n", reason)
+		return err
+	}
 	if len(found) == 0 {
 		_, err := fmt.Fprintln(stdout, "no task has failed")
 		return err
@@ -111,16 +115,16 @@ func when(f pipeline.FailedTask) string {
 }
 
 // tell says all that is known of failed tasks, and how to see it happen.
-func tell(ctx context.Context, stdout io.Writer, place *wiring.Place, found []pipeline.FailedTask) error {
+func tell(ctx context.Context, stdout io.Writer, place *wiring.Place, found []pipeline.FailedTask, at string) error {
 	if len(found) == 0 {
 		return errors.New("there is no such task in the failed queue")
 	}
 	for _, f := range found {
 		describe(stdout, f)
 		if plan, err := pipeline.LoadPlan(ctx, place.Store, f.Job); err == nil {
-			reproduce(stdout, plan, f)
+			reproduce(stdout, plan, f, at)
 		}
-		if _, err := fmt.Fprintf(stdout, "to try again: enqueue replay %s\n", f.Job); err != nil {
+		if _, err := fmt.Fprintf(stdout, "to try again: enqueue replay %s%s\n\n", f.Job, at); err != nil {
 			return err
 		}
 	}
@@ -150,7 +154,7 @@ func describe(stdout io.Writer, f pipeline.FailedTask) {
 	fmt.Fprintf(stdout, "\n%s\n\n", cmp.Or(f.Advice, pipeline.Advice(f.Reason)))
 }
 
-func reproduce(stdout io.Writer, plan *ladder.Plan, f pipeline.FailedTask) {
+func reproduce(stdout io.Writer, plan *ladder.Plan, f pipeline.FailedTask, at string) {
 	for _, t := range f.Tasks {
 		var args []string
 		switch t.Kind {
@@ -166,8 +170,11 @@ func reproduce(stdout io.Writer, plan *ladder.Plan, f pipeline.FailedTask) {
 		if args == nil {
 			continue
 		}
-		fmt.Fprintf(stdout, "to reproduce, in an empty folder:\n  enqueue input %s %s >input.flv\n", f.Job, f.Task)
+		fmt.Fprintf(stdout, "to reproduce, in an empty folder:\n  enqueue input %s %s%s >input.flv\n", f.Job, f.Task, at)
 		for _, l := range plan.Ladders {
+			if t.Kind == job.Audio {
+				break
+			}
 			for _, r := range l.Renditions {
 				fmt.Fprintf(stdout, "  mkdir -p %s/%s\n", l.Name, r.Name)
 			}

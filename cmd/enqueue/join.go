@@ -19,6 +19,9 @@ import (
 func (s sender) joined(ctx context.Context, stdout io.Writer, names []string, key string) (t job.Task, err error) {
 	parts := make([]flv.Part, len(names))
 	for i, name := range names {
+		if stem := stemOf(name); !startOf(name).IsZero() && !startOf(names[0]).IsZero() && stem != stemOf(names[0]) {
+			return t, fmt.Errorf("%s is of another stream than %s", name, names[0])
+		}
 		if parts[i], err = s.part(ctx, name); err != nil {
 			return t, err
 		}
@@ -28,12 +31,12 @@ func (s sender) joined(ctx context.Context, stdout io.Writer, names []string, ke
 		return t, fmt.Errorf("join recordings: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.Remove(whole.Name())) }()
-	empty, err := flv.Join(whole, parts)
+	notes, err := flv.Join(whole, parts)
 	if err := errors.Join(err, whole.Close()); err != nil {
 		return t, fmt.Errorf("join recordings: %w", err)
 	}
-	for _, name := range empty {
-		fmt.Fprintf(stdout, "left out %s: there is nothing in it\n", name)
+	for _, note := range notes {
+		fmt.Fprintln(stdout, "note:", note)
 	}
 	return s.file(ctx, whole.Name(), key)
 }
@@ -47,6 +50,11 @@ func (s sender) part(ctx context.Context, name string) (flv.Part, error) {
 	key, size, etag, err := s.object(ctx, name)
 	p.Open = func() (io.ReadCloser, error) { return s.place.Recordings.Read(ctx, key, etag, 0, size) }
 	return p, err
+}
+
+// stemOf is a recording's name without when it began.
+func stemOf(name string) string {
+	return uniqueSuffix.ReplaceAllString(strings.TrimSuffix(path.Base(name), ".flv"), "")
 }
 
 // startOf is when a recording began, from the Unix seconds that record_unique puts

@@ -45,7 +45,13 @@ func (c *replayCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.
 				return ctx.Err()
 			}
 		}
-		return o.Replay(ctx, f, c.Profile)
+		sent, err := o.Replay(ctx, f, c.Profile)
+		for _, t := range sent {
+			if c.Profile != "" {
+				fmt.Fprintf(stdout, "with profile %s it becomes job %s\n", c.Profile, t.JobID())
+			}
+		}
+		return err
 	}, c.DryRun)
 }
 

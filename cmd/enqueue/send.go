@@ -39,7 +39,7 @@ func (c *sendCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Fl
 		return err
 	}
 	id := job.ID(t.Bucket, t.Key, t.ETag, t.Profile)
-	fmt.Fprintf(stdout, "enqueued %s as job %s\nasset %s; to see how far it is: enqueue status %s --watch\n", strings.Join(c.Recording, ", "), id, job.Asset(t.Key), id)
+	fmt.Fprintf(stdout, "enqueued %s as job %s\nasset %s; to see how far it is: enqueue status %s --watch%s\n", strings.Join(c.Recording, ", "), id, job.Asset(t.Key), id, flags.Args())
 	return nil
 }
 

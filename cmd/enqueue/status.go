@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"afterlive/internal/wiring"
 	"afterlive/pipeline"
@@ -35,30 +38,34 @@ type watched struct {
 	Left float64 `json:"left_s,omitempty"` // seconds; 0: not known, or done
 }
 
-// pace remembers how far jobs were when they were first seen.
-type pace map[string]mark
+// pace remembers how far jobs were when they were first seen, and when they last got
+// further.
+type pace map[string]*course
 
-type mark struct {
-	at      time.Time
-	encoded float64 // seconds
+type course struct {
+	began, last    time.Time
+	first, encoded float64 // seconds
 }
 
-// left estimates a job's seconds: by what was done since it is watched, or, until
-// that is something, since it was planned.
+// left estimates a job's seconds: by what was done up to the last part that came, while it
+// is watched or, until one has come, since it was planned; less the time since then.
 func (p pace) left(s pipeline.Status, now time.Time) float64 {
-	first, seen := p[s.Job]
-	if !seen {
-		first = mark{now, s.Encoded}
-		p[s.Job] = first
+	c := p[s.Job]
+	if c == nil {
+		c = &course{began: now, last: now, first: s.Encoded, encoded: s.Encoded}
+		p[s.Job] = c
 	}
-	if s.Encoded == first.encoded {
-		first = mark{at: s.Planned}
+	if s.Encoded > c.encoded {
+		c.encoded, c.last = s.Encoded, now
 	}
-	took, done := now.Sub(first.at).Seconds(), s.Encoded-first.encoded
+	took, done := c.last.Sub(c.began).Seconds(), c.encoded-c.first
+	if done == 0 {
+		took, done = c.last.Sub(s.Planned).Seconds(), c.encoded
+	}
 	if s.State != pipeline.Working || done <= 0 {
 		return 0
 	}
-	return took * (s.Duration - s.Encoded) / done
+	return max(1, took*(s.Duration-c.encoded)/done-now.Sub(c.last).Seconds())
 }
 
 type counts struct {
@@ -68,8 +75,9 @@ type counts struct {
 }
 
 func (c *statusCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) (err error) {
-	if _, err := os.Stat(flags.Data); err != nil && !flags.OnAWS() {
-		return fmt.Errorf("there is nothing yet: %w (is --data right?)", err)
+	if _, err := os.Stat(flags.Data); errors.Is(err, fs.ErrNotExist) && !flags.OnAWS() && !c.Watch {
+		_, err := fmt.Fprintf(stdout, "there is nothing yet in %s\n", flags.Data) // and looking doesn't make it
+		return err
 	}
 	place, err := flags.Open(ctx)
 	if err != nil {
@@ -81,7 +89,7 @@ func (c *statusCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.
 		ctx, cancel = context.WithTimeoutCause(ctx, c.Timeout, fmt.Errorf("not done after %s", c.Timeout))
 		defer cancel()
 	}
-	screen, pace := newScreen(stdout), pace{}
+	screen, pace := newScreen(stdout, c.Watch), pace{}
 	for stuck := 0; ; {
 		r, err := c.look(ctx, place, pace)
 		if err != nil {
@@ -96,6 +104,9 @@ func (c *statusCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.
 		stuck++
 		if !r.stuck() {
 			stuck = 0
+		}
+		if stuck == looksStuck && len(r.Jobs) == 0 {
+			return fmt.Errorf("there is no job or asset %q, and nothing is left to be planned; enqueue status lists them", c.Name)
 		}
 		if stuck == looksStuck {
 			return fmt.Errorf("nothing is left to do, but it isn't published: %d tasks are in the failed queue, and the worker's log says why", r.Failed)
@@ -155,7 +166,7 @@ const looksStuck = 3
 // stuck tells whether nobody will go on with what is watched: all that is left is
 // in the failed queue.
 func (r report) stuck() bool {
-	return r.Queue == counts{} && r.Failed > 0
+	return r.Queue == counts{} && (r.Failed > 0 || len(r.Jobs) == 0)
 }
 
 func (c *statusCommand) print(screen *screen, r report) error {
@@ -164,9 +175,12 @@ func (c *statusCommand) print(screen *screen, r report) error {
 	}
 	var lines []string
 	if len(r.Jobs) == 0 {
-		lines = append(lines, "no such job is planned yet")
+		lines = append(lines, "nothing is planned under this name: it waits in the queue, or is called otherwise")
 	}
 	for _, s := range r.Jobs {
+		if screen.terminal == nil && c.Watch {
+			s.Left = 0 // it changes with every look
+		}
 		lines = append(lines, line(s))
 	}
 	lines = append(lines, fmt.Sprintf("queue: %d waiting, %d in flight, %d delayed; %d failed", r.Queue.Waiting, r.Queue.InFlight, r.Queue.Delayed, r.Failed))
@@ -201,33 +215,53 @@ func clock(seconds float64) string {
 	return fmt.Sprintf("%d:%02d:%02d", n/3600, n/60%60, n%60)
 }
 
-// screen shows the newest lines in place of the ones before on a terminal, and
-// only what changed elsewhere.
+// screen shows the newest lines in place of the ones before on a terminal, as far as
+// they fit, and only what changed elsewhere.
 type screen struct {
 	out      io.Writer
-	terminal bool
+	terminal *os.File // nil: it is none
 	last     string
 }
 
-func newScreen(out io.Writer) *screen {
+func newScreen(out io.Writer, watch bool) *screen {
 	s := &screen{out: out}
-	if f, ok := out.(*os.File); ok {
-		info, err := f.Stat()
-		s.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
+	if f, ok := out.(*os.File); ok && watch {
+		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+			s.terminal = f
+		}
 	}
 	return s
 }
 
 func (s *screen) show(lines []string) error {
+	if s.terminal != nil {
+		lines = s.fit(strings.Split(strings.Join(lines, "\n"), "\n"))
+	}
 	now := strings.Join(lines, "\n") + "\n"
 	text := now
 	switch {
 	case s.last == now:
 		return nil
-	case s.terminal && s.last != "":
+	case s.terminal != nil && s.last != "":
 		text = fmt.Sprintf("\x1b[%dA\x1b[J%s", strings.Count(s.last, "\n"), now) // up over the last ones, and clear
 	}
 	s.last = now
 	_, err := io.WriteString(s.out, text)
 	return err
+}
+
+// fit cuts lines to the terminal's width, and keeps the last ones of those that it has
+// room for.
+func (s *screen) fit(lines []string) []string {
+	size, err := unix.IoctlGetWinsize(int(s.terminal.Fd()), unix.TIOCGWINSZ)
+	if err != nil || size.Col == 0 || size.Row < 2 {
+		return lines
+	}
+	lines = lines[max(0, len(lines)-int(size.Row)+1):]
+	for i, line := range lines {
+		if runes := []rune(line); len(runes) >= int(size.Col) {
+			lines[i] = string(runes[:size.Col-1])
+		}
+	}
+	return lines
 }

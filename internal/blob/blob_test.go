@@ -17,6 +17,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -267,6 +268,25 @@ func testCancelled(t *testing.T, s contract) {
 	cancel()
 	if err := s.Write(ctx, "late", []byte("x"), ""); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// What a killed process left half written is removed, what is being written is not.
+func TestDirRemovesWhatIsHalfWritten(t *testing.T) {
+	root := t.TempDir()
+	if _, err := blob.NewDir(root); err != nil {
+		t.Fatal(err)
+	}
+	old, fresh := filepath.Join(root, ".tmp", "put-1"), filepath.Join(root, ".tmp", "put-2")
+	for _, name := range []string{old, fresh} {
+		must(t, os.WriteFile(name, []byte("half"), 0o644))
+	}
+	must(t, os.Chtimes(old, time.Time{}, time.Now().Add(-2*time.Hour)))
+	if _, err := blob.NewDir(root); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := filepath.Glob(filepath.Join(root, ".tmp", "put-*")); err != nil || len(left) != 1 || left[0] != fresh {
+		t.Errorf("left %v, %v", left, err)
 	}
 }
 

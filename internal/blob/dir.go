@@ -10,18 +10,33 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Dir keeps objects as files below a root, for any number of processes at once.
 type Dir struct{ root string }
 
-// NewDir makes the root where it doesn't exist.
+// NewDir makes the root where it doesn't exist, and removes what processes left half
+// written that were killed.
 func NewDir(root string) (*Dir, error) {
 	if err := os.MkdirAll(filepath.Join(root, temporary), 0o755); err != nil {
 		return nil, fmt.Errorf("make store: %w", err)
 	}
+	half, err := filepath.Glob(filepath.Join(root, temporary, "put-*"))
+	if err != nil {
+		return nil, fmt.Errorf("make store: %w", err)
+	}
+	for _, name := range half {
+		if info, err := os.Stat(name); err == nil && time.Since(info.ModTime()) > halfWritten {
+			_ = os.Remove(name) // the next one may, if we may not
+		}
+	}
 	return &Dir{root: root}, nil
 }
+
+// halfWritten is how long nothing must have been written to a temporary file before
+// its writer is taken for dead.
+const halfWritten = time.Hour
 
 // temporary is the folder of files that are being written.
 const temporary = ".tmp"

@@ -24,18 +24,20 @@ const roundedStart = 1500 * time.Millisecond
 // missing between two parts, as much is left out of the timeline; a scan of the
 // result closes it up, and tells of it in [Index.Gaps]. Torn tails and damage are left
 // out, and so are parts with nothing to see or hear, which a recorder leaves where a
-// stream ends as it starts a new file; their names are returned.
-func Join(w io.Writer, parts []Part) (empty []string, err error) {
+// stream ends as it starts a new file. notes tell people of what is missing.
+func Join(w io.Writer, parts []Part) (notes []string, err error) {
 	out := bufio.NewWriterSize(w, 1<<20)
 	if _, err := out.WriteString("FLV\x01\x05\x00\x00\x00\x09\x00\x00\x00\x00"); err != nil {
 		return nil, err
 	}
+	empty := 0
 	base := Lead // decoding may be earlier than the first picture
 	var ended time.Time
 	for _, p := range parts {
 		x, err := scanPart(p)
 		if refused, ok := errors.AsType[*Error](err); ok && (refused.Reason == NoKeyframe || refused.Reason == ZeroDuration) {
-			empty = append(empty, p.Name)
+			notes = append(notes, fmt.Sprintf("%s is left out: there is nothing in it", p.Name))
+			empty++
 			continue
 		}
 		if err != nil {
@@ -48,6 +50,7 @@ func Join(w io.Writer, parts []Part) (empty []string, err error) {
 			}
 			if gap > roundedStart {
 				base += gap
+				notes = append(notes, fmt.Sprintf("%s before %s are missing; the timeline is closed up there", gap.Round(time.Second), p.Name))
 			}
 		}
 		if err := appendPart(out, p, x, base); err != nil {
@@ -59,10 +62,10 @@ func Join(w io.Writer, parts []Part) (empty []string, err error) {
 			ended = p.Start.Add(x.Duration)
 		}
 	}
-	if len(empty) == len(parts) {
+	if empty == len(parts) {
 		return nil, refuse(ZeroDuration, "there is neither picture nor sound in any of them")
 	}
-	return empty, out.Flush()
+	return notes, out.Flush()
 }
 
 func scanPart(p Part) (*Index, error) {

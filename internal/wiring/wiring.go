@@ -46,6 +46,19 @@ func Groups() []kong.Group {
 // OnAWS tells whether the flags mean SQS and S3.
 func (f Flags) OnAWS() bool { return f.Queue+f.Failed+f.Recordings+f.Store != "" }
 
+// Args are the flags that name the same place from any folder: for commands that are
+// printed to be pasted.
+func (f Flags) Args() string {
+	if f.OnAWS() {
+		return fmt.Sprintf(" --queue %s --failed %s --recordings %s --store %s", f.Queue, f.Failed, f.Recordings, f.Store)
+	}
+	data, err := filepath.Abs(f.Data)
+	if err != nil {
+		data = f.Data
+	}
+	return " --data " + data
+}
+
 // Validate reports all faults of the flags together.
 func (f Flags) Validate() error {
 	if !f.OnAWS() {
