@@ -29,6 +29,16 @@ func TestSecondSignal(t *testing.T) {
 	}
 }
 
+// Nor does an idle worker wait for its poll to end.
+func TestSecondSignalWhileIdle(t *testing.T) {
+	w := startWorker(t, newSky(t).place...)
+	eventually(t, 10*time.Second, "the worker polls", func() bool { return strings.Contains(w.output(t), "worker started") })
+	terminate(t, w, syscall.SIGTERM)
+	eventually(t, 2*time.Second, "the signal is taken", func() bool { return strings.Contains(w.output(t), "shutting down") })
+	terminate(t, w, syscall.SIGTERM)
+	w.finish(t, 5*time.Second)
+}
+
 // The disk fills up while ffmpeg writes, and ffmpeg says nothing and exits with 0:
 // that is found out, named, and tried again; nothing is published, and the scratch is
 // empty afterwards.

@@ -133,6 +133,18 @@ func TestHealthy(t *testing.T) {
 			}
 		})
 	})
+	t.Run("heartbeats far between", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := start(t, chunkTask.Body(), func(ctx context.Context, b *bench) error { sleep(ctx, 5*time.Hour); return ctx.Err() }, func(b *bench) { b.Lease = time.Hour })
+			for range 300 {
+				time.Sleep(time.Minute)
+				if err := b.Healthy(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b.end(t)
+		})
+	})
 	t.Run("queue is gone", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			stop, cancel := context.WithCancel(t.Context())

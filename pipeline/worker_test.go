@@ -171,6 +171,21 @@ func TestSeveralRecordingsInOneMessage(t *testing.T) {
 	})
 }
 
+// A store that hangs, which may be why a task failed, keeps its message out of the
+// failed queue no longer than a note is worth.
+func TestHangingNote(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, chunkTask.Body(), func(context.Context, *bench) error { return permanent("no_plan", errors.New("gone")) }, func(b *bench) {
+			b.Note = func(ctx context.Context, _ *job.Failure) error { <-ctx.Done(); return ctx.Err() }
+		})
+		time.Sleep(time.Minute)
+		b.end(t)
+		if f := b.failure(t); f.Reason != "no_plan" || len(b.queue.bodies()) > 0 {
+			t.Errorf("failure %+v, left %q", f, b.queue.bodies())
+		}
+	})
+}
+
 // A message of several recordings that cannot be divided at the moment is divided
 // later.
 func TestSeveralRecordingsLater(t *testing.T) {
