@@ -111,6 +111,10 @@ func check(text string) error {
 	}
 	want(strings.Contains(fmt.Sprint(n.at(p("NothingToDo")+"Metrics")), "visible + inflight"), "a fleet at work with an empty queue would be ended")
 	want(n.number(p("NothingToDo")+"EvaluationPeriods") >= 5, "SQS's figures are too rough to go to zero at once")
+	served := fmt.Sprint(n.at(p("VodPolicy") + "PolicyDocument"))
+	want(strings.Contains(served, "[${Vod.Arn}/vod/* ${Vod.Arn}/player/*]"), "the CDN must serve vod/ and player/ alone: %s", served)
+	errorsKept := regexp.MustCompile(`ErrorCachingMinTTL:(\d+)`).FindAllStringSubmatch(fmt.Sprint(n.at(p("Cdn")+"DistributionConfig/CustomErrorResponses")), -1)
+	want(len(errorsKept) == 2 && errorsKept[0][1] == "5" && errorsKept[1][1] == "5", "what is not there yet must not be remembered: %v", errorsKept)
 	faults = append(faults, worker(n, p("Worker")), actions(text))
 	return errors.Join(faults...)
 }
@@ -236,6 +240,8 @@ func TestMistakesAreFound(t *testing.T) {
 		{"recordings go with the stack", "DeletionPolicy: Retain # somebody's event is in it", "DeletionPolicy: Delete"},
 		{"every object is a job", "{Name: suffix, Value: .flv}", "{Name: suffix, Value: .txt}"},
 		{"misspelled variable", "AFTERLIVE_FAILED", "AFTERLIVE_FAILURES"},
+		{"plans are public", `"${Vod.Arn}/player/*"`, `"${Vod.Arn}/*"`},
+		{"missing segments are remembered", "{ErrorCode: 404, ErrorCachingMinTTL: 5}", "{ErrorCode: 404, ErrorCachingMinTTL: 300}"},
 		{"uploads that died are kept", "AbortIncompleteMultipartUpload: {DaysAfterInitiation: 2}", "ExpirationInDays: 365"},
 	}
 	mutants := make([]string, len(mistakes))

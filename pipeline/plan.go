@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"time"
 
@@ -92,7 +93,21 @@ func (p *Pipeline) scan(ctx context.Context, r ladder.Recording) (*flv.Index, er
 		return nil, err
 	}
 	defer body.Close()
-	return flv.Scan(counted{body, p.Metrics.bytes.WithLabelValues("read")})
+	return flv.Scan(whileRunning{ctx, counted{body, p.Metrics.bytes.WithLabelValues("read")}})
+}
+
+// whileRunning is a reader that ends with its task: a scan of a local file asks nobody
+// else.
+type whileRunning struct {
+	ctx context.Context //nolint:containedctx // it lives for one scan
+	io.Reader
+}
+
+func (r whileRunning) Read(b []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.Reader.Read(b)
 }
 
 // sendMissing sends a message for every part that doesn't exist. The sound goes

@@ -1,6 +1,9 @@
 package pipeline
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"maps"
 	"os"
 	"path"
@@ -9,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"afterlive/internal/flv"
 	"afterlive/internal/job"
 	"afterlive/ladder"
 )
@@ -51,6 +55,20 @@ func TestBadTasks(t *testing.T) {
 		if !strings.HasPrefix(key, "recordings/") {
 			t.Errorf("%s was left behind", key)
 		}
+	}
+}
+
+// A scan ends with its task.
+func TestScanIsCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	recording := bytes.NewReader(smallRecording(t))
+	if _, err := flv.Scan(whileRunning{ctx, recording}); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	recording.Reset(smallRecording(t))
+	if _, err := flv.Scan(whileRunning{ctx, recording}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
 	}
 }
 

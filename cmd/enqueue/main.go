@@ -65,7 +65,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	defer cancel()
 	var c commands
 	parser, err := kong.New(&c, kong.Name("enqueue"), kong.Description(description), kong.ExplicitGroups(wiring.Groups()),
-		kong.Configuration(wiring.YAML), kong.Writers(stdout, os.Stderr),
+		kong.Configuration(wiring.YAML), kong.Vars{"version": wiring.Version}, kong.Writers(stdout, os.Stderr),
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.BindTo(stdout, (*io.Writer)(nil)))
 	if err != nil {
 		return err

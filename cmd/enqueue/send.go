@@ -61,7 +61,7 @@ func (c *sendCommand) task(ctx context.Context, stdout io.Writer, s sender) (job
 
 func (c *sendCommand) key() string {
 	if c.As != "" {
-		return job.Prefix + strings.Trim(c.As, "/") + ".flv"
+		return job.Prefix + strings.TrimSuffix(strings.Trim(c.As, "/"), ".flv") + ".flv"
 	}
 	return job.Prefix + filepath.Base(c.Recording[0])
 }

@@ -91,7 +91,7 @@ SIGTERM and Ctrl-C let a task go on for --drain and then hand it to another work
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	var f flags
 	parser, err := kong.New(&f, kong.Name("worker"), kong.Description(description), kong.ExplicitGroups(wiring.Groups()),
-		kong.Configuration(wiring.YAML), kong.Vars{"scratch": filepath.Join(os.TempDir(), fmt.Sprintf("afterlive-%d", os.Getuid()))}, kong.Writers(stdout, os.Stderr))
+		kong.Configuration(wiring.YAML), kong.Vars{"version": wiring.Version, "scratch": filepath.Join(os.TempDir(), fmt.Sprintf("afterlive-%d", os.Getuid()))}, kong.Writers(stdout, os.Stderr))
 	if err != nil {
 		return err
 	}

@@ -86,7 +86,7 @@ func (x *Index) finish(c Cut, headers []Header) Cut {
 // reads no more of src than it needs. A src that ends early gives
 // io.ErrUnexpectedEOF.
 func (c Cut) Reader(src io.Reader) io.Reader {
-	r := &cutReader{cut: c, src: bufio.NewReaderSize(src, 64<<10), pos: c.From, kind: tagVideo, codec: codecAVC}
+	r := &cutReader{cut: c, src: bufio.NewReaderSize(src, 64<<10), pos: c.From, skip: c.Skip, kind: tagVideo, codec: codecAVC}
 	flags := byte(1)
 	if c.Audio {
 		r.kind, r.codec, flags = tagAudio, formatMP3, 4
@@ -103,7 +103,8 @@ func (c Cut) Reader(src io.Reader) io.Reader {
 	return r
 }
 
-// longestSkip is how many bytes of the other track one Read may pass over.
+// longestSkip is how many bytes of the other track, or of damage, one Read may pass
+// over.
 const longestSkip = 16 << 20
 
 type cutReader struct {
@@ -111,7 +112,8 @@ type cutReader struct {
 	src     *bufio.Reader
 	kind    byte
 	codec   byte
-	pos     int64  // in the recording, of the next tag
+	pos     int64 // in the recording, of the next tag
+	skip    []Range
 	epoch   int    // of the next tag
 	pending []byte // to hand out before anything else
 	body    int    // bytes of the tag's body still to hand out
@@ -147,9 +149,13 @@ func (r *cutReader) Read(p []byte) (int, error) {
 
 // next reads a tag's header, and skips the tag if it is of another kind.
 func (r *cutReader) next() error {
-	if skip := r.cut.Skip; len(skip) > 0 && r.pos == skip[0].From {
-		r.cut.Skip, r.pos = skip[1:], skip[0].To
-		_, err := io.CopyN(io.Discard, r.src, skip[0].To-skip[0].From)
+	for len(r.skip) > 0 && r.skip[0].To <= r.pos {
+		r.skip = r.skip[1:]
+	}
+	if len(r.skip) > 0 && r.pos >= r.skip[0].From {
+		n := min(longestSkip, r.skip[0].To-r.pos)
+		r.pos += n
+		_, err := io.CopyN(io.Discard, r.src, n)
 		return torn(err)
 	}
 	var head [tagHeaderSize]byte

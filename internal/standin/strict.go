@@ -54,7 +54,7 @@ type Fault struct {
 	Half   bool          // half of the answer comes, then the connection breaks (S3)
 	Hang   bool          // no answer ever comes
 	Delay  time.Duration // before anything happens
-	Then   func()        // called after everything, before the answer (S3)
+	Then   func()        // called once a fault has taken effect, before its answer (S3)
 }
 
 // none tells whether a call is to go its way.
