@@ -106,7 +106,7 @@ func (c *statusCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.
 			stuck = 0
 		}
 		if stuck == looksStuck && len(r.Jobs) == 0 {
-			return fmt.Errorf("there is no job or asset %q, and nothing is left to be planned; enqueue status lists them", c.Name)
+			return fmt.Errorf("there is no job or asset %q, and nothing is left to be planned; %d tasks are in the failed queue (enqueue status and enqueue failed list what there is)", c.Name, r.Failed)
 		}
 		if stuck == looksStuck {
 			return fmt.Errorf("nothing is left to do, but it isn't published: %d tasks are in the failed queue, and the worker's log says why", r.Failed)
