@@ -105,6 +105,9 @@ func (c *statusCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.
 		if !r.stuck() {
 			stuck = 0
 		}
+		if len(r.Jobs) == 0 && c.Timeout > 0 { // it may yet be enqueued; the timeout says how long to wait
+			stuck = 0
+		}
 		if stuck == looksStuck && len(r.Jobs) == 0 {
 			return fmt.Errorf("there is no job or asset %q, and nothing is left to be planned; %d tasks are in the failed queue (enqueue status and enqueue failed list what there is)", c.Name, r.Failed)
 		}
