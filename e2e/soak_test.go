@@ -70,7 +70,7 @@ func TestSoak(t *testing.T) {
 	before := healthOf(t, veteran)
 
 	s.proxy.Script(s.s3Fault)
-	s.strict.SetScript(s.sqsFault)
+	s.strict.Script(s.sqsFault)
 	s.living = []*worker{s.recruit(t)}
 	began := time.Now()
 	s.send(t, 2, s.jobs)
@@ -86,7 +86,7 @@ func TestSoak(t *testing.T) {
 
 	calls := s.proxy.Calls()
 	s.proxy.Script(nil)
-	s.strict.SetScript(nil)
+	s.strict.Script(nil)
 	s.complete(t)
 	s.commits(t, calls)
 	after := healthOf(t, veteran)
@@ -234,7 +234,11 @@ func (s *storm) look(t *testing.T, stop <-chan struct{}) (looks int) {
 				looks++
 			}
 		}
-		time.Sleep(50 * time.Millisecond)
+		select {
+		case <-stop:
+			return looks
+		case <-time.After(50 * time.Millisecond): // the workers need the machine, too
+		}
 	}
 }
 

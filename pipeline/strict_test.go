@@ -43,7 +43,7 @@ const maxReceiveCount = 20 // of the queue's own redrive policy, as deployed
 
 func newSky(t *testing.T, script func(standin.Call) standin.Fault) *sky {
 	s := &sky{Strict: standin.NewStrict(), t: t, store: newMemory()}
-	s.Script = script
+	s.Script(script)
 	const base = "http://strict.invalid"
 	s.failed = queue.NewSQS(s.Config(), s.AddQueue(base, "failed", "", 0), 2*time.Second)
 	s.tasks = queue.NewSQS(s.Config(), s.AddQueue(base, "tasks", "failed", maxReceiveCount), 20*time.Second)

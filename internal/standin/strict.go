@@ -20,10 +20,8 @@ import (
 // message, redrive. It speaks SQS's JSON protocol over HTTP; its clock is the
 // process's, so that in a [testing/synctest] bubble half a day takes no time.
 type Strict struct {
-	// Script, if set, decides how a call fails. It must not call the server.
-	Script func(Call) Fault
-
 	mu       sync.Mutex
+	script   func(Call) Fault
 	ahead    time.Duration // of the process's clock
 	queues   map[string]*strictQueue
 	calls    []Call
@@ -128,11 +126,11 @@ func (s *Strict) Advance(d time.Duration) {
 
 func (s *Strict) now() time.Time { return time.Now().Add(s.ahead) }
 
-// SetScript changes the script while calls are made.
-func (s *Strict) SetScript(script func(Call) Fault) {
+// Script decides from now on how calls fail. It must not call the server.
+func (s *Strict) Script(script func(Call) Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.Script = script
+	s.script = script
 }
 
 // Calls are all that were made so far.
@@ -201,8 +199,8 @@ func (s *Strict) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		call.Seconds = *in.VisibilityTimeout
 	}
 	var fault Fault
-	if s.Script != nil {
-		fault = s.Script(call)
+	if s.script != nil {
+		fault = s.script(call)
 	}
 	s.mu.Unlock()
 

@@ -28,7 +28,7 @@ func TestCredentialsExpire(t *testing.T) {
 		return standin.Fault{Code: name, Status: http.StatusForbidden}
 	}
 	proxy.Script(func(c standin.Call) standin.Fault { return once("ExpiredToken", c.Op) })
-	strict.SetScript(func(c standin.Call) standin.Fault { return once("ExpiredTokenException", c.Op) })
+	strict.Script(func(c standin.Call) standin.Fault { return once("ExpiredTokenException", c.Op) })
 	place, err := Flags{
 		Queue: strict.AddQueue(url, "tasks", "", 0), Failed: strict.AddQueue(url, "failed", "", 0), Recordings: "s3://recs", Store: "s3://vod",
 	}.Open(t.Context())
