@@ -4,11 +4,11 @@ TOOLS := .tools/bin
 VERSION := $(or $(shell git describe --always --dirty 2>/dev/null),unreleased)
 export GOFLAGS := -buildvcs=false
 
-.PHONY: help demo test build lint soak bench study fuzz tools install extra clean
+.PHONY: help demo test build lint soak image image-test image-suite suite bench study fuzz tools install extra clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
 demo: install build ## a live 360 stream becomes VOD, on this machine alone (CI=1: ends by itself)
 	@tools/demo.sh
@@ -25,6 +25,18 @@ lint: $(TOOLS)/golangci-lint player/web/hls.mjs ## golangci-lint, strict, each e
 
 soak: install extra tools ## 300 jobs with workers killed all the time and 5 % of all calls failing, a crash at every S3 operation, a recording of 10 hours (20 minutes)
 	go test -count=1 -timeout 60m ./e2e -run 'TestSoak|TestCrashAtEveryS3Operation|TestTenHours' -v -soak
+
+image: player/web/hls.mjs ## container images of worker and origin, with docker or buildah
+	VERSION=$(VERSION) tools/image.sh build
+
+image-test: install tools player/web/hls.mjs ## jobs in hardened containers, stopped and continued (as root where no docker runs; 5 minutes)
+	VERSION=$(VERSION) tools/image.sh test
+
+image-suite: player/web/hls.mjs ## all tests beside the image's ffmpeg, on Debian 13 (15 minutes)
+	VERSION=$(VERSION) tools/image.sh suite
+
+suite: $(TOOLS)/versitygw tools/fauxqs/node_modules/.package-lock.json tools/cloudformation/node_modules/.package-lock.json player/web/hls.mjs
+	go test -race -count=1 -timeout 20m ./...
 
 bench: ## benchmarks: the scanner, and what projections cost
 	go test -run '^$$' -bench . -benchmem ./internal/flv

@@ -48,6 +48,7 @@ type flags struct {
 	FFmpeg       string        `name:"ffmpeg" help:"The ffmpeg to run, 5.1 or later with libx264." default:"ffmpeg" env:"AFTERLIVE_FFMPEG"`
 	HTTP         string        `name:"http" help:"Serve /healthz, /metrics (Prometheus) and the player (/player/) here and, in a folder, the results at /vod/." placeholder:"ADDR" env:"AFTERLIVE_HTTP"`
 	Spot         bool          `help:"Heed EC2's notice of a spot interruption, as tasks of ECS always do." env:"AFTERLIVE_SPOT"`
+	CheckHealth  bool          `help:"Ask the worker that serves --http whether it is well, and end: for the health check of a container."`
 	ExitWhenIdle bool          `help:"End when no task is left, waiting or in flight."`
 	LogFormat    string        `help:"json or console." enum:"json,console" default:"json" env:"AFTERLIVE_LOG_FORMAT"`
 }
@@ -76,6 +77,7 @@ func (f *flags) Validate() error {
 	fault(f.MaxScratch < 1<<20, "--max-scratch must be at least 1048576")
 	fault(f.MaxAlloc < 1<<20, "--max-alloc must be at least 1048576")
 	fault(f.MaxSlowness <= 0, "--max-slowness must be positive")
+	fault(f.CheckHealth && f.HTTP == "", "--check-health needs --http")
 	fault(f.Stall < time.Second, "--stall must be at least 1s")
 	return errors.Join(faults...)
 }
@@ -97,6 +99,9 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	}
 	if _, err := parser.Parse(args); err != nil {
 		return fmt.Errorf("%w (try --help)", err)
+	}
+	if f.CheckHealth {
+		return askHealth(ctx, f.HTTP)
 	}
 	log, err := wiring.Logger(f.LogFormat, "stderr")
 	if err != nil {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -52,6 +54,26 @@ func (f *flags) serve(ctx context.Context, log *zap.Logger, healthy func() error
 		}
 	}()
 	return server, nil
+}
+
+// askHealth asks another process, the worker that listens on addr, whether it is well.
+func askHealth(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/healthz", nil)
+	if err != nil {
+		return fmt.Errorf("check health: %w", err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("check health: %w", err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<16))
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("check health: %s: %s", resp.Status, bytes.TrimSpace(body))
+	}
+	return err
 }
 
 // results serves the files below dir/vod to any page, with the headers that they
