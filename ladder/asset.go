@@ -16,6 +16,7 @@ type Asset struct {
 	Master    string        `json:"master"`            // the default ladder's, relative to this file
 	Quality   string        `json:"quality,omitempty"` // where its measured quality is, relative to this file, or will be
 	Ladders   []AssetLadder `json:"ladders"`
+	Effort    Total         `json:"effort"`
 
 	Discontinuities []Discontinuity `json:"discontinuities,omitempty"`
 }
@@ -46,7 +47,7 @@ func (p *Presentation) Asset() Asset {
 	a := Asset{
 		Version: 1, Job: plan.Job, Planned: plan.Created, Profile: plan.Profile,
 		Recording: plan.Recording.Key, Duration: plan.Duration, Master: MasterFile,
-		Discontinuities: plan.Source.Discontinuities,
+		Effort: p.effort, Discontinuities: plan.Source.Discontinuities,
 	}
 	if len(plan.Ladders) == 0 {
 		a.Ladders = []AssetLadder{{Name: AudioLadder, Master: plan.Job + "/" + AudioLadder + "/" + MasterFile}}

@@ -31,6 +31,7 @@ type Plan struct {
 	SegmentFrames int      `json:"segment_frames"`
 	SegmentTime   float64  `json:"segment_s"` // seconds; SegmentFrames at Rate
 	Duration      float64  `json:"duration_s"`
+	Scan          float64  `json:"scan_s"` // seconds that it took to read and understand the recording
 
 	Quality int      `json:"quality,omitempty"` // frames to compare with the recording after publishing
 	Ladders []Ladder `json:"ladders"`

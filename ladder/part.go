@@ -9,18 +9,13 @@ import (
 // jobs/<job>/parts/<name>.json. It names exactly the segments of the attempt
 // that won; playlists are made from parts and from nothing else.
 type Part struct {
-	Version int      `json:"v"`
-	Name    string   `json:"name"`
-	Attempt string   `json:"attempt"`
-	Worker  string   `json:"worker"`
-	Tracks  []Track  `json:"tracks"`
-	Timing  PartTime `json:"timing"`
-}
-
-// PartTime is how long a part took, in seconds.
-type PartTime struct {
-	Encode float64 `json:"encode_s"` // fetching included: the two overlap
-	Upload float64 `json:"upload_s"`
+	Version int     `json:"v"`
+	Name    string  `json:"name"`
+	Attempt string  `json:"attempt"`
+	Worker  string  `json:"worker"`
+	Host    Host    `json:"host"`
+	Tracks  []Track `json:"tracks"`
+	Effort  `json:"effort"`
 }
 
 // Track is a part's share of one rendition.

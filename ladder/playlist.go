@@ -17,6 +17,7 @@ const hlsVersion = 7 // fMP4 in EXT-X-MAP without I-frames-only (RFC 8216, secti
 type Presentation struct {
 	plan   *Plan
 	tracks map[string]Track // by "<ladder>/<rendition>"
+	effort Total
 }
 
 // Assemble joins the parts of a plan, given in the order of [Plan.PartNames].
@@ -27,7 +28,7 @@ func Assemble(p *Plan, parts []Part) (*Presentation, error) {
 	if len(parts) != len(names) {
 		return nil, fmt.Errorf("assemble job %s: %d parts of %d", p.Job, len(parts), len(names))
 	}
-	out := &Presentation{plan: p, tracks: map[string]Track{}}
+	out := &Presentation{plan: p, tracks: map[string]Track{}, effort: Sum(p, parts)}
 	for i, part := range parts {
 		if part.Name != names[i] {
 			return nil, fmt.Errorf("assemble job %s: part %q in the place of %q", p.Job, part.Name, names[i])

@@ -107,7 +107,7 @@ func TestFFmpegEnds(t *testing.T) {
 					cancel(errGone)
 				}()
 			}
-			err := f.Run(ctx, folder, nil, tc.input, func(Progress) {})
+			_, err := f.Run(ctx, folder, nil, tc.input, func(Progress) {})
 			if tc.atMost > 0 && time.Since(began) > tc.atMost {
 				t.Errorf("it took %s", time.Since(began))
 			}
@@ -152,7 +152,7 @@ func TestFFmpegEnvironment(t *testing.T) {
 	t.Setenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials")
 	t.Setenv("ECS_AGENT_URI", "http://169.254.170.2")
 	folder := t.TempDir()
-	if err := script(t, "env > env; cut -d\" \" -f5 /proc/$$/stat > pgid; echo $$ > pid").Run(t.Context(), folder, nil, strings.NewReader(""), func(Progress) {}); err != nil {
+	if _, err := script(t, "env > env; cut -d\" \" -f5 /proc/$$/stat > pgid; echo $$ > pid").Run(t.Context(), folder, nil, strings.NewReader(""), func(Progress) {}); err != nil {
 		t.Fatal(err)
 	}
 	read := func(name string) string {

@@ -254,7 +254,7 @@ func TestFFmpegOpensNothing(t *testing.T) {
 		for _, r := range plan.Ladders[0].Renditions {
 			must(t, os.MkdirAll(filepath.Join(folder, plan.Ladders[0].Name, r.Name), 0o755))
 		}
-		if err := f.Run(t.Context(), folder, plan.ChunkArgs(0, 0), strings.NewReader(input), func(Progress) {}); err == nil {
+		if _, err := f.Run(t.Context(), folder, plan.ChunkArgs(0, 0), strings.NewReader(input), func(Progress) {}); err == nil {
 			t.Errorf("%s: ffmpeg is content", name)
 		}
 		if made, err := filepath.Glob(folder + "/*/*/*.m4s"); err != nil || len(made) > 0 {

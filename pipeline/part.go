@@ -69,20 +69,25 @@ func (p *Pipeline) produce(ctx context.Context, plan *ladder.Plan, w work, hold 
 	}
 	defer os.RemoveAll(folder) // the scratch is swept at the next start, should this fail
 
-	part := ladder.Part{Version: 1, Name: w.part, Attempt: strings.ToLower(rand.Text()[:8]), Worker: p.Worker}
+	part := ladder.Part{Version: 1, Name: w.part, Attempt: strings.ToLower(rand.Text()[:8]), Worker: p.Worker, Host: p.Host}
 	log.Info("part begun", zap.String("attempt_id", part.Attempt))
 	began := time.Now()
-	if err := p.encode(ctx, log, plan, w, folder, part.Attempt, hold); err != nil {
+	used, err := p.encode(ctx, log, plan, w, folder, part.Attempt, hold)
+	if err != nil {
 		return err
 	}
-	part.Timing.Encode = p.Metrics.spent("encode", began)
-	began = time.Now()
+	part.CPU, part.Read, part.Encode = used.cpu.Seconds(), used.read, p.Metrics.spent("encode", began)
+	ended := time.Now()
 	if err := p.collect(ctx, plan, w, part.Attempt, true); err != nil {
 		return err
 	}
-	part.Timing.Upload = p.Metrics.spent("upload", began)
+	part.Upload, part.Slot = p.Metrics.spent("upload", ended), time.Since(began).Seconds()
+	part.Price(p.Host)
 	for _, o := range w.outputs {
 		part.Tracks = append(part.Tracks, o.track)
+		for _, s := range o.track.Segments {
+			part.Written += s.Bytes
+		}
 	}
 	if err := hold.Prove(ctx); err != nil {
 		return err
@@ -104,26 +109,33 @@ func (p *Pipeline) produce(ctx context.Context, plan *ladder.Plan, w work, hold 
 	case w.part != ladder.AudioPart || len(plan.Chunks) == 0:
 		p.Metrics.media.Add(w.length.Seconds())
 	}
-	log.Info("part done", zap.Bool("first", won), zap.Float64("encode_s", part.Timing.Encode), zap.Float64("upload_s", part.Timing.Upload))
+	log.Info("part done", zap.Bool("first", won), zap.Float64("encode_s", part.Encode), zap.Float64("upload_s", part.Upload), zap.Float64("cpu_s", part.CPU))
 	return nil
 }
 
 const collectEvery = time.Second
 
+// usage is what an encoder used.
+type usage struct {
+	cpu  time.Duration
+	read int64 // bytes of the recording
+}
+
 // encode feeds the part's bytes of the recording to ffmpeg, and carries off what
 // is finished while it works: the scratch holds a few segments, however long the
 // part.
-func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Plan, w work, folder, attempt string, hold *Hold) error {
+func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Plan, w work, folder, attempt string, hold *Hold) (used usage, err error) {
 	for _, o := range w.outputs {
 		o.folder = filepath.Join(folder, o.track.Ladder, o.track.Rendition)
 		if err := os.MkdirAll(o.folder, 0o755); err != nil {
-			return fmt.Errorf("make scratch: %w", err)
+			return used, fmt.Errorf("make scratch: %w", err)
 		}
 	}
 	source, err := p.readRecording(ctx, plan, w.cut)
 	if err != nil {
-		return err
+		return used, err
 	}
+	used.read = w.cut.To - w.cut.From
 	defer source.Close()
 	ctx, enough := p.Limits.patience(ctx, w.length)
 	defer enough()
@@ -131,13 +143,17 @@ func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Pla
 	defer cancel(nil)
 	defer context.AfterFunc(ctx, func() { _ = source.Close() })() // a read that hangs would keep ffmpeg's end from being seen
 	ended := make(chan error, 1)
-	go func() { ended <- p.FFmpeg.Run(ctx, folder, w.args, w.cut.Reader(source), w.follow(log, hold)) }()
+	go func() {
+		var err error
+		used.cpu, err = p.FFmpeg.Run(ctx, folder, w.args, w.cut.Reader(source), w.follow(log, hold))
+		ended <- err
+	}()
 	tick := time.NewTicker(collectEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case err := <-ended:
-			return err
+			return used, err
 		case <-tick.C:
 			err := p.collect(ctx, plan, w, attempt, false)
 			if err == nil {
@@ -146,9 +162,9 @@ func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Pla
 			if err != nil {
 				cancel(err)
 				if earlier := <-ended; earlier != nil {
-					return earlier // err as the cause, or what ffmpeg had ended with
+					return used, earlier // err as the cause, or what ffmpeg had ended with
 				}
-				return err
+				return used, err
 			}
 		}
 	}

@@ -75,7 +75,8 @@ type Pipeline struct {
 	Limits     Limits
 	FFmpeg     FFmpeg
 	Scratch    *Scratch
-	Worker     string // who we are, for parts
+	Worker     string // who we are, and where, for parts
+	Host       ladder.Host
 	Metrics    *Metrics
 	Log        *zap.Logger
 }

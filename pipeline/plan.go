@@ -57,7 +57,7 @@ func (p *Pipeline) plan(ctx context.Context, t job.Task, hold *Hold) error {
 func (p *Pipeline) makePlan(ctx context.Context, id string, r ladder.Recording, profile string) error {
 	began := time.Now()
 	index, err := p.scan(ctx, r)
-	p.Metrics.spent("scan", began)
+	took := p.Metrics.spent("scan", began)
 	if err != nil {
 		return fmt.Errorf("scan %s: %w", r.Key, err)
 	}
@@ -77,6 +77,7 @@ func (p *Pipeline) makePlan(ctx context.Context, id string, r ladder.Recording, 
 		r.Lost += d.To - d.From
 	}
 	plan.Job, plan.Asset, plan.Recording, plan.Created = id, job.Asset(r.Key), r, time.Now().UTC()
+	plan.Scan = took
 	won, err := p.writeJSON(ctx, ladder.PlanKey(id), plan, "")
 	if err != nil || !won {
 		return err

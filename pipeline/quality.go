@@ -98,7 +98,7 @@ func (p *Pipeline) reference(ctx context.Context, plan *ladder.Plan, folder stri
 			return err
 		}
 		const one = "segment.gray"
-		err = p.FFmpeg.Run(ctx, folder, plan.ReferenceArgs(segment, one), cut.Reader(source), func(Progress) {})
+		_, err = p.FFmpeg.Run(ctx, folder, plan.ReferenceArgs(segment, one), cut.Reader(source), func(Progress) {})
 		if err := errors.Join(err, source.Close()); err != nil {
 			return err
 		}
@@ -148,7 +148,7 @@ var meanSquare = regexp.MustCompile(`(?m)^lavfi\.psnr\.mse\.y=([0-9.]+)$`)
 
 // compare runs a comparison and returns the errors of every frame, file by file.
 func (p *Pipeline) compare(ctx context.Context, args []string, folder string, frames int) ([][]float64, error) {
-	if err := p.FFmpeg.Run(ctx, folder, args, strings.NewReader(""), func(Progress) {}); err != nil {
+	if _, err := p.FFmpeg.Run(ctx, folder, args, strings.NewReader(""), func(Progress) {}); err != nil {
 		return nil, err
 	}
 	var all [][]float64

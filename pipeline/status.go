@@ -18,19 +18,20 @@ import (
 
 // Status is how far a job is, read from the store alone.
 type Status struct {
-	Job       string    `json:"job"`
-	Asset     string    `json:"asset"`
-	Profile   string    `json:"profile"`
-	Planned   time.Time `json:"planned,omitzero"`
-	State     string    `json:"state"` // one of those below
-	Parts     int       `json:"parts"`
-	Done      int       `json:"done"`
-	Duration  float64   `json:"duration_s"` // of the recording
-	Encoded   float64   `json:"encoded_s"`  // of its picture (of its sound, if there is no picture)
-	Master    string    `json:"master,omitempty"`
-	Reason    string    `json:"reason,omitempty"` // of the failure, and what to know of it
-	Detail    string    `json:"detail,omitempty"`
-	Published string    `json:"published_job,omitempty"` // whose result the asset is at the moment
+	Job       string        `json:"job"`
+	Asset     string        `json:"asset"`
+	Profile   string        `json:"profile"`
+	Planned   time.Time     `json:"planned,omitzero"`
+	State     string        `json:"state"` // one of those below
+	Parts     int           `json:"parts"`
+	Done      int           `json:"done"`
+	Duration  float64       `json:"duration_s"` // of the recording
+	Encoded   float64       `json:"encoded_s"`  // of its picture (of its sound, if there is no picture)
+	Master    string        `json:"master,omitempty"`
+	Reason    string        `json:"reason,omitempty"` // of the failure, and what to know of it
+	Detail    string        `json:"detail,omitempty"`
+	Effort    *ladder.Total `json:"effort,omitempty"`        // that it took, once published
+	Published string        `json:"published_job,omitempty"` // whose result the asset is at the moment
 }
 
 // States of a job.
@@ -121,7 +122,7 @@ func JobStatus(ctx context.Context, store Store, id string) (Status, error) {
 	s.Published = pointer.Job
 	switch {
 	case pointer.Job == id:
-		s.State, s.Master = Published, ladder.StableMasterKey(plan.Asset)
+		s.State, s.Master, s.Effort = Published, ladder.StableMasterKey(plan.Asset), &pointer.Effort
 	case s.Done == s.Parts && pointer.Planned.After(plan.Created):
 		s.State = Superseded
 	}

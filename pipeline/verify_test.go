@@ -32,7 +32,7 @@ func encodeSmall(t *testing.T) (*ladder.Plan, string) {
 				t.Fatal(err)
 			}
 		}
-		if err := p.FFmpeg.Run(t.Context(), folder, w.args, w.cut.Reader(bytes.NewReader(recording[w.cut.From:w.cut.To])), func(Progress) {}); err != nil {
+		if _, err := p.FFmpeg.Run(t.Context(), folder, w.args, w.cut.Reader(bytes.NewReader(recording[w.cut.From:w.cut.To])), func(Progress) {}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -204,7 +204,21 @@ func line(s watched) string {
 	case s.Left > 0:
 		text += "  about " + clock(s.Left) + " left"
 	case s.Master != "":
-		text += "  " + playURL(s.Asset)
+		text += "  " + playURL(s.Asset) + effort(s)
+	}
+	return text
+}
+
+// effort is what a published recording has taken: of slots, against its length, and
+// of money.
+func effort(s watched) string {
+	e := s.Effort
+	if e == nil || e.Slot <= 0 {
+		return ""
+	}
+	text := fmt.Sprintf("  %s of work (%.1fx)", clock(e.Slot), s.Duration/e.Slot)
+	if e.USD > 0 {
+		text += fmt.Sprintf(", %.4f USD (%.6f a minute)", e.USD, e.PerMinute)
 	}
 	return text
 }

@@ -1,14 +1,39 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
+	"runtime"
 
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 
 	"afterlive/internal/ecs"
+	"afterlive/ladder"
 )
+
+// host is where this worker runs, as ECS says, or else the machine.
+func (f *flags) host(ctx context.Context, log *zap.Logger) ladder.Host {
+	h := ladder.Host{CPUs: float64(runtime.NumCPU()), Slots: f.Slots, USD: f.Price}
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err == nil {
+		h.Memory = int64(info.Totalram) * int64(info.Unit) >> 20 //nolint:gosec // no machine has 2^63 bytes
+	}
+	uri := os.Getenv("ECS_CONTAINER_METADATA_URI_V4")
+	if uri == "" {
+		return h
+	}
+	task, err := ecs.TaskSize(ctx, uri)
+	if err != nil {
+		log.Warn("the size of this task is not to be had", zap.Error(err))
+		return h
+	}
+	h.Capacity = task.Capacity
+	h.CPUs, h.Memory = cmp.Or(task.CPUs, h.CPUs), cmp.Or(task.Memory, h.Memory)
+	return h
+}
 
 // protection lets ECS know when this task has work, where it is a task of ECS; nil
 // elsewhere.

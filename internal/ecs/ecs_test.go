@@ -107,7 +107,7 @@ func TestProtectionFaults(t *testing.T) {
 }
 
 // imdsServer is EC2's metadata service, version 2 only.
-func imdsServer(t *testing.T, notice http.HandlerFunc) {
+func imdsServer(t *testing.T, notice http.HandlerFunc, lifeCycle string) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("PUT /latest/api/token", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("X-Aws-Ec2-Metadata-Token-Ttl-Seconds", "21600")
@@ -120,9 +120,45 @@ func imdsServer(t *testing.T, notice http.HandlerFunc) {
 		}
 		notice(w, r)
 	})
+	if lifeCycle != "" {
+		mux.HandleFunc("GET /latest/meta-data/instance-life-cycle", func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, lifeCycle)
+		})
+	}
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", server.URL)
+}
+
+func TestTaskSize(t *testing.T) {
+	for name, tc := range map[string]struct {
+		body, lifeCycle string
+		want            Size
+	}{
+		"Fargate":             {`{"Cluster":"c","LaunchType":"FARGATE","Limits":{"CPU":4,"Memory":8192},"Later":"field"}`, "", Size{4, 8192, "FARGATE"}},
+		"EC2 spot":            {`{"LaunchType":"EC2","Limits":{"CPU":0.5,"Memory":1024}}`, "spot", Size{0.5, 1024, "EC2 spot"}},
+		"EC2 without limits":  {`{"LaunchType":"EC2"}`, "on-demand", Size{0, 0, "EC2 on-demand"}},
+		"EC2 that won't tell": {`{"LaunchType":"EC2"}`, "", Size{0, 0, "EC2"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			imdsServer(t, http.NotFound, tc.lifeCycle)
+			agent := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path != "/v4/task" {
+					t.Errorf("asked for %s", r.URL.Path)
+				}
+				_, _ = io.WriteString(w, tc.body)
+			}))
+			defer agent.Close()
+			if got, err := TaskSize(t.Context(), agent.URL+"/v4"); err != nil || got != tc.want {
+				t.Errorf("got %+v, %v", got, err)
+			}
+		})
+	}
+	agent := httptest.NewServer(http.NotFoundHandler())
+	defer agent.Close()
+	if got, err := TaskSize(t.Context(), agent.URL); err == nil || got != (Size{}) {
+		t.Errorf("without metadata: %+v, %v", got, err)
+	}
 }
 
 func TestSpotNotice(t *testing.T) {
@@ -131,7 +167,7 @@ func TestSpotNotice(t *testing.T) {
 		"malformed":     `soon`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			imdsServer(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
+			imdsServer(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }, "")
 			n, err := WaitForNotice(t.Context())
 			if err != nil || n.Action == "" || strings.HasPrefix(body, "{") != (n.Action == "terminate" && n.Time.Year() == 2026) {
 				t.Errorf("got %+v, %v", n, err)
@@ -143,7 +179,7 @@ func TestSpotNotice(t *testing.T) {
 		imdsServer(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusNotFound)
 			cancel() // one look is enough
-		})
+		}, "")
 		if n, err := WaitForNotice(ctx); !errors.Is(err, context.Canceled) && !errors.Is(err, ErrNoIMDS) {
 			t.Errorf("got %+v, %v", n, err)
 		}
