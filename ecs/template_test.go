@@ -1,33 +1,14 @@
-// Package ecs holds the CloudFormation templates; its tests are what can be shown of
-// them without an account.
 package ecs
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/goccy/go-yaml"
 
 	"afterlive/internal/standin"
 )
-
-func template(t *testing.T, name string) string {
-	t.Helper()
-	body, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(body)
-}
 
 // validate asks AWS's own validator about templates: what it says of each, or nothing.
 func validate(t *testing.T, templates ...string) []string {
@@ -49,166 +30,23 @@ func validate(t *testing.T, templates ...string) []string {
 	return lines
 }
 
-// node is a part of a template. Intrinsic functions are their arguments.
-type node map[string]any
-
-func (n node) at(path string) any {
-	var v any = map[string]any(n)
-	for key := range strings.SplitSeq(path, "/") {
-		m, ok := v.(map[string]any)
-		if !ok {
-			return nil
-		}
-		v = m[key]
-	}
-	return v
-}
-
-func (n node) number(path string) float64 {
-	switch v := n.at(path).(type) {
-	case uint64:
-		return float64(v)
-	case int64:
-		return float64(v)
-	case float64:
-		return v
-	}
-	return -1
-}
-
-// check looks for what the validator doesn't know: what the worker needs, and what
-// must agree with what.
-func check(text string) error {
-	var root map[string]any
-	if err := yaml.Unmarshal([]byte(text), &root); err != nil {
-		return err
-	}
-	n := node(root)
-	var faults []error
-	want := func(ok bool, format string, args ...any) {
-		if !ok {
-			faults = append(faults, fmt.Errorf(format, args...))
+func TestTemplatesAreValid(t *testing.T) {
+	for i, said := range validate(t, Vod, Origin) {
+		if said != "" {
+			t.Errorf("template %d: %s", i, said)
 		}
 	}
-	p := func(resource string) string { return "Resources/" + resource + "/Properties/" }
-	want(n.number(p("Failed")+"MessageRetentionPeriod") > n.number(p("Jobs")+"MessageRetentionPeriod"),
-		"the failed queue keeps a message's first time of sending, and must keep it longer than the jobs' queue")
-	most := n.number(p("Jobs") + "RedrivePolicy/maxReceiveCount")
-	want(most >= 10, "a redrive after %v receipts comes before the workers' own verdict", most)
-	for _, bucket := range []string{"Recordings", "Vod"} {
-		for _, block := range []string{"BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"} {
-			want(n.at(p(bucket)+"PublicAccessBlockConfiguration/"+block) == true, "%s: %s must be true", bucket, block)
-		}
-		want(n.at("Resources/"+bucket+"/DeletionPolicy") == "Retain", "%s must outlive the stack", bucket)
-		want(strings.Contains(fmt.Sprint(n.at(p(bucket)+"LifecycleConfiguration")), "AbortIncompleteMultipartUpload"), "%s keeps uploads that died", bucket)
+	if err := check(Vod); err != nil {
+		t.Error(err)
 	}
-	filter := fmt.Sprint(n.at(p("Recordings") + "NotificationConfiguration"))
-	want(strings.Contains(filter, "recordings/") && strings.Contains(filter, ".flv"), "the notification must be of recordings/*.flv alone: %s", filter)
-	want(n.number(p("ScalableTarget")+"MinCapacity") == 0, "the fleet doesn't go to zero")
-	backlog := fmt.Sprint(n.at(p("ByBacklog") + "TargetTrackingScalingPolicyConfiguration"))
-	for _, part := range []string{"ApproximateNumberOfMessagesVisible", "ApproximateNumberOfMessagesNotVisible", "RunningTaskCount", "(visible + inflight) / IF(running > 0, running, 1)"} {
-		want(strings.Contains(backlog, part), "the backlog must count %s", part)
-	}
-	want(strings.Contains(fmt.Sprint(n.at(p("NothingToDo")+"Metrics")), "visible + inflight"), "a fleet at work with an empty queue would be ended")
-	want(n.number(p("NothingToDo")+"EvaluationPeriods") >= 5, "SQS's figures are too rough to go to zero at once")
-	served := fmt.Sprint(n.at(p("VodPolicy") + "PolicyDocument"))
-	want(strings.Contains(served, "[${Vod.Arn}/vod/* ${Vod.Arn}/player/*]"), "the CDN must serve vod/ and player/ alone: %s", served)
-	errorsKept := regexp.MustCompile(`ErrorCachingMinTTL:(\d+)`).FindAllStringSubmatch(fmt.Sprint(n.at(p("Cdn")+"DistributionConfig/CustomErrorResponses")), -1)
-	want(len(errorsKept) == 2 && errorsKept[0][1] == "5" && errorsKept[1][1] == "5", "what is not there yet must not be remembered: %v", errorsKept)
-	faults = append(faults, worker(n, p("Worker")), actions(text))
-	return errors.Join(faults...)
-}
-
-// worker checks the task's definition.
-func worker(n node, at string) error {
-	var faults []error
-	want := func(ok bool, format string, args ...any) {
-		if !ok {
-			faults = append(faults, fmt.Errorf(format, args...))
-		}
-	}
-	containers, ok := n.at(at + "ContainerDefinitions").([]any)
-	if !ok || len(containers) != 1 {
-		return errors.New("the task has no container, or several")
-	}
-	first, ok := containers[0].(map[string]any)
-	want(ok, "the container is no map")
-	c := node(first)
-	environment := map[string]string{}
-	all, ok := c.at("Environment").([]any)
-	want(ok, "the container has no environment")
-	for _, v := range all {
-		if e, ok := v.(map[string]any); ok {
-			environment[fmt.Sprint(e["Name"])] = fmt.Sprint(e["Value"])
-		}
-	}
-	source, err := os.ReadFile(standin.Root() + "/cmd/worker/main.go")
-	shared, err2 := os.ReadFile(standin.Root() + "/internal/wiring/wiring.go")
-	faults = append(faults, err, err2)
-	for name := range environment {
-		known := strings.Contains(string(source)+string(shared), `env:"`+name+`"`)
-		want(known, "the worker knows no %s", name)
-	}
-	stop := time.Duration(c.number("StopTimeout")) * time.Second
-	drain, err := time.ParseDuration(environment["AFTERLIVE_DRAIN"])
-	want(err == nil && stop <= 2*time.Minute && drain+15*time.Second <= stop, "a drain of %s doesn't fit into a StopTimeout of %s, at most 2m0s on Fargate", drain, stop)
-	lease, err := time.ParseDuration(environment["AFTERLIVE_LEASE"])
-	want(err == nil && lease.Seconds() == n.number("Resources/Jobs/Properties/VisibilityTimeout"), "the lease of %s is not the queue's visibility timeout", lease)
-	want(c.at("ReadonlyRootFilesystem") == true, "the root must be read-only")
-	want(c.at("User") == "65532:65532", "it must not be root")
-	want(fmt.Sprint(c.at("LinuxParameters/Capabilities/Drop")) == "[ALL]", "it needs no capabilities")
-	want(strings.Contains(fmt.Sprint(c.at("MountPoints")), environment["AFTERLIVE_SCRATCH"]), "on a read-only root, the scratch must be a volume")
-	const scratch, image, room = 8, 2, 14 // GiB; --max-scratch, unpacked, and a second task's leftovers
-	want(n.number(at+"EphemeralStorage/SizeInGiB") >= scratch+image+room, "the disk must hold --max-scratch, the image and room")
-	return errors.Join(faults...)
-}
-
-// known are the actions that anything here may do.
-var known = []string{
-	"sts:AssumeRole",
-	"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:SendMessage",
-	"s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListBucket",
-	"ecs:UpdateTaskProtection", "ecs:GetTaskProtection",
-}
-
-// needed must be allowed to the worker.
-var needed = known[1:]
-
-// actions finds those that nobody knows, and those that are missing.
-func actions(text string) error {
-	var faults []error
-	var found []string
-	for _, m := range regexp.MustCompile(`"((?:sts|sqs|s3|ecs):[A-Za-z*]+)"`).FindAllStringSubmatch(text, -1) {
-		if strings.HasPrefix(m[1], "s3:ObjectCreated") { // an event
-			continue
-		}
-		found = append(found, m[1])
-		if !slices.Contains(known, m[1]) {
-			faults = append(faults, fmt.Errorf("nobody needs %s", m[1]))
-		}
-	}
-	for _, action := range needed {
-		if !slices.Contains(found, action) {
-			faults = append(faults, fmt.Errorf("%s is not allowed", action))
-		}
-	}
-	return errors.Join(faults...)
-}
-
-func TestTemplateIsValid(t *testing.T) {
-	text := template(t, "vod.yaml")
-	if said := validate(t, text); said[0] != "" {
-		t.Error(said[0])
-	}
-	if err := check(text); err != nil {
+	if err := checkOrigin(Origin); err != nil {
 		t.Error(err)
 	}
 }
 
 // Mistakes that were made on purpose are all found, by the validator or by us.
 func TestMistakesAreFound(t *testing.T) {
-	text := template(t, "vod.yaml")
-	mistakes := []struct{ name, old, new string }{
+	found(t, Vod, check, []mistake{
 		{"misspelled property", "VisibilityTimeout: 120", "VisibiltyTimeout: 120"},
 		{"misspelled cooldown", "ScaleInCooldown", "ScaleInCoolDown"},
 		{"misspelled hardening", "ReadonlyRootFilesystem", "ReadOnlyRootFilesystem"},
@@ -216,7 +54,7 @@ func TestMistakesAreFound(t *testing.T) {
 		{"no such attribute", "!GetAtt Failed.Arn", "!GetAtt Failed.ARN"},
 		{"no such resource", "Cluster: !Ref Cluster", "Cluster: !Ref Clusters"},
 		{"text for a number", "MessageRetentionPeriod: 864000", "MessageRetentionPeriod: ten days"},
-		{"memory that Fargate hasn't", `Memory: "8192"`, `Memory: "8000"`},
+		{"memory that Fargate hasn't", `"7168", "8192"`, `"7168", "8000"`},
 		{"beyond the range", "ReceiveMessageWaitTimeSeconds: 20", "ReceiveMessageWaitTimeSeconds: 60"},
 		{"policy without a type", "      PolicyType: StepScaling\n", ""},
 		{"stop timeout beyond Fargate's", "StopTimeout: 120", "StopTimeout: 900"},
@@ -243,7 +81,47 @@ func TestMistakesAreFound(t *testing.T) {
 		{"plans are public", `"${Vod.Arn}/player/*"`, `"${Vod.Arn}/*"`},
 		{"missing segments are remembered", "{ErrorCode: 404, ErrorCachingMinTTL: 5}", "{ErrorCode: 404, ErrorCachingMinTTL: 300}"},
 		{"uploads that died are kept", "AbortIncompleteMultipartUpload: {DaysAfterInitiation: 2}", "ExpirationInDays: 365"},
-	}
+		{"an instance is ended with its task", "NewInstancesProtectedFromScaleIn: true", "NewInstancesProtectedFromScaleIn: false"},
+		{"EC2's warning drains nothing", "ECS_ENABLE_SPOT_INSTANCE_DRAINING=true", "ECS_ENABLE_SPOT_INSTANCE_DRAINING=false"},
+		{"ECS kills before the drain is over", "ECS_CONTAINER_STOP_TIMEOUT=120s", "ECS_CONTAINER_STOP_TIMEOUT=30s"},
+		{"instances go without a warning", "CapacityRebalance: false", "CapacityRebalance: true"},
+		{"containers cannot ask for the warning", "HttpPutResponseHopLimit: 2", "HttpPutResponseHopLimit: 1"},
+		{"a task that fits on no instance", `!If [OnEC2, "7168", "8192"]`, `"8192"`},
+		{"no way out of the subnet", "NetworkMode: !If [OnEC2, bridge, awsvpc]", "NetworkMode: awsvpc"},
+		{"all instances are paid in full", "OnDemandPercentageAboveBaseCapacity: 0", "OnDemandPercentageAboveBaseCapacity: 100"},
+		{"every object is news", "{Name: suffix, Value: /asset.json}", "{Name: suffix, Value: .json}"},
+		{"failures are no news", "Value: -failed.json", "Value: -failure.json"},
+		{"anybody may write news", `StringEquals: {"aws:SourceAccount": !Ref "AWS::AccountId"}`, `StringLike: {"aws:SourceAccount": "*"}`},
+		{"an alarm that nobody hears", "Expression: \"IF(FILL(done, 0) < 1, visible + inflight, 0)\"", "Expression: \"IF(done < 1, visible + inflight, 0)\""},
+		{"counts what no log says", `$.outcome = "lease_lost"`, `$.outcome = "lost"`},
+		{"a dashboard that isn't JSON", `"label": "wanted"}],`, `"label": "wanted"}]`},
+		{"a dashboard of nothing", `"${AWS::StackName}", "TasksDone"`, `"${AWS::StackName}", "TasksMade"`},
+		{"nobody looks after a hung worker", "--check-health", "--version"},
+		{"live playlists are old", "MinTTL: 1\n        DefaultTTL: 1\n        MaxTTL: 1\n", "MinTTL: 60\n        DefaultTTL: 60\n        MaxTTL: 60\n"},
+		{"live segments instead of playlists", "PathPattern: \"hls/*.m3u8\", TargetOriginId: live", "PathPattern: \"hls/*.m3u8\", TargetOriginId: vod"},
+	})
+	found(t, Origin, checkOrigin, []mistake{
+		{"misspelled group", "SecurityGroupIngress", "SecurityGroupIngres"},
+		{"all the world streams", "CidrIp: !Ref Encoders", "CidrIp: 0.0.0.0/0"},
+		{"all the world past the CDN", "SourcePrefixListId: !Ref CdnPrefixList", "CidrIp: 0.0.0.0/0"},
+		{"around the balancer", "FromPort: 8081, ToPort: 8081, SourceSecurityGroupId: !Ref Gate", "FromPort: 8081, ToPort: 8081, CidrIp: 0.0.0.0/0"},
+		{"no key", "{ return 403; }", "{ }"},
+		{"recordings go with the stack", "DeletionPolicy: Snapshot", "DeletionPolicy: Delete"},
+		{"a stream is cut off", "docker stop -t 86400", "docker stop -t 10"},
+		{"systemd cuts it off", "TimeoutStopSec=infinity", "TimeoutStopSec=30"},
+		{"what a crash leaves stays", "enqueue sweep", "enqueue status"},
+		{"too much is allowed", `"s3:PutObject", "s3:GetObject"`, `"s3:PutObject", "s3:DeleteObject"`},
+		{"misspelled variable", "AFTERLIVE_FAILED=", "AFTERLIVE_FAILURES="},
+		{"runs with capabilities", "--cap-drop ALL ", ""},
+		{"no such output", "!GetAtt Balancer.DNSName", "!GetAtt Balancer.DnsName"},
+	})
+}
+
+type mistake struct{ name, old, new string }
+
+// found wants each mistake to be noticed, by the validator or by us.
+func found(t *testing.T, text string, check func(string) error, mistakes []mistake) {
+	t.Helper()
 	mutants := make([]string, len(mistakes))
 	for i, m := range mistakes {
 		if !strings.Contains(text, m.old) {

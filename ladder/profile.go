@@ -45,7 +45,7 @@ type ProfileLadder struct {
 type Rung struct {
 	Height  int     `yaml:"height"`  // pixels; of cubes instead:
 	Face    int     `yaml:"face"`    // a face's edge in pixels, a multiple of 16
-	CRF     float64 `yaml:"crf"`     // x264's constant rate factor, 0 to 51
+	CRF     float64 `yaml:"crf"`     // x264's constant rate factor, 1 to 51
 	Maxrate Bitrate `yaml:"maxrate"` // at up to 30 fps; 1.4 times as much above
 	Bufsize Bitrate `yaml:"bufsize"`
 	Preset  string  `yaml:"preset"` // x264's

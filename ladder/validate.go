@@ -87,7 +87,7 @@ func (r Rung) validate(f *faultList, cube bool, above Rung) {
 	}
 	size, sizeAbove := r.Height+r.Face, above.Height+above.Face
 	f.addf(size > sizeAbove || size == sizeAbove && r.CRF <= above.CRF, "it must be smaller than the one before, or have a higher crf")
-	f.addf(r.CRF < 0 || r.CRF > 51, "crf is %g, it must be 0 to 51", r.CRF)
+	f.addf(r.CRF < 1 || r.CRF > 51, "crf is %g, it must be 1 to 51 (0 is lossless, which profile high has not)", r.CRF)
 	f.addf(r.Maxrate < 10_000, "maxrate is %d bit/s, it must be at least 10k", r.Maxrate)
 	f.addf(r.Bufsize < r.Maxrate/2 || r.Bufsize > 4*r.Maxrate, "bufsize is %d bit/s, it must be 0.5 to 4 times maxrate", r.Bufsize)
 	f.addf(!slices.Contains(presets, r.Preset), "preset is %q, x264 has %s", r.Preset, strings.Join(presets, ", "))

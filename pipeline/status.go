@@ -42,14 +42,15 @@ const (
 	Superseded = "superseded" // a job planned later was published in its place
 )
 
-// NoteFailure keeps a failure with its job, and adds which recording it is about.
+// NoteFailure keeps a failure with its job, and adds which recording it is about. Its
+// key's end is what operators may have S3 notify them of.
 func (p *Pipeline) NoteFailure(ctx context.Context, f *job.Failure) error {
 	if f.Source == "" {
 		if plan, err := LoadPlan(ctx, p.Store, f.Job); err == nil {
 			f.Source, f.ETag = plan.Recording.Key, plan.Recording.ETag
 		}
 	}
-	key := fmt.Sprintf("%s%s-%d.json", ladder.FailuresPrefix(f.Job), f.Task, f.Time.UnixMilli())
+	key := fmt.Sprintf("%s%s-%d-failed.json", ladder.FailuresPrefix(f.Job), f.Task, f.Time.UnixMilli())
 	_, err := p.writeJSON(ctx, key, *f, "")
 	return err
 }

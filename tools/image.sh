@@ -80,7 +80,8 @@ suite() { # the worker's image, and what the tests need beside it
 	rm -rf "$clone" && git clone -q . "$clone"
 	docker run --rm --init --network host --shm-size 1g -v "$clone:/src" -v "$(go env GOMODCACHE):/root/go/pkg/mod" \
 		-v "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}:/ca.crt:ro" -e SSL_CERT_FILE=/ca.crt -e NODE_EXTRA_CA_CERTS=/ca.crt \
-		-e "GOPROXY=$(go env GOPROXY)" -e "GOSUMDB=$(go env GOSUMDB)" -w /src afterlive/suite make suite
+		-e "GOPROXY=$(go env GOPROXY)" -e "GOSUMDB=$(go env GOSUMDB)" -w /src afterlive/suite \
+		env -u AFTERLIVE_SCRATCH -u AFTERLIVE_HTTP make suite
 }
 
 case ${1:-} in

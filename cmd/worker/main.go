@@ -73,6 +73,7 @@ func (f *flags) Validate() error {
 	fault(f.Lease < 4*time.Second || f.Lease > time.Hour, "--lease must be 4s to 1h")
 	fault(f.Lease%time.Second != 0, "--lease must be whole seconds")
 	fault(f.Drain < 0, "--drain must not be negative")
+	fault(f.Scratch == "", "--scratch must name a folder")
 	fault(f.MaxPixels < 1, "--max-pixels must be at least 1")
 	fault(f.MaxDuration <= 0, "--max-duration must be positive")
 	fault(f.MaxScratch < 1<<20, "--max-scratch must be at least 1048576")

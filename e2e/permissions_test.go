@@ -1,0 +1,132 @@
+package e2e
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"afterlive/internal/job"
+	"afterlive/internal/queue"
+	"afterlive/internal/standin"
+)
+
+var update = flag.Bool("update", false, "rewrite what the roles are compared with")
+
+// Every operation on SQS and S3 that the hook and the worker make in their work, in
+// its failures and in its end is recorded. ecs/testdata/permissions.txt names them;
+// the roles in the templates are compared with it.
+func TestPermissionsAreThoseUsed(t *testing.T) {
+	s := newSky(t)
+	used := map[string]bool{}
+	record := func(who string) {
+		for _, c := range s.proxy.Calls() {
+			for _, p := range permissionsOfS3(c) {
+				used[who+" "+p] = true
+			}
+		}
+	}
+	rec := t.TempDir()
+	recording := filepath.Join(rec, "talk-1.flv")
+	must(t, os.Rename(source(t, "1280x720", fps, 14), recording))
+	s.proxy.Script(breakOnce("PUT uploadId"))
+	hook := []string{"hook", "--path=" + recording, "--app=live", "--name=talk", "--profile=large", "--log-file=" + filepath.Join(t.TempDir(), "log")}
+	if out, err := commandError(t.Context(), "enqueue", append(hook, s.place...)...); err == nil || !strings.Contains(out, "enqueue sweep will try again") {
+		t.Fatalf("hook: %v: %s", err, out)
+	}
+	enqueue(t, append([]string{"sweep", rec}, s.place...)...)
+	record("origin")
+	for _, c := range s.strict.Calls() {
+		used["origin "+permissionOfSQS(c)] = true
+	}
+
+	garbage := writeFile(t, filepath.Join(t.TempDir(), "diary.flv"), "Dear diary,\n")
+	enqueue(t, append([]string{"send", "--as", "diary", garbage}, s.place...)...)
+	enqueue(t, append([]string{"send", "--as", "measured", "--profile", "sphere", source(t, "512x256", fps, 2)}, s.place...)...)
+	gone := job.Task{Kind: job.Recording, Key: job.Prefix + "gone.flv"}
+	must(t, queue.NewSQS(s.strict.Config(), "http://strict/tasks", 0).Send(t.Context(), gone.Body(), 0))
+	before := len(s.strict.Calls())
+	s.proxy.Script(breakOnce("PUT uploadId"))
+	own := writeFile(t, filepath.Join(t.TempDir(), "large.yaml"), profiles+`
+- name: large
+  chunk: 6s
+  ladders: [{name: flat, projection: flat, rungs: [{height: 720, crf: 1, maxrate: 90000k, bufsize: 90000k, preset: ultrafast}]}]
+`)
+	work := func(args ...string) *worker {
+		return startWorker(t, append(append([]string{"--profiles", own, "--lease", "4s"}, s.place...), args...)...)
+	}
+	first := work("--drain", "0s")
+	eventually(t, time.Minute, "it encodes", func() bool { return len(first.encoders()) > 0 })
+	terminate(t, first, syscall.SIGTERM)
+	first.finish(t, 30*time.Second)
+	second := work("--spot")
+	eventually(t, 2*time.Minute, "all is done", func() bool { return len(s.strict.Bodies("tasks")) == 0 })
+	terminate(t, second, syscall.SIGTERM)
+	second.finish(t, 30*time.Second)
+	record("worker")
+	for _, c := range s.strict.Calls()[before:] {
+		used["worker "+permissionOfSQS(c)] = true
+	}
+	if r := status(t, s.place...); r.Failed != 2 || len(r.Jobs) < 3 {
+		t.Fatalf("status %+v", r)
+	}
+
+	got := strings.Join(slices.Sorted(maps.Keys(used)), "\n") + "\n"
+	file := filepath.Join(standin.Root(), "ecs", "testdata", "permissions.txt")
+	if *update {
+		must(t, os.MkdirAll(filepath.Dir(file), 0o755))
+		writeFile(t, file, got)
+	}
+	want, err := os.ReadFile(file)
+	must(t, err)
+	if got != string(want) {
+		t.Errorf("the programs do:\n%snot as in %s (run with -update to accept):\n%s", got, file, want)
+	}
+}
+
+// breakOnce is a script that makes the first operation of a kind fail for good.
+func breakOnce(op string) func(standin.Call) standin.Fault {
+	var broken atomic.Bool
+	return func(c standin.Call) standin.Fault {
+		if c.Op == op && !broken.Swap(true) {
+			return standin.Fault{Code: "InvalidPart", Status: 400}
+		}
+		return standin.Fault{}
+	}
+}
+
+// permissionsOfS3 are what IAM wants for a call: the action, and bucket and folder.
+func permissionsOfS3(c standin.Call) []string {
+	bucket, key, _ := strings.Cut(strings.Trim(c.Message, "/"), "/")
+	bucket = map[string]string{"recs": "recordings", "vod": "vod"}[bucket]
+	folder, _, _ := strings.Cut(key, "/")
+	object := fmt.Sprintf(" %s/%s/*", bucket, folder)
+	var all []string
+	switch c.Op {
+	case "GET", "HEAD":
+		all = []string{"s3:GetObject" + object}
+	case "PUT", "POST uploads", "PUT uploadId", "POST uploadId":
+		all = []string{"s3:PutObject" + object}
+	case "DELETE uploadId":
+		all = []string{"s3:AbortMultipartUpload" + object}
+	case "GET list-type":
+		all = []string{"s3:ListBucket " + bucket}
+	default:
+		all = []string{"s3:" + c.Op + object}
+	}
+	if c.Status == 404 { // S3 says so only to who may list
+		all = append(all, "s3:ListBucket "+bucket)
+	}
+	return all
+}
+
+func permissionOfSQS(c standin.Call) string {
+	return "sqs:" + c.Op + " " + map[string]string{"tasks": "jobs", "failed": "failed"}[c.Queue]
+}
