@@ -79,6 +79,10 @@ func scaling(t Template) error {
 	}
 	f.want(strings.Contains(t.Text("NothingToDo", "Metrics"), "visible + inflight"), "a fleet at work with an empty queue would be ended")
 	f.want(t.Number("NothingToDo", "EvaluationPeriods") >= 5, "SQS's figures are too rough to go to zero at once")
+	f.want(strings.Contains(t.Text("Surplus", "Metrics"), "visible < 1 AND running > 1 AND inflight < running / 2"), "a fleet is halved that is needed")
+	f.want(t.Property("Halve", "StepScalingPolicyConfiguration/StepAdjustments/0/ScalingAdjustment") == int64(-50), "a surplus is not halved")
+	f.want(t.Property("ByBacklog", "TargetTrackingScalingPolicyConfiguration/DisableScaleIn") == true, "two policies scale in")
+	f.want(t.Text("Awake", "ScheduleExpression") == "rate(3 hours)", "the queue's figures stop after six hours")
 	return errors.Join(f...)
 }
 
@@ -252,7 +256,7 @@ func permissions(role []Permission, who string) error {
 // known are the actions that anything here may do. What the roles need is found by
 // looking at what the programs do, end to end.
 var known = []string{
-	"sts:AssumeRole", "sns:Publish",
+	"sts:AssumeRole", "sns:Publish", "sqs:TagQueue",
 	"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:SendMessage", "sqs:GetQueueAttributes",
 	"s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListBucket",
 	"ecs:UpdateTaskProtection", "ecs:GetTaskProtection",

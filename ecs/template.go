@@ -116,9 +116,14 @@ func (t Template) Property(resource, path string) any {
 	return t.At("Resources/" + resource + "/Properties/" + path)
 }
 
-// Number is a resource's property, which must be one: -1 if it is none.
+// Number is a resource's property, which must be one, or a parameter, which has its
+// default: -1 if it is none.
 func (t Template) Number(resource, path string) float64 {
-	switch v := t.Property(resource, path).(type) {
+	value := t.Property(resource, path)
+	if name, ok := value.(string); ok && t.At("Parameters/"+name+"/Default") != nil {
+		value = t.At("Parameters/" + name + "/Default")
+	}
+	switch v := value.(type) {
 	case uint64:
 		return float64(v)
 	case int64:

@@ -29,10 +29,11 @@ type Cloud struct {
 
 const accessKey, secretKey, region = "standin", "standin-secret", "us-east-1"
 
-// Start starts both, and sets the SDK's environment variables for the test.
-func Start(t testing.TB) *Cloud {
+// Start starts both, and sets the SDK's environment variables for the test. More
+// arguments are the S3's own.
+func Start(t testing.TB, args ...string) *Cloud {
 	t.Helper()
-	c := &Cloud{Endpoint: startS3(t)}
+	c := &Cloud{Endpoint: startS3(t, args...)}
 	for _, kv := range [][2]string{
 		{"AWS_ACCESS_KEY_ID", accessKey}, {"AWS_SECRET_ACCESS_KEY", secretKey}, {"AWS_REGION", region},
 		{"AWS_ENDPOINT_URL_S3", c.Endpoint}, {"AWS_ENDPOINT_URL_SQS", startSQS(t)}, {"AWS_EC2_METADATA_DISABLED", "true"},
@@ -85,11 +86,11 @@ func (c *Cloud) Bucket(t testing.TB, name string, public bool) {
 	}
 }
 
-func startS3(t testing.TB) string {
+func startS3(t testing.TB, args ...string) string {
 	t.Helper()
 	port := FreePort(t)
 	root := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), Root()+"/.tools/bin/versitygw", "--port", "127.0.0.1:"+port, "--quiet", "--keep-alive", "posix", root)
+	cmd := exec.CommandContext(t.Context(), Root()+"/.tools/bin/versitygw", append(append([]string{"--port", "127.0.0.1:" + port, "--quiet", "--keep-alive"}, args...), "posix", root)...)
 	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+accessKey, "ROOT_SECRET_KEY="+secretKey)
 	Background(t, cmd, "127.0.0.1:"+port)
 	return "http://127.0.0.1:" + port

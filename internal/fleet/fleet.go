@@ -1,0 +1,175 @@
+// Package fleet simulates the workers of a queue, event by event and in virtual time:
+// how soon recordings are published, for how many hours tasks run, and what is done
+// twice where they are taken away. A message is a recording, its chunks or its sound,
+// as of the pipeline; scaling goes by the policies of a CloudFormation template.
+//
+// Of AWS it assumes what its documents say; see the fields of [Cloud]. The same
+// configuration has the same result, always.
+package fleet
+
+import (
+	"container/heap"
+	"math"
+	"math/rand/v2"
+)
+
+// Work is what a recording costs, in seconds of one task.
+type Work struct {
+	Chunk    float64 // seconds of recording in a message
+	Speed    float64 // seconds of recording that a task encodes in one second
+	Sound    float64 // likewise of the sound alone
+	Scan     float64 // bytes of recording that are planned in one second
+	Upload   float64 // bytes a second from the origin to S3, before there is a message
+	Overhead float64 // seconds of every message, beside: start, fetch, upload
+}
+
+// Cloud is how AWS behaves.
+type Cloud struct {
+	Start         [2]float64 // least and most seconds from a task's launch to its first poll
+	MetricDelay   int        // minutes after which a minute's figures are seen
+	Interruptions float64    // an hour and task, with Notice
+	Losses        float64    // an hour and task, without
+	Notice        float64    // seconds from SIGTERM to the end
+}
+
+// Worker is how workers behave.
+type Worker struct {
+	Lease     float64 // seconds; extended every quarter
+	Drain     float64 // seconds that a message may take after SIGTERM; others are handed back
+	Poll      float64 // seconds of a long poll
+	Pause     float64 // seconds without protection between two polls
+	Protected bool    // from scale-in, but for the pauses
+}
+
+// Recording is one that ends.
+type Recording struct {
+	End    float64 // seconds since the start of the trace
+	Length float64 // seconds
+	Bytes  float64
+}
+
+// Kill takes the task away that was launched as the n-th, from 0, and launches another
+// after a while.
+type Kill struct {
+	At, Again float64
+	Task      int
+}
+
+// Config is what to simulate.
+type Config struct {
+	Work   Work
+	Cloud  Cloud
+	Worker Worker
+	Policy *Policy // nil: Fixed tasks, from the start
+	Fixed  int
+	Kills  []Kill
+	Whole  bool // the alternative: one message a recording, begun anew after every interruption
+	Trace  []Recording
+	Until  float64 // seconds that are simulated at least; then until all is done
+	Seed   uint64
+}
+
+// Sample is a minute.
+type Sample struct {
+	Visible, InFlight, Running, Desired float64
+}
+
+// Result is what came of it.
+type Result struct {
+	Wait        []float64 // seconds from each recording's end to its publication, in the order of the trace
+	End         float64   // when the last was published
+	TaskSeconds float64   // that are paid
+	Work        float64   // seconds of messages that were done
+	Redone      float64   // seconds of messages that were begun in vain
+	Interrupted int       // messages that a task's end cut off
+	MostRedone  float64   // of one of them, seconds
+	BusyRemoved int       // tasks that scaling removed at work
+	Messages    int
+	Polls       int // requests to receive, heartbeats and answers
+	Minutes     []Sample
+}
+
+// Run simulates.
+func Run(c Config) *Result {
+	s := &simulation{Config: c, random: rand.New(rand.NewPCG(c.Seed, 1)), result: &Result{Wait: make([]float64, len(c.Trace))}} //nolint:gosec // it must be repeatable
+	for i := range c.Trace {
+		s.jobs = append(s.jobs, &simJob{recording: &c.Trace[i], n: i})
+		s.at(c.Trace[i].End+c.Trace[i].Bytes/c.Work.Upload, func() { s.send(&message{job: s.jobs[i], kind: planKind}) })
+	}
+	if c.Policy == nil {
+		for range c.Fixed {
+			s.launch(0)
+		}
+	} else {
+		s.scaler = newScaler(s)
+		s.at(60, s.scaler.minute)
+	}
+	for _, k := range c.Kills {
+		s.at(k.At, func() {
+			s.tasks[k.Task].lost()
+			s.at(s.now+k.Again, func() { s.launch(0) })
+		})
+	}
+	for s.events.Len() > 0 && (s.published < len(s.jobs) || s.now < c.Until || s.alive() > 0 && c.Policy != nil) {
+		e := heap.Pop(&s.events).(event)
+		s.now = e.at
+		e.do()
+		if c.Policy == nil && s.published == len(s.jobs) {
+			break
+		}
+	}
+	for _, t := range s.tasks {
+		t.pay()
+	}
+	return s.result
+}
+
+type simulation struct {
+	Config
+
+	now       float64
+	events    events
+	order     int
+	random    *rand.Rand
+	jobs      []*simJob
+	queue     queue
+	tasks     []*task
+	scaler    *scaler
+	published int
+	result    *Result
+}
+
+// event is something that will happen; of two at once, the one that was planned first.
+type event struct {
+	at    float64
+	order int
+	do    func()
+}
+
+type events []event
+
+func (e events) Len() int { return len(e) }
+func (e events) Less(i, j int) bool {
+	return e[i].at < e[j].at || e[i].at == e[j].at && e[i].order < e[j].order
+}
+func (e events) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
+func (e *events) Push(x any)   { *e = append(*e, x.(event)) }
+func (e *events) Pop() any {
+	last := (*e)[len(*e)-1]
+	*e = (*e)[:len(*e)-1]
+	return last
+}
+
+func (s *simulation) at(t float64, do func()) {
+	s.order++
+	heap.Push(&s.events, event{math.Max(t, s.now), s.order, do})
+}
+
+func (s *simulation) alive() (n int) {
+	for _, t := range s.tasks {
+		if t.state != gone {
+			n++
+		}
+	}
+	return n
+}
