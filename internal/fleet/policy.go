@@ -24,10 +24,8 @@ type Policy struct {
 	HalveCooldown float64 // seconds
 	IdleFor       int     // minutes without a message before the last task goes
 	AwakeInHours  float64 // how often somebody asks the queue, so that its figures go on; 0: nobody
-	StopTimeout   float64
 	Drain, Lease  float64 // seconds, of the worker
 	CPUs, Memory  float64 // of a task: virtual ones, GiB
-	OnDemandTasks int
 }
 
 // Step adds tasks where so many messages wait.
@@ -45,8 +43,7 @@ func ReadPolicy(t ecs.Template) (*Policy, error) {
 		Out:    t.Number("ByBacklog", tracking+"ScaleOutCooldown"), In: t.Number("ByBacklog", tracking+"ScaleInCooldown"),
 		Threshold: t.Number("WorkWaits", "Threshold"), WaitsFor: int(t.Number("WorkWaits", "EvaluationPeriods")),
 		StepCooldown: t.Number("FromZero", steps+"Cooldown"), IdleFor: int(t.Number("NothingToDo", "EvaluationPeriods")),
-		StopTimeout: t.Number("Worker", "ContainerDefinitions/0/StopTimeout"),
-		CPUs:        t.Number("Worker", "Cpu") / 1024, Memory: t.Number("Worker", "Memory") / 1024,
+		CPUs: t.Number("Worker", "Cpu") / 1024, Memory: t.Number("Worker", "Memory") / 1024,
 	}
 	p.OutOnly = t.Property("ByBacklog", tracking+"DisableScaleIn") == true
 	if m := regexp.MustCompile(`visible > (\d+) \* running`).FindStringSubmatch(t.Text("WorkWaits", "Metrics")); m != nil {

@@ -1,0 +1,141 @@
+package fleet
+
+import (
+	"math"
+	"reflect"
+	"testing"
+
+	"afterlive/ecs"
+)
+
+func templatePolicy(t *testing.T) *Policy {
+	t.Helper()
+	template, err := ecs.Parse(ecs.Vod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := ReadPolicy(template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// The policy is the template's: what is changed there is changed here.
+func TestPolicyIsTheTemplates(t *testing.T) {
+	p := templatePolicy(t)
+	want := &Policy{
+		Max: 50, Target: 10, OutOnly: true, Out: 60, In: 600, Steps: []Step{{0, 20, 1}, {20, 100, 5}, {100, math.Inf(1), 20}}, Threshold: 1,
+		Surge: 20, WaitsFor: 1, StepCooldown: 120, HalveFor: 2, HalveCooldown: 60, IdleFor: 10, AwakeInHours: 3,
+		Drain: 100, Lease: 120, CPUs: 4, Memory: 8,
+	}
+	if !reflect.DeepEqual(p, want) {
+		t.Errorf("got  %+v\nwant %+v", p, want)
+	}
+	template, err := ecs.Parse(ecs.Vod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	delete(template["Resources"].(map[string]any), "ByBacklog")
+	if _, err := ReadPolicy(template); err == nil {
+		t.Error("a template without scaling is taken")
+	}
+}
+
+// config is a fleet like that of the template, over recordings that end at once.
+func config(t *testing.T, recordings int, length float64) Config {
+	c := Config{
+		Work:   Work{Chunk: 60, Speed: 1.5, Sound: 80, Scan: 80e6, Upload: 30e6, Overhead: 3},
+		Cloud:  Cloud{Start: [2]float64{35, 75}, MetricDelay: 1, Notice: 120},
+		Worker: Worker{Lease: 120, Drain: 100, Poll: 20, Pause: 2, Protected: true},
+		Policy: templatePolicy(t), Until: 3600, Seed: 1,
+	}
+	for i := range recordings {
+		c.Trace = append(c.Trace, Recording{End: 600 + float64(i), Length: length, Bytes: length * 750e3})
+	}
+	return c
+}
+
+// Whatever is taken away, every recording is published, at most a message is done
+// again for each, and scaling takes none from work.
+func TestNothingIsLost(t *testing.T) {
+	for name, change := range map[string]func(*Config){
+		"calm":         func(*Config) {},
+		"interrupted":  func(c *Config) { c.Cloud.Interruptions = 6 },
+		"lost":         func(c *Config) { c.Cloud.Losses = 6 },
+		"both":         func(c *Config) { c.Cloud.Interruptions, c.Cloud.Losses = 6, 6 },
+		"slow sound":   func(c *Config) { c.Work.Sound = 2 },
+		"one task":     func(c *Config) { c.Policy.Max = 1 },
+		"one message":  func(c *Config) { c.Whole = true },
+		"slow figures": func(c *Config) { c.Cloud.MetricDelay = 5 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			for seed := range uint64(20) {
+				c := config(t, 12, 1200)
+				c.Seed = seed
+				change(&c)
+				r := Run(c)
+				for i, wait := range r.Wait {
+					if wait <= 0 {
+						t.Fatalf("seed %d: recording %d was published after %v s", seed, i, wait)
+					}
+				}
+				longest := c.Work.Overhead + max(c.Work.Chunk/c.Work.Speed, 1200*750e3/c.Work.Scan)
+				if r.BusyRemoved != 0 || (!c.Whole && r.MostRedone > longest) || r.Redone > float64(r.Interrupted)*r.MostRedone+1e-6 {
+					t.Errorf("seed %d: %d removed at work, %d cut off, the most %v s, in all %v s", seed, r.BusyRemoved, r.Interrupted, r.MostRedone, r.Redone)
+				}
+				if c.Cloud.Losses+c.Cloud.Interruptions == 0 && r.Redone != 0 {
+					t.Errorf("seed %d: %v s done again for nothing", seed, r.Redone)
+				}
+			}
+		})
+	}
+}
+
+// The check above can fail: without protection, scaling does take tasks from work.
+func TestWithoutProtectionBusyTasksAreRemoved(t *testing.T) {
+	removed := map[bool]int{}
+	for seed := range uint64(20) {
+		for _, protected := range []bool{false, true} {
+			c := config(t, 10, 1200)
+			c.Seed, c.Worker.Protected, c.Work.Sound = seed, protected, 0.5 // the sound keeps a few of many at work
+			removed[protected] += Run(c).BusyRemoved
+		}
+	}
+	if removed[false] == 0 || removed[true] != 0 {
+		t.Errorf("unprotected: %d, protected: %d", removed[false], removed[true])
+	}
+}
+
+// What can be reckoned by hand.
+func TestByHand(t *testing.T) {
+	// Two tasks, one recording: scanned in 10 s; then its sound in 6 s, and 6 chunks of 20 s
+	// on two tasks. The sound and three chunks are 66 s, the other three 60 s.
+	c := Config{
+		Work:   Work{Chunk: 10, Speed: 0.5, Sound: 10, Scan: 1e6, Upload: 1e6},
+		Worker: Worker{Lease: 4, Poll: 1},
+		Fixed:  2, Trace: []Recording{{End: 5, Length: 60, Bytes: 10e6}},
+	}
+	r := Run(c)
+	if got := r.Wait[0]; math.Abs(got-(10+10+66)) > 1e-9 || r.Messages != 8 || math.Abs(r.Work-136) > 1e-9 {
+		t.Errorf("published after %v s, %d messages, %v s of work", got, r.Messages, r.Work)
+	}
+	// The first task begins its first chunk at 25, is killed at 35, and another comes at 37.
+	// What it held is seen again 4 s after its last heartbeat, at 39, behind the others.
+	c.Kills = []Kill{{At: 35, Again: 2, Task: 0}}
+	r = Run(c)
+	if r.Interrupted != 1 || math.Abs(r.Redone-10) > 1e-9 || math.Abs(r.Work-136) > 1e-9 {
+		t.Errorf("killed: %d cut off, %v s done again, %v s of work", r.Interrupted, r.Redone, r.Work)
+	}
+	if got := r.Wait[0]; math.Abs(got-(37+3*20-5)) > 1e-9 {
+		t.Errorf("killed: published after %v s", got)
+	}
+}
+
+func TestSameSeedSameResult(t *testing.T) {
+	c := config(t, 30, 900)
+	c.Cloud.Interruptions = 3
+	if a, b := Run(c), Run(c); !reflect.DeepEqual(a, b) {
+		t.Error("two runs differ")
+	}
+}
