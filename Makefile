@@ -4,27 +4,39 @@ TOOLS := .tools/bin
 VERSION := $(or $(shell git describe --always --dirty 2>/dev/null),unreleased)
 export GOFLAGS := -buildvcs=false
 
-.PHONY: help demo test build lint soak image image-test image-suite suite bench study fuzz tools install extra clean
+.PHONY: help demo test build lint soak simulate push deploy image image-test image-suite suite bench study fuzz tools install extra clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 demo: install build ## a live 360 stream becomes VOD, on this machine alone (CI=1: ends by itself)
 	@tools/demo.sh
 
 test: install extra tools lint ## lint, unit tests with the race detector, fuzz seeds, conformance, end to end
 	go test -race -count=1 -timeout 15m ./...
+	cd tools/simulate && go test -count=1 ./...
 
 build: player/web/hls.mjs ## static binaries in bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags "-X afterlive/internal/wiring.Version=$(VERSION)" -o bin/ ./cmd/...
 
 lint: $(TOOLS)/golangci-lint player/web/hls.mjs ## golangci-lint, strict, each exception explained in .golangci.yml; types of the player's JavaScript
 	$(TOOLS)/golangci-lint run ./...
+	cd tools/simulate && $(CURDIR)/$(TOOLS)/golangci-lint run ./...
 	cd player && npm run --silent check
 
 soak: install extra tools ## 300 jobs with workers killed all the time and 5 % of all calls failing, a crash at every S3 operation, a recording of 10 hours (20 minutes)
 	go test -count=1 -timeout 60m ./e2e -run 'TestSoak|TestCrashAtEveryS3Operation|TestTenHours' -v -soak
+
+simulate: install ## the fleet in virtual time, by the policies of ecs/vod.yaml: compared with a real run, then docs/capacity.md (2 minutes)
+	go test -count=1 -v ./e2e -run TestSimulationAgrees -simulate
+	cd tools/simulate && go run .
+
+push: image ## REGISTRY=…: pushes the images (docs/deploy.md)
+	VERSION=$(VERSION) ecs/deploy.sh push $(REGISTRY)
+
+deploy: build ## STACK=… REGISTRY=… [SET="Name=value …"]: the fleet and its CDN on AWS (docs/deploy.md)
+	VERSION=$(VERSION) ecs/deploy.sh up $(STACK) $(REGISTRY) $(SET)
 
 image: player/web/hls.mjs ## container images of worker and origin, with docker or buildah
 	VERSION=$(VERSION) tools/image.sh build

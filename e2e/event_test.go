@@ -57,7 +57,7 @@ func newBridge(t *testing.T) *bridge {
 
 func (b *bridge) pass(body []byte) error {
 	var event struct {
-		Event   string // of the event that tests the way
+		Event   string `json:"Event,omitempty"` // of the event that tests the way
 		Records []struct {
 			EventVersion string `json:"eventVersion"`
 			EventSource  string `json:"eventSource"`
@@ -73,7 +73,7 @@ func (b *bridge) pass(body []byte) error {
 					ETag string `json:"eTag"`
 				} `json:"object"`
 			} `json:"s3"`
-		}
+		} `json:"Records"`
 	}
 	if err := json.Unmarshal(body, &event); err != nil {
 		return err

@@ -48,10 +48,10 @@ func hardened(t *testing.T, cloud *standin.Cloud, image, scratch string, options
 	c := container(docker(t, run...))
 	t.Cleanup(func() {
 		if t.Failed() {
-			out, err := exec.Command("docker", "logs", "--tail", "40", string(c)).CombinedOutput() //nolint:noctx // the test's context has ended
+			out, err := exec.Command("docker", "logs", "--tail", "40", string(c)).CombinedOutput()
 			t.Logf("%s: %s %v", image, out, err)
 		}
-		if out, err := exec.Command("docker", "rm", "-f", "-v", string(c)).CombinedOutput(); err != nil { //nolint:noctx // the test's context has ended
+		if out, err := exec.Command("docker", "rm", "-f", "-v", string(c)).CombinedOutput(); err != nil {
 			t.Errorf("docker rm: %v: %s", err, out)
 		}
 	})

@@ -17,7 +17,7 @@ import (
 // faults collects what is wrong.
 type faults []error
 
-func (f *faults) want(ok bool, format string, args ...any) {
+func (f *faults) wantf(ok bool, format string, args ...any) {
 	if !ok {
 		*f = append(*f, fmt.Errorf(format, args...))
 	}
@@ -42,47 +42,47 @@ func check(text string) error {
 
 func storage(t Template) error {
 	var f faults
-	f.want(t.Number("Failed", "MessageRetentionPeriod") > t.Number("Jobs", "MessageRetentionPeriod"),
+	f.wantf(t.Number("Failed", "MessageRetentionPeriod") > t.Number("Jobs", "MessageRetentionPeriod"),
 		"the failed queue keeps a message's first time of sending, and must keep it longer than the jobs' queue")
 	most := t.Number("Jobs", "RedrivePolicy/maxReceiveCount")
-	f.want(most >= 10, "a redrive after %v receipts comes before the workers' own verdict", most)
+	f.wantf(most >= 10, "a redrive after %v receipts comes before the workers' own verdict", most)
 	for _, bucket := range []string{"Recordings", "Vod"} {
 		for _, block := range []string{"BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"} {
-			f.want(t.Property(bucket, "PublicAccessBlockConfiguration/"+block) == true, "%s: %s must be true", bucket, block)
+			f.wantf(t.Property(bucket, "PublicAccessBlockConfiguration/"+block) == true, "%s: %s must be true", bucket, block)
 		}
-		f.want(t.At("Resources/"+bucket+"/DeletionPolicy") == "Retain", "%s must outlive the stack", bucket)
-		f.want(strings.Contains(t.Text(bucket, "LifecycleConfiguration"), "AbortIncompleteMultipartUpload"), "%s keeps uploads that died", bucket)
+		f.wantf(t.At("Resources/"+bucket+"/DeletionPolicy") == "Retain", "%s must outlive the stack", bucket)
+		f.wantf(strings.Contains(t.Text(bucket, "LifecycleConfiguration"), "AbortIncompleteMultipartUpload"), "%s keeps uploads that died", bucket)
 	}
 	filter := t.Text("Recordings", "NotificationConfiguration")
-	f.want(strings.Contains(filter, "recordings/") && strings.Contains(filter, ".flv"), "the notification must be of recordings/*.flv alone: %s", filter)
+	f.wantf(strings.Contains(filter, "recordings/") && strings.Contains(filter, ".flv"), "the notification must be of recordings/*.flv alone: %s", filter)
 	news := regexp.MustCompile(`Name:(?:prefix|suffix) Value:(\S+?)\]`).FindAllStringSubmatch(t.Text("Vod", "NotificationConfiguration"), -1)
 	var filters []string
 	for _, m := range news {
 		filters = append(filters, m[1])
 	}
-	f.want(slices.Equal(filters, []string{"vod/", "/asset.json", "jobs/", "-failed.json"}), "news is of finished assets and failures alone: %v", filters)
-	f.want(strings.HasSuffix(ladder.PointerKey("live/x"), "/asset.json"), "the pointer is no asset.json")
+	f.wantf(slices.Equal(filters, []string{"vod/", "/asset.json", "jobs/", "-failed.json"}), "news is of finished assets and failures alone: %v", filters)
+	f.wantf(strings.HasSuffix(ladder.PointerKey("live/x"), "/asset.json"), "the pointer is no asset.json")
 	note, err := os.ReadFile(standin.Root() + "/pipeline/status.go")
-	f.want(err == nil && strings.Contains(string(note), `-failed.json"`), "workers don't note failures as *-failed.json")
+	f.wantf(err == nil && strings.Contains(string(note), `-failed.json"`), "workers don't note failures as *-failed.json")
 	for _, policy := range []string{"JobsPolicy", "NewsPolicy"} {
-		f.want(strings.Contains(t.Text(policy, "PolicyDocument"), "StringEquals:map[aws:SourceAccount:AWS::AccountId]"), "%s lets other accounts in", policy)
+		f.wantf(strings.Contains(t.Text(policy, "PolicyDocument"), "StringEquals:map[aws:SourceAccount:AWS::AccountId]"), "%s lets other accounts in", policy)
 	}
 	return errors.Join(f...)
 }
 
 func scaling(t Template) error {
 	var f faults
-	f.want(t.Number("ScalableTarget", "MinCapacity") == 0, "the fleet doesn't go to zero")
+	f.wantf(t.Number("ScalableTarget", "MinCapacity") == 0, "the fleet doesn't go to zero")
 	backlog := t.Text("ByBacklog", "TargetTrackingScalingPolicyConfiguration")
 	for _, part := range []string{"ApproximateNumberOfMessagesVisible", "ApproximateNumberOfMessagesNotVisible", "RunningTaskCount", "(visible + inflight) / IF(running > 0, running, 1)"} {
-		f.want(strings.Contains(backlog, part), "the backlog must count %s", part)
+		f.wantf(strings.Contains(backlog, part), "the backlog must count %s", part)
 	}
-	f.want(strings.Contains(t.Text("NothingToDo", "Metrics"), "visible + inflight"), "a fleet at work with an empty queue would be ended")
-	f.want(t.Number("NothingToDo", "EvaluationPeriods") >= 5, "SQS's figures are too rough to go to zero at once")
-	f.want(strings.Contains(t.Text("Surplus", "Metrics"), "visible < 1 AND running > 1 AND inflight < running / 2"), "a fleet is halved that is needed")
-	f.want(t.Property("Halve", "StepScalingPolicyConfiguration/StepAdjustments/0/ScalingAdjustment") == int64(-50), "a surplus is not halved")
-	f.want(t.Property("ByBacklog", "TargetTrackingScalingPolicyConfiguration/DisableScaleIn") == true, "two policies scale in")
-	f.want(t.Text("Awake", "ScheduleExpression") == "rate(3 hours)", "the queue's figures stop after six hours")
+	f.wantf(strings.Contains(t.Text("NothingToDo", "Metrics"), "visible + inflight"), "a fleet at work with an empty queue would be ended")
+	f.wantf(t.Number("NothingToDo", "EvaluationPeriods") >= 5, "SQS's figures are too rough to go to zero at once")
+	f.wantf(strings.Contains(t.Text("Surplus", "Metrics"), "visible < 1 AND running > 1 AND inflight < running / 2"), "a fleet is halved that is needed")
+	f.wantf(t.Property("Halve", "StepScalingPolicyConfiguration/StepAdjustments/0/ScalingAdjustment") == int64(-50), "a surplus is not halved")
+	f.wantf(t.Property("ByBacklog", "TargetTrackingScalingPolicyConfiguration/DisableScaleIn") == true, "two policies scale in")
+	f.wantf(t.Text("Awake", "ScheduleExpression") == "rate(3 hours)", "the queue's figures stop after six hours")
 	return errors.Join(f...)
 }
 
@@ -92,7 +92,7 @@ func worker(t Template) error {
 	c := func(path string) any { return t.Property("Worker", "ContainerDefinitions/0/"+path) }
 	environment := map[string]string{}
 	all, ok := c("Environment").([]any)
-	f.want(ok && c("Name") == "worker" && t.Property("Worker", "ContainerDefinitions/1") == nil, "the task has no container, or several, or no environment")
+	f.wantf(ok && c("Name") == "worker" && t.Property("Worker", "ContainerDefinitions/1") == nil, "the task has no container, or several, or no environment")
 	for _, v := range all {
 		if e, ok := v.(map[string]any); ok {
 			environment[fmt.Sprint(e["Name"])] = fmt.Sprint(e["Value"])
@@ -101,17 +101,17 @@ func worker(t Template) error {
 	f = append(f, variables(environment))
 	stop := time.Duration(t.Number("Worker", "ContainerDefinitions/0/StopTimeout")) * time.Second
 	drain, err := time.ParseDuration(environment["AFTERLIVE_DRAIN"])
-	f.want(err == nil && stop <= 2*time.Minute && drain+15*time.Second <= stop, "a drain of %s doesn't fit into a StopTimeout of %s, at most 2m0s on Fargate", drain, stop)
+	f.wantf(err == nil && stop <= 2*time.Minute && drain+15*time.Second <= stop, "a drain of %s doesn't fit into a StopTimeout of %s, at most 2m0s on Fargate", drain, stop)
 	lease, err := time.ParseDuration(environment["AFTERLIVE_LEASE"])
-	f.want(err == nil && lease.Seconds() == t.Number("Jobs", "VisibilityTimeout"), "the lease of %s is not the queue's visibility timeout", lease)
-	f.want(c("ReadonlyRootFilesystem") == true, "the root must be read-only")
-	f.want(c("User") == "65532:65532", "it must not be root")
-	f.want(fmt.Sprint(c("LinuxParameters/Capabilities/Drop")) == "[ALL]", "it needs no capabilities")
-	f.want(strings.Contains(fmt.Sprint(c("HealthCheck/Command")), "worker --check-health"), "ECS takes no health check from the image")
-	f.want(strings.Contains(fmt.Sprint(c("MountPoints")), environment["AFTERLIVE_SCRATCH"]), "on a read-only root, the scratch must be a volume")
+	f.wantf(err == nil && lease.Seconds() == t.Number("Jobs", "VisibilityTimeout"), "the lease of %s is not the queue's visibility timeout", lease)
+	f.wantf(c("ReadonlyRootFilesystem") == true, "the root must be read-only")
+	f.wantf(c("User") == "65532:65532", "it must not be root")
+	f.wantf(fmt.Sprint(c("LinuxParameters/Capabilities/Drop")) == "[ALL]", "it needs no capabilities")
+	f.wantf(strings.Contains(fmt.Sprint(c("HealthCheck/Command")), "worker --check-health"), "ECS takes no health check from the image")
+	f.wantf(strings.Contains(fmt.Sprint(c("MountPoints")), environment["AFTERLIVE_SCRATCH"]), "on a read-only root, the scratch must be a volume")
 	const scratch, image, room = 8, 2, 14 // GiB; --max-scratch, unpacked, and a second task's leftovers
 	if t.Text("Worker", "RequiresCompatibilities") == "[FARGATE]" {
-		f.want(t.Number("Worker", "EphemeralStorage/SizeInGiB") >= scratch+image+room, "the disk must hold --max-scratch, the image and room")
+		f.wantf(t.Number("Worker", "EphemeralStorage/SizeInGiB") >= scratch+image+room, "the disk must hold --max-scratch, the image and room")
 	}
 	return errors.Join(f...)
 }
@@ -124,7 +124,7 @@ func variables(environment map[string]string) error {
 	f = append(f, err, err2)
 	for name := range environment {
 		known := strings.Contains(string(source)+string(shared), `env:"`+name+`"`)
-		f.want(known, "the worker knows no %s", name)
+		f.wantf(known, "the worker knows no %s", name)
 	}
 	return errors.Join(f...)
 }
@@ -132,34 +132,34 @@ func variables(environment map[string]string) error {
 // instances checks the spot instances.
 func instances(t Template) error {
 	var f faults
-	f.want(t.Property("Hosts", "NewInstancesProtectedFromScaleIn") == true && t.Property("Instances", "AutoScalingGroupProvider/ManagedTerminationProtection") == "ENABLED",
+	f.wantf(t.Property("Hosts", "NewInstancesProtectedFromScaleIn") == true && t.Property("Instances", "AutoScalingGroupProvider/ManagedTerminationProtection") == "ENABLED",
 		"an instance is ended while a task works on it")
-	f.want(t.Property("Instances", "AutoScalingGroupProvider/ManagedDraining") == "ENABLED", "tasks are not drained")
-	f.want(t.Property("Hosts", "CapacityRebalance") == false, "rebalancing ends instances without ECS's draining")
-	f.want(t.Number("Hosts", "MixedInstancesPolicy/InstancesDistribution/OnDemandPercentageAboveBaseCapacity") == 0, "instances above the base must be spot")
+	f.wantf(t.Property("Instances", "AutoScalingGroupProvider/ManagedDraining") == "ENABLED", "tasks are not drained")
+	f.wantf(t.Property("Hosts", "CapacityRebalance") == false, "rebalancing ends instances without ECS's draining")
+	f.wantf(t.Number("Hosts", "MixedInstancesPolicy/InstancesDistribution/OnDemandPercentageAboveBaseCapacity") == 0, "instances above the base must be spot")
 	kinds, _ := t.Property("Hosts", "MixedInstancesPolicy/LaunchTemplate/Overrides").([]any)
-	f.want(len(kinds) >= 5, "%d kinds of instance are too few for spot", len(kinds))
-	f.want(t.Number("Launch", "LaunchTemplateData/MetadataOptions/HttpPutResponseHopLimit") == 2, "a container cannot see EC2's warning")
+	f.wantf(len(kinds) >= 5, "%d kinds of instance are too few for spot", len(kinds))
+	f.wantf(t.Number("Launch", "LaunchTemplateData/MetadataOptions/HttpPutResponseHopLimit") == 2, "a container cannot see EC2's warning")
 	user := t.Text("Launch", "LaunchTemplateData/UserData")
 	for _, setting := range []string{"ECS_CLUSTER=${Cluster}", "ECS_ENABLE_SPOT_INSTANCE_DRAINING=true", fmt.Sprintf("ECS_CONTAINER_STOP_TIMEOUT=%vs", t.Number("Worker", "ContainerDefinitions/0/StopTimeout"))} {
-		f.want(strings.Contains(user, setting), "instances have no %s", setting)
+		f.wantf(strings.Contains(user, setting), "instances have no %s", setting)
 	}
-	f.want(t.Number("Worker", "Memory") <= 7400, "of 8 GiB, an instance doesn't offer more than about 7.4 to tasks")
-	f.want(t.Property("Worker", "NetworkMode") == "bridge" && t.Property("Fleet", "NetworkConfiguration") == nil, "a task has no way to the world")
+	f.wantf(t.Number("Worker", "Memory") <= 7400, "of 8 GiB, an instance doesn't offer more than about 7.4 to tasks")
+	f.wantf(t.Property("Worker", "NetworkMode") == "bridge" && t.Property("Fleet", "NetworkConfiguration") == nil, "a task has no way to the world")
 	return errors.Join(f...)
 }
 
 func cdn(t Template) error {
 	var f faults
 	served := t.Text("VodPolicy", "PolicyDocument")
-	f.want(strings.Contains(served, "[${Vod.Arn}/vod/* ${Vod.Arn}/player/*]"), "the CDN must serve vod/ and player/ alone: %s", served)
+	f.wantf(strings.Contains(served, "[${Vod.Arn}/vod/* ${Vod.Arn}/player/*]"), "the CDN must serve vod/ and player/ alone: %s", served)
 	kept := regexp.MustCompile(`ErrorCachingMinTTL:(\d+)`).FindAllStringSubmatch(t.Text("Cdn", "DistributionConfig/CustomErrorResponses"), -1)
-	f.want(len(kept) == 2 && kept[0][1] == "5" && kept[1][1] == "5", "what is not there yet must not be remembered: %v", kept)
+	f.wantf(len(kept) == 2 && kept[0][1] == "5" && kept[1][1] == "5", "what is not there yet must not be remembered: %v", kept)
 	if t.At("Resources/LivePlaylist") != nil {
 		first := t.Property("Cdn", "DistributionConfig/CacheBehaviors/0")
-		f.want(strings.Contains(fmt.Sprint(first), "CachePolicyId:LivePlaylist") && strings.Contains(fmt.Sprint(first), "TargetOriginId:live"), "live playlists come from %v", first)
-		f.want(t.Number("LivePlaylist", "CachePolicyConfig/MaxTTL") <= 2, "live playlists must not be older than a segment")
-		f.want(t.Number("LiveSegment", "CachePolicyConfig/MaxTTL") <= 30, "live segments' names come again")
+		f.wantf(strings.Contains(fmt.Sprint(first), "CachePolicyId:LivePlaylist") && strings.Contains(fmt.Sprint(first), "TargetOriginId:live"), "live playlists come from %v", first)
+		f.wantf(t.Number("LivePlaylist", "CachePolicyConfig/MaxTTL") <= 2, "live playlists must not be older than a segment")
+		f.wantf(t.Number("LiveSegment", "CachePolicyConfig/MaxTTL") <= 30, "live segments' names come again")
 	}
 	return errors.Join(f...)
 }
@@ -169,19 +169,19 @@ func operators(t Template) error {
 	source, err := os.ReadFile(standin.Root() + "/pipeline/metrics.go")
 	f = append(f, err)
 	dashboard := t.Text("Dashboard", "DashboardBody")
-	f.want(json.Valid([]byte(dashboard)), "the dashboard is no JSON")
+	f.wantf(json.Valid([]byte(dashboard)), "the dashboard is no JSON")
 	names := regexp.MustCompile(`"\$\{AWS::StackName\}", "(\w+)"`).FindAllStringSubmatch(dashboard, -1)
-	f.want(len(names) == 3, "the dashboard shows %d of the log's figures", len(names))
+	f.wantf(len(names) == 3, "the dashboard shows %d of the log's figures", len(names))
 	for _, m := range names {
 		outcome := regexp.MustCompile(`"(\w+)"`).FindStringSubmatch(t.Text(m[1], "FilterPattern"))
-		f.want(outcome != nil && strings.Contains(string(source), "= "+outcome[0]), "%s counts nothing that a worker logs", m[1])
-		f.want(strings.Contains(t.Text(m[1], "MetricTransformations"), m[1]), "nobody makes the figure %s", m[1])
+		f.wantf(len(outcome) == 2 && strings.Contains(string(source), "= "+outcome[0]), "%s counts nothing that a worker logs", m[1])
+		f.wantf(strings.Contains(t.Text(m[1], "MetricTransformations"), m[1]), "nobody makes the figure %s", m[1])
 	}
 	for _, alarm := range []string{"TasksFailed", "WorkIsLate", "WorkIsLost", "NoProgress"} {
-		f.want(t.Text(alarm, "AlarmActions") == "[Alarms]", "nobody hears of %s", alarm)
+		f.wantf(t.Text(alarm, "AlarmActions") == "[Alarms]", "nobody hears of %s", alarm)
 	}
 	// Where nothing runs, no figure is there to compare.
-	f.want(strings.Contains(t.Text("NoProgress", "Metrics"), "FILL(done, 0)"), "without any worker, the lack of progress would not be seen")
+	f.wantf(strings.Contains(t.Text("NoProgress", "Metrics"), "FILL(done, 0)"), "without any worker, the lack of progress would not be seen")
 	return errors.Join(f...)
 }
 
@@ -193,25 +193,25 @@ func checkOrigin(text string) error {
 	}
 	var f faults
 	gate, group := t.Text("Gate", "SecurityGroupIngress"), t.Text("OriginGroup", "SecurityGroupIngress")
-	f.want(strings.Contains(gate, "CidrIp:Encoders") && strings.Contains(gate, "SourcePrefixListId:CdnPrefixList") && !strings.Contains(gate+group, "0.0.0.0"), "the world may in: %s, %s", gate, group)
-	f.want(!strings.Contains(group, "Cidr"), "the origin can be reached around its balancer")
-	f.want(t.At("Resources/Disk/DeletionPolicy") == "Snapshot", "recordings must outlive the stack")
+	f.wantf(strings.Contains(gate, "CidrIp:Encoders") && strings.Contains(gate, "SourcePrefixListId:CdnPrefixList") && !strings.Contains(gate+group, "0.0.0.0"), "the world may in: %s, %s", gate, group)
+	f.wantf(!strings.Contains(group, "Cidr"), "the origin can be reached around its balancer")
+	f.wantf(t.At("Resources/Disk/DeletionPolicy") == "Snapshot", "recordings must outlive the stack")
 	user := t.Text("Instance", "UserData")
 	for _, part := range []string{
 		`if ($arg_key != "${StreamKey}") { return 403; }`, "/var/lib/afterlive/publish.conf", "docker stop -t 86400", "TimeoutStopSec=infinity",
 		"enqueue sweep /var/lib/afterlive/rec", "--read-only --cap-drop ALL --security-opt no-new-privileges", "until [ -e /dev/sdf ]",
 	} {
-		f.want(strings.Contains(user, part), "the instance doesn't say %s", part)
+		f.wantf(strings.Contains(user, part), "the instance doesn't say %s", part)
 	}
 	environment := map[string]string{}
 	for _, m := range regexp.MustCompile(`-e (AFTERLIVE_\w+)=`).FindAllStringSubmatch(user, -1) {
 		environment[m[1]] = ""
 	}
-	f.want(len(environment) == 4, "enqueue needs to know queues and buckets")
+	f.wantf(len(environment) == 4, "enqueue needs to know queues and buckets")
 	imports := regexp.MustCompile(`"\$\{VodStack\}-([a-z-]+)"`).FindAllStringSubmatch(text, -1)
-	f.want(len(imports) == 7, "%d values of the vod stack are used", len(imports))
+	f.wantf(len(imports) == 7, "%d values of the vod stack are used", len(imports))
 	for _, m := range imports {
-		f.want(strings.Contains(Vod, `Export: {Name: !Sub "${AWS::StackName}-`+m[1]+`"}`), "the vod stack exports no %s", m[1])
+		f.wantf(strings.Contains(Vod, `Export: {Name: !Sub "${AWS::StackName}-`+m[1]+`"}`), "the vod stack exports no %s", m[1])
 	}
 	return errors.Join(append(f, variables(environment), actions(text), permissions(t.Role("OriginRole"), "origin"))...)
 }
@@ -241,14 +241,14 @@ func permissions(role []Permission, who string) error {
 	if who == "worker" { // ECS's agent asks for these in the name of the task
 		needed["ecs:UpdateTaskProtection own tasks"], needed["ecs:GetTaskProtection own tasks"] = true, true
 	}
-	f.want(len(needed) >= 4, "nothing is recorded of what the %s does", who)
+	f.wantf(len(needed) >= 4, "nothing is recorded of what the %s does", who)
 	for _, p := range role {
 		name := p.Action + " " + resources[p.Resource]
-		f.want(needed[name], "the %s never does %s (%s)", who, name, p.Resource)
+		f.wantf(needed[name], "the %s never does %s (%s)", who, name, p.Resource)
 		delete(needed, name)
 	}
 	for name := range needed {
-		f.want(false, "the %s may not do %s", who, name)
+		f.wantf(false, "the %s may not do %s", who, name)
 	}
 	return errors.Join(f...)
 }
@@ -267,7 +267,7 @@ func actions(text string) error {
 	var f faults
 	for _, m := range regexp.MustCompile(`"((?:sts|sqs|sns|s3|ecs):[A-Za-z*]+)"`).FindAllStringSubmatch(text, -1) {
 		event := strings.HasPrefix(m[1], "s3:ObjectCreated")
-		f.want(event || slices.Contains(known, m[1]), "nobody needs %s", m[1])
+		f.wantf(event || slices.Contains(known, m[1]), "nobody needs %s", m[1])
 	}
 	return errors.Join(f...)
 }

@@ -12,9 +12,13 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
+// Vod is the template of buckets, queues, fleet and CDN.
+//
 //go:embed vod.yaml
 var Vod string
 
+// Origin is the template of the live origin.
+//
 //go:embed origin.yaml
 var Origin string
 

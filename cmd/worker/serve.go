@@ -60,7 +60,7 @@ func (f *flags) serve(ctx context.Context, log *zap.Logger, healthy func() error
 func askHealth(ctx context.Context, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/healthz", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/healthz", http.NoBody)
 	if err != nil {
 		return fmt.Errorf("check health: %w", err)
 	}

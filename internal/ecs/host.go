@@ -27,7 +27,7 @@ type Size struct {
 func TaskSize(ctx context.Context, uri string) (Size, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, uri+"/task", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, uri+"/task", http.NoBody)
 	if err != nil {
 		return Size{}, fmt.Errorf("read task metadata: %w", err)
 	}
@@ -41,10 +41,10 @@ func TaskSize(ctx context.Context, uri string) (Size, error) {
 	}
 	var task struct {
 		Limits struct {
-			CPU    float64
-			Memory int64
-		}
-		LaunchType string
+			CPU    float64 `json:"CPU"`
+			Memory int64   `json:"Memory"`
+		} `json:"Limits"`
+		LaunchType string `json:"LaunchType"`
 	}
 	if err := json.Unmarshal(body, &task); err != nil || resp.StatusCode != http.StatusOK {
 		return Size{}, fmt.Errorf("read task metadata: %s: %.80q", resp.Status, body)

@@ -111,7 +111,7 @@ func Run(c Config) *Result {
 		})
 	}
 	for s.events.Len() > 0 && (s.published < len(s.jobs) || s.now < c.Until || s.alive() > 0 && c.Policy != nil) {
-		e := heap.Pop(&s.events).(event)
+		e := heap.Pop(&s.events).(event) //nolint:forcetypeassert // nothing else is pushed
 		s.now = e.at
 		e.do()
 		if c.Policy == nil && s.published == len(s.jobs) {
@@ -148,12 +148,13 @@ type event struct {
 
 type events []event
 
-func (e events) Len() int { return len(e) }
-func (e events) Less(i, j int) bool {
-	return e[i].at < e[j].at || e[i].at == e[j].at && e[i].order < e[j].order
+func (e *events) Len() int { return len(*e) }
+func (e *events) Less(i, j int) bool {
+	a, b := (*e)[i], (*e)[j]
+	return a.at < b.at || a.at == b.at && a.order < b.order
 }
-func (e events) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
-func (e *events) Push(x any)   { *e = append(*e, x.(event)) }
+func (e *events) Swap(i, j int) { (*e)[i], (*e)[j] = (*e)[j], (*e)[i] }
+func (e *events) Push(x any)    { *e = append(*e, x.(event)) } //nolint:forcetypeassert // as heap wants it
 func (e *events) Pop() any {
 	last := (*e)[len(*e)-1]
 	*e = (*e)[:len(*e)-1]

@@ -36,7 +36,11 @@ func TestPolicyIsTheTemplates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	delete(template["Resources"].(map[string]any), "ByBacklog")
+	resources, ok := template["Resources"].(map[string]any)
+	if !ok {
+		t.Fatal("no resources")
+	}
+	delete(resources, "ByBacklog")
 	if _, err := ReadPolicy(template); err == nil {
 		t.Error("a template without scaling is taken")
 	}

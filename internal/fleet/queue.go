@@ -114,7 +114,8 @@ func (s *simulation) finish(m *message) {
 			s.send(&message{job: j, kind: chunkKind, length: min(s.Work.Chunk, j.recording.Length-float64(k)*s.Work.Chunk)})
 		}
 	default:
-		if j.parts--; j.parts == 0 {
+		j.parts--
+		if j.parts == 0 {
 			s.publish(j)
 		}
 	}

@@ -9,7 +9,6 @@ type scaler struct {
 	p         *Policy
 	desired   int
 	minutes   []figures
-	now       figures // of the minute that runs
 	lastOut   float64
 	lastIn    float64
 	dormant   float64 // until when the queue's figures are missing

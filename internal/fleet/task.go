@@ -26,7 +26,7 @@ type task struct {
 }
 
 // launch starts a task; delay is that of its start, drawn if it is negative.
-func (s *simulation) launch(delay float64) *task {
+func (s *simulation) launch(delay float64) {
 	if delay < 0 {
 		delay = s.Cloud.Start[0] + s.random.Float64()*(s.Cloud.Start[1]-s.Cloud.Start[0])
 	}
@@ -46,7 +46,6 @@ func (s *simulation) launch(delay float64) *task {
 			s.at(s.now+s.random.ExpFloat64()*3600/end.rate, end.do)
 		}
 	}
-	return t
 }
 
 // ask polls: protected, for a message or until the poll ends; then a pause follows, in

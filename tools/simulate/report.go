@@ -79,13 +79,6 @@ func recorded(t trace) (seconds float64) {
 	return seconds
 }
 
-func peak(r *fleet.Result) (most float64) {
-	for _, m := range r.Minutes {
-		most = max(most, m.Running)
-	}
-	return most
-}
-
 // idle is the share of the minutes in which no task ran, or was wanted.
 func idle(r *fleet.Result) float64 {
 	n := 0

@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# deploy.sh push REGISTRY                       pushes the images that "make image" has built
+# deploy.sh up STACK REGISTRY [NAME=VALUE...]   the fleet and its CDN: ecs/vod.yaml, with parameters of yours
+# deploy.sh live STACK REGISTRY Encoders=… StreamKey=… [NAME=VALUE...]
+#                                               the live origin: ecs/origin.yaml, as STACK-live, at /hls/ of the same CDN
+# deploy.sh down STACK                          takes both away; buckets and the recordings' disk remain
+#
+# REGISTRY is what comes before /worker and /origin: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/afterlive
+# Account, region and credentials are those of the AWS CLI. VERSION is the images' tag (git's, by default).
+# Without Vpc= and Subnets=, it is the region's default network.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+version=${VERSION:-$(git describe --always --dirty)}
+
+fail() {
+	echo "deploy.sh: $*" >&2
+	exit 1
+}
+
+usage() {
+	sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
+	exit 2
+}
+
+output() { # of a stack
+	aws cloudformation describe-stacks --stack-name "$1" --query "Stacks[0].Outputs[?OutputKey=='$2'].OutputValue" --output text
+}
+
+given() { # whether NAME= is among the arguments that follow
+	local name=$1
+	shift
+	for a in "$@"; do [[ $a == "$name="* ]] && return 0; done
+	return 1
+}
+
+network() { # sets vpc and subnets where they are not given
+	vpc=$(aws ec2 describe-vpcs --filters Name=is-default,Values=true --query 'Vpcs[0].VpcId' --output text)
+	[[ $vpc == vpc-* ]] || fail "there is no default network here: say Vpc=vpc-… and Subnets=subnet-…,subnet-…"
+	subnets=$(aws ec2 describe-subnets --filters "Name=vpc-id,Values=$vpc" Name=default-for-az,Values=true --query 'Subnets[].SubnetId' --output text | tr '\t' ',')
+	[[ $subnets == subnet-* ]] || fail "$vpc has no default subnets: say Subnets=subnet-…,subnet-…"
+}
+
+stack() { # TEMPLATE STACK NAME=VALUE...
+	local template=$1 name=$2
+	shift 2
+	aws cloudformation deploy --template-file "$template" --stack-name "$name" --capabilities CAPABILITY_IAM --no-fail-on-empty-changeset --parameter-overrides "$@"
+}
+
+push() {
+	local registry=$1 repository
+	if [[ $registry == *.dkr.ecr.*.amazonaws.com/* ]]; then
+		aws ecr get-login-password | docker login --username AWS --password-stdin "${registry%%/*}"
+	fi
+	for image in worker origin; do
+		repository=${registry#*/}/$image
+		if [[ $registry == *.dkr.ecr.*.amazonaws.com/* ]]; then
+			aws ecr describe-repositories --repository-names "$repository" >/dev/null 2>&1 ||
+				aws ecr create-repository --repository-name "$repository" --image-tag-mutability MUTABLE --image-scanning-configuration scanOnPush=true >/dev/null
+		fi
+		docker tag "afterlive/$image:$version" "$registry/$image:$version"
+		docker push "$registry/$image:$version"
+	done
+}
+
+up() {
+	local name=$1 registry=$2
+	shift 2
+	local parameters=("Image=$registry/worker:$version" "$@")
+	if ! given Vpc "$@" && ! aws cloudformation describe-stacks --stack-name "$name" >/dev/null 2>&1; then
+		network
+		parameters+=("Vpc=$vpc" "Subnets=$subnets")
+	fi
+	stack ecs/vod.yaml "$name" "${parameters[@]}"
+	bin/enqueue player --queue "$(output "$name" JobsQueue)" --failed "$(output "$name" FailedQueue)" --recordings "$(output "$name" RecordingsBucket)" --store "$(output "$name" VodBucket)"
+	echo "ready. Put a recording into $(output "$name" RecordingsBucket)/recordings/ (as *.flv), and watch it at $(output "$name" Player)"
+}
+
+live() {
+	local name=$1 registry=$2
+	shift 2
+	given Encoders "$@" || fail "say who may stream, as Encoders=203.0.113.0/24"
+	given StreamKey "$@" || fail "say the publishers' key, as StreamKey=\$(openssl rand -hex 16)"
+	local parameters=("Image=$registry/origin:$version" "VodStack=$name" "$@")
+	if ! given Vpc "$@" && ! aws cloudformation describe-stacks --stack-name "$name-live" >/dev/null 2>&1; then
+		network
+		parameters+=("Vpc=$vpc" "Subnet=${subnets%%,*}")
+	fi
+	if ! given CdnPrefixList "$@"; then
+		parameters+=("CdnPrefixList=$(aws ec2 describe-managed-prefix-lists --filters Name=prefix-list-name,Values=com.amazonaws.global.cloudfront.origin-facing --query 'PrefixLists[0].PrefixListId' --output text)")
+	fi
+	stack ecs/origin.yaml "$name-live" "${parameters[@]}"
+	stack ecs/vod.yaml "$name" "LiveOrigin=$(output "$name-live" LiveOrigin)"
+	echo "stream to $(output "$name-live" Rtmp); watch at https://$(output "$name" Cdn)/hls/NAME/index.m3u8"
+}
+
+down() {
+	local name=$1
+	if aws cloudformation describe-stacks --stack-name "$name-live" >/dev/null 2>&1; then
+		stack ecs/vod.yaml "$name" LiveOrigin=
+		aws cloudformation delete-stack --stack-name "$name-live"
+		aws cloudformation wait stack-delete-complete --stack-name "$name-live"
+	fi
+	aws cloudformation delete-stack --stack-name "$name"
+	aws cloudformation wait stack-delete-complete --stack-name "$name"
+	echo "gone. What remains, and how to remove it: docs/deploy.md, Teardown"
+}
+
+command=${1:-}
+shift || true
+case $command in
+push) [ $# -eq 1 ] || usage ;;
+up | live) [ $# -ge 2 ] || usage ;;
+down) [ $# -eq 1 ] || usage ;;
+*) usage ;;
+esac
+"$command" "$@"
