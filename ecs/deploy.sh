@@ -5,7 +5,7 @@
 #                                               the live origin: ecs/origin.yaml, as STACK-live, at /hls/ of the same CDN
 # deploy.sh down STACK                          takes both away; buckets and the recordings' disk remain
 #
-# REGISTRY is what comes before /worker and /origin: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/afterlive
+# REGISTRY is what comes before /worker and /origin, of ECR: $ACCOUNT.dkr.ecr.$REGION.amazonaws.com/afterlive
 # Account, region and credentials are those of the AWS CLI. VERSION is the images' tag (git's, by default).
 # Without Vpc= and Subnets=, it is the region's default network.
 set -euo pipefail
