@@ -116,17 +116,20 @@ func TestImageWorker(t *testing.T) {
   ladders:
     - {name: flat, projection: flat, rungs: [{height: 720, crf: 20, maxrate: 5000k, bufsize: 7500k, preset: slower}, {height: 180, crf: 28, maxrate: 500k, bufsize: 750k, preset: ultrafast}]}
 `)
-	enqueue(t, append([]string{"send", "--as", "talk", "--profile", "container", source(t, "1280x720", fps, 20)}, place...)...)
+	enqueue(t, append([]string{"send", "--as", "talk", "--profile", "container", source(t, "1280x720", fps, 40)}, place...)...)
 	start := func(args ...string) container {
 		return hardened(t, cloud, "worker", "/scratch", []string{"-v", own + ":/profiles.yaml:ro"},
 			append(append([]string{"--profiles", "/profiles.yaml", "--lease", "20s", "--drain", "1s"}, place...), args...))
 	}
 	first := start()
 	first.powerless(t)
-	var encoders []string
-	eventually(t, time.Minute, "it encodes", func() bool { encoders = first.encoders(t); return len(encoders) > 0 })
 	eventually(t, time.Minute, "it is healthy", func() bool { return first.inspect(t, ".State.Health.Status") == "healthy" })
-	encoders = append(encoders, first.encoders(t)...)
+	begun := strings.Count(first.logs(t), "part begun")
+	var encoders []string
+	eventually(t, time.Minute, "it has just begun a chunk", func() bool {
+		encoders = first.encoders(t)
+		return len(encoders) > 0 && strings.Count(first.logs(t), "part begun") > begun
+	})
 
 	began := time.Now()
 	docker(t, "stop", "-t", "30", string(first))
