@@ -29,11 +29,11 @@ engine() { # a docker daemon, if need be of our own
 	mkdir -p "$work"
 	export DOCKER_HOST=unix://$work/docker.sock
 	dockerd --data-root "$work/data" --exec-root "$work/exec" -H "$DOCKER_HOST" --pidfile "$work/docker.pid" --bridge none --iptables=false >"$work/dockerd.log" 2>&1 &
-	local pid=$!
-	trap 'kill $pid; wait $pid || true' EXIT
+	engine=$!
+	trap 'kill $engine; wait $engine || true' EXIT
 	for _ in $(seq 100); do
 		docker info >/dev/null 2>&1 && return
-		kill -0 $pid 2>/dev/null || break
+		kill -0 $engine 2>/dev/null || break
 		sleep 0.2
 	done
 	echo "image.sh: the docker daemon did not start; see $work/dockerd.log" >&2
@@ -88,6 +88,8 @@ case ${1:-} in
 build) build ;;
 test)
 	engine && bases && build
+	docker image ls --format '{{.Repository}} {{.Size}}' 'afterlive/*:latest'
+	docker history --format '{{.Size}} {{.CreatedBy}}' afterlive/worker:latest | grep -v ^0B
 	go test -count=1 -timeout 20m ./e2e -run TestImage -v -image
 	;;
 suite) engine && bases && build && suite ;;
