@@ -57,12 +57,13 @@ func TestSimulationAgrees(t *testing.T) {
 	must(t, json.Unmarshal(body, &asset))
 	info, err := os.Stat(recording)
 	must(t, err)
-	simulated := fleet.Run(fleet.Config{
+	simulated, err := fleet.Run(fleet.Config{
 		Work: fleet.Work{Chunk: 12, Speed: 12 / seen.chunk, Sound: seconds / seen.sound, Scan: float64(info.Size()) / asset.Effort.Scan, Upload: 1e12},
 		// A worker needs a moment to start, and to find the next message.
 		Worker: fleet.Worker{Lease: lease, Poll: 1, Pause: 0},
 		Fixed:  2, Kills: kills, Trace: []fleet.Recording{{Length: seconds, Bytes: float64(info.Size())}},
 	})
+	must(t, err)
 	t.Logf("a chunk takes %.2f s, the sound %.2f s; prepared in %s", seen.chunk, seen.sound, sent.Sub(began))
 	for _, c := range []struct {
 		what            string
@@ -109,6 +110,10 @@ func observe(t *testing.T, workers []*worker, kills []fleet.Kill, sent time.Time
 			}
 		}
 		for _, at := range begun { // what was begun and never done, until the kill
+			if n >= len(kills) {
+				t.Errorf("worker %d was not killed, and has not done all that it began", n)
+				continue
+			}
 			o.redone += kills[n].At - at
 			o.cut++
 		}

@@ -49,7 +49,7 @@ type flags struct {
 	HTTP         string        `name:"http" help:"Serve /healthz, /metrics (Prometheus) and the player (/player/) here and, in a folder, the results at /vod/." placeholder:"ADDR" env:"AFTERLIVE_HTTP"`
 	Spot         bool          `help:"Heed EC2's notice of a spot interruption, as tasks of ECS always do." env:"AFTERLIVE_SPOT"`
 	CheckHealth  bool          `help:"Ask the worker that serves --http whether it is well, and end: for the health check of a container."`
-	Price        float64       `help:"What an hour of this worker costs in USD, host and all: parts, asset.json and status then tell what a minute of recording costs." placeholder:"USD" env:"AFTERLIVE_PRICE"`
+	Price        float64       `help:"What an hour of this worker costs in USD, host and all: parts, asset.json and status then tell what the work on a minute of recording costs." placeholder:"USD" env:"AFTERLIVE_PRICE"`
 	ExitWhenIdle bool          `help:"End when no task is left, waiting or in flight."`
 	LogFormat    string        `help:"json or console." enum:"json,console" default:"json" env:"AFTERLIVE_LOG_FORMAT"`
 }
@@ -79,7 +79,7 @@ func (f *flags) Validate() error {
 	fault(f.MaxScratch < 1<<20, "--max-scratch must be at least 1048576")
 	fault(f.MaxAlloc < 1<<20, "--max-alloc must be at least 1048576")
 	fault(f.MaxSlowness <= 0, "--max-slowness must be positive")
-	fault(f.Price < 0, "--price must not be negative")
+	fault(!(f.Price >= 0 && f.Price < 1e6), "--price must be USD, and not negative")
 	fault(f.CheckHealth && f.HTTP == "", "--check-health needs --http")
 	fault(f.Stall < time.Second, "--stall must be at least 1s")
 	return errors.Join(faults...)

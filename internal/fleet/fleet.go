@@ -9,6 +9,8 @@ package fleet
 
 import (
 	"container/heap"
+	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 )
@@ -27,6 +29,7 @@ type Work struct {
 type Cloud struct {
 	Start         [2]float64 // least and most seconds from a task's launch to its first poll
 	MetricDelay   int        // minutes after which a minute's figures are seen
+	Scheduler     float64    // seconds between two looks of ECS at what runs and what is wanted
 	Interruptions float64    // an hour and task, with Notice
 	Losses        float64    // an hour and task, without
 	Notice        float64    // seconds from SIGTERM to the end
@@ -62,10 +65,10 @@ type Config struct {
 	Worker Worker
 	Policy *Policy // nil: Fixed tasks, from the start
 	Fixed  int
-	Kills  []Kill
-	Whole  bool // the alternative: one message a recording, begun anew after every interruption
+	Kills  []Kill // of Fixed tasks
+	Whole  bool   // the alternative: one message a recording, begun anew after every interruption
 	Trace  []Recording
-	Until  float64 // seconds that are simulated at least; then until all is done
+	Until  float64 // seconds that are simulated at least; then until all is done, and no task left
 	Seed   uint64
 }
 
@@ -83,14 +86,20 @@ type Result struct {
 	Redone      float64   // seconds of messages that were begun in vain
 	Interrupted int       // messages that a task's end cut off
 	MostRedone  float64   // of one of them, seconds
-	BusyRemoved int       // tasks that scaling removed at work
+	BusyRemoved int       // tasks that scaling in removed at work
 	Messages    int
-	Polls       int // requests to receive, heartbeats and answers
+	Requests    int // to receive, to extend, to delete and to hand back; sending is Messages
 	Minutes     []Sample
 }
 
-// Run simulates.
-func Run(c Config) *Result {
+// horizon is when the simulation gives up, beyond Until: seconds.
+const horizon = 30 * 86400
+
+// Run simulates. It fails where not all is published in the end.
+func Run(c Config) (*Result, error) {
+	if c.Policy != nil && (len(c.Kills) > 0 || c.Fixed > 0 || c.Cloud.Scheduler <= 0) || c.Policy == nil && c.Fixed < 1 {
+		return nil, errors.New("simulate: either a policy with a scheduler, or fixed tasks and kills")
+	}
 	s := &simulation{Config: c, random: rand.New(rand.NewPCG(c.Seed, 1)), result: &Result{Wait: make([]float64, len(c.Trace))}} //nolint:gosec // it must be repeatable
 	for i := range c.Trace {
 		s.jobs = append(s.jobs, &simJob{recording: &c.Trace[i], n: i})
@@ -103,6 +112,7 @@ func Run(c Config) *Result {
 	} else {
 		s.scaler = newScaler(s)
 		s.at(60, s.scaler.minute)
+		s.at(s.Cloud.Scheduler, s.scaler.look)
 	}
 	for _, k := range c.Kills {
 		s.at(k.At, func() {
@@ -110,18 +120,18 @@ func Run(c Config) *Result {
 			s.at(s.now+k.Again, func() { s.launch(0) })
 		})
 	}
-	for s.events.Len() > 0 && (s.published < len(s.jobs) || s.now < c.Until || s.alive() > 0 && c.Policy != nil) {
+	for s.events.Len() > 0 && s.now < c.Until+horizon && (s.published < len(s.jobs) || c.Policy != nil && (s.now < c.Until || s.alive() > 0)) {
 		e := heap.Pop(&s.events).(event) //nolint:forcetypeassert // nothing else is pushed
 		s.now = e.at
 		e.do()
-		if c.Policy == nil && s.published == len(s.jobs) {
-			break
-		}
+	}
+	if s.published < len(s.jobs) {
+		return nil, fmt.Errorf("simulate: %d of %d recordings are published after %.0f s", s.published, len(s.jobs), s.now)
 	}
 	for _, t := range s.tasks {
 		t.pay()
 	}
-	return s.result
+	return s.result, nil
 }
 
 type simulation struct {

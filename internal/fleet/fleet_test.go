@@ -3,6 +3,7 @@ package fleet
 import (
 	"math"
 	"reflect"
+	"strings"
 	"testing"
 
 	"afterlive/ecs"
@@ -27,7 +28,7 @@ func TestPolicyIsTheTemplates(t *testing.T) {
 	want := &Policy{
 		Max: 50, Target: 10, OutOnly: true, Out: 60, In: 600, Steps: []Step{{0, 20, 1}, {20, 100, 5}, {100, math.Inf(1), 20}}, Threshold: 1,
 		Surge: 20, WaitsFor: 1, StepCooldown: 120, HalveFor: 2, HalveCooldown: 60, IdleFor: 10, AwakeInHours: 3,
-		Drain: 100, Lease: 120, CPUs: 4, Memory: 8,
+		Drain: 100, Lease: 120, CPUs: 4, Memory: 8, Disk: 30,
 	}
 	if !reflect.DeepEqual(p, want) {
 		t.Errorf("got  %+v\nwant %+v", p, want)
@@ -44,13 +45,20 @@ func TestPolicyIsTheTemplates(t *testing.T) {
 	if _, err := ReadPolicy(template); err == nil {
 		t.Error("a template without scaling is taken")
 	}
+	other, err := ecs.Parse(strings.ReplaceAll(ecs.Vod, "inflight < running / 2", "inflight < running / 3"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadPolicy(other); err == nil {
+		t.Error("a condition that is not simulated is taken")
+	}
 }
 
 // config is a fleet like that of the template, over recordings that end at once.
 func config(t *testing.T, recordings int, length float64) Config {
 	c := Config{
 		Work:   Work{Chunk: 60, Speed: 1.5, Sound: 80, Scan: 80e6, Upload: 30e6, Overhead: 3},
-		Cloud:  Cloud{Start: [2]float64{35, 75}, MetricDelay: 1, Notice: 120},
+		Cloud:  Cloud{Start: [2]float64{35, 75}, MetricDelay: 1, Scheduler: 10, Notice: 120},
 		Worker: Worker{Lease: 120, Drain: 100, Poll: 20, Pause: 2, Protected: true},
 		Policy: templatePolicy(t), Until: 3600, Seed: 1,
 	}
@@ -60,15 +68,15 @@ func config(t *testing.T, recordings int, length float64) Config {
 	return c
 }
 
-// Whatever is taken away, every recording is published, at most a message is done
-// again for each, and scaling takes none from work.
+// Whatever is taken away, every message is done once, every recording published, and a
+// cut costs no more than its message.
 func TestNothingIsLost(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"calm":         func(*Config) {},
 		"interrupted":  func(c *Config) { c.Cloud.Interruptions = 6 },
 		"lost":         func(c *Config) { c.Cloud.Losses = 6 },
 		"both":         func(c *Config) { c.Cloud.Interruptions, c.Cloud.Losses = 6, 6 },
-		"slow sound":   func(c *Config) { c.Work.Sound = 2 },
+		"unprotected":  func(c *Config) { c.Worker.Protected, c.Work.Sound = false, 0.5 },
 		"one task":     func(c *Config) { c.Policy.Max = 1 },
 		"one message":  func(c *Config) { c.Whole = true },
 		"slow figures": func(c *Config) { c.Cloud.MetricDelay = 5 },
@@ -78,21 +86,76 @@ func TestNothingIsLost(t *testing.T) {
 				c := config(t, 12, 1200)
 				c.Seed = seed
 				change(&c)
-				r := Run(c)
+				r := run(t, c)
 				for i, wait := range r.Wait {
 					if wait <= 0 {
 						t.Fatalf("seed %d: recording %d was published after %v s", seed, i, wait)
 					}
 				}
-				longest := c.Work.Overhead + max(c.Work.Chunk/c.Work.Speed, 1200*750e3/c.Work.Scan)
-				if r.BusyRemoved != 0 || (!c.Whole && r.MostRedone > longest) || r.Redone > float64(r.Interrupted)*r.MostRedone+1e-6 {
-					t.Errorf("seed %d: %d removed at work, %d cut off, the most %v s, in all %v s", seed, r.BusyRemoved, r.Interrupted, r.MostRedone, r.Redone)
+				chunks := 1200 / c.Work.Chunk
+				messages, work := 2+chunks, 1200*750e3/c.Work.Scan+1200/c.Work.Sound+1200/c.Work.Speed
+				if c.Whole {
+					messages = 1
 				}
-				if c.Cloud.Losses+c.Cloud.Interruptions == 0 && r.Redone != 0 {
+				if want := 12 * (work + messages*c.Work.Overhead); r.Messages != int(12*messages) || math.Abs(r.Work-want) > 1e-6 {
+					t.Errorf("seed %d: %d messages, %v s of work, want %v", seed, r.Messages, r.Work, want)
+				}
+				if r.TaskSeconds < r.Work+r.Redone {
+					t.Errorf("seed %d: %v s are paid for %v s of work", seed, r.TaskSeconds, r.Work+r.Redone)
+				}
+				if c.Cloud.Losses+c.Cloud.Interruptions == 0 && c.Worker.Protected && r.Redone != 0 {
 					t.Errorf("seed %d: %v s done again for nothing", seed, r.Redone)
 				}
 			}
 		})
+	}
+}
+
+func run(t *testing.T, c Config) *Result {
+	t.Helper()
+	r, err := Run(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// Of two policies that want more, the larger wish counts; what a cooldown still waits
+// for is not added twice.
+func TestTheLargestWishCounts(t *testing.T) {
+	s := &simulation{Config: Config{Policy: &Policy{Max: 100, Target: 10, Out: 60, StepCooldown: 120, Threshold: 1, Surge: 20, WaitsFor: 1, Steps: []Step{{0, 20, 1}, {20, math.Inf(1), 20}}}}}
+	c := newScaler(s)
+	seen := func(visible, running float64) []figures {
+		f := figures{Sample: Sample{Visible: visible, Running: running}}
+		return []figures{f, f, f}
+	}
+	for _, step := range []struct {
+		at, visible, running float64
+		want                 int
+	}{
+		{0, 1, 0, 1},     // out of zero
+		{60, 1, 0, 1},    // still on its way
+		{60, 300, 1, 30}, // more than one step: by tracking
+		{90, 300, 1, 30}, // counted already
+		{100, 600, 1, 60},
+	} {
+		s.now = step.at
+		c.grow(max(c.leaveZero(seen(step.visible, step.running)), c.track(seen(step.visible, step.running))))
+		if c.desired != step.want {
+			t.Errorf("at %v: %d tasks, want %d", step.at, c.desired, step.want)
+		}
+	}
+}
+
+func TestBadConfig(t *testing.T) {
+	for name, c := range map[string]Config{
+		"nobody":                  {},
+		"kills of a scaled fleet": {Policy: &Policy{}, Kills: []Kill{{}}, Cloud: Cloud{Scheduler: 10}},
+		"all are lost":            {Fixed: 1, Cloud: Cloud{Losses: 1e6}, Work: Work{Chunk: 60, Speed: 1, Sound: 1, Scan: 1, Upload: 1}, Worker: Worker{Lease: 4, Poll: 1}, Trace: []Recording{{Length: 60, Bytes: 60}}},
+	} {
+		if r, err := Run(c); err == nil {
+			t.Errorf("%s: %+v", name, r)
+		}
 	}
 }
 
@@ -103,7 +166,7 @@ func TestWithoutProtectionBusyTasksAreRemoved(t *testing.T) {
 		for _, protected := range []bool{false, true} {
 			c := config(t, 10, 1200)
 			c.Seed, c.Worker.Protected, c.Work.Sound = seed, protected, 0.5 // the sound keeps a few of many at work
-			removed[protected] += Run(c).BusyRemoved
+			removed[protected] += run(t, c).BusyRemoved
 		}
 	}
 	if removed[false] == 0 || removed[true] != 0 {
@@ -120,14 +183,14 @@ func TestByHand(t *testing.T) {
 		Worker: Worker{Lease: 4, Poll: 1},
 		Fixed:  2, Trace: []Recording{{End: 5, Length: 60, Bytes: 10e6}},
 	}
-	r := Run(c)
+	r := run(t, c)
 	if got := r.Wait[0]; math.Abs(got-(10+10+66)) > 1e-9 || r.Messages != 8 || math.Abs(r.Work-136) > 1e-9 {
 		t.Errorf("published after %v s, %d messages, %v s of work", got, r.Messages, r.Work)
 	}
 	// The first task begins its first chunk at 25, is killed at 35, and another comes at 37.
 	// What it held is seen again 4 s after its last heartbeat, at 39, behind the others.
 	c.Kills = []Kill{{At: 35, Again: 2, Task: 0}}
-	r = Run(c)
+	r = run(t, c)
 	if r.Interrupted != 1 || math.Abs(r.Redone-10) > 1e-9 || math.Abs(r.Work-136) > 1e-9 {
 		t.Errorf("killed: %d cut off, %v s done again, %v s of work", r.Interrupted, r.Redone, r.Work)
 	}
@@ -139,7 +202,7 @@ func TestByHand(t *testing.T) {
 func TestSameSeedSameResult(t *testing.T) {
 	c := config(t, 30, 900)
 	c.Cloud.Interruptions = 3
-	if a, b := Run(c), Run(c); !reflect.DeepEqual(a, b) {
+	if a, b := run(t, c), run(t, c); !reflect.DeepEqual(a, b) {
 		t.Error("two runs differ")
 	}
 }

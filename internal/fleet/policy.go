@@ -23,9 +23,10 @@ type Policy struct {
 	HalveFor      int     // minutes of nothing waiting, and less than half of the tasks at work, after which half of them go; 0: never
 	HalveCooldown float64 // seconds
 	IdleFor       int     // minutes without a message before the last task goes
-	AwakeInHours  float64 // how often somebody asks the queue, so that its figures go on; 0: nobody
+	AwakeInHours  float64 // how often somebody touches the queue, so that its figures go on; 0: nobody
 	Drain, Lease  float64 // seconds, of the worker
 	CPUs, Memory  float64 // of a task: virtual ones, GiB
+	Disk          float64 // GiB
 }
 
 // Step adds tasks where so many messages wait.
@@ -43,16 +44,13 @@ func ReadPolicy(t ecs.Template) (*Policy, error) {
 		Out:    t.Number("ByBacklog", tracking+"ScaleOutCooldown"), In: t.Number("ByBacklog", tracking+"ScaleInCooldown"),
 		Threshold: t.Number("WorkWaits", "Threshold"), WaitsFor: int(t.Number("WorkWaits", "EvaluationPeriods")),
 		StepCooldown: t.Number("FromZero", steps+"Cooldown"), IdleFor: int(t.Number("NothingToDo", "EvaluationPeriods")),
-		CPUs: t.Number("Worker", "Cpu") / 1024, Memory: t.Number("Worker", "Memory") / 1024,
+		CPUs: t.Number("Worker", "Cpu") / 1024, Memory: t.Number("Worker", "Memory") / 1024, Disk: t.Number("Worker", "EphemeralStorage/SizeInGiB"),
 	}
 	p.OutOnly = t.Property("ByBacklog", tracking+"DisableScaleIn") == true
-	if m := regexp.MustCompile(`visible > (\d+) \* running`).FindStringSubmatch(t.Text("WorkWaits", "Metrics")); m != nil {
-		p.Surge = seconds(m[1] + "s")
-	}
+	p.Surge = 20
 	if t.Property("Halve", steps+"StepAdjustments/0/ScalingAdjustment") == int64(-50) {
 		p.HalveFor, p.HalveCooldown = int(t.Number("Surplus", "EvaluationPeriods")), t.Number("Halve", steps+"Cooldown")
 	}
-	p.PerDesired = regexp.MustCompile(`desired`).MatchString(t.Text("ByBacklog", tracking+"CustomizedMetricSpecification/Metrics/3/Expression"))
 	for i := 0; t.Property("FromZero", fmt.Sprintf("%sStepAdjustments/%d", steps, i)) != nil; i++ {
 		at := fmt.Sprintf("%sStepAdjustments/%d/", steps, i)
 		s := Step{From: t.Number("FromZero", at+"MetricIntervalLowerBound"), To: math.Inf(1), Add: int(t.Number("FromZero", at+"ScalingAdjustment"))}
@@ -73,10 +71,24 @@ func ReadPolicy(t ecs.Template) (*Policy, error) {
 	if m := regexp.MustCompile(`rate\((\d+) hours?\)`).FindStringSubmatch(t.Text("Awake", "ScheduleExpression")); m != nil {
 		p.AwakeInHours = seconds(m[1] + "s")
 	}
+	// What is not read is as it was when this was written.
+	for path, want := range map[[2]string]string{
+		{"WorkWaits", "Metrics/2/Expression"}:                                          "IF(FILL(running, 0) < 1 OR visible > 20 * running, visible, 0)",
+		{"Surplus", "Metrics/3/Expression"}:                                            "IF(visible < 1 AND running > 1 AND inflight < running / 2, 1, 0)",
+		{"NothingToDo", "Metrics/2/Expression"}:                                        "visible + inflight",
+		{"ByBacklog", tracking + "CustomizedMetricSpecification/Metrics/3/Expression"}: "(visible + inflight) / IF(running > 0, running, 1)",
+		{"FromZero", steps + "AdjustmentType"}:                                         "ChangeInCapacity",
+		{"Halve", steps + "AdjustmentType"}:                                            "PercentChangeInCapacity",
+		{"ToZero", steps + "AdjustmentType"}:                                           "ExactCapacity",
+	} {
+		if got := t.Text(path[0], path[1]); got != want {
+			return nil, fmt.Errorf("read scaling policy: %s has %q, which is not simulated", path[0], got)
+		}
+	}
 	for what, n := range map[string]float64{
 		"MaxTasks": float64(p.Max), "target": p.Target, "scale-out cooldown": p.Out, "scale-in cooldown": p.In, "threshold": p.Threshold,
 		"evaluation of waiting work": float64(p.WaitsFor), "step cooldown": p.StepCooldown, "evaluation of idleness": float64(p.IdleFor),
-		"drain": p.Drain, "lease": p.Lease, "CPUs": p.CPUs, "memory": p.Memory, "steps": float64(len(p.Steps)),
+		"drain": p.Drain, "lease": p.Lease, "CPUs": p.CPUs, "memory": p.Memory, "steps": float64(len(p.Steps)), "halving": float64(p.HalveFor), "cooldown of halving": p.HalveCooldown,
 	} {
 		if n <= 0 {
 			return nil, fmt.Errorf("read scaling policy: the template has no %s", what)

@@ -73,7 +73,6 @@ func (s *simulation) show(m *message) {
 func (s *simulation) take() *message {
 	q := &s.queue
 	q.active = s.now
-	s.result.Polls++
 	if len(q.visible) == 0 {
 		return nil
 	}
@@ -101,7 +100,6 @@ func (s *simulation) finish(m *message) {
 	s.queue.inFlight--
 	s.queue.active = s.now
 	m.inFlight, m.done = false, true
-	s.result.Polls++
 	j := m.job
 	switch {
 	case s.Whole:

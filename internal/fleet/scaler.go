@@ -9,10 +9,18 @@ type scaler struct {
 	p         *Policy
 	desired   int
 	minutes   []figures
-	lastOut   float64
+	steps     growth
+	tracking  growth
 	lastIn    float64
 	dormant   float64 // until when the queue's figures are missing
 	lastAwake float64
+}
+
+// growth is a policy's last scale-out. Until its cooldown is over, what it added counts
+// as not yet there: only a larger one adds more.
+type growth struct {
+	at   float64
+	base int // tasks before
 }
 
 // figures are a minute's, as CloudWatch has them.
@@ -23,7 +31,8 @@ type figures struct {
 }
 
 func newScaler(s *simulation) *scaler {
-	return &scaler{s: s, p: s.Policy, lastOut: math.Inf(-1), lastIn: math.Inf(-1), dormant: math.Inf(-1)}
+	never := growth{at: math.Inf(-1)}
+	return &scaler{s: s, p: s.Policy, steps: never, tracking: never, lastIn: math.Inf(-1), dormant: math.Inf(-1)}
 }
 
 const (
@@ -33,38 +42,40 @@ const (
 	wakesWithin       = 15 * 60  // seconds that it may take to resume them
 )
 
-// minute ends a minute: its figures are noted, and those that can be seen acted upon.
+// minute ends a minute: its figures are noted, and those that can be seen acted upon. Of
+// what the policies want, the most tasks are taken, so none shrinks what another grows.
 func (c *scaler) minute() {
-	s := c.s
+	c.note()
+	if seen := c.minutes[:max(0, len(c.minutes)-c.s.Cloud.MetricDelay)]; len(seen) > 0 {
+		before := c.desired
+		steps, tracked := c.leaveZero(seen), c.track(seen)
+		if c.grow(max(steps, tracked)); c.desired == before {
+			c.shrink(seen)
+		}
+	}
+	c.s.at(c.s.now+60, c.minute)
+}
+
+func (c *scaler) note() {
+	s, q := c.s, &c.s.queue
 	running := 0
 	for _, t := range s.tasks {
 		if t.state == polling || t.state == busy || t.state == draining {
 			running++
 		}
 	}
-	q := &s.queue
 	if c.p.AwakeInHours > 0 && s.now-c.lastAwake >= c.p.AwakeInHours*3600 {
-		c.lastAwake = s.now
-		if s.now-q.active < sleepsAfter {
-			q.active = s.now
-		}
+		c.lastAwake, q.active = s.now, s.now
 	}
-	if len(q.visible)+q.inFlight == 0 && s.now-q.active > sleepsAfter {
+	switch asleep := s.now-q.active > sleepsAfter && len(q.visible)+q.inFlight == 0; {
+	case asleep:
 		c.dormant = math.Inf(1)
-	} else if math.IsInf(c.dormant, 1) {
+	case math.IsInf(c.dormant, 1):
 		c.dormant = s.now + s.random.Float64()*wakesWithin
 	}
 	f := figures{Sample{float64(len(q.visible)), float64(q.inFlight), float64(running), float64(c.desired)}, s.now < c.dormant}
 	c.minutes = append(c.minutes, f)
 	s.result.Minutes = append(s.result.Minutes, f.Sample)
-	if seen := c.minutes[:max(0, len(c.minutes)-s.Cloud.MetricDelay)]; len(seen) > 0 {
-		c.leaveZero(seen)
-		c.track(seen)
-		c.halve(seen)
-		c.goToZero(seen)
-	}
-	c.apply()
-	s.at(s.now+60, c.minute)
 }
 
 // last tells whether something was so in each of the last n minutes.
@@ -80,108 +91,109 @@ func last(seen []figures, n int, so func(figures) bool) bool {
 	return true
 }
 
-func (c *scaler) leaveZero(seen []figures) {
+// base is the number of tasks from which a policy grows.
+func (c *scaler) base(g growth, cooldown float64) int {
+	if c.s.now-g.at < cooldown {
+		return g.base
+	}
+	return c.desired
+}
+
+func (c *scaler) leaveZero(seen []figures) (wanted int) {
 	waits := func(f figures) bool {
 		tooFew := f.Running < 1 || c.p.Surge > 0 && f.Visible > c.p.Surge*f.Running
 		return !f.missing && tooFew && f.Visible >= c.p.Threshold
 	}
-	if !last(seen, c.p.WaitsFor, waits) || c.s.now-c.lastOut < c.p.StepCooldown {
-		return
+	if !last(seen, c.p.WaitsFor, waits) {
+		return 0
 	}
-	beyond := seen[len(seen)-1].Visible - c.p.Threshold
+	base, beyond := c.base(c.steps, c.p.StepCooldown), seen[len(seen)-1].Visible-c.p.Threshold
 	for _, step := range c.p.Steps {
 		if beyond >= step.From && beyond < step.To {
-			c.grow(c.desired + step.Add)
+			wanted = min(base+step.Add, c.p.Max)
 		}
 	}
-}
-
-func (c *scaler) goToZero(seen []figures) {
-	idle := func(f figures) bool { return f.missing || f.Visible+f.InFlight <= 0 }
-	if c.desired > 0 && last(seen, c.p.IdleFor, idle) {
-		c.desired, c.lastIn = 0, c.s.now
+	if wanted > c.desired {
+		c.steps = growth{c.s.now, base}
 	}
-}
-
-// halve takes half of the tasks away where most have nothing to do.
-func (c *scaler) halve(seen []figures) {
-	surplus := func(f figures) bool { return !f.missing && f.Visible < 1 && f.InFlight < f.Running/2 }
-	if c.p.HalveFor > 0 && c.desired > 1 && last(seen, c.p.HalveFor, surplus) && c.s.now-max(c.lastIn, c.lastOut) >= c.p.HalveCooldown {
-		c.desired, c.lastIn = c.desired-c.desired/2, c.s.now
-	}
+	return wanted
 }
 
 // track is target tracking: in proportion to how far the figure is from the target.
-func (c *scaler) track(seen []figures) {
-	per := func(f figures) float64 {
-		tasks := f.Running
-		if c.p.PerDesired {
-			tasks = f.Desired
-		}
-		return (f.Visible + f.InFlight) / max(1, tasks)
+func (c *scaler) track(seen []figures) (wanted int) {
+	if c.desired == 0 || !last(seen, trackOut, func(f figures) bool { return !f.missing && c.each(f) > c.p.Target }) {
+		return 0
 	}
-	now := seen[len(seen)-1]
-	wanted := int(math.Ceil(float64(c.desired)*per(now)/c.p.Target - 1e-9))
-	switch {
-	case c.desired == 0:
-	case last(seen, trackOut, func(f figures) bool { return !f.missing && per(f) > c.p.Target }):
-		if c.s.now-c.lastOut >= c.p.Out {
-			c.grow(wanted)
-		}
-	case !c.p.OutOnly && last(seen, trackIn, func(f figures) bool { return !f.missing && per(f) < below*c.p.Target }):
-		if c.s.now-c.lastIn >= c.p.In && c.s.now-c.lastOut >= c.p.In && wanted < c.desired {
-			c.desired, c.lastIn = max(1, wanted), c.s.now
-		}
+	base := c.base(c.tracking, c.p.Out)
+	wanted = min(c.p.Max, int(math.Ceil(float64(base)*c.each(seen[len(seen)-1])/c.p.Target-1e-9)))
+	if wanted > c.desired {
+		c.tracking = growth{c.s.now, base}
 	}
+	return wanted
+}
+
+// each is how many messages there are for each task.
+func (c *scaler) each(f figures) float64 {
+	tasks := f.Running
+	if c.p.PerDesired {
+		tasks = f.Desired
+	}
+	return (f.Visible + f.InFlight) / max(1, tasks)
 }
 
 func (c *scaler) grow(to int) {
-	if to = min(to, c.p.Max); to > c.desired {
-		c.desired, c.lastOut = to, c.s.now
+	c.desired = max(c.desired, to)
+}
+
+// shrink is what is wanted to be less: half of the tasks where most have nothing to do,
+// fewer by tracking, or none.
+func (c *scaler) shrink(seen []figures) {
+	surplus := func(f figures) bool { return !f.missing && f.Visible < 1 && f.Running > 1 && f.InFlight < f.Running/2 }
+	slack := func(f figures) bool { return !f.missing && c.each(f) < below*c.p.Target }
+	idle := func(f figures) bool { return f.missing || f.Visible+f.InFlight <= 0 }
+	to := c.desired
+	if c.p.HalveFor > 0 && last(seen, c.p.HalveFor, surplus) && c.s.now-c.lastIn >= c.p.HalveCooldown {
+		to = c.desired - c.desired/2
+	}
+	if !c.p.OutOnly && last(seen, trackIn, slack) && c.s.now-c.lastIn >= c.p.In {
+		to = max(1, int(math.Ceil(float64(c.desired)*c.each(seen[len(seen)-1])/c.p.Target)))
+	}
+	if last(seen, c.p.IdleFor, idle) {
+		to = 0
+	}
+	if to < c.desired {
+		c.desired, c.lastIn = to, c.s.now
 	}
 }
 
-// apply launches what is missing, and stops what is too much and not protected: what
+// look is the service's scheduler: it launches what is missing, a task that is being
+// drained not counted, and stops what is too much and not protected at this moment, what
 // has not started yet first.
-func (c *scaler) apply() {
-	for n := c.s.alive(); n < c.desired; n++ {
-		c.s.launch(-1)
-	}
-	c.reduce()
-}
-
-// reduce stops tasks that are too many, if they let it, and tells whether any were.
-func (c *scaler) reduce() (reduced bool) {
-	excess := c.s.alive() - c.desired
-	for _, first := range []bool{true, false} {
-		for _, t := range c.s.tasks {
-			if excess <= 0 {
-				return reduced
-			}
-			if t.state == gone || t.state == draining || t.protected || first != (t.state == starting) {
-				continue
-			}
-			excess--
-			reduced = true
-			c.stop(t)
+func (c *scaler) look() {
+	n := 0
+	for _, t := range c.s.tasks {
+		if t.state != gone && t.state != draining {
+			n++
 		}
 	}
-	return reduced
+	for ; n < c.desired; n++ {
+		c.s.launch(-1)
+	}
+	for _, first := range []bool{true, false} {
+		for _, t := range c.s.tasks {
+			if n > c.desired && t.state != gone && t.state != draining && !t.protected && first == (t.state == starting) {
+				n--
+				c.stop(t)
+			}
+		}
+	}
+	c.s.at(c.s.now+c.s.Cloud.Scheduler, c.look)
 }
 
 func (c *scaler) stop(t *task) {
 	if t.state == busy {
 		c.s.result.BusyRemoved++
-		m := t.message
-		t.cut()
-		c.s.back(m, c.s.now)
+		c.s.handBack(t)
 	}
 	t.end()
-}
-
-// replace is the service's answer to a task that was taken away.
-func (s *simulation) replace() {
-	if s.scaler != nil {
-		s.at(s.now, s.scaler.apply)
-	}
 }

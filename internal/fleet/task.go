@@ -56,6 +56,7 @@ func (t *task) ask() {
 	}
 	t.protected = t.s.Worker.Protected
 	t.poll++
+	t.s.result.Requests++
 	poll := t.poll
 	if m := t.s.take(); m != nil {
 		t.work(m)
@@ -89,8 +90,8 @@ func (t *task) work(m *message) {
 
 func (t *task) finish() {
 	t.s.result.Work += t.s.now - t.began
-	t.s.result.Polls += int((t.s.now - t.began) / (t.s.Worker.Lease / 4)) // heartbeats
 	m := t.message
+	t.s.result.Requests += t.heartbeats() + 1
 	t.message = nil
 	t.s.finish(m)
 	if t.state == draining {
@@ -101,8 +102,7 @@ func (t *task) finish() {
 	t.pause()
 }
 
-// pause leaves the task unprotected for a moment, in which scaling in may end it. Where
-// nobody protects, there is none.
+// pause leaves the task unprotected for a moment, in which scaling in may end it.
 func (t *task) pause() {
 	t.poll++
 	for i, w := range t.s.queue.waiting {
@@ -112,9 +112,6 @@ func (t *task) pause() {
 		}
 	}
 	t.protected = false
-	if t.s.scaler != nil && t.s.scaler.reduce() && t.state == gone {
-		return
-	}
 	t.s.at(t.s.now+t.s.Worker.Pause, t.ask)
 }
 
@@ -123,18 +120,34 @@ func (t *task) interrupted() {
 	switch {
 	case t.state == gone || t.state == draining:
 		return
-	case t.state == busy && t.done <= t.s.now+t.s.Worker.Drain:
+	case t.state == busy && t.done <= t.s.now+t.s.patience(t.message):
 		t.state = draining
 		t.s.at(t.s.now+t.s.Cloud.Notice, t.lost)
 	case t.state == busy: // handed back at once
-		m := t.message
-		t.cut()
+		t.s.handBack(t)
 		t.end()
-		t.s.back(m, t.s.now)
 	default:
 		t.end()
 	}
-	t.s.replace()
+}
+
+// unannounced is what a message gets at SIGTERM whose task cannot say how long it will
+// take, in seconds, as in the worker: one that is planned.
+const unannounced = 5
+
+func (s *simulation) patience(m *message) float64 {
+	if m.kind == planKind && !s.Whole {
+		return min(s.Worker.Drain, unannounced)
+	}
+	return s.Worker.Drain
+}
+
+// handBack replaces a task's message by another like it.
+func (s *simulation) handBack(t *task) {
+	m := t.message
+	t.cut()
+	s.result.Requests += 2
+	s.back(m, s.now)
 }
 
 // lost is the end without a word: the message is held until its lease is over.
@@ -150,17 +163,19 @@ func (t *task) lost() {
 		t.s.back(m, t.began+beats*lease/4+lease)
 	}
 	t.end()
-	t.s.replace()
 }
 
 // cut counts what the task has begun in vain.
 func (t *task) cut() {
 	r := t.s.result
+	r.Requests += t.heartbeats()
 	r.Interrupted++
 	r.Redone += t.s.now - t.began
 	r.MostRedone = math.Max(r.MostRedone, t.s.now-t.began)
 	t.message = nil
 }
+
+func (t *task) heartbeats() int { return int((t.s.now - t.began) / (t.s.Worker.Lease / 4)) }
 
 func (t *task) end() {
 	t.state = gone

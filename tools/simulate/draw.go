@@ -21,7 +21,14 @@ func draw(p *fleet.Policy, folder string) error {
 		return err
 	}
 	for _, t := range traces() {
-		parts, whole := run(t, p, false), run(t, p, true)
+		parts, err := run(t, flat, p, false, true, 0)
+		if err != nil {
+			return err
+		}
+		whole, err := run(t, flat, p, true, true, 0)
+		if err != nil {
+			return err
+		}
 		if err := drawFleet(filepath.Join(folder, t.Name+"-fleet.svg"), t, parts); err != nil {
 			return fmt.Errorf("draw %s: %w", t.Name, err)
 		}

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+
+	"afterlive/internal/fleet"
 )
 
 //go:embed prices.yaml
@@ -40,9 +42,16 @@ func simulate(docs string, out io.Writer) error {
 		return err
 	}
 	text := string(body)
-	for _, part := range []struct{ name, body string }{{"traces", table(p, c)}, {"variants", variants(p)}, {"sizes", sizes(p, c)}} {
-		fmt.Fprintf(out, "%s\n", part.body)
-		if text, err = replace(text, part.name, part.body); err != nil {
+	for _, part := range []struct {
+		name string
+		make func(*fleet.Policy, prices) (string, error)
+	}{{"traces", table}, {"variants", variants}, {"sizes", sizes}} {
+		body, err := part.make(p, c)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "%s\n", body)
+		if text, err = replace(text, part.name, body); err != nil {
 			return err
 		}
 	}

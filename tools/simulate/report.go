@@ -20,43 +20,85 @@ type prices struct {
 		CPU float64 `yaml:"cpu_hour"`
 		GiB float64 `yaml:"gib_hour"`
 	} `yaml:"fargate_spot"`
-	SQS  float64 `yaml:"sqs_million_requests"`
-	Puts float64 `yaml:"s3_thousand_puts"`
-	Gets float64 `yaml:"s3_thousand_gets"`
+	Address float64 `yaml:"public_address_hour"`
+	Disk    float64 `yaml:"disk_gib_hour"`
+	SQS     float64 `yaml:"sqs_million_requests"`
+	Puts    float64 `yaml:"s3_thousand_puts"`
+	Gets    float64 `yaml:"s3_thousand_gets"`
 }
 
-// assumed is what the simulation takes for granted of the work and of AWS.
-func assumed(cpus, cost float64) (fleet.Work, fleet.Cloud, fleet.Worker) {
-	return fleet.Work{Chunk: 60, Speed: cpus * core / cost, Sound: 80, Scan: 80e6, Upload: 30e6, Overhead: 3},
-		fleet.Cloud{Start: [2]float64{35, 75}, MetricDelay: 1, Notice: 120},
-		fleet.Worker{Poll: 20, Pause: 2, Protected: true}
-}
+// seeds are how often a trace is run; tables have the median.
+const seeds = 11
 
-// run simulates a trace with the template's policy; whole: with a message for every
-// recording, and a task for every message.
-func run(t trace, p *fleet.Policy, whole bool) *fleet.Result {
-	cost := flatCost
-	if t.Sphere {
-		cost = sphereCost
-	}
-	work, cloud, worker := assumed(p.CPUs, cost)
-	cloud.Interruptions, cloud.Losses = t.Interruptions, t.Losses
-	worker.Lease, worker.Drain = p.Lease, p.Drain
+// run simulates a trace of a kind with the template's policy; whole: with a message for
+// every recording, and a task for every message.
+func run(t trace, k kind, p *fleet.Policy, whole, protected bool, seed uint64) (*fleet.Result, error) {
 	policy := *p
+	if k.target > 0 {
+		policy.Target = k.target
+	}
 	if whole {
 		policy.Target = 1
 	}
+	recordings := slices.Clone(t.Recordings)
+	for i := range recordings {
+		recordings[i].Bytes = recordings[i].Length * k.rate
+	}
 	return fleet.Run(fleet.Config{
-		Work: work, Cloud: cloud, Worker: worker, Policy: &policy, Whole: whole, Trace: t.Recordings, Until: t.Length, Seed: 1,
+		Work: fleet.Work{Chunk: 60, Speed: p.CPUs * core / k.cost, Sound: 80, Scan: 80e6, Upload: 30e6, Overhead: 3},
+		Cloud: fleet.Cloud{
+			Start: [2]float64{35, 75}, MetricDelay: 1, Scheduler: 10, Notice: 120, Interruptions: t.Interruptions, Losses: t.Losses,
+		},
+		Worker: fleet.Worker{Lease: p.Lease, Drain: p.Drain, Poll: 20, Pause: 2, Protected: protected},
+		Policy: &policy, Whole: whole, Trace: recordings, Until: t.Length, Seed: seed,
 	})
 }
 
-// cost is what a result costs: tasks on spot, requests to SQS, objects in S3.
-func cost(r *fleet.Result, p *fleet.Policy, c prices, recorded float64) (tasks, requests float64) {
-	const rungs, segment = 5, 6.0
-	tasks = r.TaskSeconds / hour * (p.CPUs*c.Spot.CPU + p.Memory*c.Spot.GiB)
-	puts := recorded/segment*(rungs+1) + 2*float64(r.Messages)
-	return tasks, float64(r.Polls+r.Messages)/1e6*c.SQS + puts/1000*c.Puts + 3*float64(r.Messages)/1000*c.Gets
+// outcome is the median of a trace's runs.
+type outcome struct {
+	messages               int
+	p50, p95               float64 // seconds from the end of the stream
+	hours                  float64 // of tasks
+	cut, redone, worst     float64 // messages; share of all work; seconds
+	busyRemoved, unguarded float64 // tasks that were at work; without protection
+	idle                   float64 // share of the minutes without a task
+	usd                    float64
+}
+
+func simulateTrace(t trace, k kind, p *fleet.Policy, c prices, whole bool) (outcome, error) {
+	figures := make([][]float64, 9)
+	var o outcome
+	for seed := range uint64(seeds) {
+		r, err := run(t, k, p, whole, true, seed)
+		if err != nil {
+			return o, fmt.Errorf("%s: %w", t.Name, err)
+		}
+		bare, err := run(t, k, p, whole, false, seed)
+		if err != nil {
+			return o, fmt.Errorf("%s, unprotected: %w", t.Name, err)
+		}
+		o.messages = r.Messages
+		for i, x := range []float64{
+			percentile(r.Wait, 0.5), percentile(r.Wait, 0.95), r.TaskSeconds / hour, float64(r.Interrupted), r.Redone / (r.Work + r.Redone), r.MostRedone,
+			float64(bare.BusyRemoved), idle(r), c.cost(r, p, k, recorded(t)),
+		} {
+			figures[i] = append(figures[i], x)
+		}
+		o.busyRemoved = max(o.busyRemoved, float64(r.BusyRemoved))
+	}
+	for i, to := range []*float64{&o.p50, &o.p95, &o.hours, &o.cut, &o.redone, &o.worst, &o.unguarded, &o.idle, &o.usd} {
+		*to = percentile(figures[i], 0.5)
+	}
+	return o, nil
+}
+
+// cost is what a result costs: tasks on spot with their addresses and disks, requests to
+// SQS and S3.
+func (c prices) cost(r *fleet.Result, p *fleet.Policy, k kind, recorded float64) float64 {
+	const segment, chunk, freeDisk = 6.0, 60.0, 20.0
+	task := p.CPUs*c.Spot.CPU + p.Memory*c.Spot.GiB + c.Address + max(0, p.Disk-freeDisk)*c.Disk
+	puts := recorded/segment*(k.rungs+1) + recorded/chunk*k.rungs + 2*float64(r.Messages) // segments, init segments; parts and playlists
+	return r.TaskSeconds/hour*task + float64(r.Requests+r.Messages)/1e6*c.SQS + puts/1000*c.Puts + 3*float64(r.Messages)/1000*c.Gets
 }
 
 func percentile(values []float64, p float64) float64 {
@@ -91,56 +133,52 @@ func idle(r *fleet.Result) float64 {
 }
 
 // table is the result of every trace, as Markdown, with the alternative below each.
-func table(p *fleet.Policy, c prices) string {
+func table(p *fleet.Policy, c prices) (string, error) {
 	var b strings.Builder
-	b.WriteString("| trace | messages | time to VOD, p50 | p95 | task hours | cut off | done again | worst cut | busy tasks removed | at zero | USD | USD per hour recorded |\n")
+	b.WriteString("| trace | messages | time to VOD, p50 | p95 | task hours | cut off | done again | worst cut | busy tasks removed (without protection) | at zero | USD | USD per hour recorded |\n")
 	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, t := range traces() {
 		for _, whole := range []bool{false, true} {
-			r := run(t, p, whole)
-			tasks, requests := cost(r, p, c, recorded(t))
+			o, err := simulateTrace(t, flat, p, c, whole)
+			if err != nil {
+				return "", err
+			}
 			name := t.Title
 			if whole {
 				name = "– one message a recording"
 			}
-			fmt.Fprintf(&b, "| %s | %d | %s | %s | %.1f | %d | %.1f %% | %s | %d | %.0f %% | %.2f | %.4f |\n", name, r.Messages,
-				clock(percentile(r.Wait, 0.5)), clock(percentile(r.Wait, 0.95)), r.TaskSeconds/hour, r.Interrupted,
-				100*r.Redone/(r.Work+r.Redone), clock(r.MostRedone), r.BusyRemoved, 100*idle(r), tasks+requests, (tasks+requests)/(recorded(t)/hour))
+			fmt.Fprintf(&b, "| %s | %d | %s | %s | %.1f | %.0f | %.1f %% | %s | %.0f (%.0f) | %.0f %% | %.2f | %.4f |\n", name, o.messages,
+				clock(o.p50), clock(o.p95), o.hours, o.cut, 100*o.redone, clock(o.worst), o.busyRemoved, o.unguarded, 100*o.idle, o.usd, o.usd/(recorded(t)/hour))
 		}
 	}
-	return b.String()
+	return b.String(), nil
 }
 
 // sizes is how many tasks a fleet may have, against the time to VOD of 50 recordings of
 // an hour, flat and as spheres.
-func sizes(p *fleet.Policy, c prices) string {
+func sizes(p *fleet.Policy, c prices) (string, error) {
 	var b strings.Builder
 	b.WriteString("| MaxTasks | flat, p50 | p95 | task hours | USD | 360, p50 | p95 | task hours | USD |\n|---|---|---|---|---|---|---|---|---|\n")
-	flat := traces()[1]
-	sphere := flat
-	sphere.Sphere = true
 	for _, most := range []int{5, 10, 20, 50, 100, 200} {
 		fmt.Fprintf(&b, "| %d ", most)
-		for _, t := range []trace{flat, sphere} {
+		for _, k := range []kind{flat, sphere} {
 			q := *p
 			q.Max = most
-			if t.Sphere {
-				q.Target = 3
+			o, err := simulateTrace(traces()[1], k, &q, c, false)
+			if err != nil {
+				return "", err
 			}
-			r := run(t, &q, false)
-			tasks, requests := cost(r, p, c, recorded(t))
-			fmt.Fprintf(&b, "| %s | %s | %.0f | %.2f ", clock(percentile(r.Wait, 0.5)), clock(percentile(r.Wait, 0.95)), r.TaskSeconds/hour, tasks+requests)
+			fmt.Fprintf(&b, "| %s | %s | %.0f | %.2f ", clock(o.p50), clock(o.p95), o.hours, o.usd)
 		}
 		b.WriteString("|\n")
 	}
-	return b.String()
+	return b.String(), nil
 }
 
 // variants are policies beside that of the template: what it was tuned by.
-func variants(p *fleet.Policy) string {
+func variants(p *fleet.Policy, c prices) (string, error) {
 	var b strings.Builder
 	b.WriteString("| policy | one event of 3 h | task hours | 50 together, p95 | task hours | day, p95 | task hours | week, p95 | task hours |\n|---|---|---|---|---|---|---|---|---|\n")
-	all := traces()
 	for _, v := range []struct {
 		name   string
 		change func(*fleet.Policy)
@@ -159,13 +197,16 @@ func variants(p *fleet.Policy) string {
 		q := *p
 		v.change(&q)
 		fmt.Fprintf(&b, "| %s ", v.name)
-		for _, t := range all[:4] {
-			r := run(t, &q, false)
-			fmt.Fprintf(&b, "| %s | %.1f ", clock(percentile(r.Wait, 0.95)), r.TaskSeconds/hour)
+		for _, t := range traces()[:4] {
+			o, err := simulateTrace(t, flat, &q, c, false)
+			if err != nil {
+				return "", err
+			}
+			fmt.Fprintf(&b, "| %s | %.1f ", clock(o.p95), o.hours)
 		}
 		b.WriteString("|\n")
 	}
-	return b.String()
+	return b.String(), nil
 }
 
 func policy() (*fleet.Policy, error) {

@@ -17,7 +17,6 @@ const (
 type trace struct {
 	Name, Title   string
 	Recordings    []fleet.Recording
-	Sphere        bool    // recordings are 360 degrees, 3840x1920; or else 1920x1080
 	Length        float64 // seconds
 	Interruptions float64 // an hour and task, announced
 	Losses        float64 // an hour and task, unannounced
@@ -26,12 +25,21 @@ type trace struct {
 // Interruptions as they are on a calm day, and in a storm.
 const calm, storm, lostHosts = 0.02, 2.0, 0.002
 
-// bitrate is a recording's: bytes a second, at 6 Mb/s.
-const bitrate = 6e6 / 8
-
-func recording(end, length float64) fleet.Recording {
-	return fleet.Recording{End: end, Length: length, Bytes: length * bitrate}
+// kind is what a recording is: its rate in bytes a second, what it costs to encode in
+// seconds of a core for each of its own, the renditions that come of it, and the
+// messages of it that may wait for a task.
+type kind struct {
+	rate, cost float64
+	rungs      float64
+	target     float64 // 0: the template's
 }
+
+var (
+	flat   = kind{rate: 6e6 / 8, cost: flatCost, rungs: 5}
+	sphere = kind{rate: 25e6 / 8, cost: sphereCost, rungs: 6, target: 3}
+)
+
+func recording(end, length float64) fleet.Recording { return fleet.Recording{End: end, Length: length} }
 
 func traces() []trace {
 	random := rand.New(rand.NewPCG(7, 7)) //nolint:gosec // it must be repeatable
