@@ -171,7 +171,9 @@ func TestS3EventsAreJobs(t *testing.T) {
 				ready++
 			}
 		}
-		failed := slices.ContainsFunc(b.news, func(key string) bool { return strings.HasPrefix(key, "jobs/") && strings.HasSuffix(key, "-failed.json") })
+		failed := slices.ContainsFunc(b.news, func(key string) bool {
+			return strings.HasPrefix(key, "jobs/") && strings.HasSuffix(key, "-failed.json")
+		})
 		return ready == len(want) && failed && len(b.sent) == len(want)+1
 	})
 	b.mu.Lock()

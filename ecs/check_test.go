@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -37,7 +38,17 @@ func check(text string) error {
 			all = append(all, instances(vod))
 		}
 	}
-	return errors.Join(append(all, actions(text))...)
+	return errors.Join(append(all, actions(text), descriptions(text))...)
+}
+
+// descriptions of security groups and their rules are refused by EC2 with any other
+// character.
+func descriptions(text string) error {
+	var f faults
+	for _, m := range regexp.MustCompile(`(?:GroupDescription: |ToPort: \d+.*Description: )([^}\n]*)`).FindAllStringSubmatch(text, -1) {
+		f.wantf(regexp.MustCompile(`^[a-zA-Z0-9. _\-:/()#,@\[\]+=&;{}!$*]*$`).MatchString(m[1]), "EC2 refuses the description %q", m[1])
+	}
+	return errors.Join(f...)
 }
 
 func storage(t Template) error {
@@ -50,7 +61,7 @@ func storage(t Template) error {
 		for _, block := range []string{"BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"} {
 			f.wantf(t.Property(bucket, "PublicAccessBlockConfiguration/"+block) == true, "%s: %s must be true", bucket, block)
 		}
-		f.wantf(t.At("Resources/"+bucket+"/DeletionPolicy") == "Retain", "%s must outlive the stack", bucket)
+		f.wantf(t.At("Resources/"+bucket+"/DeletionPolicy") == "RetainExceptOnCreate", "%s must outlive the stack", bucket)
 		f.wantf(strings.Contains(t.Text(bucket, "LifecycleConfiguration"), "AbortIncompleteMultipartUpload"), "%s keeps uploads that died", bucket)
 	}
 	filter := t.Text("Recordings", "NotificationConfiguration")
@@ -79,7 +90,10 @@ func scaling(t Template) error {
 	}
 	f.wantf(strings.Contains(t.Text("NothingToDo", "Metrics"), "visible + inflight"), "a fleet at work with an empty queue would be ended")
 	f.wantf(t.Number("NothingToDo", "EvaluationPeriods") >= 5, "SQS's figures are too rough to go to zero at once")
-	f.wantf(strings.Contains(t.Text("Surplus", "Metrics"), "visible < 1 AND running > 1 AND inflight < running / 2"), "a fleet is halved that is needed")
+	f.wantf(strings.Contains(t.Text("Surplus", "Metrics"), "visible < 1 AND running > 2 AND inflight < running / 2"), "a fleet is halved that is needed")
+	f.wantf(t.Number("Surplus", "DatapointsToAlarm") == 2 && t.Number("Surplus", "EvaluationPeriods") >= 4, "figures of SQS and ECS come at different times")
+	f.wantf(t.Property("Fleet", "DesiredCount") == nil, "every update would end the fleet")
+	f.wantf(!strings.Contains(t.Text("WorkWaits", "Metrics"), "RunningTaskCount"), "where no task runs, Container Insights has no figure of it")
 	f.wantf(t.Property("Halve", "StepScalingPolicyConfiguration/StepAdjustments/0/ScalingAdjustment") == int64(-50), "a surplus is not halved")
 	f.wantf(t.Property("ByBacklog", "TargetTrackingScalingPolicyConfiguration/DisableScaleIn") == true, "two policies scale in")
 	f.wantf(t.Text("Awake", "ScheduleExpression") == "rate(3 hours)", "the queue's figures stop after six hours")
@@ -154,7 +168,7 @@ func cdn(t Template) error {
 	served := t.Text("VodPolicy", "PolicyDocument")
 	f.wantf(strings.Contains(served, "[${Vod.Arn}/vod/* ${Vod.Arn}/player/*]"), "the CDN must serve vod/ and player/ alone: %s", served)
 	kept := regexp.MustCompile(`ErrorCachingMinTTL:(\d+)`).FindAllStringSubmatch(t.Text("Cdn", "DistributionConfig/CustomErrorResponses"), -1)
-	f.wantf(len(kept) == 2 && kept[0][1] == "5" && kept[1][1] == "5", "what is not there yet must not be remembered: %v", kept)
+	f.wantf(len(kept) == 6 && kept[0][1] == "5" && kept[1][1] == "5" && kept[2][1] == "1", "what is not there yet must not be remembered: %v", kept)
 	if t.At("Resources/LivePlaylist") != nil {
 		first := t.Property("Cdn", "DistributionConfig/CacheBehaviors/0")
 		f.wantf(strings.Contains(fmt.Sprint(first), "CachePolicyId:LivePlaylist") && strings.Contains(fmt.Sprint(first), "TargetOriginId:live"), "live playlists come from %v", first)
@@ -180,8 +194,8 @@ func operators(t Template) error {
 	for _, alarm := range []string{"TasksFailed", "WorkIsLate", "WorkIsLost", "NoProgress"} {
 		f.wantf(t.Text(alarm, "AlarmActions") == "[Alarms]", "nobody hears of %s", alarm)
 	}
-	// Where nothing runs, no figure is there to compare.
-	f.wantf(strings.Contains(t.Text("NoProgress", "Metrics"), "FILL(done, 0)"), "without any worker, the lack of progress would not be seen")
+	// Where nothing runs, nobody logs.
+	f.wantf(strings.Contains(t.Text("NoProgress", "Metrics"), "IF(deleted < 1, visible + inflight, 0)"), "without any worker, the lack of progress would not be seen")
 	return errors.Join(f...)
 }
 
@@ -198,11 +212,13 @@ func checkOrigin(text string) error {
 	f.wantf(t.At("Resources/Disk/DeletionPolicy") == "Snapshot", "recordings must outlive the stack")
 	user := t.Text("Instance", "UserData")
 	for _, part := range []string{
-		`if ($arg_key != "${StreamKey}") { return 403; }`, "/var/lib/afterlive/publish.conf", "docker stop -t 86400", "TimeoutStopSec=infinity",
+		`echo "if (\$arg_key != \"$key\") { return 403; }" >/var/lib/afterlive/publish.conf`, "RequiresMountsFor=/var/lib/afterlive", "${!IMAGE}", "docker stop -t 86400", "TimeoutStopSec=infinity",
 		"enqueue sweep /var/lib/afterlive/rec", "--read-only --cap-drop ALL --security-opt no-new-privileges", "until [ -e /dev/sdf ]",
 	} {
 		f.wantf(strings.Contains(user, part), "the instance doesn't say %s", part)
 	}
+	f.wantf(!regexp.MustCompile(`set -\w*x`).MatchString(user), "the log would have the key")
+	f = append(f, scriptIsSound(t.At("Resources/Instance/Properties/UserData/Fn::Base64/0")))
 	environment := map[string]string{}
 	for _, m := range regexp.MustCompile(`-e (AFTERLIVE_\w+)=`).FindAllStringSubmatch(user, -1) {
 		environment[m[1]] = ""
@@ -213,7 +229,17 @@ func checkOrigin(text string) error {
 	for _, m := range imports {
 		f.wantf(strings.Contains(Vod, `Export: {Name: !Sub "${AWS::StackName}-`+m[1]+`"}`), "the vod stack exports no %s", m[1])
 	}
-	return errors.Join(append(f, variables(environment), actions(text), permissions(t.Role("OriginRole"), "origin"))...)
+	return errors.Join(append(f, variables(environment), actions(text), descriptions(text), permissions(t.Role("OriginRole"), "origin"))...)
+}
+
+// scriptIsSound asks bash whether user data is a script.
+func scriptIsSound(text any) error {
+	cmd := exec.Command("bash", "-n")
+	cmd.Stdin = strings.NewReader(fmt.Sprint(text))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("user data: %w: %s", err, out)
+	}
+	return nil
 }
 
 // resources are those of the roles, as testdata/permissions.txt has them.

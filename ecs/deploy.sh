@@ -33,6 +33,23 @@ given() { # whether NAME= is among the arguments that follow
 	return 1
 }
 
+# made tells whether a stack is there, and clears one away whose creation has failed.
+made() {
+	local status
+	status=$(aws cloudformation describe-stacks --stack-name "$1" --query 'Stacks[0].StackStatus' --output text 2>/dev/null) || return 1
+	case $status in
+	ROLLBACK_COMPLETE | REVIEW_IN_PROGRESS)
+		aws cloudformation delete-stack --stack-name "$1"
+		aws cloudformation wait stack-delete-complete --stack-name "$1"
+		return 1
+		;;
+	esac
+}
+
+resource() { # of a stack: its physical id
+	aws cloudformation describe-stack-resource --stack-name "$1" --logical-resource-id "$2" --query StackResourceDetail.PhysicalResourceId --output text
+}
+
 network() { # sets vpc and subnets where they are not given
 	vpc=$(aws ec2 describe-vpcs --filters Name=is-default,Values=true --query 'Vpcs[0].VpcId' --output text)
 	[[ $vpc == vpc-* ]] || fail "there is no default network here: say Vpc=vpc-… and Subnets=subnet-…,subnet-…"
@@ -66,9 +83,15 @@ up() {
 	local name=$1 registry=$2
 	shift 2
 	local parameters=("Image=$registry/worker:$version" "$@")
-	if ! given Vpc "$@" && ! aws cloudformation describe-stacks --stack-name "$name" >/dev/null 2>&1; then
-		network
-		parameters+=("Vpc=$vpc" "Subnets=$subnets")
+	if made "$name"; then
+		! given Capacity "$@" || fail "Capacity cannot be changed while the fleet is there: take the stack down, or make another"
+	else
+		# An account that has never used ECS lacks its role; where it is there, this fails.
+		aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com >/dev/null 2>&1 || true
+		if ! given Vpc "$@"; then
+			network
+			parameters+=("Vpc=$vpc" "Subnets=$subnets")
+		fi
 	fi
 	stack ecs/vod.yaml "$name" "${parameters[@]}"
 	bin/enqueue player --queue "$(output "$name" JobsQueue)" --failed "$(output "$name" FailedQueue)" --recordings "$(output "$name" RecordingsBucket)" --store "$(output "$name" VodBucket)"
@@ -80,25 +103,44 @@ live() {
 	shift 2
 	given Encoders "$@" || fail "say who may stream, as Encoders=203.0.113.0/24"
 	given StreamKey "$@" || fail "say the publishers' key, as StreamKey=\$(openssl rand -hex 16)"
-	local parameters=("Image=$registry/origin:$version" "VodStack=$name" "$@")
-	if ! given Vpc "$@" && ! aws cloudformation describe-stacks --stack-name "$name-live" >/dev/null 2>&1; then
-		network
-		parameters+=("Vpc=$vpc" "Subnet=${subnets%%,*}")
+	local parameters=("Image=$registry/origin:$version" "VodStack=$name") a
+	for a in "$@"; do
+		case $a in
+		StreamKey=*) aws ssm put-parameter --name "/$name-live/stream-key" --type SecureString --overwrite --value "${a#*=}" >/dev/null ;;
+		*) parameters+=("$a") ;;
+		esac
+	done
+	if ! made "$name-live"; then
+		parameters+=("Ami=$(aws ssm get-parameter --name /aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64 --query Parameter.Value --output text)")
+		if ! given Vpc "$@"; then
+			network
+			parameters+=("Vpc=$vpc" "Subnet=${subnets%%,*}")
+		fi
 	fi
 	if ! given CdnPrefixList "$@"; then
 		parameters+=("CdnPrefixList=$(aws ec2 describe-managed-prefix-lists --filters Name=prefix-list-name,Values=com.amazonaws.global.cloudfront.origin-facing --query 'PrefixLists[0].PrefixListId' --output text)")
 	fi
 	stack ecs/origin.yaml "$name-live" "${parameters[@]}"
+	for a in RtmpTargets HlsTargets; do # what the instance does when it starts, nobody else tells
+		aws elbv2 wait target-in-service --target-group-arn "$(output "$name-live" $a)" || fail "the origin does not answer; its log: aws ssm start-session --target $(resource "$name-live" Instance), /var/log/cloud-init-output.log"
+	done
 	stack ecs/vod.yaml "$name" "LiveOrigin=$(output "$name-live" LiveOrigin)"
 	echo "stream to $(output "$name-live" Rtmp); watch at https://$(output "$name" Cdn)/hls/NAME/index.m3u8"
 }
 
 down() {
-	local name=$1
-	if aws cloudformation describe-stacks --stack-name "$name-live" >/dev/null 2>&1; then
+	local name=$1 hosts instance
+	if made "$name-live"; then
 		stack ecs/vod.yaml "$name" LiveOrigin=
+		instance=$(resource "$name-live" Instance) # a disk that is in use cannot be taken away
+		aws ec2 stop-instances --instance-ids "$instance" >/dev/null
+		aws ec2 wait instance-stopped --instance-ids "$instance"
 		aws cloudformation delete-stack --stack-name "$name-live"
 		aws cloudformation wait stack-delete-complete --stack-name "$name-live"
+	fi
+	if hosts=$(resource "$name" Hosts 2>/dev/null); then # instances are protected, also from this
+		aws ecs update-service --cluster "$(resource "$name" Cluster)" --service "$(resource "$name" Fleet)" --desired-count 0 >/dev/null
+		aws autoscaling delete-auto-scaling-group --auto-scaling-group-name "$hosts" --force-delete
 	fi
 	aws cloudformation delete-stack --stack-name "$name"
 	aws cloudformation wait stack-delete-complete --stack-name "$name"

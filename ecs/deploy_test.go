@@ -19,8 +19,11 @@ case "$*" in
 *describe-vpcs*) echo vpc-1 ;;
 *describe-subnets*) printf 'subnet-1\tsubnet-2\n' ;;
 *describe-managed-prefix-lists*) echo pl-1 ;;
+*al2023-ami*) echo ami-1 ;;
+*StackStatus*) [ -n "$STACKS" ] && echo "$STACKS" ;;
+*describe-stack-resource*Hosts*) [ -n "$HOSTS" ] && echo hosts-1 ;;
+*describe-stack-resource*) echo "the-$6" ;;
 *"describe-stacks --stack-name"*--query*) echo "the-output" ;;
-*describe-stacks*) grep -q "deploy .*--stack-name $4 " "$LOG" ;;
 *describe-repositories*) exit 254 ;;
 *get-login-password*) echo secret ;;
 esac
@@ -28,11 +31,11 @@ esac
 
 // deploy runs deploy.sh with stand-ins for the AWS CLI, docker and enqueue, and returns
 // what it asked of them.
-func deploy(t *testing.T, args ...string) (calls []string, err error) {
+func deploy(t *testing.T, stacks string, args ...string) (calls []string, err error) {
 	t.Helper()
 	root, dir := t.TempDir(), t.TempDir()
 	for name, body := range map[string]string{
-		dir + "/aws": aws, dir + "/docker": "#!/bin/bash\necho \"docker $*\" >>\"$LOG\"\n",
+		dir + "/aws": aws, dir + "/docker": "#!/bin/bash\necho \"docker $*\" >>\"$LOG\"\n[ $1 != login ] || cat >/dev/null\n",
 		root + "/bin/enqueue": "#!/bin/bash\necho \"enqueue $*\" >>\"$LOG\"\n",
 	} {
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
@@ -50,7 +53,7 @@ func deploy(t *testing.T, args ...string) (calls []string, err error) {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), "bash", append([]string{filepath.Join(root, "ecs", "deploy.sh")}, args...)...)
-	cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"), "LOG="+log, "VERSION=v1")
+	cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"), "LOG="+log, "VERSION=v1", "STACKS="+stacks, "HOSTS="+os.Getenv("HOSTS"))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		err = fmt.Errorf("%w: %s", err, out)
@@ -106,7 +109,7 @@ func complete(t *testing.T, text string, given map[string]string) {
 
 func TestDeploy(t *testing.T) {
 	const registry = "1.dkr.ecr.eu-west-1.amazonaws.com/afterlive"
-	calls, err := deploy(t, "up", "events", registry, "MaxTasks=7", "Operator=ops@example.org")
+	calls, err := deploy(t, "", "up", "events", registry, "MaxTasks=7", "Operator=ops@example.org")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,30 +122,38 @@ func TestDeploy(t *testing.T) {
 		t.Errorf("the player is not uploaded: %q", calls)
 	}
 
-	calls, err = deploy(t, "live", "events", registry, "Encoders=203.0.113.0/24", "StreamKey=0123456789abcdef")
+	calls, err = deploy(t, "", "live", "events", registry, "Encoders=203.0.113.0/24", "StreamKey=0123456789abcdef")
 	if err != nil {
 		t.Fatal(err)
 	}
 	given = parameters(t, calls, "events-live")
 	complete(t, Origin, given)
-	if given["Subnet"] != "subnet-1" || given["CdnPrefixList"] != "pl-1" || given["VodStack"] != "events" {
+	if given["Subnet"] != "subnet-1" || given["CdnPrefixList"] != "pl-1" || given["Ami"] != "ami-1" || given["VodStack"] != "events" {
 		t.Errorf("given %v", given)
 	}
 	if again := parameters(t, calls, "events"); len(again) != 1 || again["LiveOrigin"] != "the-output" {
 		t.Errorf("the CDN is told %v", again)
 	}
 
-	calls, err = deploy(t, "push", registry)
+	calls, err = deploy(t, "", "push", registry)
 	if err != nil || !slices.Contains(calls, "docker push "+registry+"/origin:v1") || !slices.ContainsFunc(calls, func(c string) bool {
 		return strings.HasPrefix(c, "aws ecr create-repository --repository-name afterlive/worker ")
 	}) {
 		t.Errorf("push: %v, %q", err, calls)
 	}
-	if calls, err = deploy(t, "down", "events"); err != nil || calls[len(calls)-1] != "aws cloudformation wait stack-delete-complete --stack-name events" {
+	if calls, err = deploy(t, "CREATE_COMPLETE", "up", "events", registry); err != nil || len(parameters(t, calls, "events")) != 1 {
+		t.Errorf("a newer version changes %v, %v", parameters(t, calls, "events"), err)
+	}
+	if calls, err = deploy(t, "ROLLBACK_COMPLETE", "up", "events", registry); err != nil || !slices.Contains(calls, "aws cloudformation delete-stack --stack-name events") || parameters(t, calls, "events")["Vpc"] == "" {
+		t.Errorf("after a failed creation: %q, %v", calls, err)
+	}
+	t.Setenv("HOSTS", "yes")
+	if calls, err = deploy(t, "CREATE_COMPLETE", "down", "events"); err != nil || calls[len(calls)-1] != "aws cloudformation wait stack-delete-complete --stack-name events" ||
+		!slices.Contains(calls, "aws ec2 wait instance-stopped --instance-ids the-Instance") || !slices.Contains(calls, "aws autoscaling delete-auto-scaling-group --auto-scaling-group-name hosts-1 --force-delete") {
 		t.Errorf("down: %v, %q", err, calls)
 	}
 	for _, args := range [][]string{{}, {"up", "events"}, {"live", "events", registry, "StreamKey=0123456789abcdef"}, {"live", "events", registry, "Encoders=0.0.0.0/0"}} {
-		if calls, err := deploy(t, args...); err == nil || strings.Contains(strings.Join(calls, "\n"), "deploy") {
+		if calls, err := deploy(t, "", args...); err == nil || strings.Contains(strings.Join(calls, "\n"), "deploy") {
 			t.Errorf("%v: %v, %q", args, err, calls)
 		}
 	}

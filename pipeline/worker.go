@@ -32,8 +32,8 @@ type Worker struct {
 	Drain  time.Duration                                       // that a task gets to finish after a shutdown began, if it can be expected to
 	Idle   func(ctx context.Context) (bool, error)             // set: slots end once there is nothing left to do
 	// Protect, if set, keeps whoever runs the worker from ending it, from before a
-	// message is asked for until release; ok is false if it will be ended all the
-	// same, and must take no work.
+	// message is asked for until release; ok is false if it may be ended all the
+	// same, and must take no work for now.
 	Protect func(ctx context.Context) (release func(), ok bool)
 	Name    string
 	Program string // its version, and ffmpeg's
@@ -60,15 +60,19 @@ func (w *Worker) Run(stop, work context.Context) error {
 // while it works: a busy worker that never pauses would never be told to end.
 const unprotected = 2 * time.Second
 
+// refused is how long a slot waits whose task must not be protected: nobody would end it
+// in the middle of its work, but it might be ended before it has begun.
+const refused = 15 * time.Second
+
 // slot does one task after the other.
 func (w *Worker) slot(stop, work context.Context) error {
 	failures := 0
 	for stop.Err() == nil && work.Err() == nil {
 		release, ok := w.protect(work)
-		if !ok {
-			w.pulse.end()
-			<-stop.Done()
-			return nil
+		if !ok { // until ECS stops this task, or finds that it needs it after all
+			w.pulse.beat()
+			sleep(stop, refused)
+			continue
 		}
 		idle, err := w.turn(stop, work, &failures)
 		release()

@@ -363,17 +363,18 @@ func TestBackoff(t *testing.T) {
 }
 
 // A worker that ECS protects is protected from before it asks for a message until
-// that is settled; once refused, it takes nothing more.
+// that is settled. While it is refused, it takes nothing, and is well.
 func TestProtect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log []string
+		refusing := false
 		b := start(t, chunkTask.Body(), func(context.Context, *bench) error {
 			log = append(log, "work")
+			refusing = !refusing
 			return nil
 		}, func(b *bench) {
 			b.Protect = func(context.Context) (func(), bool) {
-				if len(log) > 0 {
-					log = append(log, "refuse")
+				if refusing {
 					return nil, false
 				}
 				log = append(log, "hold")
@@ -385,10 +386,19 @@ func TestProtect(t *testing.T) {
 		if err := b.queue.Send(t.Context(), chunkTask.Body(), 0); err != nil {
 			t.Fatal(err)
 		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if got := strings.Join(log, " "); got != "hold work release" || len(b.queue.bodies()) != 1 {
+			t.Errorf("it went %s; %d messages are left", got, len(b.queue.bodies()))
+		}
+		if err := b.Healthy(); err != nil {
+			t.Errorf("while it is refused: %v", err)
+		}
+		refusing = false
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if got := strings.Join(log, " "); got != "hold work release refuse" || len(b.queue.bodies()) != 1 {
-			t.Errorf("it went %s; %d messages are left", got, len(b.queue.bodies()))
+		if got := strings.Join(log, " "); !strings.HasPrefix(got, "hold work release hold work release") || len(b.queue.bodies()) != 0 {
+			t.Errorf("when it is no longer refused, it went %s; %d messages are left", got, len(b.queue.bodies()))
 		}
 		b.end(t)
 	})

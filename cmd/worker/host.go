@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"sync/atomic"
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
@@ -49,12 +50,16 @@ func protection(ctx context.Context, log *zap.Logger) func(context.Context) (fun
 		}
 	}
 	go p.Keep(ctx, said)
+	var told atomic.Bool
 	return func(ctx context.Context) (func(), bool) {
 		err := p.Hold(ctx)
 		if errors.Is(err, ecs.ErrRefused) {
-			log.Info("ECS will stop this task: no more work is taken", zap.Error(err))
+			if !told.Swap(true) {
+				log.Info("ECS has a task too many: no work is taken until it has ended one", zap.Error(err))
+			}
 			return nil, false
 		}
+		told.Store(false)
 		said(err)
 		return func() { said(p.Release(context.WithoutCancel(ctx))) }, true
 	}

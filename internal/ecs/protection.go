@@ -14,8 +14,9 @@ import (
 	"time"
 )
 
-// ErrRefused means that ECS will stop this task, whatever it does: it is no longer
-// the service's, or a deployment is replacing it. Such a worker must take no work.
+// ErrRefused means that ECS may stop this task, whatever it does: it is no longer the
+// service's, or the service has a task too many, or a deployment is replacing it. Such
+// a worker must take no work, but may ask again.
 var ErrRefused = errors.New("ECS protects this task no longer")
 
 const (

@@ -126,7 +126,7 @@ func Run(c Config) (*Result, error) {
 		e.do()
 	}
 	if s.published < len(s.jobs) {
-		return nil, fmt.Errorf("simulate: %d of %d recordings are published after %.0f s", s.published, len(s.jobs), s.now)
+		return nil, fmt.Errorf("simulate: %d of %d recordings are published after %.0f s; %d messages wait, %d are in flight, %d tasks", s.published, len(s.jobs), s.now, len(s.queue.visible), s.queue.inFlight, s.alive())
 	}
 	for _, t := range s.tasks {
 		t.pay()

@@ -27,7 +27,7 @@ func TestPolicyIsTheTemplates(t *testing.T) {
 	p := templatePolicy(t)
 	want := &Policy{
 		Max: 50, Target: 10, OutOnly: true, Out: 60, In: 600, Steps: []Step{{0, 20, 1}, {20, 100, 5}, {100, math.Inf(1), 20}}, Threshold: 1,
-		Surge: 20, WaitsFor: 1, StepCooldown: 120, HalveFor: 2, HalveCooldown: 60, IdleFor: 10, AwakeInHours: 3,
+		Surge: 20, WaitsFor: 1, StepCooldown: 120, HalveFor: 2, HalveOf: 5, HalveCooldown: 120, IdleFor: 10, AwakeInHours: 3,
 		Drain: 100, Lease: 120, CPUs: 4, Memory: 8, Disk: 30,
 	}
 	if !reflect.DeepEqual(p, want) {
@@ -125,22 +125,22 @@ func run(t *testing.T, c Config) *Result {
 func TestTheLargestWishCounts(t *testing.T) {
 	s := &simulation{Config: Config{Policy: &Policy{Max: 100, Target: 10, Out: 60, StepCooldown: 120, Threshold: 1, Surge: 20, WaitsFor: 1, Steps: []Step{{0, 20, 1}, {20, math.Inf(1), 20}}}}}
 	c := newScaler(s)
-	seen := func(visible, running float64) []figures {
-		f := figures{Sample: Sample{Visible: visible, Running: running}}
+	seen := func(visible, inFlight float64) []figures {
+		f := figures{Sample: Sample{Visible: visible, InFlight: inFlight, Running: inFlight}}
 		return []figures{f, f, f}
 	}
 	for _, step := range []struct {
-		at, visible, running float64
-		want                 int
+		at, visible, inFlight float64
+		want                  int
 	}{
 		{0, 1, 0, 1},     // out of zero
 		{60, 1, 0, 1},    // still on its way
-		{60, 300, 1, 30}, // more than one step: by tracking
-		{90, 300, 1, 30}, // counted already
-		{100, 600, 1, 60},
+		{60, 299, 1, 30}, // more than one step: by tracking
+		{90, 299, 1, 30}, // counted already
+		{100, 599, 1, 60},
 	} {
 		s.now = step.at
-		c.grow(max(c.leaveZero(seen(step.visible, step.running)), c.track(seen(step.visible, step.running))))
+		c.grow(max(c.leaveZero(seen(step.visible, step.inFlight)), c.track(seen(step.visible, step.inFlight))))
 		if c.desired != step.want {
 			t.Errorf("at %v: %d tasks, want %d", step.at, c.desired, step.want)
 		}

@@ -17,10 +17,11 @@ type Policy struct {
 	OutOnly       bool    // target tracking doesn't scale in
 	Steps         []Step  // out of zero, by the messages that wait beyond Threshold
 	Threshold     float64
-	Surge         float64 // messages for each running task, above which the steps are taken too; 0: never
+	Surge         float64 // messages that wait for each in flight, above which the steps are taken too; 0: never
 	WaitsFor      int     // minutes that messages must wait before the first task
 	StepCooldown  float64 // seconds
 	HalveFor      int     // minutes of nothing waiting, and less than half of the tasks at work, after which half of them go; 0: never
+	HalveOf       int     // so many of the last minutes
 	HalveCooldown float64 // seconds
 	IdleFor       int     // minutes without a message before the last task goes
 	AwakeInHours  float64 // how often somebody touches the queue, so that its figures go on; 0: nobody
@@ -49,7 +50,7 @@ func ReadPolicy(t ecs.Template) (*Policy, error) {
 	p.OutOnly = t.Property("ByBacklog", tracking+"DisableScaleIn") == true
 	p.Surge = 20
 	if t.Property("Halve", steps+"StepAdjustments/0/ScalingAdjustment") == int64(-50) {
-		p.HalveFor, p.HalveCooldown = int(t.Number("Surplus", "EvaluationPeriods")), t.Number("Halve", steps+"Cooldown")
+		p.HalveFor, p.HalveOf, p.HalveCooldown = int(t.Number("Surplus", "DatapointsToAlarm")), int(t.Number("Surplus", "EvaluationPeriods")), t.Number("Halve", steps+"Cooldown")
 	}
 	for i := 0; t.Property("FromZero", fmt.Sprintf("%sStepAdjustments/%d", steps, i)) != nil; i++ {
 		at := fmt.Sprintf("%sStepAdjustments/%d/", steps, i)
@@ -73,8 +74,8 @@ func ReadPolicy(t ecs.Template) (*Policy, error) {
 	}
 	// What is not read is as it was when this was written.
 	for path, want := range map[[2]string]string{
-		{"WorkWaits", "Metrics/2/Expression"}:                                          "IF(FILL(running, 0) < 1 OR visible > 20 * running, visible, 0)",
-		{"Surplus", "Metrics/3/Expression"}:                                            "IF(visible < 1 AND running > 1 AND inflight < running / 2, 1, 0)",
+		{"WorkWaits", "Metrics/2/Expression"}:                                          "IF(inflight < 1 OR visible > 20 * inflight, visible, 0)",
+		{"Surplus", "Metrics/3/Expression"}:                                            "IF(visible < 1 AND running > 2 AND inflight < running / 2, 1, 0)",
 		{"NothingToDo", "Metrics/2/Expression"}:                                        "visible + inflight",
 		{"ByBacklog", tracking + "CustomizedMetricSpecification/Metrics/3/Expression"}: "(visible + inflight) / IF(running > 0, running, 1)",
 		{"FromZero", steps + "AdjustmentType"}:                                         "ChangeInCapacity",

@@ -49,7 +49,8 @@ func (c *scaler) minute() {
 	if seen := c.minutes[:max(0, len(c.minutes)-c.s.Cloud.MetricDelay)]; len(seen) > 0 {
 		before := c.desired
 		steps, tracked := c.leaveZero(seen), c.track(seen)
-		if c.grow(max(steps, tracked)); c.desired == before {
+		c.grow(max(steps, tracked))
+		if c.desired == before {
 			c.shrink(seen)
 		}
 	}
@@ -91,6 +92,16 @@ func last(seen []figures, n int, so func(figures) bool) bool {
 	return true
 }
 
+// some counts the last n minutes in which something was so.
+func some(seen []figures, n int, so func(figures) bool) (count int) {
+	for _, f := range seen[max(0, len(seen)-n):] {
+		if so(f) {
+			count++
+		}
+	}
+	return count
+}
+
 // base is the number of tasks from which a policy grows.
 func (c *scaler) base(g growth, cooldown float64) int {
 	if c.s.now-g.at < cooldown {
@@ -101,7 +112,7 @@ func (c *scaler) base(g growth, cooldown float64) int {
 
 func (c *scaler) leaveZero(seen []figures) (wanted int) {
 	waits := func(f figures) bool {
-		tooFew := f.Running < 1 || c.p.Surge > 0 && f.Visible > c.p.Surge*f.Running
+		tooFew := f.InFlight < 1 || c.p.Surge > 0 && f.Visible > c.p.Surge*f.InFlight
 		return !f.missing && tooFew && f.Visible >= c.p.Threshold
 	}
 	if !last(seen, c.p.WaitsFor, waits) {
@@ -148,12 +159,12 @@ func (c *scaler) grow(to int) {
 // shrink is what is wanted to be less: half of the tasks where most have nothing to do,
 // fewer by tracking, or none.
 func (c *scaler) shrink(seen []figures) {
-	surplus := func(f figures) bool { return !f.missing && f.Visible < 1 && f.Running > 1 && f.InFlight < f.Running/2 }
+	surplus := func(f figures) bool { return !f.missing && f.Visible < 1 && f.Running > 2 && f.InFlight < f.Running/2 }
 	slack := func(f figures) bool { return !f.missing && c.each(f) < below*c.p.Target }
 	idle := func(f figures) bool { return f.missing || f.Visible+f.InFlight <= 0 }
 	to := c.desired
-	if c.p.HalveFor > 0 && last(seen, c.p.HalveFor, surplus) && c.s.now-c.lastIn >= c.p.HalveCooldown {
-		to = c.desired - c.desired/2
+	if c.p.HalveFor > 0 && some(seen, c.p.HalveOf, surplus) >= c.p.HalveFor && c.s.now-c.lastIn >= c.p.HalveCooldown {
+		to = c.desired - max(1, c.desired/2) // as AWS rounds
 	}
 	if !c.p.OutOnly && last(seen, trackIn, slack) && c.s.now-c.lastIn >= c.p.In {
 		to = max(1, int(math.Ceil(float64(c.desired)*c.each(seen[len(seen)-1])/c.p.Target)))

@@ -73,9 +73,11 @@ func simulateTrace(t trace, k kind, p *fleet.Policy, c prices, whole bool) (outc
 		if err != nil {
 			return o, fmt.Errorf("%s: %w", t.Name, err)
 		}
-		bare, err := run(t, k, p, whole, false, seed)
-		if err != nil {
-			return o, fmt.Errorf("%s, unprotected: %w", t.Name, err)
+		bare := r
+		if !whole { // long messages may never be done where nobody protects them
+			if bare, err = run(t, k, p, whole, false, seed); err != nil {
+				return o, fmt.Errorf("%s, unprotected: %w", t.Name, err)
+			}
 		}
 		o.messages = r.Messages
 		for i, x := range []float64{
@@ -143,12 +145,12 @@ func table(p *fleet.Policy, c prices) (string, error) {
 			if err != nil {
 				return "", err
 			}
-			name := t.Title
+			name, removed := t.Title, fmt.Sprintf("%.0f (%.0f)", o.busyRemoved, o.unguarded)
 			if whole {
-				name = "– one message a recording"
+				name, removed = "– one message a recording", fmt.Sprintf("%.0f", o.busyRemoved)
 			}
-			fmt.Fprintf(&b, "| %s | %d | %s | %s | %.1f | %.0f | %.1f %% | %s | %.0f (%.0f) | %.0f %% | %.2f | %.4f |\n", name, o.messages,
-				clock(o.p50), clock(o.p95), o.hours, o.cut, 100*o.redone, clock(o.worst), o.busyRemoved, o.unguarded, 100*o.idle, o.usd, o.usd/(recorded(t)/hour))
+			fmt.Fprintf(&b, "| %s | %d | %s | %s | %.1f | %.0f | %.1f %% | %s | %s | %.0f %% | %.2f | %.4f |\n", name, o.messages,
+				clock(o.p50), clock(o.p95), o.hours, o.cut, 100*o.redone, clock(o.worst), removed, 100*o.idle, o.usd, o.usd/(recorded(t)/hour))
 		}
 	}
 	return b.String(), nil
