@@ -1,0 +1,250 @@
+package hlscheck
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/Eyevinn/mp4ff/mp4"
+)
+
+// files is a presentation in memory.
+type files map[string][]byte
+
+func (f files) source() Source {
+	root := fstest.MapFS{}
+	for name, body := range f {
+		root[name] = &fstest.MapFile{Data: body}
+	}
+	return Dir(root)
+}
+
+// replace changes a file's text, which must be there.
+func (f files) replace(t *testing.T, name, from, to string) {
+	t.Helper()
+	if !bytes.Contains(f[name], []byte(from)) {
+		t.Fatalf("%s has no %q:\n%s", name, from, f[name])
+	}
+	f[name] = bytes.ReplaceAll(f[name], []byte(from), []byte(to))
+}
+
+// change edits one fragmented file.
+func (f files) change(t *testing.T, name string, edit func(*mp4.Fragment)) {
+	t.Helper()
+	file, err := mp4.DecodeFile(bytes.NewReader(f[name]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range file.Segments {
+		for _, fragment := range s.Fragments {
+			edit(fragment)
+		}
+	}
+	var out bytes.Buffer
+	file.FragEncMode = mp4.EncModeBoxTree
+	if err := file.Encode(&out); err != nil {
+		t.Fatal(err)
+	}
+	f[name] = out.Bytes()
+}
+
+// rendition is one that ffmpeg makes.
+type rendition struct {
+	name string
+	args []string
+}
+
+// good makes a presentation that breaks no rule, and beside it renditions that do.
+func good(t *testing.T) files {
+	t.Helper()
+	dir := t.TempDir()
+	video := func(size string, gop int, more ...string) []string {
+		return append([]string{"-map", "0:v", "-vf", "scale=" + size, "-c:v", "libx264", "-profile:v", "high", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-g", fmt.Sprint(gop), "-keyint_min", fmt.Sprint(gop), "-sc_threshold", "0", "-flags", "+cgop"}, more...)
+	}
+	sound := func(channels string) []string {
+		return []string{"-map", "1:a", "-c:a", "aac", "-b:a", "64k", "-ac", channels}
+	}
+	frames := append(video("320x180,select='not(mod(n,25))'", 1, "-crf", "30", "-fps_mode", "passthrough", "-enc_time_base", "1:25"), "-hls_time", "1", "-hls_flags", "independent_segments+iframes_only")
+	for _, r := range []rendition{
+		{"top", video("320x180", 50, "-crf", "22", "-maxrate", "900k", "-bufsize", "900k")},
+		{"same", video("320x180", 50, "-crf", "28", "-maxrate", "500k", "-bufsize", "500k")},
+		{"low", video("160x90", 50, "-crf", "34", "-maxrate", "90k", "-bufsize", "90k")},
+		{"slow", video("320x180", 150, "-crf", "22")},
+		{"square", video("180x180", 50, "-crf", "28")},
+		{"sound", sound("2")},
+		{"mono", sound("1")},
+		{"frames", frames},
+	} {
+		if err := os.Mkdir(filepath.Join(dir, r.name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		args := []string{"-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=18", "-f", "lavfi", "-i", "sine=f=440:r=48000:d=18", "-t", "18"}
+		args = append(args, "-f", "hls", "-hls_time", "6", "-hls_playlist_type", "vod", "-hls_segment_type", "fmp4", "-hls_flags", "independent_segments")
+		args = append(args, r.args...)
+		cmd := exec.CommandContext(t.Context(), "ffmpeg", args...)
+		cmd.Dir = filepath.Join(dir, r.name)
+		cmd.Args = append(cmd.Args, "-hls_segment_filename", "s%02d.m4s", "index.m3u8")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", r.name, err, out)
+		}
+	}
+	f := files{}
+	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		relative, err := filepath.Rel(dir, name)
+		if err != nil {
+			return err
+		}
+		f[filepath.ToSlash(relative)], err = os.ReadFile(name)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.replace(t, "frames/index.m3u8", "#EXTINF:0.040000", "#EXTINF:1.000000") // as long as it is shown
+	f.master(t)
+	return f
+}
+
+// master writes a multivariant playlist with what is measured.
+func (f files) master(t *testing.T) {
+	t.Helper()
+	rate := func(name string) (average, peak float64) {
+		f["master.m3u8"] = []byte("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n" + name + "/index.m3u8\n")
+		p, err := load(t.Context(), f.source(), "master.m3u8", Playlists)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.variants[0].track.bandwidth()
+	}
+	soundAverage, soundPeak := rate("sound")
+	var b strings.Builder
+	b.WriteString("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n")
+	b.WriteString(`#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="Sound",LANGUAGE="und",DEFAULT=YES,AUTOSELECT=YES,CHANNELS="2",URI="sound/index.m3u8"` + "\n")
+	for _, v := range []struct{ name, size string }{{"top", "320x180"}, {"same", "320x180"}, {"low", "160x90"}} {
+		average, peak := rate(v.name)
+		fmt.Fprintf(&b, "#EXT-X-STREAM-INF:BANDWIDTH=%d,AVERAGE-BANDWIDTH=%d,CODECS=\"%s,mp4a.40.2\",RESOLUTION=%s,FRAME-RATE=25.000,AUDIO=\"a\"\n%s/index.m3u8\n",
+			int(math.Ceil(peak+soundPeak)), int(math.Ceil(average+soundAverage)), f.codecs(t, v.name), v.size, v.name)
+	}
+	average, peak := rate("frames")
+	fmt.Fprintf(&b, "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=%d,AVERAGE-BANDWIDTH=%d,CODECS=\"%s\",RESOLUTION=320x180,URI=\"frames/index.m3u8\"\n", int(math.Ceil(peak)), int(math.Ceil(average)), f.codecs(t, "frames"))
+	f["master.m3u8"] = []byte(b.String())
+}
+
+func (f files) codecs(t *testing.T, name string) string {
+	t.Helper()
+	init, err := parseInit(f[name+"/init.mp4"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("avc1.%02x00%02x", init.profile, init.level)
+}
+
+func rulesOf(r *Report) (numbers []string) {
+	for _, f := range r.Findings {
+		if !slices.Contains(numbers, f.Rule) {
+			numbers = append(numbers, f.Rule)
+		}
+	}
+	return numbers
+}
+
+func TestGoodBreaksNothing(t *testing.T) {
+	r, err := Check(t.Context(), good(t).source(), "master.m3u8", Media)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range r.Findings {
+		t.Error(f)
+	}
+	if len(r.Renditions) != 5 || r.Renditions[0].Duration != 18 {
+		t.Errorf("measured %+v", r.Renditions)
+	}
+}
+
+func TestEveryRuleHasAFixture(t *testing.T) {
+	whole := good(t)
+	broken := fixtures(t)
+	for number, breach := range broken {
+		t.Run(number, func(t *testing.T) {
+			f := maps.Clone(whole)
+			breach(f)
+			r, err := Check(t.Context(), f.source(), "master.m3u8", Media)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := rulesOf(r); !slices.Contains(got, number) {
+				t.Errorf("breaks %v", got)
+			}
+		})
+	}
+	for _, r := range Rules() {
+		if broken[r.Number] == nil && !strings.HasPrefix(r.Number, "10.") {
+			t.Errorf("rule %s has no fixture", r.Number)
+		}
+	}
+}
+
+func TestDelivery(t *testing.T) {
+	f := good(t)
+	for name, tc := range map[string]struct {
+		gzip  bool
+		kinds map[string]string
+		want  []string
+	}{
+		"as it should be": {true, types, nil},
+		"not compressed":  {false, types, []string{"10.1"}},
+		"as octets":       {true, map[string]string{".m3u8": "application/octet-stream"}, []string{"10.4"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, ok := f[strings.TrimPrefix(r.URL.Path, "/")]
+				if !ok {
+					http.NotFound(w, r)
+					return
+				}
+				w.Header().Set("Content-Type", tc.kinds[path.Ext(r.URL.Path)])
+				if path.Ext(r.URL.Path) == ".m3u8" && tc.gzip {
+					var packed bytes.Buffer
+					z := gzip.NewWriter(&packed)
+					_, _ = z.Write(body)
+					_ = z.Close()
+					body = packed.Bytes()
+					w.Header().Set("Content-Encoding", "gzip")
+				}
+				w.Header().Set("Content-Length", fmt.Sprint(len(body)))
+				_, _ = w.Write(body)
+			}))
+			defer server.Close()
+			base, err := url.Parse(server.URL + "/master.m3u8")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, depth := range []Depth{Playlists, Media} {
+				r, err := Check(t.Context(), Web(base), "master.m3u8", depth)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := rulesOf(r); !slices.Equal(got, tc.want) {
+					t.Errorf("depth %d: breaks %v, want %v", depth, got, tc.want)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,251 @@
+package hlscheck
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// eachVariant is a check of every variant, I-frames included.
+func eachVariant(check func(v variant, say say)) func(p *presentation, say say) {
+	return func(p *presentation, say say) {
+		for _, v := range slices.Concat(p.variants, p.iframes) {
+			check(v, say)
+		}
+	}
+}
+
+// eachPicture is a check of every variant with a picture, but for I-frames.
+func eachPicture(check func(v variant, say say)) func(p *presentation, say say) {
+	return func(p *presentation, say say) {
+		for _, v := range p.variants {
+			if v.track.picture {
+				check(v, say)
+			}
+		}
+	}
+}
+
+// h264 is the profile and level of a CODECS attribute's avc1; ok is false if it has none.
+func h264(codecs string) (profile, level int, ok bool) {
+	for c := range strings.SplitSeq(codecs, ",") {
+		var constraints int
+		if n, err := fmt.Sscanf(strings.TrimSpace(c), "avc1.%02x%02x%02x", &profile, &constraints, &level); n == 3 && err == nil {
+			return profile, level, true
+		}
+	}
+	return 0, 0, false
+}
+
+// rates are what a variant's attributes must say, in bits per second: its own, and the
+// largest of the sounds that may go with it.
+func (p *presentation) rates(v variant) (average, peak float64) {
+	average, peak = v.track.bandwidth()
+	soundAverage, soundPeak := 0.0, 0.0
+	for _, a := range p.media {
+		if a.Type == "AUDIO" && a.GroupId == v.Audio && a.track != nil && a.track != v.track {
+			x, y := a.track.bandwidth()
+			soundAverage, soundPeak = math.Max(soundAverage, x), math.Max(soundPeak, y)
+		}
+	}
+	return average + soundAverage, peak + soundPeak
+}
+
+// near tells whether what is said is within a tenth of what is measured.
+func near(said uint32, measured float64) bool {
+	return math.Abs(float64(said)-measured) <= measured/10
+}
+
+const highProfile, level41, level52 = 100, 41, 52
+
+var multivariantRules = []Rule{
+	{Number: "9.1", Severity: Must, Text: "Every variant has CODECS", check: eachVariant(func(v variant, say say) {
+		if v.Codecs == "" {
+			say(v.URI, "it has none")
+		}
+	})},
+	{Number: "9.2", Severity: Must, Text: "Every variant with a picture has RESOLUTION", check: func(p *presentation, say say) {
+		for _, v := range p.variants {
+			if _, _, avc := h264(v.Codecs); (avc || v.track.init != nil && v.track.init.entry != "mp4a") && v.width*v.height == 0 {
+				say(v.URI, "RESOLUTION is %q", v.Resolution)
+			}
+		}
+	}},
+	{Number: "9.14", Severity: Must, Text: "Every variant has AVERAGE-BANDWIDTH", check: eachVariant(func(v variant, say say) {
+		if v.AverageBandwidth == 0 {
+			say(v.URI, "it has none")
+		}
+	})},
+	{Number: "9.15", Severity: Must, Text: "Every variant with a picture has FRAME-RATE", check: eachPicture(func(v variant, say say) {
+		if v.FrameRate == 0 {
+			say(v.URI, "it has none")
+		}
+	})},
+	{Number: "9.10", Severity: Should, Text: "Two variants have the largest resolution", check: func(p *presentation, say say) {
+		largest, n := 0, 0
+		for _, v := range p.variants {
+			switch area := v.width * v.height; {
+			case area > largest:
+				largest, n = area, 1
+			case area == largest:
+				n++
+			}
+		}
+		if n < 2 && largest > 0 {
+			say(p.name(), "there is one")
+		}
+	}},
+	{Number: "9.11", Severity: Should, Text: "The multivariant playlist says EXT-X-INDEPENDENT-SEGMENTS", check: func(p *presentation, say say) {
+		if !p.list.IndependentSegments() {
+			say(p.name(), "it doesn't")
+		}
+	}},
+	{Number: "1.26", Severity: Must, Text: "AVERAGE-BANDWIDTH is within 10 % of what is measured", check: func(p *presentation, say say) {
+		for _, v := range p.variants {
+			if average, _ := p.rates(v); v.AverageBandwidth > 0 && !near(v.AverageBandwidth, average) {
+				say(v.URI, "it says %d, %.0f are measured", v.AverageBandwidth, average)
+			}
+		}
+	}},
+	{Number: "1.27", Severity: Must, Text: "BANDWIDTH is within 10 % of the measured peak, of picture and largest sound together (9.13)", check: func(p *presentation, say say) {
+		for _, v := range p.variants {
+			if _, peak := p.rates(v); !near(v.Bandwidth, peak) {
+				say(v.URI, "it says %d, %.0f are measured", v.Bandwidth, peak)
+			}
+		}
+	}},
+	{Number: "1.30", Severity: Should, Text: "The peak is at most twice the average", check: func(p *presentation, say say) {
+		for _, v := range p.variants {
+			if average, peak := p.rates(v); peak > 2*average {
+				say(v.URI, "%.0f against %.0f", peak, average)
+			}
+		}
+	}},
+	{Number: "1.32", Severity: Should, Text: "The variant nearest to 2 Mb/s comes first", check: func(p *presentation, say say) {
+		nearest := 0
+		distance := func(i int) float64 { return math.Abs(float64(p.variants[i].AverageBandwidth) - 2e6) }
+		for i := range p.variants {
+			if distance(i) < distance(nearest) {
+				nearest = i
+			}
+		}
+		if nearest > 0 {
+			say(p.variants[0].URI, "%s is nearer", p.variants[nearest].URI)
+		}
+	}},
+	{Number: "1.33", Severity: Should, Text: "All variants have one aspect ratio", check: eachAspect},
+	{Number: "1.34", Severity: Should, Text: "Of variants beyond HD, one has at most 15 Mb/s", check: func(p *presentation, say say) {
+		least := math.Inf(1)
+		for _, v := range p.variants {
+			if v.width*v.height > 1920*1080 {
+				least = math.Min(least, float64(v.AverageBandwidth))
+			}
+		}
+		if !math.IsInf(least, 1) && least > 15e6 {
+			say(p.name(), "the least has %.0f", least)
+		}
+	}},
+	{Number: "1.3a", Severity: Should, Text: "Some variants of H.264 are at most High, level 4.1", check: func(p *presentation, say say) {
+		some, fit := false, false
+		for _, v := range p.variants {
+			if profile, level, ok := h264(v.Codecs); ok {
+				some = true
+				fit = fit || profile <= highProfile && level <= level41
+			}
+		}
+		if some && !fit {
+			say(p.name(), "none is")
+		}
+	}},
+	{Number: "1.3b", Severity: Must, Text: "H.264 is at most High, level 5.2", check: eachVariant(func(v variant, say say) {
+		if profile, level, ok := h264(v.Codecs); ok && (profile > highProfile || level > level52) {
+			say(v.URI, "profile %d, level %d", profile, level)
+		}
+	})},
+	{Number: "1.4", Severity: Should, Text: "H.264 is of profile High", check: eachVariant(func(v variant, say say) {
+		if profile, _, ok := h264(v.Codecs); ok && profile != highProfile {
+			say(v.URI, "it is of profile %d", profile)
+		}
+	})},
+	{Number: "1.5", Severity: Must, Text: "HEVC and AV1 are in fMP4", check: eachVariant(func(v variant, say say) {
+		if (strings.Contains(v.Codecs, "hvc1") || strings.Contains(v.Codecs, "av01")) && v.track.init == nil {
+			say(v.URI, "%s without EXT-X-MAP", v.Codecs)
+		}
+	})},
+	{Number: "1.11", Severity: Must, Text: "CODECS names the profile and level that the init segment has", check: eachVariant(func(v variant, say say) {
+		profile, level, ok := h264(v.Codecs)
+		if i := v.track.init; ok && i != nil && i.profile > 0 && (int(i.profile) != profile || int(i.level) != level) {
+			say(v.URI, "profile %d, level %d against %d, %d", profile, level, i.profile, i.level)
+		}
+	})},
+	{Number: "1.19", Severity: Must, Text: "There are at most 60 pictures a second", check: eachVariant(func(v variant, say say) {
+		if v.FrameRate > 60.001 {
+			say(v.URI, "there are %.3f", v.FrameRate)
+		}
+	})},
+	{Number: "8.10", Severity: Must, Text: "Every EXT-X-MEDIA but of TYPE=VIDEO has LANGUAGE", check: func(p *presentation, say say) {
+		for _, a := range p.media {
+			if a.Type != "VIDEO" && a.Language == "" {
+				say(p.name(), "%s %q has none", a.Type, a.Name)
+			}
+		}
+	}},
+	{Number: "2.9", Severity: Should, Text: "Stereo AAC has 32 to 160 kb/s", check: func(p *presentation, say say) {
+		for _, a := range p.media {
+			if a.track == nil || a.track.init == nil || a.track.init.channels != 2 {
+				continue
+			}
+			if average, _ := a.track.bandwidth(); average < 32e3 || average > 176e3 { // 10 % for the container
+				say(a.URI, "it has %.0f b/s", average)
+			}
+		}
+	}},
+	{Number: "9.5", Severity: Should, Text: "Sound is a rendition of its own", check: eachPicture(func(v variant, say say) {
+		if strings.Contains(v.Codecs, "mp4a") && v.Audio == "" {
+			say(v.URI, "it has sound and no AUDIO group")
+		}
+	})},
+	{Number: "9.20", Severity: Should, Text: "No variant is sound alone, where there are pictures (tvOS)", check: func(p *presentation, say say) {
+		pictures := 0
+		for _, v := range p.variants {
+			if v.track.picture {
+				pictures++
+			}
+		}
+		for _, v := range p.variants {
+			if pictures > 0 && !v.track.picture {
+				say(v.URI, "it is")
+			}
+		}
+	}},
+	{Number: "9.21", Severity: Should, Text: "For cellular networks, a variant's peak is at most 192 kb/s", check: func(p *presentation, say say) {
+		for _, v := range p.variants {
+			if v.Bandwidth <= 192_000 {
+				return
+			}
+		}
+		say(p.name(), "none is")
+	}},
+	{Number: "1.38", Severity: Must, Text: "Pictures with REQ-VIDEO-LAYOUT are HEVC, in a playlist of version 12", check: eachVariant(func(v variant, say say) {
+		if v.ReqVideoLayout != "" && !strings.Contains(v.Codecs, "hvc1") {
+			say(v.URI, "%s with %s", v.ReqVideoLayout, v.Codecs)
+		}
+	})},
+}
+
+func eachAspect(p *presentation, say say) {
+	var first *variant
+	for i, v := range p.variants {
+		if v.width*v.height == 0 {
+			continue
+		}
+		if first == nil {
+			first = &p.variants[i]
+			continue
+		}
+		if a, b := float64(v.width)/float64(v.height), float64(first.width)/float64(first.height); math.Abs(a-b) > 0.02*b {
+			say(v.URI, "%s against %s", v.Resolution, first.Resolution)
+		}
+	}
+}
