@@ -5,9 +5,11 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/user"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -17,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"afterlive/hlscheck"
 	"afterlive/internal/inspect"
 	"afterlive/internal/standin"
 )
@@ -76,9 +79,9 @@ func (o origin) own(t *testing.T) {
 	}
 }
 
-func get(t *testing.T, url string) (string, http.Header) {
+func get(t *testing.T, address string) (string, http.Header) {
 	t.Helper()
-	response, err := http.Get(url)
+	response, err := http.Get(address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +154,7 @@ func TestLiveStreamBecomesVOD(t *testing.T) {
 
 var (
 	uri        = regexp.MustCompile(`(?m)^[^#\s].*$`)
-	resolution = regexp.MustCompile(`RESOLUTION=(\d+x\d+)`)
+	resolution = regexp.MustCompile(`(?m)^#EXT-X-STREAM-INF:.*RESOLUTION=(\d+x\d+)`)
 	soundURI   = regexp.MustCompile(`TYPE=AUDIO.*URI="([^"]+)"`)
 )
 
@@ -202,6 +205,24 @@ func checkHLS(t *testing.T, master string, duration float64, sizes []string) {
 		t.Fatal(err)
 	}
 	if err := inspect.Audio(sound, start+duration); err != nil {
+		t.Error(err)
+	}
+	keepsTheRules(t, master)
+}
+
+// keepsTheRules applies what MUST be so of a presentation by Apple's rules, delivery
+// included.
+func keepsTheRules(t *testing.T, master string) {
+	t.Helper()
+	source, name := hlscheck.Dir(os.DirFS("/")), strings.TrimPrefix(master, "/")
+	if strings.HasPrefix(master, "http://") {
+		base, err := url.Parse(master)
+		must(t, err)
+		source, name = hlscheck.Web(base), path.Base(base.Path)
+	}
+	report, err := hlscheck.Check(t.Context(), source, name, hlscheck.Media)
+	must(t, err)
+	if err := report.Err(); err != nil {
 		t.Error(err)
 	}
 }

@@ -29,6 +29,9 @@ const StartOffset = 10
 
 const audioRate = 48000 // Hz, of the output
 
+// mapped is the option that says which of the filters' outputs goes into a file.
+const mapped = "map"
+
 // ChunkArgs is the ffmpeg command line that encodes chunk k: one decode, every
 // rung. It reads the chunk's cut on standard input and writes to the working
 // directory. threads is x264's; 0 lets it choose.
@@ -42,8 +45,14 @@ func (p *Plan) ChunkArgs(k, threads int) []string {
 	for i, l := range p.Ladders {
 		for j, r := range l.Renditions {
 			args = append(args, output(l.Name+"/"+r.Name, p.hls(c.From/p.SegmentFrames), p.x264(r, k), ffmpeg.KwArgs{
-				"map":     fmt.Sprintf("[v%d_%d]", i, j),
+				mapped:    fmt.Sprintf("[v%d_%d]", i, j),
 				"threads": threads,
+			})...)
+		}
+		if l.Frames != nil {
+			args = append(args, output(l.Name+"/"+FramesRendition, p.hls(c.From/p.SegmentFrames), framesArgs(*l.Frames), ffmpeg.KwArgs{
+				mapped:    fmt.Sprintf("[k%d]", i),
+				"threads": 1,
 			})...)
 		}
 	}
@@ -59,6 +68,11 @@ func (p *Plan) filters(c Chunk) string {
 			id := fmt.Sprintf("%d_%d", i, j)
 			rungs = append(rungs, "[s"+id+"]")
 			scales = append(scales, fmt.Sprintf("[s%s]scale=%d:%d:flags=bicubic:out_range=tv,setsar=1,format=yuv420p[v%s]", id, r.Width, r.Height, id))
+		}
+		if r := l.Frames; r != nil {
+			id := fmt.Sprint(i)
+			rungs = append(rungs, "[f"+id+"]")
+			scales = append(scales, fmt.Sprintf("[f%s]%s,scale=%d:%d:flags=bicubic:out_range=tv,setsar=1,format=yuv420p[k%s]", id, p.framesFilter(), r.Width, r.Height, id))
 		}
 		if l.Projection.cube() {
 			tap := fmt.Sprintf("[p%d]", i)
@@ -94,10 +108,10 @@ func (p *Plan) AudioArgs() []string {
 	filter := fmt.Sprintf("[0:a:0]aresample=%d:async=1:min_hard_comp=0.1:first_pts=0,apad=whole_dur=%s,atrim=end=%s[a]", audioRate, end, end)
 	args := append(input("aac,mp3,mp3float"), "-filter_complex", filter)
 	return append(args, output(AudioLadder+"/"+AudioRendition, p.hls(0), ffmpeg.KwArgs{
-		"map": "[a]",
-		"c:a": "aac",
-		"b:a": int(p.Audio.Bitrate),
-		"ac":  2,
+		mapped: "[a]",
+		"c:a":  "aac",
+		"b:a":  int(p.Audio.Bitrate),
+		"ac":   2,
 	})...)
 }
 

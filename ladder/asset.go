@@ -28,6 +28,7 @@ type AssetLadder struct {
 	Layout     *Layout          `json:"layout,omitempty"`     // of the faces of a cube
 	Master     string           `json:"master"`               // relative to asset.json
 	Renditions []AssetRendition `json:"renditions,omitempty"`
+	Frames     string           `json:"iframes,omitempty"` // playlist of its I-frames, relative to asset.json
 }
 
 // AssetRendition is one rendition as it turned out.
@@ -73,6 +74,9 @@ func (p *Presentation) Asset() Asset {
 				Name: r.Name, Width: r.Width, Height: r.Height, Codecs: t.Codecs,
 				Average: average, Peak: peak, MediaList: folder + r.Name + "/" + MediaPlaylistFile,
 			})
+		}
+		if l.Frames != nil {
+			out.Frames = folder + FramesRendition + "/" + MediaPlaylistFile
 		}
 		a.Ladders = append(a.Ladders, out)
 	}

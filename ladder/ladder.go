@@ -81,6 +81,7 @@ type Ladder struct {
 	Interpolation string      `json:"interpolation,omitempty"` // of cubes: v360's
 	Sharpen       float64     `json:"sharpen,omitempty"`       // of cubes
 	Renditions    []Rendition `json:"renditions"`              // largest first
+	Frames        *Rendition  `json:"iframes,omitempty"`       // for trick play
 }
 
 // Rendition is one encoding of the picture.
@@ -150,9 +151,10 @@ func (p *Plan) video(x *flv.Index, profile Profile) error {
 		if err := checkSphere(p.Source.Width, p.Source.Height, l); err != nil {
 			return err
 		}
+		renditions := distinct(p.renditions(l))
 		p.Ladders = append(p.Ladders, Ladder{
 			Name: l.Name, Projection: l.Projection, Layout: l.Layout, Interpolation: l.Interpolation, Sharpen: l.Sharpen,
-			Renditions: distinct(p.renditions(l)),
+			Renditions: renditions, Frames: frames(renditions),
 		})
 	}
 	p.Quality = profile.Quality

@@ -264,8 +264,8 @@ func TestArgsOfCloseRungs(t *testing.T) {
 			outputs++
 		}
 	}
-	if outputs != 4 {
-		t.Errorf("%d outputs for 4 rungs", outputs)
+	if outputs != 5 {
+		t.Errorf("%d outputs for 4 rungs and I-frames", outputs)
 	}
 }
 

@@ -33,6 +33,8 @@ type Segment struct {
 	URI   string `json:"uri"` // file name; it carries the attempt
 	Bytes int64  `json:"bytes"`
 	Ticks int64  `json:"ticks"` // duration, in 1/Timescale s
+
+	Frames []Range `json:"frames,omitempty"` // of I-frames: where each picture is, with what is needed to decode it
 }
 
 // ChunkPart is the name of chunk k's part.

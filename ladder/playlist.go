@@ -73,6 +73,9 @@ func (p *Presentation) complete() error {
 				faults = append(faults, fmt.Errorf("assemble job %s: %s/%s has %d segments, the others %d", p.plan.Job, l.Name, r.Name, len(t.Segments), segments))
 			}
 		}
+		if t := p.tracks[l.Name+"/"+FramesRendition]; l.Frames != nil && len(t.Segments) != segments {
+			faults = append(faults, fmt.Errorf("assemble job %s: %s/%s has %d segments, the others %d", p.plan.Job, l.Name, FramesRendition, len(t.Segments), segments))
+		}
 	}
 	if t := p.tracks[AudioLadder+"/"+AudioRendition]; p.plan.Audio != nil && len(t.Segments) == 0 {
 		faults = append(faults, fmt.Errorf("assemble job %s: the sound has no segments", p.plan.Job))
@@ -102,7 +105,10 @@ func (p *Presentation) targetDuration() int {
 // RFC 8216 (4.1) defines it: the largest rate of any run of segments that lasts
 // 0.5 to 1.5 times the target duration. A tail of one frame is never a peak.
 func (p *Presentation) bandwidth(t Track) (average, peak int) {
-	target := float64(p.targetDuration())
+	return bandwidth(t, float64(p.targetDuration()))
+}
+
+func bandwidth(t Track, target float64) (average, peak int) {
 	var bits, total, top float64
 	for i := range t.Segments {
 		var runBits, runTime float64
@@ -118,12 +124,18 @@ func (p *Presentation) bandwidth(t Track) (average, peak int) {
 		bits += 8 * float64(t.Segments[i].Bytes)
 		total += t.seconds(t.Segments[i])
 	}
+	if total == 0 {
+		return 0, 0
+	}
 	mean := bits / total
 	return int(math.Ceil(mean)), int(math.Ceil(max(top, mean)))
 }
 
 // MediaPlaylist is the VOD playlist of one rendition.
 func (p *Presentation) MediaPlaylist(ladder, rendition string) ([]byte, error) {
+	if rendition == FramesRendition {
+		return p.framesPlaylist(ladder)
+	}
 	t := p.tracks[ladder+"/"+rendition]
 	list, err := m3u8.NewMediaPlaylist(0, uint(len(t.Segments)))
 	if err != nil {
@@ -169,7 +181,7 @@ func (p *Presentation) master(l Ladder) []byte {
 			URI: toJob + AudioLadder + "/" + AudioRendition + "/" + MediaPlaylistFile,
 		}}
 	}
-	for _, r := range l.Renditions {
+	for _, r := range p.listed(l) {
 		t := p.tracks[l.Name+"/"+r.Name]
 		average, peak := p.bandwidth(t)
 		list.Append(toJob+l.Name+"/"+r.Name+"/"+MediaPlaylistFile, nil, m3u8.VariantParams{
@@ -178,7 +190,24 @@ func (p *Presentation) master(l Ladder) []byte {
 			FrameRate: p.plan.Rate.FPS(), Audio: group, Alternatives: alternatives,
 		})
 	}
+	if l.Frames != nil {
+		list.Append(toJob+l.Name+"/"+FramesRendition+"/"+MediaPlaylistFile, nil, p.framesVariant(l))
+	}
 	return list.Encode().Bytes()
+}
+
+// listed is the order of a ladder's renditions in its playlist: with what many players
+// begin comes first, the one nearest to 2 Mb/s (HLS authoring rule 1.32).
+func (p *Presentation) listed(l Ladder) []Rendition {
+	sound, _ := p.bandwidth(p.tracks[AudioLadder+"/"+AudioRendition])
+	nearest, least := 0, math.Inf(1)
+	for i, r := range l.Renditions {
+		average, _ := p.bandwidth(p.tracks[l.Name+"/"+r.Name])
+		if far := math.Abs(float64(average+sound) - 2e6); far < least {
+			nearest, least = i, far
+		}
+	}
+	return slices.Concat(l.Renditions[nearest:nearest+1], l.Renditions[:nearest], l.Renditions[nearest+1:])
 }
 
 // soundMaster is the multivariant playlist of a recording without picture.

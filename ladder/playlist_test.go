@@ -29,6 +29,7 @@ func made(p *Plan, bytesPerSecond int64) []Part {
 				}
 				part.Tracks = append(part.Tracks, t)
 			}
+			part.Tracks = append(part.Tracks, madeFrames(p, l, c, part.Attempt))
 		}
 		parts = append(parts, part)
 	}
@@ -41,6 +42,21 @@ func made(p *Plan, bytesPerSecond int64) []Part {
 		parts = append(parts, Part{Version: 1, Name: AudioPart, Tracks: []Track{t}})
 	}
 	return parts
+}
+
+// madeFrames are a chunk's I-frames, of 9000 bytes each.
+func madeFrames(p *Plan, l Ladder, c Chunk, attempt string) Track {
+	t := Track{Ladder: l.Name, Rendition: FramesRendition, Init: "init-0f0f0f0f0f0f.mp4", Codecs: "avc1.64001e", Timescale: 30000}
+	for from := c.From; from < c.To; from += p.SegmentFrames {
+		frames := min(p.SegmentFrames, c.To-from)
+		s := Segment{URI: fmt.Sprintf("s%05d-%s.m4s", from/p.SegmentFrames, attempt), Ticks: int64(frames) * 1001}
+		for range (frames + p.FrameStep() - 1) / p.FrameStep() {
+			s.Frames = append(s.Frames, Range{Offset: s.Bytes, Bytes: 9000})
+			s.Bytes += 9000
+		}
+		t.Segments = append(t.Segments, s)
+	}
+	return t
 }
 
 func ntscPlan(t *testing.T) *Plan {
@@ -62,6 +78,11 @@ func TestPlaylists(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "media.m3u8", string(media))
+	frames, err := out.MediaPlaylist("flat", FramesRendition)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "iframes.m3u8", string(frames))
 	masters := out.Masters()
 	if len(masters) != 1 || masters[0].Ladder != "flat" {
 		t.Fatalf("masters %+v", masters)
@@ -73,7 +94,7 @@ func TestPlaylists(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "asset.json", string(asset)+"\n")
-	for name, body := range map[string][]byte{"media": media, "master": masters[0].Body} {
+	for name, body := range map[string][]byte{"media": media, "iframes": frames, "master": masters[0].Body} {
 		if _, _, err := m3u8.DecodeFrom(strings.NewReader(string(body)), true); err != nil {
 			t.Errorf("%s playlist is not read back: %v", name, err)
 		}

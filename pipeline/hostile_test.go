@@ -177,6 +177,9 @@ func TestChangesOnTheWay(t *testing.T) {
 	lists, err := filepath.Glob(dir + "/live/talk/*/*/*/index.m3u8")
 	must(t, err)
 	for _, list := range lists {
+		if strings.Contains(list, "/"+ladder.FramesRendition+"/") {
+			continue
+		}
 		if strings.Contains(list, "/audio/") {
 			for _, at := range []string{"12", "35"} { // seconds; the first is 10
 				said, err := exec.CommandContext(t.Context(), "ffmpeg", "-nostdin", "-i", list, "-af", "atrim=start="+at+":duration=5,volumedetect", "-f", "null", "-").CombinedOutput()
@@ -200,7 +203,7 @@ func TestChangesOnTheWay(t *testing.T) {
 			}
 		}
 	}
-	if len(lists) != 3 {
+	if len(lists) != 4 {
 		t.Errorf("looked at %q", lists)
 	}
 }

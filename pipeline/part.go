@@ -40,6 +40,9 @@ func chunkWork(plan *ladder.Plan, k, threads int) work {
 		for _, r := range l.Renditions {
 			w.outputs = append(w.outputs, videoOutput(plan, c, l, r))
 		}
+		if l.Frames != nil {
+			w.outputs = append(w.outputs, framesOutput(plan, c, l))
+		}
 	}
 	return w
 }

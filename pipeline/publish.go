@@ -55,6 +55,9 @@ func (p *Pipeline) publishIfComplete(ctx context.Context, plan *ladder.Plan, hol
 	if err != nil {
 		return permanent("parts_differ", err)
 	}
+	if err := p.keepsTheRules(ctx, plan, presentation); err != nil {
+		return err
+	}
 	if err := p.writePlaylists(ctx, plan, presentation); err != nil {
 		return err
 	}
@@ -94,6 +97,11 @@ func (p *Pipeline) writePlaylists(ctx context.Context, plan *ladder.Plan, presen
 	for _, l := range plan.Ladders {
 		for _, r := range l.Renditions {
 			if err := media(l.Name, r.Name); err != nil {
+				return err
+			}
+		}
+		if l.Frames != nil {
+			if err := media(l.Name, ladder.FramesRendition); err != nil {
 				return err
 			}
 		}

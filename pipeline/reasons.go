@@ -23,6 +23,7 @@ var Reasons = []Reason{
 	{"no_such_task", "the job's plan has no such task", "Drop the task: it was sent by hand, or by a version that planned otherwise."},
 	{"bad_message", "the message is no task", "Fix whoever sent it, and drop it."},
 	{"parts_differ", "parts of one job don't fit together: they were made by different versions of ffmpeg", "Remove jobs/JOB/ and vod/ASSET/JOB/ and send the recording again."},
+	{"hls_rules", "the result would break a rule that players depend on", "If the profile is your own, hold its sizes and rates against the rule that the detail names, and send the recording with a better one; else report it. Nothing is lost."},
 	{"ffmpeg_failed", "ffmpeg ended badly", "Read its last words; reproduce with enqueue input. Replay once that is mended."},
 	{"ffmpeg_missing", "ffmpeg could not be started", "Install ffmpeg on the workers, and replay."},
 	{"stalled", "ffmpeg made no progress for --stall", "Replay; if it stalls again, reproduce with enqueue input."},

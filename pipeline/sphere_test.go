@@ -102,7 +102,7 @@ func TestProjections(t *testing.T) {
 			master, err := os.ReadFile(filepath.Join(dir, plan.Job, tc.ladder, "master.m3u8"))
 			must(t, err)
 			var sizes []string
-			for _, m := range regexp.MustCompile(`RESOLUTION=(\S+?),`).FindAllStringSubmatch(string(master), -1) {
+			for _, m := range regexp.MustCompile(`(?m)^#EXT-X-STREAM-INF:.*RESOLUTION=(\S+?),`).FindAllStringSubmatch(string(master), -1) {
 				sizes = append(sizes, m[1])
 			}
 			if got := strings.Join(sizes, " "); got != tc.sizes {
@@ -111,7 +111,7 @@ func TestProjections(t *testing.T) {
 			if !strings.Contains(string(master), `#EXT-X-SESSION-DATA:DATA-ID="afterlive.projection",VALUE="`+tc.signal+"\"\n") {
 				t.Errorf("no session data %q in\n%s", tc.signal, master)
 			}
-			names, err := filepath.Glob(filepath.Join(dir, plan.Job, tc.ladder, "*", "index.m3u8"))
+			names, err := filepath.Glob(filepath.Join(dir, plan.Job, tc.ladder, "*p", "index.m3u8"))
 			if err != nil || len(names) != 2 {
 				t.Fatalf("renditions %v, %v", names, err)
 			}

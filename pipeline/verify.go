@@ -23,33 +23,20 @@ type output struct {
 	track  ladder.Track // what was taken so far
 	next   int          // number of the segment to take next
 	trex   *mp4.TrexBox
-	header func(*mp4.TrakBox) error      // checks the init segment, and adds what ffmpeg left out
-	check  func(n int, s []sample) error // checks segment n
-	whole  func() error                  // checks that nothing is missing
+	header func(*mp4.TrakBox) error            // checks the init segment, and adds what ffmpeg left out
+	check  func(n int, s []sample) error       // checks segment n
+	divide func(n int) (ladder.Segment, error) // of I-frames: gives each a fragment of its own
+	whole  func() error                        // checks that nothing is missing
 }
 
 // videoOutput wants a chunk's frames, each at its place.
 func videoOutput(plan *ladder.Plan, c ladder.Chunk, l ladder.Ladder, r ladder.Rendition) *output {
 	first := c.From / plan.SegmentFrames
 	o := &output{track: ladder.Track{Ladder: l.Name, Rendition: r.Name}, next: first}
-	tick := 0 // a frame's length, in the track's timescale
-	o.header = func(trak *mp4.TrakBox) error {
-		entry := trak.Mdia.Minf.Stbl.Stsd.AvcX
-		if entry == nil || int(entry.Width) != r.Width || int(entry.Height) != r.Height {
-			return fmt.Errorf("the init segment doesn't say H.264 of %dx%d", r.Width, r.Height)
-		}
-		avc := entry.AvcC.DecConfRec
-		o.track.Codecs = fmt.Sprintf("avc1.%02x%02x%02x", avc.AVCProfileIndication, avc.ProfileCompatibility, avc.AVCLevelIndication)
-		tick = o.track.Timescale * plan.Rate.Den / plan.Rate.Num
-		if tick*plan.Rate.Num != o.track.Timescale*plan.Rate.Den {
-			return fmt.Errorf("a frame at %s fps is no whole number of 1/%d s", plan.Rate, o.track.Timescale)
-		}
-		markSphere(entry, l)
-		return nil
-	}
+	tick := o.pictureHeader(plan, l, r)
 	o.check = func(n int, samples []sample) error {
 		from := n * plan.SegmentFrames
-		return checkFrames(samples, plan, from, min(from+plan.SegmentFrames, c.To), tick, o.track.Timescale)
+		return checkFrames(samples, plan, from, min(from+plan.SegmentFrames, c.To), *tick, o.track.Timescale)
 	}
 	o.whole = func() error {
 		want := (c.To - c.From + plan.SegmentFrames - 1) / plan.SegmentFrames
@@ -59,6 +46,27 @@ func videoOutput(plan *ladder.Plan, c ladder.Chunk, l ladder.Ladder, r ladder.Re
 		return nil
 	}
 	return o
+}
+
+// pictureHeader wants an init segment of a rendition. A frame's length, in the track's
+// timescale, is there once it was read.
+func (o *output) pictureHeader(plan *ladder.Plan, l ladder.Ladder, r ladder.Rendition) (tick *int) {
+	tick = new(int)
+	o.header = func(trak *mp4.TrakBox) error {
+		entry := trak.Mdia.Minf.Stbl.Stsd.AvcX
+		if entry == nil || int(entry.Width) != r.Width || int(entry.Height) != r.Height {
+			return fmt.Errorf("the init segment doesn't say H.264 of %dx%d", r.Width, r.Height)
+		}
+		avc := entry.AvcC.DecConfRec
+		o.track.Codecs = fmt.Sprintf("avc1.%02x%02x%02x", avc.AVCProfileIndication, avc.ProfileCompatibility, avc.AVCLevelIndication)
+		*tick = o.track.Timescale * plan.Rate.Den / plan.Rate.Num
+		if *tick*plan.Rate.Num != o.track.Timescale*plan.Rate.Den {
+			return fmt.Errorf("a frame at %s fps is no whole number of 1/%d s", plan.Rate, o.track.Timescale)
+		}
+		markSphere(entry, l)
+		return nil
+	}
+	return tick
 }
 
 // checkFrames wants the frames [from, to), each shown at its place on the grid
@@ -153,8 +161,14 @@ func (o *output) take(attempt string) (file string, err error) {
 	for _, s := range samples {
 		ticks += s.duration
 	}
-	name := strings.TrimSuffix(file, ".m4s") + "-" + attempt + ".m4s"
-	o.track.Segments = append(o.track.Segments, ladder.Segment{URI: name, Bytes: size, Ticks: ticks})
+	segment := ladder.Segment{Bytes: size, Ticks: ticks}
+	if o.divide != nil {
+		if segment, err = o.divide(o.next); err != nil {
+			return "", fmt.Errorf("segment %d: %w", o.next, err)
+		}
+	}
+	segment.URI = strings.TrimSuffix(file, ".m4s") + "-" + attempt + ".m4s"
+	o.track.Segments = append(o.track.Segments, segment)
 	o.next++
 	return file, nil
 }

@@ -367,14 +367,14 @@ func TestBackoff(t *testing.T) {
 func TestProtect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log []string
-		refusing := false
+		var refusing atomic.Bool
 		b := start(t, chunkTask.Body(), func(context.Context, *bench) error {
 			log = append(log, "work")
-			refusing = !refusing
+			refusing.Store(len(log) == 2) // after the first
 			return nil
 		}, func(b *bench) {
 			b.Protect = func(context.Context) (func(), bool) {
-				if refusing {
+				if refusing.Load() {
 					return nil, false
 				}
 				log = append(log, "hold")
@@ -394,7 +394,7 @@ func TestProtect(t *testing.T) {
 		if err := b.Healthy(); err != nil {
 			t.Errorf("while it is refused: %v", err)
 		}
-		refusing = false
+		refusing.Store(false)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if got := strings.Join(log, " "); !strings.HasPrefix(got, "hold work release hold work release") || len(b.queue.bodies()) != 0 {

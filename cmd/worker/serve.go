@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -76,6 +77,24 @@ func askHealth(ctx context.Context, addr string) error {
 	return err
 }
 
+// servePacked serves a small file gzipped, if it may.
+func servePacked(w http.ResponseWriter, r *http.Request, f io.Reader) {
+	body, err := io.ReadAll(f)
+	if err != nil {
+		http.Error(w, "cannot be read", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Vary", "Accept-Encoding")
+	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		w.Header().Set("Content-Encoding", "gzip")
+		body = blob.Pack(body)
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	if r.Method == http.MethodGet {
+		_, _ = w.Write(body) // the client may have gone
+	}
+}
+
 // results serves the files below dir/vod to any page, with the headers that they
 // would have in S3. There are no listings.
 func results(dir string) http.Handler {
@@ -112,6 +131,10 @@ func results(dir string) http.Handler {
 		contentType, cacheControl := blob.Headers(key)
 		header.Set("Content-Type", contentType)
 		header.Set("Cache-Control", cacheControl)
+		if blob.Packed(key) {
+			servePacked(w, r, f)
+			return
+		}
 		http.ServeContent(w, r, key, info.ModTime(), f)
 	})
 }

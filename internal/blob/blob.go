@@ -11,6 +11,9 @@
 package blob
 
 import (
+	"bytes"
+	"compress/gzip"
+	"io"
 	"io/fs"
 	"path"
 )
@@ -49,6 +52,33 @@ func Headers(key string) (contentType, cacheControl string) {
 		cacheControl = Changing
 	}
 	return contentType, cacheControl
+}
+
+const packed = "gzip"
+
+// Packed tells whether an object is to be delivered gzipped, by its key: playlists
+// are (HLS authoring rule 10.1). S3 holds them so, a directory doesn't.
+func Packed(key string) bool { return path.Ext(key) == ".m3u8" }
+
+// Pack gzips a small object. Equal ones are equal afterwards.
+func Pack(body []byte) []byte {
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	if _, err := w.Write(body); err != nil {
+		panic(err) // a buffer takes all
+	}
+	if err := w.Close(); err != nil {
+		panic(err)
+	}
+	return out.Bytes()
+}
+
+func unpack(body []byte) ([]byte, error) {
+	r, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(r)
 }
 
 func invalid(op, key string) error {

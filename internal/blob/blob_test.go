@@ -324,7 +324,7 @@ func TestS3Headers(t *testing.T) {
 		"vod/a/master.m3u8": {"application/vnd.apple.mpegurl", blob.Changing},
 	} {
 		out, err := cloud.S3().HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: aws.String("vod"), Key: &key})
-		if err != nil || aws.ToString(out.ContentType) != want[0] || aws.ToString(out.CacheControl) != want[1] {
+		if err != nil || aws.ToString(out.ContentType) != want[0] || aws.ToString(out.CacheControl) != want[1] || aws.ToString(out.ContentEncoding) == "gzip" != blob.Packed(key) {
 			t.Errorf("%s: %v %+v", key, err, out)
 		}
 	}

@@ -94,7 +94,15 @@ func (s *S3) Load(ctx context.Context, key string) (body []byte, etag string, er
 		return nil, "", translate("load", key, err)
 	}
 	body, err = io.ReadAll(out.Body)
-	return body, unquote(out.ETag), errors.Join(err, out.Body.Close())
+	if err := errors.Join(err, out.Body.Close()); err != nil {
+		return nil, "", translate("load", key, err)
+	}
+	if aws.ToString(out.ContentEncoding) == packed {
+		if body, err = unpack(body); err != nil {
+			return nil, "", translate("load", key, err)
+		}
+	}
+	return body, unquote(out.ETag), nil
 }
 
 // Write stores a small object if it is still the version etag; "": if there is
@@ -108,6 +116,10 @@ func (s *S3) Write(ctx context.Context, key string, body []byte, etag string) er
 	in := &s3.PutObjectInput{
 		Bucket: &s.bucket, Key: name,
 		ContentType: &contentType, CacheControl: &cacheControl,
+	}
+	if Packed(key) {
+		body = Pack(body)
+		in.ContentEncoding = aws.String(packed)
 	}
 	if etag == "" {
 		in.IfNoneMatch = aws.String("*")

@@ -1,0 +1,117 @@
+package ladder
+
+import (
+	"fmt"
+	"math"
+
+	ffmpeg "github.com/u2takey/ffmpeg-go"
+
+	"github.com/Eyevinn/hls-m3u8/m3u8"
+)
+
+// FramesRendition is the name of a ladder's I-frames, for fast forward and for looking
+// where to seek: pictures of their own, one a second, of a middle size.
+const FramesRendition = "iframes"
+
+// Range is a part of a file.
+type Range struct {
+	Offset int64 `json:"offset"`
+	Bytes  int64 `json:"bytes"`
+}
+
+// FrameStep is how many frames of the output are from one I-frame of the trick play
+// rendition to the next: a second, or a GOP that cannot be halved. Segments are
+// multiples of it.
+func (p *Plan) FrameStep() int {
+	for n := max(1, int(p.seconds(p.GOPFrames)+0.5)); n > 1; n-- {
+		if p.GOPFrames%n == 0 {
+			return p.GOPFrames / n
+		}
+	}
+	return p.GOPFrames
+}
+
+// frames is the rendition of I-frames that goes with others: of the size of the
+// smallest that is not below 240 lines, at less quality, since each is looked at briefly.
+func frames(all []Rendition) *Rendition {
+	if len(all) == 0 {
+		return nil
+	}
+	r := all[len(all)-1]
+	for _, other := range all {
+		if other.Height >= 240 {
+			r = other
+		}
+	}
+	r.Name, r.CRF, r.Preset = FramesRendition, min(51, r.CRF+4), "veryfast"
+	return &r
+}
+
+// framesFilter leaves of a chunk's pictures those that are I-frames.
+func (p *Plan) framesFilter() string { return fmt.Sprintf(`select=not(mod(n\,%d))`, p.FrameStep()) }
+
+// framesArgs encodes I-frames alone. Their rate is low, and their size what it must be.
+func framesArgs(r Rendition) ffmpeg.KwArgs {
+	return ffmpeg.KwArgs{
+		"c:v": "libx264", "profile:v": "high", "preset": r.Preset, "crf": decimal(r.CRF),
+		"g": 1, "bf": 0, "fps_mode": "passthrough",
+	}
+}
+
+// pictures is a track of I-frames with each picture as a segment of its own, which lasts
+// until the next.
+func (p *Presentation) pictures(t Track) Track {
+	tick := int64(t.Timescale) * int64(p.plan.Rate.Den) / int64(p.plan.Rate.Num)
+	step := tick * int64(p.plan.FrameStep())
+	out := t
+	out.Segments = nil
+	for _, s := range t.Segments {
+		for i, r := range s.Frames {
+			out.Segments = append(out.Segments, Segment{URI: s.URI, Bytes: r.Bytes, Ticks: min(step, s.Ticks-int64(i)*step), Frames: []Range{r}})
+		}
+	}
+	return out
+}
+
+// framesPlaylist is a ladder's I-frame playlist.
+func (p *Presentation) framesPlaylist(ladder string) ([]byte, error) {
+	t := p.pictures(p.tracks[ladder+"/"+FramesRendition])
+	list, err := m3u8.NewMediaPlaylist(0, uint(len(t.Segments)))
+	if err != nil {
+		return nil, fmt.Errorf("make playlist of %s/%s: %w", ladder, FramesRendition, err)
+	}
+	list.SetVersion(hlsVersion)
+	list.SetWritePrecision(6)
+	list.SetIframeOnly()
+	list.SetDefaultMap(t.Init, 0, 0)
+	list.MediaType = m3u8.VOD
+	longest := 1.0
+	for _, s := range t.Segments {
+		seconds := t.seconds(s)
+		longest = max(longest, math.Round(seconds))
+		err := list.Append(s.URI, seconds, "")
+		if err == nil {
+			err = list.SetRange(s.Frames[0].Bytes, s.Frames[0].Offset)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("make playlist of %s/%s: %w", ladder, FramesRendition, err)
+		}
+	}
+	list.SetTargetDuration(uint(longest))
+	list.Close()
+	return list.Encode().Bytes(), nil
+}
+
+// framesVariant is what a multivariant playlist says of a ladder's I-frames.
+func (p *Presentation) framesVariant(l Ladder) m3u8.VariantParams {
+	t := p.pictures(p.tracks[l.Name+"/"+FramesRendition])
+	longest := 1.0
+	for _, s := range t.Segments {
+		longest = max(longest, math.Round(t.seconds(s)))
+	}
+	average, peak := bandwidth(t, longest)
+	return m3u8.VariantParams{
+		Iframe: true, Bandwidth: uint32(peak), AverageBandwidth: uint32(average), Codecs: t.Codecs,
+		Resolution: fmt.Sprintf("%dx%d", l.Frames.Width, l.Frames.Height),
+	}
+}

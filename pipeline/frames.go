@@ -1,0 +1,96 @@
+package pipeline
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/Eyevinn/mp4ff/mp4"
+
+	"afterlive/ladder"
+)
+
+// framesOutput wants a chunk's I-frames for trick play, each at its place.
+func framesOutput(plan *ladder.Plan, c ladder.Chunk, l ladder.Ladder) *output {
+	first, step := c.From/plan.SegmentFrames, plan.FrameStep()
+	o := &output{track: ladder.Track{Ladder: l.Name, Rendition: ladder.FramesRendition}, next: first}
+	tick := o.pictureHeader(plan, l, *l.Frames)
+	span := func(n int) (from, to int) {
+		return n * plan.SegmentFrames, min((n+1)*plan.SegmentFrames, c.To)
+	}
+	o.check = func(n int, samples []sample) error {
+		from, to := span(n)
+		if want := (to - from + step - 1) / step; len(samples) != want {
+			return fmt.Errorf("it has %d I-frames, the plan %d", len(samples), want)
+		}
+		for i, s := range samples {
+			want := o.time(from+i*step, *tick)
+			if i == 0 && n > first { // ffmpeg takes the one before for one frame long, and lets this begin where that ends
+				want = s.shown
+			}
+			if !s.sync || s.shown != want || s.decode != want {
+				return fmt.Errorf("picture %d: it is shown at %d, by the plan at %d (1/%d s); keyframe: %t", from+i*step, s.shown, want, o.track.Timescale, s.sync)
+			}
+		}
+		return nil
+	}
+	o.divide = func(n int) (ladder.Segment, error) {
+		from, to := span(n)
+		s, err := o.divided(ladder.SegmentFile(n), o.time(from, *tick), step**tick)
+		s.Ticks = int64((to - from) * *tick)
+		return s, err
+	}
+	o.whole = func() error {
+		want := (c.To - c.From + plan.SegmentFrames - 1) / plan.SegmentFrames
+		if got := len(o.track.Segments); got != want {
+			return fmt.Errorf("it has %d segments, the plan %d", got, want)
+		}
+		return nil
+	}
+	return o
+}
+
+// time is when a frame of the output's grid is shown.
+func (o *output) time(frame, tick int) int64 {
+	return int64(ladder.StartOffset*o.track.Timescale + frame*tick)
+}
+
+// divided rewrites a segment so that every picture is a fragment of its own, the first
+// at a time, the others one step after the other: a player fetches one by its range,
+// which must begin with its moof (HLS authoring rule 6.10).
+func (o *output) divided(name string, at int64, step int) (out ladder.Segment, err error) {
+	file := filepath.Join(o.folder, name)
+	body, err := os.ReadFile(file)
+	if err != nil {
+		return out, err
+	}
+	whole, err := mp4.DecodeFile(bytes.NewReader(body))
+	if err != nil {
+		return out, fmt.Errorf("read %s: %w", name, err)
+	}
+	var all bytes.Buffer
+	for _, segment := range whole.Segments {
+		for _, fragment := range segment.Fragments {
+			samples, err := fragment.GetFullSamples(o.trex)
+			if err != nil {
+				return out, fmt.Errorf("read %s: %w", name, err)
+			}
+			for _, s := range samples {
+				one, err := mp4.CreateFragment(uint32(len(out.Frames)+1), o.trex.TrackID)
+				if err != nil {
+					return out, err
+				}
+				s.DecodeTime, s.Dur = uint64(at)+uint64(len(out.Frames)*step), uint32(step)
+				one.AddFullSample(s)
+				before := int64(all.Len())
+				if err := one.Encode(&all); err != nil {
+					return out, fmt.Errorf("write %s: %w", name, err)
+				}
+				out.Frames = append(out.Frames, ladder.Range{Offset: before, Bytes: int64(all.Len()) - before})
+			}
+		}
+	}
+	out.Bytes = int64(all.Len())
+	return out, os.WriteFile(file, all.Bytes(), 0o644)
+}

@@ -1,0 +1,63 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"afterlive/hlscheck"
+	"afterlive/ladder"
+)
+
+// keepsTheRules looks at a presentation as a player will, before any of its multivariant
+// playlists is there: what breaks a MUST is not published.
+func (p *Pipeline) keepsTheRules(ctx context.Context, plan *ladder.Plan, presentation *ladder.Presentation) error {
+	for _, m := range presentation.Masters() {
+		source := &unpublished{p.Store, plan, presentation, m}
+		report, err := hlscheck.Check(ctx, source, m.Ladder+"/"+ladder.MasterFile, hlscheck.Playlists)
+		if err != nil {
+			return err
+		}
+		if err := report.Err(); err != nil {
+			return permanent("hls_rules", fmt.Errorf("the presentation would break Apple's rules: %w", err))
+		}
+	}
+	return nil
+}
+
+// unpublished is a job's folder as it will be: playlists as they will be written, init
+// segments as they are, and segments as the parts say.
+type unpublished struct {
+	store        Store
+	plan         *ladder.Plan
+	presentation *ladder.Presentation
+	master       ladder.Master
+}
+
+func (u *unpublished) Read(ctx context.Context, name string) (hlscheck.Object, error) {
+	folder, file := path.Split(name)
+	l, rendition := path.Split(strings.TrimSuffix(folder, "/"))
+	switch file {
+	case ladder.MasterFile:
+		return hlscheck.Object{Body: u.master.Body}, nil
+	case ladder.MediaPlaylistFile:
+		body, err := u.presentation.MediaPlaylist(strings.TrimSuffix(l, "/"), rendition)
+		return hlscheck.Object{Body: body}, err
+	}
+	body, _, err := u.store.Load(ctx, u.plan.Key(name))
+	return hlscheck.Object{Body: body}, err
+}
+
+// Size finds a segment in its rendition's track.
+func (u *unpublished) Size(_ context.Context, name string) (int64, error) {
+	folder, file := path.Split(name)
+	l, rendition := path.Split(strings.TrimSuffix(folder, "/"))
+	for _, s := range u.presentation.Track(strings.TrimSuffix(l, "/"), rendition).Segments {
+		if s.URI == file {
+			return s.Bytes, nil
+		}
+	}
+	return 0, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+}
