@@ -26,7 +26,7 @@ type trace struct {
 const calm, storm, lostHosts = 0.02, 2.0, 0.002
 
 // kind is what a recording is: its rate in bytes a second, what it costs to encode in
-// seconds of a core for each of its own, the renditions that come of it, and the
+// seconds of a core for each of its own, the renditions that come of it, I-frames among them, and the
 // messages of it that may wait for a task.
 type kind struct {
 	rate, cost float64
@@ -35,8 +35,8 @@ type kind struct {
 }
 
 var (
-	flat   = kind{rate: 6e6 / 8, cost: flatCost, rungs: 5}
-	sphere = kind{rate: 25e6 / 8, cost: sphereCost, rungs: 6, target: 3}
+	flat   = kind{rate: 6e6 / 8, cost: flatCost, rungs: 6}
+	sphere = kind{rate: 25e6 / 8, cost: sphereCost, rungs: 7, target: 3}
 )
 
 func recording(end, length float64) fleet.Recording { return fleet.Recording{End: end, Length: length} }
