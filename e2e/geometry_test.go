@@ -104,7 +104,7 @@ func (b browser) still(address, ladder string) int {
 
 func playlistOf(t *testing.T, data, ladder string) string {
 	t.Helper()
-	names, err := filepath.Glob(data + "/vod/world/*/" + ladder + "/*/index.m3u8")
+	names, err := filepath.Glob(data + "/vod/world/*/" + ladder + "/*p/index.m3u8")
 	if err != nil || len(names) != 1 {
 		t.Fatalf("playlists of %s: %v, %v", ladder, names, err)
 	}
