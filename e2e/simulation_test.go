@@ -41,7 +41,7 @@ func TestSimulationAgrees(t *testing.T) {
 	sent := time.Now()
 	workers := []*worker{start(), start()}
 	var kills []fleet.Kill
-	for n, at := range []int{9, 16, 23, 30, 37, 44} { // seconds, and the n-th worker that was started
+	for n, at := range []int{9, 20, 31, 42, 53} { // seconds, and the n-th worker that was started
 		<-time.After(time.Until(sent.Add(time.Duration(at) * time.Second)))
 		kills = append(kills, fleet.Kill{At: time.Since(sent).Seconds(), Again: again, Task: n})
 		must(t, workers[n].Process.Kill())
