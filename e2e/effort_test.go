@@ -14,6 +14,15 @@ import (
 	"afterlive/ladder"
 )
 
+// assetOf is the published "talk" of a folder.
+func assetOf(t *testing.T, data string) (asset ladder.Asset) {
+	t.Helper()
+	body, err := os.ReadFile(data + "/vod/talk/asset.json")
+	must(t, err)
+	must(t, json.Unmarshal(body, &asset))
+	return asset
+}
+
 // What a recording took, on what, and for how much, is with its parts, with the asset,
 // and in the status.
 func TestEffortIsTold(t *testing.T) {
@@ -30,10 +39,7 @@ func TestEffortIsTold(t *testing.T) {
 	w.finish(t, time.Minute)
 	most := 2 * time.Since(began).Seconds()
 
-	var asset ladder.Asset
-	body, err := os.ReadFile(data + "/vod/talk/asset.json")
-	must(t, err)
-	must(t, json.Unmarshal(body, &asset))
+	asset := assetOf(t, data)
 	info, err := os.Stat(recording)
 	must(t, err)
 	e := asset.Effort

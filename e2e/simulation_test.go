@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"flag"
 	"math"
 	"os"
@@ -51,14 +50,10 @@ func TestSimulationAgrees(t *testing.T) {
 	enqueue(t, "status", "--watch", "--timeout", "5m", "--data", data)
 
 	seen := observe(t, workers, kills, sent)
-	var asset ladder.Asset
-	body, err := os.ReadFile(data + "/vod/talk/asset.json")
-	must(t, err)
-	must(t, json.Unmarshal(body, &asset))
 	info, err := os.Stat(recording)
 	must(t, err)
 	simulated, err := fleet.Run(fleet.Config{
-		Work: fleet.Work{Chunk: 12, Speed: 12 / seen.chunk, Sound: seconds / seen.sound, Scan: float64(info.Size()) / asset.Effort.Scan, Upload: 1e12},
+		Work: fleet.Work{Chunk: 12, Speed: 12 / seen.chunk, Sound: seconds / seen.sound, Scan: float64(info.Size()) / assetOf(t, data).Effort.Scan, Upload: 1e12},
 		// A worker needs a moment to start, and to find the next message.
 		Worker: fleet.Worker{Lease: lease, Poll: 1, Pause: 0},
 		Fixed:  2, Kills: kills, Trace: []fleet.Recording{{Length: seconds, Bytes: float64(info.Size())}},

@@ -92,11 +92,18 @@ func (t Track) seconds(s Segment) float64 { return float64(s.Ticks) / float64(t.
 // targetDuration is EXT-X-TARGETDURATION, one for all renditions (HLS authoring
 // rule 8.2): the longest segment, rounded (RFC 8216, 4.3.3.1).
 func (p *Presentation) targetDuration() int {
-	longest := 1.0
+	longest := 1
 	for _, t := range p.tracks {
-		for _, s := range t.Segments {
-			longest = max(longest, math.Round(t.seconds(s)))
-		}
+		longest = max(longest, t.targetDuration())
+	}
+	return longest
+}
+
+// targetDuration is that of a track alone.
+func (t Track) targetDuration() int {
+	longest := 1.0
+	for _, s := range t.Segments {
+		longest = max(longest, math.Round(t.seconds(s)))
 	}
 	return int(longest)
 }
@@ -105,10 +112,11 @@ func (p *Presentation) targetDuration() int {
 // RFC 8216 (4.1) defines it: the largest rate of any run of segments that lasts
 // 0.5 to 1.5 times the target duration. A tail of one frame is never a peak.
 func (p *Presentation) bandwidth(t Track) (average, peak int) {
-	return bandwidth(t, float64(p.targetDuration()))
+	return bandwidth(t, p.targetDuration())
 }
 
-func bandwidth(t Track, target float64) (average, peak int) {
+func bandwidth(t Track, targetDuration int) (average, peak int) {
+	target := float64(targetDuration)
 	var bits, total, top float64
 	for i := range t.Segments {
 		var runBits, runTime float64

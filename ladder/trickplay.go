@@ -2,7 +2,6 @@ package ladder
 
 import (
 	"fmt"
-	"math"
 
 	ffmpeg "github.com/u2takey/ffmpeg-go"
 
@@ -85,11 +84,8 @@ func (p *Presentation) framesPlaylist(ladder string) ([]byte, error) {
 	list.SetIframeOnly()
 	list.SetDefaultMap(t.Init, 0, 0)
 	list.MediaType = m3u8.VOD
-	longest := 1.0
 	for _, s := range t.Segments {
-		seconds := t.seconds(s)
-		longest = max(longest, math.Round(seconds))
-		err := list.Append(s.URI, seconds, "")
+		err := list.Append(s.URI, t.seconds(s), "")
 		if err == nil {
 			err = list.SetRange(s.Frames[0].Bytes, s.Frames[0].Offset)
 		}
@@ -97,7 +93,7 @@ func (p *Presentation) framesPlaylist(ladder string) ([]byte, error) {
 			return nil, fmt.Errorf("make playlist of %s/%s: %w", ladder, FramesRendition, err)
 		}
 	}
-	list.SetTargetDuration(uint(longest))
+	list.SetTargetDuration(uint(t.targetDuration()))
 	list.Close()
 	return list.Encode().Bytes(), nil
 }
@@ -105,11 +101,7 @@ func (p *Presentation) framesPlaylist(ladder string) ([]byte, error) {
 // framesVariant is what a multivariant playlist says of a ladder's I-frames.
 func (p *Presentation) framesVariant(l Ladder) m3u8.VariantParams {
 	t := p.pictures(p.tracks[l.Name+"/"+FramesRendition])
-	longest := 1.0
-	for _, s := range t.Segments {
-		longest = max(longest, math.Round(t.seconds(s)))
-	}
-	average, peak := bandwidth(t, longest)
+	average, peak := bandwidth(t, t.targetDuration())
 	return m3u8.VariantParams{
 		Iframe: true, Bandwidth: uint32(peak), AverageBandwidth: uint32(average), Codecs: t.Codecs,
 		Resolution: fmt.Sprintf("%dx%d", l.Frames.Width, l.Frames.Height),

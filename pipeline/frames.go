@@ -41,13 +41,7 @@ func framesOutput(plan *ladder.Plan, c ladder.Chunk, l ladder.Ladder) *output {
 		s.Ticks = int64((to - from) * *tick)
 		return s, err
 	}
-	o.whole = func() error {
-		want := (c.To - c.From + plan.SegmentFrames - 1) / plan.SegmentFrames
-		if got := len(o.track.Segments); got != want {
-			return fmt.Errorf("it has %d segments, the plan %d", got, want)
-		}
-		return nil
-	}
+	o.whole = o.allSegments(plan, c)
 	return o
 }
 

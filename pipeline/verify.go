@@ -38,14 +38,19 @@ func videoOutput(plan *ladder.Plan, c ladder.Chunk, l ladder.Ladder, r ladder.Re
 		from := n * plan.SegmentFrames
 		return checkFrames(samples, plan, from, min(from+plan.SegmentFrames, c.To), *tick, o.track.Timescale)
 	}
-	o.whole = func() error {
+	o.whole = o.allSegments(plan, c)
+	return o
+}
+
+// allSegments wants as many segments as a chunk has.
+func (o *output) allSegments(plan *ladder.Plan, c ladder.Chunk) func() error {
+	return func() error {
 		want := (c.To - c.From + plan.SegmentFrames - 1) / plan.SegmentFrames
 		if got := len(o.track.Segments); got != want {
 			return fmt.Errorf("it has %d segments, the plan %d", got, want)
 		}
 		return nil
 	}
-	return o
 }
 
 // pictureHeader wants an init segment of a rendition. A frame's length, in the track's
