@@ -50,7 +50,8 @@ image-suite: player/web/hls.mjs ## all tests beside the image's ffmpeg, on Debia
 suite: $(TOOLS)/versitygw tools/fauxqs/node_modules/.package-lock.json tools/cloudformation/node_modules/.package-lock.json player/web/hls.mjs
 	go test -race -count=1 -timeout 20m ./...
 
-bench: ## benchmarks: the scanner, and what projections cost
+bench: install tools ## FILES="a.flv …": afterlive beside other ways to do the same, in ratios (about an hour)
+	go test -run '^$$' -bench . -benchtime 1x -timeout 4h ./bench -files "$(FILES)" -json $(CURDIR)/data/bench/results.json
 	go test -run '^$$' -bench . -benchmem ./internal/flv
 	go test -run '^$$' -bench . -benchtime 1x ./pipeline
 

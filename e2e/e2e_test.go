@@ -125,6 +125,7 @@ func startWorker(t *testing.T, args ...string) *worker {
 	}
 	own := writeFile(t, filepath.Join(t.TempDir(), "profiles.yaml"), profiles)
 	w.Cmd = exec.Command(filepath.Join(bin, "worker"), append([]string{"--scratch", w.scratch, "--profiles", own}, args...)...)
+	w.Env = append(os.Environ(), "AFTERLIVE_SLOTS=1") // unless args say otherwise: one task after the other
 	w.Stderr = w.log
 	if err := w.Start(); err != nil {
 		t.Fatal(err)

@@ -285,7 +285,7 @@ func TestBadFlags(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{"worker", []string{"--slots", "0", "--lease", "1s", "--queue", "x", "--store", "file:///x"}, []string{"--slots", "--lease", "--queue", "--failed", "--recordings", "--store"}},
+		{"worker", []string{"--slots=-1", "--lease", "1s", "--queue", "x", "--store", "file:///x"}, []string{"--slots", "--lease", "--queue", "--failed", "--recordings", "--store"}},
 		{"worker", []string{"--ffmpeg", "/nowhere", "--data", t.TempDir(), "--exit-when-idle"}, []string{"--ffmpeg"}},
 		{"worker", []string{"--profiles", "/nowhere", "--data", t.TempDir()}, []string{"profiles"}},
 		{"enqueue", []string{"send", "/nowhere.flv", "--data", t.TempDir()}, []string{"/nowhere.flv"}},

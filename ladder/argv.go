@@ -29,8 +29,8 @@ const StartOffset = 10
 
 const audioRate = 48000 // Hz, of the output
 
-// mapped is the option that says which of the filters' outputs goes into a file.
-const mapped = "map"
+// Options: which of the filters' outputs goes into a file; how many threads a codec has.
+const mapped, threadCount = "map", "threads"
 
 // ChunkArgs is the ffmpeg command line that encodes chunk k: one decode, every
 // rung. It reads the chunk's cut on standard input and writes to the working
@@ -40,28 +40,34 @@ const mapped = "map"
 // first moment) and trimmed by number, so chunks encoded apart join up exactly.
 func (p *Plan) ChunkArgs(k, threads int) []string {
 	c := p.Chunks[k]
-	args := pictures()
-	args = append(args, "-filter_complex", p.filters(c))
+	images, imageOutputs := p.images(k)
+	args := pictures(threads)
+	args = append(args, "-filter_complex", p.filters(c, images))
 	for i, l := range p.Ladders {
 		for j, r := range l.Renditions {
 			args = append(args, output(l.Name+"/"+r.Name, p.hls(c.From/p.SegmentFrames), p.x264(r, k), ffmpeg.KwArgs{
-				mapped:    fmt.Sprintf("[v%d_%d]", i, j),
-				"threads": threads,
+				mapped:      fmt.Sprintf("[v%d_%d]", i, j),
+				threadCount: threads,
 			})...)
 		}
 		if l.Frames != nil {
 			args = append(args, output(l.Name+"/"+FramesRendition, p.hls(c.From/p.SegmentFrames), framesArgs(*l.Frames), ffmpeg.KwArgs{
-				mapped:    fmt.Sprintf("[k%d]", i),
-				"threads": 1,
+				mapped:      fmt.Sprintf("[k%d]", i),
+				threadCount: 1,
 			})...)
 		}
 	}
-	return args
+	return append(args, imageOutputs...)
 }
 
-// filters is the graph from the decoded picture to every rendition.
-func (p *Plan) filters(c Chunk) string {
+// filters is the graph from the decoded picture to every rendition and image.
+func (p *Plan) filters(c Chunk, images []string) string {
 	var taps, graph []string // of the picture as it is; what is made of them
+	for i, image := range images {
+		tap := fmt.Sprintf("[i%d]", i)
+		taps = append(taps, tap)
+		graph = append(graph, tap+image)
+	}
 	for i, l := range p.Ladders {
 		var rungs, scales []string
 		for j, r := range l.Renditions {
@@ -116,8 +122,11 @@ func (p *Plan) AudioArgs() []string {
 }
 
 // pictures is the input of a cut's pictures. One of another size must not start the
-// filters, and their count of frames, anew.
-func pictures() []string { return input("h264", ffmpeg.KwArgs{"reinit_filter": 0}) }
+// filters, and their count of frames, anew. threads are the decoder's, and the filters'.
+func pictures(threads int) []string {
+	args := input("h264", ffmpeg.KwArgs{"reinit_filter": 0, threadCount: threads})
+	return append(args, "-filter_complex_threads", strconv.Itoa(threads))
+}
 
 // input reads a cut from standard input, with its timestamps as they are but
 // for [flv.Lead]. ffmpeg may open nothing but the pipe, as nothing but FLV, with

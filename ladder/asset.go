@@ -18,6 +18,9 @@ type Asset struct {
 	Ladders   []AssetLadder `json:"ladders"`
 	Effort    Total         `json:"effort"`
 
+	Poster     string `json:"poster,omitempty"`     // a JPEG, relative to this file
+	Storyboard string `json:"storyboard,omitempty"` // WebVTT thumbnails, likewise
+
 	Discontinuities []Discontinuity `json:"discontinuities,omitempty"`
 }
 
@@ -55,6 +58,12 @@ func (p *Presentation) Asset() Asset {
 		return a
 	}
 	a.FrameRate = plan.Rate.FPS()
+	if s := plan.Storyboard; s != nil {
+		a.Storyboard = plan.Job + "/" + StoryboardFolder + "/" + StoryboardFile
+		if poster := p.images[s.Poster].Poster; poster != nil {
+			a.Poster = plan.Job + "/" + StoryboardFolder + "/" + poster.URI
+		}
+	}
 	if plan.Quality > 0 {
 		a.Quality = plan.Job + "/" + QualityFile
 	}

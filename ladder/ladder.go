@@ -37,6 +37,8 @@ type Plan struct {
 	Ladders []Ladder `json:"ladders"`
 	Chunks  []Chunk  `json:"chunks"`
 	Audio   *Audio   `json:"audio,omitempty"`
+
+	Storyboard *Storyboard `json:"storyboard,omitempty"`
 }
 
 // Recording is the object that the plan was made from. Every later read names
@@ -47,6 +49,8 @@ type Recording struct {
 	Size int64  `json:"size"`
 	Torn int64  `json:"torn,omitempty"` // bytes of a torn tail that were left out
 	Lost int64  `json:"lost,omitempty"` // bytes of damage in the middle, likewise
+
+	Indexed bool `json:"indexed,omitempty"` // its uploader's index was used: nobody read it for the plan
 }
 
 // Source is what the scan found.
@@ -97,8 +101,16 @@ type Rendition struct {
 
 // Audio is the one sound rendition, shared by all ladders.
 type Audio struct {
-	Bitrate Bitrate `json:"bitrate"`
-	Cut     flv.Cut `json:"cut"`
+	Bitrate Bitrate  `json:"bitrate"`
+	Cut     flv.Cut  `json:"cut"`
+	Extract *Extract `json:"extract,omitempty"` // what the cut would give, where that lies beside the recording
+}
+
+// Extract is an object that holds a cut of a recording, ready for ffmpeg.
+type Extract struct {
+	Key  string `json:"key"`
+	ETag string `json:"etag"`
+	Size int64  `json:"size"`
 }
 
 // Chunk is the frames [From, To) of the output's grid, and the bytes that hold
@@ -159,6 +171,7 @@ func (p *Plan) video(x *flv.Index, profile Profile) error {
 	}
 	p.Quality = profile.Quality
 	p.chunk(x, p.SegmentFrames*int(profile.Chunk/profile.Segment))
+	p.Storyboard = p.storyboard()
 	return nil
 }
 

@@ -3,6 +3,7 @@ package ladder
 import (
 	"fmt"
 	"path"
+	"slices"
 )
 
 // Part is what one finished task contributed, stored as
@@ -15,7 +16,22 @@ type Part struct {
 	Worker  string  `json:"worker"`
 	Host    Host    `json:"host"`
 	Tracks  []Track `json:"tracks"`
+	Images  Images  `json:"images,omitzero"`
 	Effort  `json:"effort"`
+}
+
+// Images are what a chunk contributes to the storyboard.
+type Images struct {
+	Sheets []Image `json:"sheets"`
+	Poster *Image  `json:"poster,omitempty"`
+}
+
+// All are the sheets and the poster.
+func (i Images) All() []Image {
+	if i.Poster == nil {
+		return i.Sheets
+	}
+	return append(slices.Clip(i.Sheets), *i.Poster)
 }
 
 // Track is a part's share of one rendition.

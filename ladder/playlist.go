@@ -17,6 +17,7 @@ const hlsVersion = 7 // fMP4 in EXT-X-MAP without I-frames-only (RFC 8216, secti
 type Presentation struct {
 	plan   *Plan
 	tracks map[string]Track // by "<ladder>/<rendition>"
+	images []Images         // by chunk
 	effort Total
 }
 
@@ -32,6 +33,9 @@ func Assemble(p *Plan, parts []Part) (*Presentation, error) {
 	for i, part := range parts {
 		if part.Name != names[i] {
 			return nil, fmt.Errorf("assemble job %s: part %q in the place of %q", p.Job, part.Name, names[i])
+		}
+		if i < len(p.Chunks) {
+			out.images = append(out.images, part.Images)
 		}
 		for _, t := range part.Tracks {
 			if err := out.append(t); err != nil {
@@ -79,6 +83,11 @@ func (p *Presentation) complete() error {
 	}
 	if t := p.tracks[AudioLadder+"/"+AudioRendition]; p.plan.Audio != nil && len(t.Segments) == 0 {
 		faults = append(faults, fmt.Errorf("assemble job %s: the sound has no segments", p.plan.Job))
+	}
+	for k, c := range p.plan.Chunks {
+		if have, want := len(p.images[k].Sheets), len(p.plan.Sheets(c)); have != want {
+			faults = append(faults, fmt.Errorf("assemble job %s: part %s has %d sheets of the storyboard, by the plan %d", p.plan.Job, ChunkPart(k), have, want))
+		}
 	}
 	return errors.Join(faults...)
 }

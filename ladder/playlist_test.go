@@ -31,6 +31,12 @@ func made(p *Plan, bytesPerSecond int64) []Part {
 			}
 			part.Tracks = append(part.Tracks, madeFrames(p, l, c, part.Attempt))
 		}
+		for n, tiles := range p.Sheets(c) {
+			part.Images.Sheets = append(part.Images.Sheets, Image{URI: fmt.Sprintf("%s-sheet-%05d-%s.jpg", part.Name, n, part.Attempt), Bytes: 20_000, Tiles: tiles})
+		}
+		if k == p.Storyboard.Poster {
+			part.Images.Poster = &Image{URI: part.Name + "-poster-" + part.Attempt + ".jpg", Bytes: 90_000}
+		}
 		parts = append(parts, part)
 	}
 	if p.Audio != nil {

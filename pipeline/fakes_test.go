@@ -228,6 +228,16 @@ func newPipeline(t *testing.T, store *memory, queue Sender, profiles string) *Pi
 	}
 }
 
+// onlyPlan is the plan of the small recording's only job.
+func onlyPlan(t *testing.T, store Store) *ladder.Plan {
+	t.Helper()
+	jobs, err := FindJobs(t.Context(), store, "live/talk")
+	must(t, err)
+	plan, err := LoadPlan(t.Context(), store, jobs[0].Job)
+	must(t, err)
+	return plan
+}
+
 // drain does all tasks of a queue, in order, and fails on the first error.
 func drain(t *testing.T, p *Pipeline, q *messages) {
 	t.Helper()

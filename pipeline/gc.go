@@ -38,6 +38,9 @@ func Garbage(ctx context.Context, store Store, id string) ([]string, error) {
 				named[plan.Key(t.Ladder, t.Rendition, s.URI)] = true
 			}
 		}
+		for _, image := range part.Images.All() {
+			named[plan.Key(ladder.StoryboardFolder, image.URI)] = true
+		}
 	}
 	keys, err := store.List(ctx, plan.Key()+"/")
 	if err != nil {
@@ -46,7 +49,7 @@ func Garbage(ctx context.Context, store Store, id string) ([]string, error) {
 	var garbage []string
 	for _, key := range keys {
 		switch path.Ext(key) {
-		case path.Ext(ladder.SegmentFile(0)), path.Ext(ladder.InitFile):
+		case path.Ext(ladder.SegmentFile(0)), path.Ext(ladder.InitFile), path.Ext(ladder.PosterFile):
 			if !named[key] {
 				garbage = append(garbage, key)
 			}

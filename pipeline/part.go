@@ -5,14 +5,12 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
@@ -23,8 +21,10 @@ import (
 // work is what it takes to make one part.
 type work struct {
 	part    string
+	chunk   *ladder.Chunk // nil: the sound
 	cut     flv.Cut
-	args    []string // of ffmpeg, run in the part's scratch folder
+	extract *ladder.Extract // if set, what there is of the cut
+	args    []string        // of ffmpeg, run in the part's scratch folder
 	outputs []*output
 	length  time.Duration                // of what is encoded
 	done    func(Progress) time.Duration // how much of it is
@@ -33,7 +33,7 @@ type work struct {
 func chunkWork(plan *ladder.Plan, k, threads int) work {
 	c := plan.Chunks[k]
 	w := work{
-		part: ladder.ChunkPart(k), cut: c.Cut, args: plan.ChunkArgs(k, threads),
+		part: ladder.ChunkPart(k), chunk: &plan.Chunks[k], cut: c.Cut, args: plan.ChunkArgs(k, threads),
 		length: plan.Rate.Time(c.To - c.From), done: func(p Progress) time.Duration { return plan.Rate.Time(p.Frame) },
 	}
 	for _, l := range plan.Ladders {
@@ -49,7 +49,7 @@ func chunkWork(plan *ladder.Plan, k, threads int) work {
 
 func audioWork(plan *ladder.Plan) work {
 	return work{
-		part: ladder.AudioPart, cut: plan.Audio.Cut, args: plan.AudioArgs(), outputs: []*output{audioOutput(plan)},
+		part: ladder.AudioPart, cut: plan.Audio.Cut, extract: plan.Audio.Extract, args: plan.AudioArgs(), outputs: []*output{audioOutput(plan)},
 		length: time.Duration(plan.Duration * float64(time.Second)),
 		done:   func(p Progress) time.Duration { return p.Time - ladder.StartOffset*time.Second },
 	}
@@ -84,6 +84,9 @@ func (p *Pipeline) produce(ctx context.Context, plan *ladder.Plan, w work, hold 
 	if err := p.collect(ctx, plan, w, part.Attempt, true); err != nil {
 		return err
 	}
+	if part.Images, err = p.collectImages(ctx, plan, w, folder, part.Attempt); err != nil {
+		return err
+	}
 	part.Upload, part.Slot = p.Metrics.spent("upload", ended), time.Since(began).Seconds()
 	part.Price(p.Host)
 	for _, o := range w.outputs {
@@ -91,6 +94,9 @@ func (p *Pipeline) produce(ctx context.Context, plan *ladder.Plan, w work, hold 
 		for _, s := range o.track.Segments {
 			part.Written += s.Bytes
 		}
+	}
+	for _, i := range part.Images.All() {
+		part.Written += i.Bytes
 	}
 	if err := hold.Prove(ctx); err != nil {
 		return err
@@ -114,108 +120,6 @@ func (p *Pipeline) produce(ctx context.Context, plan *ladder.Plan, w work, hold 
 	}
 	log.Info("part done", zap.Bool("first", won), zap.Float64("encode_s", part.Encode), zap.Float64("upload_s", part.Upload), zap.Float64("cpu_s", part.CPU))
 	return nil
-}
-
-const collectEvery = time.Second
-
-// usage is what an encoder used.
-type usage struct {
-	cpu  time.Duration
-	read int64 // bytes of the recording
-}
-
-// encode feeds the part's bytes of the recording to ffmpeg, and carries off what
-// is finished while it works: the scratch holds a few segments, however long the
-// part.
-func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Plan, w work, folder, attempt string, hold *Hold) (used usage, err error) {
-	for _, o := range w.outputs {
-		o.folder = filepath.Join(folder, o.track.Ladder, o.track.Rendition)
-		if err := os.MkdirAll(o.folder, 0o755); err != nil {
-			return used, fmt.Errorf("make scratch: %w", err)
-		}
-	}
-	source, err := p.readRecording(ctx, plan, w.cut)
-	if err != nil {
-		return used, err
-	}
-	used.read = w.cut.To - w.cut.From
-	defer source.Close()
-	ctx, enough := p.Limits.patience(ctx, w.length)
-	defer enough()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(ctx, func() { _ = source.Close() })() // a read that hangs would keep ffmpeg's end from being seen
-	ended := make(chan error, 1)
-	go func() {
-		var err error
-		used.cpu, err = p.FFmpeg.Run(ctx, folder, w.args, w.cut.Reader(source), w.follow(log, hold))
-		ended <- err
-	}()
-	tick := time.NewTicker(collectEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case err := <-ended:
-			return used, err
-		case <-tick.C:
-			err := p.collect(ctx, plan, w, attempt, false)
-			if err == nil {
-				err = p.Limits.room(folder)
-			}
-			if err != nil {
-				cancel(err)
-				if earlier := <-ended; earlier != nil {
-					return used, earlier // err as the cause, or what ffmpeg had ended with
-				}
-				return used, err
-			}
-		}
-	}
-}
-
-// readRecording reads a cut's bytes of the version that was planned.
-func (p *Pipeline) readRecording(ctx context.Context, plan *ladder.Plan, cut flv.Cut) (io.ReadCloser, error) {
-	source, err := p.Recordings.Read(ctx, plan.Recording.Key, plan.Recording.ETag, cut.From, cut.To)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, permanent("no_recording", err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return counted{source, p.Metrics.bytes.WithLabelValues("read")}, nil
-}
-
-// counted counts the bytes that are read.
-type counted struct {
-	io.ReadCloser
-
-	bytes prometheus.Counter
-}
-
-func (c counted) Read(b []byte) (int, error) {
-	n, err := c.ReadCloser.Read(b)
-	c.bytes.Add(float64(n))
-	return n, err
-}
-
-const logEvery = 10 * time.Second
-
-// follow logs how far an encoder is, now and then, and says when it will be done.
-func (w work) follow(log *zap.Logger, hold *Hold) func(Progress) {
-	began := time.Now()
-	last := began
-	return func(p Progress) {
-		done := w.done(p)
-		if done <= 0 {
-			return
-		}
-		left := time.Duration(float64(time.Since(began)) * float64(w.length-done) / float64(done))
-		hold.Expect(max(0, left) + collectEvery)
-		if time.Since(last) >= logEvery {
-			last = time.Now()
-			log.Info("encoding", zap.Duration("done", done), zap.Duration("of", w.length), zap.Duration("left", left), zap.String("speed", p.Speed))
-		}
-	}
 }
 
 // uploads is how many files of one part are under way at once.

@@ -3,8 +3,8 @@
 //
 //	worker.go   a slot: receive a message, hold it (lease.go), do the task,
 //	            decide the message's fate (settle.go)
-//	plan.go     recording ─► plan.json, and a message for every part
-//	part.go     chunk or sound ─► ffmpeg.go ─► verify.go ─► upload ─► the part
+//	plan.go     recording (or its index.go) ─► plan.json, and a message for every part
+//	part.go     chunk or sound ─► encode.go ─► verify.go ─► upload ─► the part
 //	publish.go  all parts ─► playlists ─► pointer
 //	quality.go  if wanted: published renditions against the recording ─► quality.json
 //
@@ -46,11 +46,13 @@ type Queue interface {
 	Delete(ctx context.Context, receipt string) error
 }
 
-// Recordings is where sources are. Both methods return [fs.ErrNotExist] where
+// Recordings is where sources are. All methods return [fs.ErrNotExist] where
 // there is no such object; Read also where it is no longer the version etag. Read
-// delivers the bytes [from, to) and nothing less without an error.
+// delivers the bytes [from, to) and nothing less without an error; Load is for what is
+// small.
 type Recordings interface {
 	Stat(ctx context.Context, key string) (size int64, etag string, err error)
+	Load(ctx context.Context, key string) (body []byte, etag string, err error)
 	Read(ctx context.Context, key, etag string, from, to int64) (io.ReadCloser, error)
 }
 

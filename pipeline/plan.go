@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -56,7 +57,7 @@ func (p *Pipeline) plan(ctx context.Context, t job.Task, hold *Hold) error {
 // somebody else's, or our own, if the answer to an earlier try got lost.
 func (p *Pipeline) makePlan(ctx context.Context, id string, r ladder.Recording, profile string) error {
 	began := time.Now()
-	index, err := p.scan(ctx, r)
+	index, err := p.index(ctx, &r)
 	took := p.Metrics.spent("scan", began)
 	if err != nil {
 		return fmt.Errorf("scan %s: %w", r.Key, err)
@@ -78,13 +79,16 @@ func (p *Pipeline) makePlan(ctx context.Context, id string, r ladder.Recording, 
 	}
 	plan.Job, plan.Asset, plan.Recording, plan.Created = id, job.Asset(r.Key), r, time.Now().UTC()
 	plan.Scan = took
+	if err := p.findSound(ctx, plan); err != nil {
+		return fmt.Errorf("plan %s: %w", r.Key, err)
+	}
 	won, err := p.writeJSON(ctx, ladder.PlanKey(id), plan, "")
 	if err != nil || !won {
 		return err
 	}
 	p.Log.Info("recording planned", zap.String("job", id), zap.String("asset", plan.Asset), zap.String("profile", plan.Profile),
 		zap.Float64("duration_s", plan.Duration), zap.Int("chunks", len(plan.Chunks)), zap.Int64("bytes", r.Size),
-		zap.Int64("torn_bytes", r.Torn), zap.Int64("lost_bytes", r.Lost), zap.Int("epochs", plan.Source.Epochs), zap.Duration("took", time.Since(began)))
+		zap.Int64("torn_bytes", r.Torn), zap.Int64("lost_bytes", r.Lost), zap.Int("epochs", plan.Source.Epochs), zap.Bool("indexed", r.Indexed), zap.Duration("took", time.Since(began)))
 	return nil
 }
 
@@ -94,7 +98,7 @@ func (p *Pipeline) scan(ctx context.Context, r ladder.Recording) (*flv.Index, er
 		return nil, err
 	}
 	defer body.Close()
-	return flv.Scan(whileRunning{ctx, counted{body, p.Metrics.bytes.WithLabelValues("read")}})
+	return flv.Scan(whileRunning{ctx, p.counted(body, new(atomic.Int64))})
 }
 
 // whileRunning is a reader that ends with its task: a scan of a local file asks nobody

@@ -111,6 +111,11 @@ func (p *Pipeline) writePlaylists(ctx context.Context, plan *ladder.Plan, presen
 			return err
 		}
 	}
+	if plan.Storyboard != nil {
+		if _, err := p.write(ctx, plan.Key(ladder.StoryboardFolder, ladder.StoryboardFile), presentation.StoryboardTrack(), ""); err != nil {
+			return err
+		}
+	}
 	for _, m := range presentation.Masters() {
 		if _, err := p.write(ctx, plan.Key(m.Ladder, ladder.MasterFile), m.Body, ""); err != nil {
 			return err

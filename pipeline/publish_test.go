@@ -55,6 +55,11 @@ func checkPublished(t *testing.T, store *memory) {
 	if problem := reachable(store, "vod/live/talk/master.m3u8"); problem != "" {
 		t.Error(problem)
 	}
+	if pointer.Storyboard != "" {
+		checkStoryboard(t, store, pointer)
+	} else if len(pointer.Ladders[0].Renditions) > 0 {
+		t.Error("pictures, and no storyboard")
+	}
 	for key, n := range store.writes {
 		if n != 1 {
 			t.Errorf("%s was written %d times", key, n)

@@ -27,11 +27,7 @@ func encodeSmall(t *testing.T) (*ladder.Plan, string) {
 	}
 	folder := t.TempDir()
 	for _, w := range []work{chunkWork(plan, 0, 0), audioWork(plan)} {
-		for _, o := range w.outputs {
-			if err := os.MkdirAll(filepath.Join(folder, o.track.Ladder, o.track.Rendition), 0o755); err != nil {
-				t.Fatal(err)
-			}
-		}
+		must(t, w.makeFolders(folder))
 		if _, err := p.FFmpeg.Run(t.Context(), folder, w.args, w.cut.Reader(bytes.NewReader(recording[w.cut.From:w.cut.To])), func(Progress) {}); err != nil {
 			t.Fatal(err)
 		}

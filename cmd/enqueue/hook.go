@@ -68,7 +68,7 @@ func (c *hookCommand) hook(ctx context.Context, log *zap.Logger, flags wiring.Fl
 	}
 	log = log.With(zap.String("spool", s.flv(e.ID)), zap.Int64("bytes", e.Size))
 	log.Info("recording is in the spool")
-	t, err := e.enqueue(ctx, s, flags)
+	t, err := e.enqueue(ctx, log, s, flags)
 	if err != nil {
 		return fmt.Errorf("%w (the recording is kept as %s; enqueue sweep will try again)", err, s.flv(e.ID))
 	}
@@ -103,7 +103,7 @@ func (c *hookCommand) spooled() (spool, entry, error) {
 
 // enqueue uploads, sends and then forgets a recording. Every step may be done
 // again.
-func (e entry) enqueue(ctx context.Context, s spool, flags wiring.Flags) (t job.Task, err error) {
+func (e entry) enqueue(ctx context.Context, log *zap.Logger, s spool, flags wiring.Flags) (t job.Task, err error) {
 	release, err := s.lock(e)
 	if err != nil {
 		return t, err
@@ -127,7 +127,7 @@ func (e entry) enqueue(ctx context.Context, s spool, flags wiring.Flags) (t job.
 		return t, err
 	}
 	defer func() { err = errors.Join(err, place.Close()) }()
-	out := sender{place: place, profile: e.Profile}
+	out := sender{place: place, profile: e.Profile, note: func(err error) { log.Warn("recording has no index; a worker will read it", zap.Error(err)) }}
 	t, err = out.file(ctx, s.flv(e.ID), e.key(""))
 	if errors.Is(err, errTaken) { // two recordings of one stream within a second
 		t, err = out.file(ctx, s.flv(e.ID), e.key("-"+e.ID))

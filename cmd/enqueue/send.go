@@ -14,6 +14,7 @@ import (
 	"afterlive/internal/job"
 	"afterlive/internal/wiring"
 	"afterlive/ladder"
+	"afterlive/pipeline"
 )
 
 type sendCommand struct {
@@ -29,7 +30,7 @@ func (c *sendCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Fl
 		return err
 	}
 	defer func() { err = errors.Join(err, place.Close()) }()
-	s := sender{place: place, profile: c.Profile}
+	s := sender{place: place, profile: c.Profile, note: func(err error) { fmt.Fprintln(stdout, "note:", err) }}
 
 	t, err := c.task(ctx, stdout, s)
 	if err != nil {
@@ -70,6 +71,7 @@ func (c *sendCommand) key() string {
 type sender struct {
 	place   *wiring.Place
 	profile string
+	note    func(error) // of what nobody needs, and did not come off
 }
 
 func (s sender) task(key, etag string) job.Task {
@@ -143,6 +145,9 @@ func (s sender) file(ctx context.Context, file, key string) (job.Task, error) {
 		return job.Task{}, fmt.Errorf("%s: %w; choose another with --as", key, errTaken)
 	case !same:
 		return job.Task{}, fmt.Errorf("upload %s: the object has %d bytes, the file %d: did it change meanwhile?", key, size, info.Size())
+	}
+	if err := pipeline.StoreIndex(ctx, s.place.Recordings, key, etag, file); err != nil { // workers can do without
+		s.note(err)
 	}
 	return s.task(key, etag), nil
 }

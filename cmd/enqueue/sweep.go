@@ -52,7 +52,7 @@ func (c *sweepCommand) Run(ctx context.Context, flags wiring.Flags) error {
 	entries, err := s.entries()
 	faults = append(faults, err)
 	for _, e := range entries {
-		t, err := e.enqueue(ctx, s, flags)
+		t, err := e.enqueue(ctx, log, s, flags)
 		switch {
 		case errors.Is(err, errBusy):
 		case errors.Is(err, blob.ErrChanged):

@@ -15,9 +15,28 @@ import (
 	"afterlive/ladder"
 )
 
-// host is where this worker runs, as ECS says, or else the machine.
+// host is where this worker runs, as ECS says, or else the machine; and how many tasks
+// it does at once.
 func (f *flags) host(ctx context.Context, log *zap.Logger) ladder.Host {
-	h := ladder.Host{CPUs: float64(runtime.NumCPU()), Slots: f.Slots, USD: f.Price}
+	h := f.machine(ctx, log)
+	cores := runtime.GOMAXPROCS(0) // what the container, or an affinity, leaves us
+	if f.Slots == 0 {
+		f.Slots = max(1, min(cores, int(h.Memory/slotMemory)))
+	}
+	// Measured (docs/performance.md): encoders of one thread on every core take less time
+	// than encoders of many threads one after the other, and fewer bits.
+	if f.Threads == 0 && f.Slots >= cores {
+		f.Threads = 1
+	}
+	h.Slots = f.Slots
+	return h
+}
+
+// slotMemory is what a slot may need for the largest built-in ladder, in MiB.
+const slotMemory = 2048
+
+func (f *flags) machine(ctx context.Context, log *zap.Logger) ladder.Host {
+	h := ladder.Host{CPUs: float64(runtime.NumCPU()), USD: f.Price}
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err == nil {
 		h.Memory = int64(info.Totalram) * int64(info.Unit) >> 20 //nolint:gosec // no machine has 2^63 bytes

@@ -33,8 +33,8 @@ func main() {
 type flags struct {
 	wiring.Flags
 
-	Slots        int           `help:"Tasks done at once. Each runs an ffmpeg that uses several cores." default:"1" env:"AFTERLIVE_SLOTS"`
-	Threads      int           `help:"Encoder threads per rendition; 0 lets x264 choose." default:"0" env:"AFTERLIVE_THREADS"`
+	Slots        int           `help:"Tasks done at once; 0: one for every core, if there are 2 GiB of memory for each. So no core waits for another." default:"0" env:"AFTERLIVE_SLOTS"`
+	Threads      int           `help:"Encoder threads per rendition; 0: one, where there is a slot for every core, and as many as x264 likes where not." default:"0" env:"AFTERLIVE_THREADS"`
 	Profiles     string        `help:"YAML file with profiles of your own, beside or instead of the built-in ones." placeholder:"FILE" env:"AFTERLIVE_PROFILES"`
 	Lease        time.Duration `help:"How long a task is hidden from other workers, extended every quarter of it. What a killed worker held is done by another after this time. Default: 2m on SQS, 20s in a folder." placeholder:"DURATION" env:"AFTERLIVE_LEASE"`
 	Drain        time.Duration `help:"How long a task may go on after SIGTERM. One that cannot be done by then is handed back at once. Keep it below what the host grants: ECS's stopTimeout, say." default:"20s" env:"AFTERLIVE_DRAIN"`
@@ -68,7 +68,7 @@ func (f *flags) Validate() error {
 			faults = append(faults, errors.New(text))
 		}
 	}
-	fault(f.Slots < 1, "--slots must be at least 1")
+	fault(f.Slots < 0, "--slots must not be negative")
 	fault(f.Threads < 0, "--threads must not be negative")
 	fault(f.Lease < 4*time.Second || f.Lease > time.Hour, "--lease must be 4s to 1h")
 	fault(f.Lease%time.Second != 0, "--lease must be whole seconds")
@@ -133,6 +133,7 @@ func (f *flags) work(ctx context.Context, log *zap.Logger, place *wiring.Place, 
 		return err
 	}
 	name := workerName()
+	host := f.host(ctx, log)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics := pipeline.NewMetrics(registry)
@@ -140,7 +141,7 @@ func (f *flags) work(ctx context.Context, log *zap.Logger, place *wiring.Place, 
 		Queue: place.Queue, Recordings: place.Recordings, Bucket: place.Bucket, Store: place.Store, Profiles: profiles,
 		FFmpeg:  pipeline.FFmpeg{Path: ffmpeg, Threads: f.Threads, Pixels: f.MaxPixels, Alloc: f.MaxAlloc, File: f.MaxScratch, Stall: f.Stall},
 		Limits:  pipeline.Limits{Pixels: f.MaxPixels, Duration: f.MaxDuration, Scratch: f.MaxScratch, Slowness: f.MaxSlowness},
-		Scratch: scratch, Worker: name, Host: f.host(ctx, log), Metrics: metrics, Log: log,
+		Scratch: scratch, Worker: name, Host: host, Metrics: metrics, Log: log,
 	}
 	w := &pipeline.Worker{
 		Queue: place.Queue, Failed: place.Failed, Note: p.NoteFailure, Do: p.Do, Done: p.Done, Slots: f.Slots, Lease: f.Lease, Drain: f.Drain,
@@ -163,7 +164,7 @@ func (f *flags) work(ctx context.Context, log *zap.Logger, place *wiring.Place, 
 		}
 		defer server.Close()
 	}
-	log.Info("worker started", zap.String("worker", name), zap.String("program", w.Program), zap.Int("slots", f.Slots), zap.Duration("lease", f.Lease), zap.Duration("drain", f.Drain),
+	log.Info("worker started", zap.String("worker", name), zap.String("program", w.Program), zap.Int("slots", f.Slots), zap.Int("threads", f.Threads), zap.Duration("lease", f.Lease), zap.Duration("drain", f.Drain),
 		zap.String("data", f.Data), zap.String("queue", f.Queue), zap.String("recordings", f.Recordings), zap.String("store", f.Store))
 	defer context.AfterFunc(stop, func() { log.Info("worker is shutting down", zap.Duration("drain", f.Drain)) })()
 	err = runUntil(w, stop, untilSecondSignal(ctx))

@@ -36,6 +36,10 @@ func Headers(key string) (contentType, cacheControl string) {
 		contentType = "video/mp4"
 	case ".m4s":
 		contentType = "video/iso.segment"
+	case ".jpg":
+		contentType = "image/jpeg"
+	case ".vtt":
+		contentType = "text/vtt; charset=utf-8"
 	case ".json":
 		contentType = "application/json"
 	case ".flv":

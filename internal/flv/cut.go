@@ -53,7 +53,7 @@ func (x *Index) KeyframeBefore(t time.Duration) int {
 
 // AudioCut covers the whole sound track.
 func (x *Index) AudioCut() Cut {
-	c := Cut{Audio: true, From: x.Audio.from, To: x.Audio.to}
+	c := Cut{Audio: true, From: x.Audio.Bytes.From, To: x.Audio.Bytes.To}
 	return x.finish(c, x.Audio.Headers)
 }
 

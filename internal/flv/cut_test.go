@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"reflect"
 	"testing"
 	"time"
 )
@@ -223,6 +224,15 @@ func FuzzScan(f *testing.F) {
 		}
 		if x.End > x.Size || x.Size != int64(len(b)) || x.Duration < 0 {
 			t.Fatalf("end %d, size %d of %d, duration %s", x.End, x.Size, len(b), x.Duration)
+		}
+		if x.Duration > 0 {
+			body, err := x.Marshal()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if again, err := ParseIndex(body, x.Size); err != nil || !reflect.DeepEqual(again, x) {
+				t.Fatalf("the index comes back as %+v, %v; it was %+v", again, err, x)
+			}
 		}
 		var cuts []Cut
 		if x.Video != nil {

@@ -102,28 +102,31 @@ func mulDiv(a, b, c, d uint64) uint64 {
 // Index is what one scan learns of a recording. All times are on the repaired
 // timeline, whose zero is the first picture or sound that can be shown.
 type Index struct {
-	Size     int64   // bytes read, a torn tail included
-	End      int64   // offset behind the last whole tag; Size-End bytes are torn
-	Damage   []Range // before End, what is no tag: skipped
-	Duration time.Duration
-	Video    *Video // nil: sound only
-	Audio    *Audio // nil: picture only
-	Epochs   []Epoch
-	Gaps     []Gap // where the clock jumped, and the timeline was closed up
+	Size     int64         `json:"size"`             // bytes read, a torn tail included
+	End      int64         `json:"end"`              // offset behind the last whole tag; Size-End bytes are torn
+	Damage   []Range       `json:"damage,omitempty"` // before End, what is no tag: skipped
+	Duration time.Duration `json:"duration"`
+	Video    *Video        `json:"video,omitempty"` // nil: sound only
+	Audio    *Audio        `json:"audio,omitempty"` // nil: picture only
+	Epochs   []Epoch       `json:"epochs"`
+	Gaps     []Gap         `json:"gaps,omitempty"` // where the clock jumped, and the timeline was closed up
 }
 
 // Video describes the H.264 track.
 type Video struct {
-	Width, Height  int    // coded size after cropping, in pixels
-	Sizes          []Size // all that there are, in the order in which they come; the first is Width x Height
-	SARNum, SARDen int    // sample aspect ratio, 1:1 where the stream says nothing
-	Profile        int    // profile_idc
-	Level          int    // level_idc
-	Rate           Rate
-	Frames         int // coded frames from the first keyframe on
-	First, Last    time.Duration
-	Keyframes      []Keyframe
-	Headers        []Header
+	Width     int           `json:"width"` // coded size after cropping, in pixels
+	Height    int           `json:"height"`
+	Sizes     []Size        `json:"sizes"`   // all that there are, in the order in which they come; the first is Width x Height
+	SARNum    int           `json:"sar_num"` // sample aspect ratio, 1:1 where the stream says nothing
+	SARDen    int           `json:"sar_den"`
+	Profile   int           `json:"profile"` // profile_idc
+	Level     int           `json:"level"`   // level_idc
+	Rate      Rate          `json:"rate"`
+	Frames    int           `json:"frames"` // coded frames from the first keyframe on
+	First     time.Duration `json:"first"`
+	Last      time.Duration `json:"last"`
+	Keyframes []Keyframe    `json:"keyframes"`
+	Headers   []Header      `json:"headers"`
 }
 
 // Size is that of a picture, in pixels.
@@ -134,14 +137,14 @@ type Size struct {
 
 // Audio describes the sound track.
 type Audio struct {
-	Codec       string // "aac" or "mp3"
-	SampleRate  int    // Hz
-	Channels    int
-	Frames      int
-	First, Last time.Duration
-	Headers     []Header
-
-	from, to int64 // the bytes from the first frame to behind the last
+	Codec      string        `json:"codec"`       // "aac" or "mp3"
+	SampleRate int           `json:"sample_rate"` // Hz
+	Channels   int           `json:"channels"`
+	Frames     int           `json:"frames"`
+	First      time.Duration `json:"first"`
+	Last       time.Duration `json:"last"`
+	Headers    []Header      `json:"headers,omitempty"`
+	Bytes      Range         `json:"bytes"` // from the first frame to behind the last
 }
 
 // Keyframe is a place where decoding can start. Keyframes that follow the one
@@ -156,14 +159,14 @@ type Keyframe struct {
 // Header is a codec configuration (AVCDecoderConfigurationRecord or
 // AudioSpecificConfig), in force from Offset on.
 type Header struct {
-	Offset int64
-	Body   []byte // the tag's body, the codec's own header bytes included
+	Offset int64  `json:"offset"`
+	Body   []byte `json:"body"` // the tag's body, the codec's own header bytes included
 }
 
 // Gap is a place where something is missing.
 type Gap struct {
-	At   time.Duration // on the repaired timeline
-	Lost time.Duration // that the clock jumped ahead; 0: it jumped back, so nobody knows
+	At   time.Duration `json:"at"`   // on the repaired timeline
+	Lost time.Duration `json:"lost"` // that the clock jumped ahead; 0: it jumped back, so nobody knows
 }
 
 // Epoch is a stretch of the file whose timestamps share one clock: from Offset

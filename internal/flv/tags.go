@@ -19,6 +19,7 @@ const (
 	exAudio     = 9
 	frameKey    = 1
 	packetFrame = 1 // AVCPacketType: NAL units
+	codecMP3    = "mp3"
 )
 
 var videoCodecs = map[byte]string{
@@ -172,12 +173,13 @@ func parseAVC(body []byte) (*Video, error) {
 			v.SARNum, v.SARDen = num, den // beyond that it is nonsense
 		}
 	}
-	const most = 16384 // H.264 level 6.2 allows 16,888 in one direction
-	if v.Width < 2 || v.Height < 2 || v.Width > most || v.Height > most {
+	if (Size{v.Width, v.Height}).absurd() {
 		return nil, refuse(BadHeader, "its picture is said to be %dx%d", v.Width, v.Height)
 	}
 	return v, nil
 }
+
+const longestSide = 16384 // pixels; H.264 level 6.2 allows 16,888 in one direction
 
 // audioTag takes in a whole audio tag, as videoTag does.
 func (s *scanner) audioTag(offset int64, raw uint32, start, header []byte) error {
@@ -193,7 +195,7 @@ func (s *scanner) audioTag(offset int64, raw uint32, start, header []byte) error
 	case format == formatAAC && s.audio == nil:
 		return nil // before its configuration
 	case format == formatMP3 && s.audio == nil:
-		s.audio = &Audio{Codec: "mp3", SampleRate: 5512 << (start[0] >> 2 & 3), Channels: int(start[0]&1) + 1}
+		s.audio = &Audio{Codec: codecMP3, SampleRate: 5512 << (start[0] >> 2 & 3), Channels: int(start[0]&1) + 1}
 	case s.audio == nil:
 		return s.foreign(tagAudio, refuse(UnsupportedCodec, "its sound is %s (format %d); AAC and MP3 are supported", audioFormats[format], format))
 	}
@@ -201,19 +203,19 @@ func (s *scanner) audioTag(offset int64, raw uint32, start, header []byte) error
 	t := s.clock.at(offset, raw, tagAudio)
 	if s.audio.Frames == 0 {
 		s.firstAudio, s.lastAudio = t, t
-		s.audio.from = offset
+		s.audio.Bytes.From = offset
 	}
 	if len(s.clock.epochs) > maxEpochs {
 		return refuse(BadHeader, "its clock jumps more than %d times", maxEpochs)
 	}
 	s.audio.Frames++
-	s.audio.to = s.pos
+	s.audio.Bytes.To = s.pos
 	s.lastAudio = max(s.lastAudio, t)
 	return nil
 }
 
 func (a *Audio) format() byte {
-	if a.Codec == "mp3" {
+	if a.Codec == codecMP3 {
 		return formatMP3
 	}
 	return formatAAC

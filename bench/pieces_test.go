@@ -1,0 +1,103 @@
+package bench
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"testing"
+	"time"
+
+	"afterlive/internal/flv"
+	"afterlive/ladder"
+)
+
+// What it costs to encode in chunks, against one pass over the same: processor time and
+// bits of all chunks, encoders of one thread in both cases.
+func BenchmarkChunks(b *testing.B) {
+	for b.Loop() {
+		for _, file := range recordings(b) {
+			body, err := os.ReadFile(file)
+			if err != nil {
+				b.Fatal(err)
+			}
+			whole := inChunks(b, body, planOf(b, file, nil))
+			for _, chunk := range []time.Duration{12 * time.Second, 18 * time.Second, 30 * time.Second, time.Minute} {
+				parts := inChunks(b, body, planOf(b, file, func(p *ladder.Profile) { p.Chunk = chunk }))
+				subject := fmt.Sprintf("%s, chunks of %s", name(file), chunk)
+				report(b, "chunks", subject, "processor time / one pass", parts.cpu.Seconds()/whole.cpu.Seconds(), wantedOf(chunk, "<= 1.03"))
+				report(b, "chunks", subject, "bits / one pass", float64(parts.bits)/float64(whole.bits), wantedOf(chunk, "<= 1.02"))
+			}
+		}
+	}
+}
+
+// wantedOf is what is wanted of the length that profiles have unless they say otherwise.
+func wantedOf(chunk time.Duration, wanted string) string {
+	if chunk == time.Minute {
+		return wanted
+	}
+	return ""
+}
+
+func inChunks(b *testing.B, recording []byte, plan *ladder.Plan) (all outcome) {
+	b.Helper()
+	for k, c := range plan.Chunks {
+		cut, err := io.ReadAll(c.Cut.Reader(bytes.NewReader(recording[c.Cut.From:c.Cut.To])))
+		if err != nil {
+			b.Fatal(err)
+		}
+		o, dir := ffmpeg(b, plan.ChunkArgs(k, 1), cut)
+		all.cpu += o.cpu
+		all.bits += bytesOf(b, dir, plan)
+	}
+	return all
+}
+
+// How fast a recording is indexed and planned, against reading it, and how much of that
+// an index of the uploader's saves.
+func BenchmarkPlanning(b *testing.B) {
+	file := bars(b, "160x90", 10, 7200)
+	for b.Loop() {
+		read := took(b, func() error {
+			f, err := os.Open(file)
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			_, err = io.Copy(io.Discard, struct{ io.Reader }{f})
+			return err
+		})
+		var index *flv.Index
+		scan := took(b, func() error {
+			f, err := os.Open(file)
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			index, err = flv.Scan(f)
+			return err
+		})
+		body, err := index.Marshal()
+		if err != nil {
+			b.Fatal(err)
+		}
+		parse := took(b, func() error {
+			_, err := flv.ParseIndex(body, index.Size)
+			return err
+		})
+		report(b, "planning", "2 h", "time to scan / time to read", scan.Seconds()/read.Seconds(), "")
+		report(b, "planning", "2 h", "seconds of recording scanned in one second, millions", index.Duration.Seconds()/scan.Seconds()/1e6, "")
+		report(b, "planning", "2 h", "time to parse the uploader's index / time to scan", parse.Seconds()/scan.Seconds(), "")
+		report(b, "planning", "2 h", "bytes of the index / bytes of recording", float64(len(body))/float64(index.Size), "")
+	}
+}
+
+func took(b *testing.B, do func() error) time.Duration {
+	b.Helper()
+	began := time.Now()
+	if err := do(); err != nil {
+		b.Fatal(err)
+	}
+	return time.Since(began)
+}

@@ -1,0 +1,262 @@
+package bench
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"afterlive/internal/flv"
+	"afterlive/ladder"
+)
+
+// outcome is what a way to publish a recording took.
+type outcome struct {
+	wall time.Duration
+	cpu  time.Duration // of all processes but servers
+	own  time.Duration // of them, the worker's own
+	peak int64         // KiB that all of its processes held at once
+	disk int64         // bytes that its scratch held at once
+	read int64         // bytes of the recording
+	bits int64         // bytes of picture that came of it, I-frames for trick play aside
+}
+
+// job is a recording to be published by workers.
+type job struct {
+	file    string
+	profile string
+	place   []string             // the flags that say where all is
+	there   func() *ladder.Asset // what was published, once it is
+	workers [][]string           // what stands before each one's command
+	flags   []string             // of all workers
+}
+
+// publish does a job, and takes the time from the begin of enqueue to the recording's
+// being there.
+func publish(b *testing.B, j job) outcome {
+	b.Helper()
+	scratch := b.TempDir()
+	var started []*exec.Cmd
+	began := time.Now()
+	for _, before := range j.workers {
+		args := slices.Concat(before, []string{filepath.Join(bin, "worker"), "--scratch", scratch}, j.place, j.flags)
+		cmd := exec.CommandContext(b.Context(), args[0], args[1:]...)
+		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+		cmd.Stderr = logFile(b)
+		if err := cmd.Start(); err != nil {
+			b.Fatal(err)
+		}
+		started = append(started, cmd)
+	}
+	size := watch(b, scratch, started)
+	enqueue := exec.CommandContext(b.Context(), filepath.Join(bin, "enqueue"), slices.Concat([]string{"send", "--as", "bench", "--profile", j.profile}, j.place, []string{j.file})...)
+	if out, err := enqueue.CombinedOutput(); err != nil {
+		b.Fatalf("enqueue: %v\n%s", err, out)
+	}
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	asset := j.there()
+	for ; asset == nil; asset = j.there() {
+		<-tick.C
+		if time.Since(began) > time.Hour {
+			b.Fatal("not published within an hour")
+		}
+	}
+	o := outcome{wall: time.Since(began), cpu: cpuOf(enqueue), read: asset.Effort.Read}
+	for _, cmd := range started {
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			b.Fatal(err)
+		}
+		if err := cmd.Wait(); err != nil {
+			b.Fatalf("worker: %v\n%s", err, readLog(b, cmd))
+		}
+		o.cpu += cpuOf(cmd)
+	}
+	o.own = o.cpu - time.Duration(asset.Effort.CPU*float64(time.Second))
+	o.peak, o.disk = size()
+	for _, r := range asset.Ladders[0].Renditions {
+		o.bits += int64(float64(r.Average) * asset.Duration / 8)
+	}
+	return o
+}
+
+func logFile(b *testing.B) *os.File {
+	b.Helper()
+	f, err := os.CreateTemp(b.TempDir(), "log-")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = f.Close() }) // read before, if at all
+	return f
+}
+
+func readLog(b *testing.B, cmd *exec.Cmd) string {
+	b.Helper()
+	if f, ok := cmd.Stderr.(*os.File); ok {
+		if body, err := os.ReadFile(f.Name()); err == nil {
+			return string(body[max(0, len(body)-2000):])
+		}
+	}
+	return ""
+}
+
+// cpuOf is the processor time of a process and of those that it has started.
+func cpuOf(cmd *exec.Cmd) time.Duration {
+	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+}
+
+// alone is a worker that has the whole machine.
+var alone = [][]string{{"env"}}
+
+// embedded publishes in a folder.
+func embedded(b *testing.B, j job) outcome {
+	b.Helper()
+	data := b.TempDir()
+	j.place, j.there = []string{"--data", data}, inFolder(data)
+	if j.workers == nil {
+		j.workers = alone
+	}
+	if j.profile == "" {
+		j.profile = ladder.Auto
+	}
+	return publish(b, j)
+}
+
+func inFolder(data string) func() *ladder.Asset {
+	return func() *ladder.Asset {
+		body, err := os.ReadFile(data + "/vod/bench/asset.json")
+		if err != nil {
+			return nil
+		}
+		return parseAsset(body)
+	}
+}
+
+func parseAsset(body []byte) *ladder.Asset {
+	var a ladder.Asset
+	if err := json.Unmarshal(body, &a); err != nil {
+		return nil // half written; objects are whole, so it is not
+	}
+	return &a
+}
+
+// planOf is how afterlive would publish a recording, but in one piece.
+func planOf(b *testing.B, file string, change func(*ladder.Profile)) *ladder.Plan {
+	b.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	index, err := flv.Scan(f)
+	if err != nil {
+		b.Fatal(err)
+	}
+	all, err := ladder.ParseProfiles(nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	profile, err := all.Choose(ladder.Auto, index)
+	if err != nil {
+		b.Fatal(err)
+	}
+	profile.Chunk = 1000 * time.Hour
+	if change != nil {
+		change(&profile)
+	}
+	plan, err := ladder.New(index, profile)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return plan
+}
+
+// ffmpeg runs it in a new folder, with folders for the outputs of args.
+func ffmpeg(b *testing.B, args []string, stdin []byte) (outcome, string) {
+	b.Helper()
+	dir := b.TempDir()
+	for _, a := range args {
+		if strings.HasSuffix(a, "/"+ladder.MediaPlaylistFile) {
+			if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(a)), 0o755); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	cmd := exec.CommandContext(b.Context(), "ffmpeg", append([]string{"-v", "error", "-y"}, args...)...)
+	cmd.Dir, cmd.Stdin = dir, bytes.NewReader(stdin)
+	began := time.Now()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		b.Fatalf("ffmpeg %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	o := outcome{wall: time.Since(began), cpu: cpuOf(cmd)}
+	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		o.peak = usage.Maxrss
+	}
+	return o, dir
+}
+
+// oneProcess is a single ffmpeg that makes the same renditions, from local disk to
+// local disk, as one would call it by hand.
+func oneProcess(b *testing.B, file string, plan *ladder.Plan) outcome {
+	b.Helper()
+	args := []string{"-nostdin", "-i", file}
+	args = append(args, behindInput(plan.ChunkArgs(0, 0))...)
+	if plan.Audio != nil {
+		args = append(args, behindInput(plan.AudioArgs())...)
+	}
+	o, dir := ffmpeg(b, args, nil)
+	o.bits = bytesOf(b, dir, plan)
+	return o
+}
+
+// behindInput leaves out how a part's input is read.
+func behindInput(args []string) []string { return args[slices.Index(args, "-filter_complex"):] }
+
+// bytesOf is what the picture's renditions take.
+func bytesOf(b *testing.B, dir string, plan *ladder.Plan) (total int64) {
+	b.Helper()
+	for _, r := range plan.Ladders[0].Renditions {
+		segments, err := filepath.Glob(filepath.Join(dir, plan.Ladders[0].Name, r.Name, "*.m4s"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, s := range segments {
+			info, err := os.Stat(s)
+			if err != nil {
+				b.Fatal(err)
+			}
+			total += info.Size()
+		}
+	}
+	return total
+}
+
+// rungByRung is one process for each rendition, and one for the sound.
+func rungByRung(b *testing.B, file string) outcome {
+	b.Helper()
+	var all outcome
+	whole := planOf(b, file, nil)
+	began := time.Now()
+	for i := range whole.Ladders[0].Renditions {
+		plan := planOf(b, file, nil)
+		l := &plan.Ladders[0]
+		l.Renditions = l.Renditions[i : i+1]
+		if i > 0 {
+			l.Frames, plan.Audio = nil, nil
+		}
+		o := oneProcess(b, file, plan)
+		all.cpu += o.cpu
+		all.bits += o.bits
+		all.peak = max(all.peak, o.peak)
+	}
+	all.wall = time.Since(began)
+	return all
+}
+
+func name(file string) string { return strings.TrimSuffix(filepath.Base(file), ".flv") }

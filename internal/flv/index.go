@@ -1,0 +1,118 @@
+package flv
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// indexVersion changes with what [Scan] learns of the same recording.
+const indexVersion = 1
+
+type indexFile struct {
+	Version int `json:"v"`
+	*Index
+}
+
+// Marshal is the index as JSON, for others to read instead of the recording.
+func (x *Index) Marshal() ([]byte, error) { return json.Marshal(indexFile{indexVersion, x}) }
+
+// ErrForeignIndex is an index that is of no use: made by another version of this
+// package, or not by it at all.
+var ErrForeignIndex = errors.New("this is no index of the recording that this version can use")
+
+// ParseIndex reads what [Index.Marshal] wrote of a recording of so many bytes. The
+// index comes from outside, so nothing in it is trusted that a scan would not say.
+func ParseIndex(body []byte, size int64) (*Index, error) {
+	file := indexFile{Index: &Index{}}
+	if err := json.Unmarshal(body, &file); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrForeignIndex, err)
+	}
+	if file.Version != indexVersion || file.Size != size {
+		return nil, fmt.Errorf("%w: version %d of %d bytes, wanted %d of %d", ErrForeignIndex, file.Version, file.Size, indexVersion, size)
+	}
+	if what := file.nonsense(); what != "" {
+		return nil, fmt.Errorf("%w: its %s cannot be", ErrForeignIndex, what)
+	}
+	return file.Index, nil
+}
+
+// longest is beyond what any recording lasts, and far from what a duration holds.
+const longest = 10 * 365 * 24 * time.Hour
+
+// nonsense names what no scan would say.
+func (x *Index) nonsense() string {
+	inside := func(offset int64) bool { return offset >= fileHeaderSize && offset <= x.End }
+	switch {
+	case x.End < fileHeaderSize || x.End > x.Size:
+		return "end"
+	case x.Duration <= 0 || x.Duration > longest:
+		return "duration"
+	case len(x.Damage) > maxDamage || !ascending(x.Damage, func(r Range) int64 { return r.From }) ||
+		slices.ContainsFunc(x.Damage, func(r Range) bool { return !inside(r.From) || !inside(r.To) || r.From >= r.To }):
+		return "damage"
+	case len(x.Epochs) == 0 || len(x.Epochs) > maxEpochs || !ascending(x.Epochs, func(e Epoch) int64 { return e.Offset }):
+		return "epochs"
+	case len(x.Gaps) > maxEpochs:
+		return "gaps"
+	case x.Video == nil && x.Audio == nil:
+		return "lack of tracks"
+	case x.Video != nil && !x.Video.possible(inside):
+		return "video"
+	case x.Audio != nil && !x.Audio.possible(inside):
+		return "audio"
+	}
+	return ""
+}
+
+func (v *Video) possible(inside func(int64) bool) bool {
+	keys := v.Keyframes
+	return slices.Contains(standardRates, v.Rate) &&
+		len(v.Sizes) > 0 && v.Sizes[0] == Size{v.Width, v.Height} && !slices.ContainsFunc(v.Sizes, Size.absurd) &&
+		v.SARNum > 0 && v.SARDen > 0 && v.SARNum <= 4*v.SARDen && v.SARDen <= 4*v.SARNum && v.SARDen < 1<<32 &&
+		v.Frames > 0 && timely(v.First) && timely(v.Last) && v.First <= v.Last &&
+		len(keys) > 0 && len(keys) <= maxKeyframes+1 && ascending(keys, func(k Keyframe) int64 { return k.Offset }) &&
+		!slices.ContainsFunc(keys, func(k Keyframe) bool { return !inside(k.Offset) || !timely(k.DTS) || !timely(k.PTS) }) &&
+		len(v.Headers) > 0 && len(v.Headers) <= maxHeaders && !slices.ContainsFunc(v.Headers, Header.absurd)
+}
+
+func (a *Audio) possible(inside func(int64) bool) bool {
+	return (a.Codec == "aac" && len(a.Headers) > 0 || a.Codec == codecMP3) && a.SampleRate >= 1000 && a.Channels >= 0 &&
+		a.Frames > 0 && timely(a.First) && timely(a.Last) && a.First <= a.Last &&
+		inside(a.Bytes.From) && inside(a.Bytes.To) && a.Bytes.From < a.Bytes.To &&
+		len(a.Headers) <= maxHeaders && !slices.ContainsFunc(a.Headers, Header.absurd)
+}
+
+// timely is a time that a repaired timeline can have.
+func timely(t time.Duration) bool { return t > -time.Hour && t <= longest }
+
+func (s Size) absurd() bool {
+	return s.Width < 2 || s.Height < 2 || s.Width > longestSide || s.Height > longestSide
+}
+
+func (h Header) absurd() bool { return len(h.Body) == 0 || len(h.Body) > maxHeaderBody }
+
+func ascending[T any](all []T, offset func(T) int64) bool {
+	return slices.IsSortedFunc(all, func(a, b T) int { return int(min(1, max(-1, offset(a)-offset(b)))) })
+}
+
+// MarshalJSON writes [offset, DTS, PTS], times in milliseconds: there are many.
+func (k Keyframe) MarshalJSON() ([]byte, error) {
+	return json.Marshal([3]int64{k.Offset, k.DTS.Milliseconds(), k.PTS.Milliseconds()})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (k *Keyframe) UnmarshalJSON(body []byte) error {
+	var all [3]int64
+	if err := json.Unmarshal(body, &all); err != nil {
+		return err
+	}
+	const most = int64(longest / time.Millisecond)
+	if max(all[1], all[2]) > most || min(all[1], all[2]) < -most {
+		return fmt.Errorf("keyframe at %d ms", all[1])
+	}
+	*k = Keyframe{Offset: all[0], DTS: ms(all[1]), PTS: ms(all[2])}
+	return nil
+}

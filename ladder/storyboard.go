@@ -1,0 +1,162 @@
+package ladder
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Storyboard is how the small pictures are made that a player shows above its seek bar,
+// and the one that stands for the recording before it is played. They are of the
+// recording as it is: a sphere's are equirectangular, whatever its ladders' projection.
+type Storyboard struct {
+	Step    int `json:"step"` // frames from one picture to the next; the first is frame 0
+	Width   int `json:"width"`
+	Height  int `json:"height"`
+	Columns int `json:"columns"` // of a sheet of pictures
+	Rows    int `json:"rows"`    // at most
+
+	Poster       int `json:"poster_chunk"` // from whose start the poster is chosen
+	PosterWidth  int `json:"poster_width"`
+	PosterHeight int `json:"poster_height"`
+}
+
+// Image is a JPEG that a part has made.
+type Image struct {
+	URI    string `json:"uri"` // file name; it carries the attempt
+	Bytes  int64  `json:"bytes"`
+	Tiles  int    `json:"tiles,omitempty"` // pictures on a sheet, from left to right and top to bottom
+	Width  int    `json:"width"`
+	Height int    `json:"height"`
+}
+
+// Names of what belongs to the storyboard in a job's folder, and in a task's scratch
+// folder.
+const (
+	StoryboardFolder = "storyboard"
+	StoryboardFile   = "index.vtt"
+	PosterFile       = "poster.jpg"
+	sheetPattern     = "sheet-%05d.jpg"
+)
+
+// SheetFile is the name of sheet n of a chunk in the scratch folder.
+func SheetFile(n int) string { return fmt.Sprintf(sheetPattern, n) }
+
+const (
+	tileWidth, posterWidth = 240, 1280 // pixels, at most
+	sheetColumns           = 5
+	sheetRows              = 6
+	mostTiles              = 1200 // of a recording, where that is not more than one a minute
+	jpegQuality            = 4    // of mjpeg: 2 is best, 31 worst
+	posterChoice           = 10   // pictures of which the most typical becomes the poster: none is black that has others around
+)
+
+// storyboard plans small pictures: one every two seconds, fewer of what is long.
+func (p *Plan) storyboard() *Storyboard {
+	fit := func(most int) (width, height int) {
+		width = min(most, p.Source.Width) / 2 * 2
+		return max(2, width), even(float64(width) * float64(p.Source.Height) / float64(p.Source.Width))
+	}
+	s := &Storyboard{Step: p.GOPFrames, Columns: sheetColumns, Rows: sheetRows}
+	s.Width, s.Height = fit(tileWidth)
+	s.PosterWidth, s.PosterHeight = fit(posterWidth)
+	longest := int(time.Minute.Seconds() * p.Rate.FPS())
+	for s.Step < longest && p.Frames/s.Step > mostTiles {
+		s.Step += p.GOPFrames
+	}
+	for k, c := range p.Chunks {
+		if c.From <= p.Frames/3 {
+			s.Poster = k
+		}
+	}
+	return s
+}
+
+// Tiles are the frames of a chunk that its sheets show.
+func (p *Plan) Tiles(c Chunk) (frames []int) {
+	if p.Storyboard == nil {
+		return nil
+	}
+	step := p.Storyboard.Step
+	for n := (c.From + step - 1) / step * step; n < c.To; n += step {
+		frames = append(frames, n)
+	}
+	return frames
+}
+
+// Sheets are how many pictures each of a chunk's sheets has.
+func (p *Plan) Sheets(c Chunk) (tiles []int) {
+	left := len(p.Tiles(c))
+	for left > 0 {
+		n := min(left, p.Storyboard.Columns*p.Storyboard.Rows)
+		tiles = append(tiles, n)
+		left -= n
+	}
+	return tiles
+}
+
+// SheetSize is a chunk's sheets' size in pixels.
+func (p *Plan) SheetSize(c Chunk) (width, height int) {
+	s := p.Storyboard
+	rows := min(s.Rows, (len(p.Tiles(c))+s.Columns-1)/s.Columns)
+	return s.Columns * s.Width, rows * s.Height
+}
+
+const jpegFormat = "setsar=1,format=yuvj420p"
+
+// images are a chunk's filters that make images, each from a tap of the picture as it
+// is, and the outputs that they go to.
+func (p *Plan) images(k int) (filters []string, outputs []string) {
+	c, s := p.Chunks[k], p.Storyboard
+	tiles := p.Tiles(c)
+	if len(tiles) == 0 {
+		return nil, nil
+	}
+	// n counts from the chunk's first frame.
+	pick := fmt.Sprintf(`select=not(mod(n+%d\,%d))`, c.From, s.Step)
+	add := func(filter, file string, frames int, naming ...string) {
+		pad := "[j" + strconv.Itoa(len(filters)) + "]"
+		filters = append(filters, filter+pad)
+		outputs = append(outputs, "-map", pad, "-f", "image2", "-fps_mode", "passthrough", "-frames:v", strconv.Itoa(frames),
+			"-c:v", "mjpeg", "-q:v", strconv.Itoa(jpegQuality), "-threads", "1")
+		outputs = append(append(outputs, naming...), StoryboardFolder+"/"+file)
+	}
+	_, height := p.SheetSize(c)
+	add(fmt.Sprintf("%s,scale=%d:%d:flags=area:out_range=pc,%s,tile=%dx%d", pick, s.Width, s.Height, jpegFormat, s.Columns, height/s.Height),
+		sheetPattern, len(p.Sheets(c)), "-start_number", "0")
+	if k == s.Poster {
+		add(fmt.Sprintf("%s,scale=%d:%d:flags=bicubic:out_range=pc,%s,thumbnail=n=%d,%s", pick, s.PosterWidth, s.PosterHeight, jpegFormat, posterChoice, jpegFormat),
+			PosterFile, 1, "-update", "1")
+	}
+	return filters, outputs
+}
+
+// StoryboardTrack is the WebVTT file that says when to show which part of which sheet
+// (the common form of thumbnail tracks: a cue's text is the image's URL, with a spatial
+// fragment of Media Fragments URI 1.0, 4.2.2).
+func (p *Presentation) StoryboardTrack() []byte {
+	plan := p.plan
+	if plan.Storyboard == nil {
+		return nil
+	}
+	var out strings.Builder
+	out.WriteString("WEBVTT\n")
+	for k, c := range plan.Chunks {
+		sheets := p.images[k].Sheets
+		for i, frame := range plan.Tiles(c) {
+			each := plan.Storyboard.Columns * plan.Storyboard.Rows
+			end := min(frame+plan.Storyboard.Step, plan.Frames)
+			at := i % each
+			fmt.Fprintf(&out, "\n%s --> %s\n%s#xywh=%d,%d,%d,%d\n", clock(plan.seconds(frame)), clock(plan.seconds(end)), sheets[i/each].URI,
+				at%plan.Storyboard.Columns*plan.Storyboard.Width, at/plan.Storyboard.Columns*plan.Storyboard.Height, plan.Storyboard.Width, plan.Storyboard.Height)
+		}
+	}
+	return []byte(out.String())
+}
+
+// clock is a WebVTT timestamp.
+func clock(seconds float64) string {
+	ms := int64(seconds*1000 + 0.5)
+	return fmt.Sprintf("%02d:%02d:%02d.%03d", ms/3600000, ms/60000%60, ms/1000%60, ms%1000)
+}

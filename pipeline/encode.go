@@ -1,0 +1,159 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"afterlive/internal/flv"
+	"afterlive/ladder"
+)
+
+const collectEvery = time.Second
+
+// usage is what an encoder used.
+type usage struct {
+	cpu  time.Duration
+	read int64 // bytes of the recording
+}
+
+// encode feeds the part's bytes of the recording to ffmpeg, and carries off what
+// is finished while it works: the scratch holds a few segments, however long the
+// part.
+func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Plan, w work, folder, attempt string, hold *Hold) (used usage, err error) {
+	if err := w.makeFolders(folder); err != nil {
+		return used, err
+	}
+	var read atomic.Int64
+	source, input, err := p.input(ctx, plan, w, &read)
+	if err != nil {
+		return used, err
+	}
+	defer source.Close()
+	ctx, enough := p.Limits.patience(ctx, w.length)
+	defer enough()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(ctx, func() { _ = source.Close() })() // a read that hangs would keep ffmpeg's end from being seen
+	ended := make(chan error, 1)
+	go func() {
+		var err error
+		used.cpu, err = p.FFmpeg.Run(ctx, folder, w.args, input, w.follow(log, hold))
+		ended <- err
+	}()
+	tick := time.NewTicker(collectEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-ended:
+			used.read = read.Load()
+			return used, err
+		case <-tick.C:
+			err := p.collect(ctx, plan, w, attempt, false)
+			if err == nil {
+				err = p.Limits.room(folder)
+			}
+			if err != nil {
+				cancel(err)
+				if earlier := <-ended; earlier != nil {
+					return used, earlier // err as the cause, or what ffmpeg had ended with
+				}
+				return used, err
+			}
+		}
+	}
+}
+
+// makeFolders makes those that ffmpeg writes to.
+func (w work) makeFolders(root string) error {
+	folders := []string{filepath.Join(root, ladder.StoryboardFolder)}
+	for _, o := range w.outputs {
+		o.folder = filepath.Join(root, o.track.Ladder, o.track.Rendition)
+		folders = append(folders, o.folder)
+	}
+	for _, folder := range folders {
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			return fmt.Errorf("make scratch: %w", err)
+		}
+	}
+	return nil
+}
+
+// input is what ffmpeg is given for a part, and where that comes from; read counts its
+// bytes.
+func (p *Pipeline) input(ctx context.Context, plan *ladder.Plan, w work, read *atomic.Int64) (source io.ReadCloser, cut io.Reader, err error) {
+	if e := w.extract; e != nil {
+		source, err = p.Recordings.Read(ctx, e.Key, e.ETag, 0, e.Size)
+		if err == nil {
+			source = p.counted(source, read)
+			return source, source, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) { // it is a convenience: somebody may have removed it
+			return nil, nil, err
+		}
+	}
+	if source, err = p.readRecording(ctx, plan, w.cut, read); err != nil {
+		return nil, nil, err
+	}
+	return source, w.cut.Reader(source), nil
+}
+
+// readRecording reads a cut's bytes of the version that was planned.
+func (p *Pipeline) readRecording(ctx context.Context, plan *ladder.Plan, cut flv.Cut, read *atomic.Int64) (io.ReadCloser, error) {
+	source, err := p.Recordings.Read(ctx, plan.Recording.Key, plan.Recording.ETag, cut.From, cut.To)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, permanent("no_recording", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return p.counted(source, read), nil
+}
+
+func (p *Pipeline) counted(r io.ReadCloser, own *atomic.Int64) io.ReadCloser {
+	return counted{r, own, p.Metrics.bytes.WithLabelValues("read")}
+}
+
+// counted counts the bytes that are read.
+type counted struct {
+	io.ReadCloser
+
+	own   *atomic.Int64 // of one task
+	bytes prometheus.Counter
+}
+
+func (c counted) Read(b []byte) (int, error) {
+	n, err := c.ReadCloser.Read(b)
+	c.own.Add(int64(n))
+	c.bytes.Add(float64(n))
+	return n, err
+}
+
+const logEvery = 10 * time.Second
+
+// follow logs how far an encoder is, now and then, and says when it will be done.
+func (w work) follow(log *zap.Logger, hold *Hold) func(Progress) {
+	began := time.Now()
+	last := began
+	return func(p Progress) {
+		done := w.done(p)
+		if done <= 0 {
+			return
+		}
+		left := time.Duration(float64(time.Since(began)) * float64(w.length-done) / float64(done))
+		hold.Expect(max(0, left) + collectEvery)
+		if time.Since(last) >= logEvery {
+			last = time.Now()
+			log.Info("encoding", zap.Duration("done", done), zap.Duration("of", w.length), zap.Duration("left", left), zap.String("speed", p.Speed))
+		}
+	}
+}
