@@ -181,11 +181,9 @@ func planOf(b *testing.B, file string, change func(*ladder.Profile)) *ladder.Pla
 func ffmpeg(b *testing.B, args []string, stdin []byte) (outcome, string) {
 	b.Helper()
 	dir := b.TempDir()
-	for _, a := range args {
-		if strings.HasSuffix(a, "/"+ladder.MediaPlaylistFile) {
-			if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(a)), 0o755); err != nil {
-				b.Fatal(err)
-			}
+	for _, folder := range ladder.Folders(args) {
+		if err := os.MkdirAll(filepath.Join(dir, folder), 0o755); err != nil {
+			b.Fatal(err)
 		}
 	}
 	cmd := exec.CommandContext(b.Context(), "ffmpeg", append([]string{"-v", "error", "-y"}, args...)...)
@@ -208,7 +206,7 @@ func oneProcess(b *testing.B, file string, plan *ladder.Plan) outcome {
 	args := []string{"-nostdin", "-i", file}
 	args = append(args, behindInput(plan.ChunkArgs(0, 0))...)
 	if plan.Audio != nil {
-		args = append(args, behindInput(plan.AudioArgs())...)
+		args = append(args, behindInput(plan.AudioArgs(nil))...)
 	}
 	o, dir := ffmpeg(b, args, nil)
 	o.bits = bytesOf(b, dir, plan)

@@ -2,6 +2,8 @@ package ladder
 
 import (
 	"fmt"
+	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,7 +16,6 @@ import (
 // folder <ladder>/<rendition> with these in it.
 const (
 	AudioLadder    = "audio"
-	AudioRendition = "aac"
 	InitFile       = "init.mp4"
 	segmentPattern = "s%05d.m4s"
 )
@@ -26,8 +27,6 @@ func SegmentFile(n int) string { return fmt.Sprintf(segmentPattern, n) }
 // Chunk 0 has decode times below its first picture; with no room for them the
 // muxer would shift it, and only it.
 const StartOffset = 10
-
-const audioRate = 48000 // Hz, of the output
 
 // Options: which of the filters' outputs goes into a file; how many threads a codec has.
 const mapped, threadCount = "map", "threads"
@@ -107,20 +106,6 @@ func (p *Plan) grid(c Chunk, from, to int) string {
 	return fps + fmt.Sprintf(",trim=start_pts=%d:end_pts=%d", from, to)
 }
 
-// AudioArgs is the ffmpeg command line that encodes the whole sound track: holes
-// filled with silence, cut to the picture's length, one stereo AAC rendition.
-func (p *Plan) AudioArgs() []string {
-	end := decimal(p.Duration)
-	filter := fmt.Sprintf("[0:a:0]aresample=%d:async=1:min_hard_comp=0.1:first_pts=0,apad=whole_dur=%s,atrim=end=%s[a]", audioRate, end, end)
-	args := append(input("aac,mp3,mp3float"), "-filter_complex", filter)
-	return append(args, output(AudioLadder+"/"+AudioRendition, p.hls(0), ffmpeg.KwArgs{
-		mapped: "[a]",
-		"c:a":  "aac",
-		"b:a":  int(p.Audio.Bitrate),
-		"ac":   2,
-	})...)
-}
-
 // pictures is the input of a cut's pictures. One of another size must not start the
 // filters, and their count of frames, anew. threads are the decoder's, and the filters'.
 func pictures(threads int) []string {
@@ -181,6 +166,17 @@ func (p *Plan) hls(first int) ffmpeg.KwArgs {
 		"hls_segment_options":    fmt.Sprintf("movflags=+frag_discont:use_editlist=0:avoid_negative_ts=disabled:fragment_index=%d", first+1),
 		"start_number":           first,
 	}
+}
+
+// Folders are those that a command line of ours writes to.
+func Folders(args []string) []string {
+	var all []string
+	for _, a := range args {
+		if folder := path.Dir(a); (path.Base(a) == MediaPlaylistFile || path.Ext(a) == path.Ext(PosterFile)) && !slices.Contains(all, folder) {
+			all = append(all, folder)
+		}
+	}
+	return all
 }
 
 func decimal(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }

@@ -9,6 +9,7 @@ package ladder
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"afterlive/internal/flv"
@@ -97,13 +98,7 @@ type Rendition struct {
 	Maxrate Bitrate `json:"maxrate"`
 	Bufsize Bitrate `json:"bufsize"`
 	Preset  string  `json:"preset"`
-}
-
-// Audio is the one sound rendition, shared by all ladders.
-type Audio struct {
-	Bitrate Bitrate  `json:"bitrate"`
-	Cut     flv.Cut  `json:"cut"`
-	Extract *Extract `json:"extract,omitempty"` // what the cut would give, where that lies beside the recording
+	Audio   Bitrate `json:"audio,omitempty"` // of the sound that goes with it, where that is not the usual one
 }
 
 // Extract is an object that holds a cut of a recording, ready for ffmpeg.
@@ -138,7 +133,7 @@ func New(x *flv.Index, p Profile) (*Plan, error) {
 	}
 	if a := x.Audio; a != nil {
 		plan.Source.Audio, plan.Source.SampleRate, plan.Source.Channels = a.Codec, a.SampleRate, a.Channels
-		plan.Audio = &Audio{Bitrate: p.Audio, Cut: x.AudioCut()}
+		plan.Audio = &Audio{Renditions: soundRenditions(p, plan.Ladders), Loudness: p.Loudness, Cut: x.AudioCut()}
 	}
 	if plan.Duration <= 0 {
 		return nil, &flv.Error{Reason: flv.ZeroDuration, Detail: "nothing in it lasts"}
@@ -199,21 +194,37 @@ func (p *Plan) renditions(l ProfileLadder) []Rendition {
 			out = append(out, p.rendition(r, w, r.Height))
 		}
 	}
-	if len(out) == 0 {
-		smallest := l.Rungs[len(l.Rungs)-1]
-		out = append(out, p.rendition(smallest, max(2, width/2*2), max(2, height/2*2)))
+	return l.orWhole(out, func(r Rung) Rendition {
+		return p.rendition(r, max(2, width/2*2), max(2, height/2*2))
+	})
+}
+
+// orWhole puts a rendition of the source's own size first, made of the smallest rung,
+// where no rung fits but those that are for slow networks.
+func (l ProfileLadder) orWhole(fit []Rendition, whole func(Rung) Rendition) []Rendition {
+	smallest := l.Rungs[len(l.Rungs)-1]
+	for _, r := range l.Rungs {
+		if r.Audio == 0 {
+			smallest = r
+		}
 	}
-	return out
+	ordinary := func(r Rendition) bool { return r.Audio == 0 || smallest.Audio != 0 }
+	if slices.ContainsFunc(fit, ordinary) {
+		return fit
+	}
+	return append([]Rendition{whole(smallest)}, fit...)
 }
 
 func (p *Plan) rendition(r Rung, width, height int) Rendition {
 	maxrate, bufsize := r.Maxrate, r.Bufsize
-	if p.Rate.FPS() > 30 { // the profile's caps are for 30 fps; 50 and 60 need about 1.4 times as much
+	// The profile's caps are for 30 fps; 50 and 60 need about 1.4 times as much. A rung with
+	// a sound of its own is there for the sake of its cap.
+	if p.Rate.FPS() > 30 && r.Audio == 0 {
 		maxrate, bufsize = maxrate*14/10, bufsize*14/10
 	}
 	return Rendition{
 		Name: fmt.Sprintf("%dp", height), Width: width, Height: height,
-		CRF: r.CRF, Maxrate: maxrate, Bufsize: bufsize, Preset: r.Preset,
+		CRF: r.CRF, Maxrate: maxrate, Bufsize: bufsize, Preset: r.Preset, Audio: r.Audio,
 	}
 }
 

@@ -75,14 +75,15 @@ func TestRenditions(t *testing.T) {
 		sarNum, sarDen  int
 		profile, expect string
 	}{
-		{"1080p", 1920, 1080, 1, 1, "flat", "1920x1080 1280x720 960x540 768x432 640x360"},
-		{"720p is not upscaled", 1280, 720, 1, 1, "flat", "1280x720 960x540 768x432 640x360"},
-		{"between rungs", 1100, 620, 1, 1, "flat", "958x540 766x432 638x360"},
+		{"1080p", 1920, 1080, 1, 1, "flat", "1920x1080 1280x720 960x540 768x432 640x360 416x234"},
+		{"720p is not upscaled", 1280, 720, 1, 1, "flat", "1280x720 960x540 768x432 640x360 416x234"},
+		{"between rungs", 1100, 620, 1, 1, "flat", "958x540 766x432 638x360 416x234"},
 		{"below all rungs", 320, 180, 1, 1, "flat", "320x180"},
+		{"between the last two: its own size, and the one for slow networks", 480, 270, 1, 1, "flat", "480x270 416x234"},
 		{"odd size below all rungs", 321, 181, 1, 1, "flat", "320x180"},
-		{"4:3", 1440, 1080, 1, 1, "flat", "1440x1080 960x720 720x540 576x432 480x360"},
-		{"anamorphic: shown as 16:9", 1440, 1080, 4, 3, "flat", "1920x1080 1280x720 960x540 768x432 640x360"},
-		{"portrait", 1080, 1920, 1, 1, "flat", "608x1080 406x720 304x540 244x432 202x360"},
+		{"4:3", 1440, 1080, 1, 1, "flat", "1440x1080 960x720 720x540 576x432 480x360 312x234"},
+		{"anamorphic: shown as 16:9", 1440, 1080, 4, 3, "flat", "1920x1080 1280x720 960x540 768x432 640x360 416x234"},
+		{"portrait", 1080, 1920, 1, 1, "flat", "608x1080 406x720 304x540 244x432 202x360 132x234"},
 		{"tiny", 2, 2, 1, 1, "flat", "2x2"},
 		{"360 at 4K", 3840, 1920, 1, 1, "360", "3840x1920 2560x1280 1920x960 1280x640 960x480 640x320"},
 		{"360 whose pixels aren't square", 640, 322, 161, 160, "360", "640x320"},
@@ -231,7 +232,7 @@ func TestArgs(t *testing.T) {
 	golden(t, "args-flat-first.txt", lines(ntsc.ChunkArgs(0, 0)))
 	golden(t, "args-flat-middle.txt", lines(ntsc.ChunkArgs(1, 2)))
 	golden(t, "args-flat-last.txt", lines(ntsc.ChunkArgs(2, 0)))
-	golden(t, "args-audio.txt", lines(ntsc.AudioArgs()))
+	golden(t, "args-audio.txt", lines(ntsc.AudioArgs(nil)))
 
 	late := index(3840, 1920, flv.Rate{Num: 60, Den: 1}, 3*time.Minute, 2*time.Second)
 	late.Video.First = 70 * time.Second

@@ -17,7 +17,10 @@ type Part struct {
 	Host    Host    `json:"host"`
 	Tracks  []Track `json:"tracks"`
 	Images  Images  `json:"images,omitzero"`
-	Effort  `json:"effort"`
+
+	Loudness *Loudness `json:"loudness,omitempty"` // of the recording's sound, if that is to be brought to another
+
+	Effort `json:"effort"`
 }
 
 // Images are what a chunk contributes to the storyboard.

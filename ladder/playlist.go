@@ -81,8 +81,10 @@ func (p *Presentation) complete() error {
 			faults = append(faults, fmt.Errorf("assemble job %s: %s/%s has %d segments, the others %d", p.plan.Job, l.Name, FramesRendition, len(t.Segments), segments))
 		}
 	}
-	if t := p.tracks[AudioLadder+"/"+AudioRendition]; p.plan.Audio != nil && len(t.Segments) == 0 {
-		faults = append(faults, fmt.Errorf("assemble job %s: the sound has no segments", p.plan.Job))
+	for _, r := range p.plan.sounds() {
+		if len(p.sound(r).Segments) == 0 {
+			faults = append(faults, fmt.Errorf("assemble job %s: the sound %s has no segments", p.plan.Job, r.Name))
+		}
 	}
 	for k, c := range p.plan.Chunks {
 		if have, want := len(p.images[k].Sheets), len(p.plan.Sheets(c)); have != want {
@@ -186,26 +188,17 @@ func (p *Presentation) master(l Ladder) []byte {
 	if l.Projection != Flat {
 		list.SessionDatas = []*m3u8.SessionData{{DataId: projectionDataID, Value: l.signal(), Format: "JSON"}} // the default, which isn't written
 	}
-	var alternatives []*m3u8.Alternative
-	group, soundCodecs, soundAverage, soundPeak := "", "", 0, 0
-	if p.plan.Audio != nil {
-		t := p.tracks[AudioLadder+"/"+AudioRendition]
-		group, soundCodecs = AudioLadder, ","+t.Codecs
-		soundAverage, soundPeak = p.bandwidth(t)
-		alternatives = []*m3u8.Alternative{{
-			Type: "AUDIO", GroupId: group, Name: "Audio", Language: "und", // the recording doesn't say
-			Default: true, Autoselect: true, Channels: &m3u8.Channels{Amount: 2},
-			URI: toJob + AudioLadder + "/" + AudioRendition + "/" + MediaPlaylistFile,
-		}}
-	}
 	for _, r := range p.listed(l) {
 		t := p.tracks[l.Name+"/"+r.Name]
 		average, peak := p.bandwidth(t)
-		list.Append(toJob+l.Name+"/"+r.Name+"/"+MediaPlaylistFile, nil, m3u8.VariantParams{
-			Bandwidth: uint32(peak + soundPeak), AverageBandwidth: uint32(average + soundAverage),
-			Codecs: t.Codecs + soundCodecs, Resolution: fmt.Sprintf("%dx%d", r.Width, r.Height),
-			FrameRate: p.plan.Rate.FPS(), Audio: group, Alternatives: alternatives,
-		})
+		v := m3u8.VariantParams{
+			Bandwidth: uint32(peak), AverageBandwidth: uint32(average),
+			Codecs: t.Codecs, Resolution: fmt.Sprintf("%dx%d", r.Width, r.Height), FrameRate: p.plan.Rate.FPS(),
+		}
+		if p.plan.Audio != nil {
+			p.addSound(&v, p.plan.soundOf(r))
+		}
+		list.Append(toJob+l.Name+"/"+r.Name+"/"+MediaPlaylistFile, nil, v)
 	}
 	if l.Frames != nil {
 		list.Append(toJob+l.Name+"/"+FramesRendition+"/"+MediaPlaylistFile, nil, p.framesVariant(l))
@@ -213,14 +206,42 @@ func (p *Presentation) master(l Ladder) []byte {
 	return list.Encode().Bytes()
 }
 
+// addSound puts a variant's sound beside its picture.
+func (p *Presentation) addSound(v *m3u8.VariantParams, r AudioRendition) {
+	t := p.sound(r)
+	average, peak := p.bandwidth(t)
+	v.Bandwidth += uint32(peak)
+	v.AverageBandwidth += uint32(average)
+	v.Codecs += "," + t.Codecs
+	v.Audio = r.Name
+	v.Alternatives = []*m3u8.Alternative{{
+		Type: "AUDIO", GroupId: r.Name, Name: "Audio", Language: "und", // the recording doesn't say
+		Default: true, Autoselect: true, Channels: &m3u8.Channels{Amount: 2},
+		URI: toJob + AudioLadder + "/" + r.Name + "/" + MediaPlaylistFile,
+	}}
+}
+
+func (p *Presentation) sound(r AudioRendition) Track { return p.tracks[AudioLadder+"/"+r.Name] }
+
+// sounds are the renditions of a plan's sound, if it has any.
+func (p *Plan) sounds() []AudioRendition {
+	if p.Audio == nil {
+		return nil
+	}
+	return p.Audio.Renditions
+}
+
 // listed is the order of a ladder's renditions in its playlist: with what many players
 // begin comes first, the one nearest to 2 Mb/s (HLS authoring rule 1.32).
 func (p *Presentation) listed(l Ladder) []Rendition {
-	sound, _ := p.bandwidth(p.tracks[AudioLadder+"/"+AudioRendition])
 	nearest, least := 0, math.Inf(1)
 	for i, r := range l.Renditions {
 		average, _ := p.bandwidth(p.tracks[l.Name+"/"+r.Name])
-		if far := math.Abs(float64(average+sound) - 2e6); far < least {
+		if p.plan.Audio != nil {
+			sound, _ := p.bandwidth(p.sound(p.plan.soundOf(r)))
+			average += sound
+		}
+		if far := math.Abs(float64(average) - 2e6); far < least {
 			nearest, least = i, far
 		}
 	}
@@ -232,11 +253,13 @@ func (p *Presentation) soundMaster() []byte {
 	list := m3u8.NewMasterPlaylist()
 	list.SetVersion(hlsVersion)
 	list.SetIndependentSegments(true)
-	t := p.tracks[AudioLadder+"/"+AudioRendition]
-	average, peak := p.bandwidth(t)
-	list.Append(toJob+AudioLadder+"/"+AudioRendition+"/"+MediaPlaylistFile, nil, m3u8.VariantParams{
-		Bandwidth: uint32(peak), AverageBandwidth: uint32(average), Codecs: t.Codecs,
-	})
+	for _, r := range p.plan.sounds() {
+		t := p.sound(r)
+		average, peak := p.bandwidth(t)
+		list.Append(toJob+AudioLadder+"/"+r.Name+"/"+MediaPlaylistFile, nil, m3u8.VariantParams{
+			Bandwidth: uint32(peak), AverageBandwidth: uint32(average), Codecs: t.Codecs,
+		})
+	}
 	return list.Encode().Bytes()
 }
 

@@ -40,12 +40,16 @@ func made(p *Plan, bytesPerSecond int64) []Part {
 		parts = append(parts, part)
 	}
 	if p.Audio != nil {
-		t := Track{Ladder: AudioLadder, Rendition: AudioRendition, Init: "init-ba9876543210.mp4", Codecs: "mp4a.40.2", Timescale: 48000}
-		for left := int64(p.Duration * 48000); left > 0; left -= 288_288 {
-			ticks := min(left, 288_288)
-			t.Segments = append(t.Segments, Segment{URI: fmt.Sprintf("s%05d-sound.m4s", len(t.Segments)), Ticks: ticks, Bytes: ticks / 3})
+		part := Part{Version: 1, Name: AudioPart}
+		for i, r := range p.Audio.Renditions {
+			t := Track{Ladder: AudioLadder, Rendition: r.Name, Init: "init-ba9876543210.mp4", Codecs: "mp4a.40.2", Timescale: 48000}
+			for left := int64(p.Duration * 48000); left > 0; left -= 288_288 {
+				ticks := min(left, 288_288)
+				t.Segments = append(t.Segments, Segment{URI: fmt.Sprintf("s%05d-sound.m4s", len(t.Segments)), Ticks: ticks, Bytes: ticks / 3 / int64(i+1)})
+			}
+			part.Tracks = append(part.Tracks, t)
 		}
-		parts = append(parts, Part{Version: 1, Name: AudioPart, Tracks: []Track{t}})
+		parts = append(parts, part)
 	}
 	return parts
 }
@@ -151,7 +155,7 @@ func TestAssembleRefuses(t *testing.T) {
 			}
 			return ps
 		}, "has 0 segments"},
-		{"sound without segments", func(ps []Part) []Part { ps[2].Tracks = nil; return ps }, "the sound has no segments"},
+		{"sound without segments", func(ps []Part) []Part { ps[2].Tracks = nil; return ps }, "the sound aac has no segments"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := Assemble(p, tc.spoil(made(p, 1000)))

@@ -20,13 +20,14 @@ const Auto = "auto"
 
 // Profile is a way to publish recordings, read from YAML.
 type Profile struct {
-	Name    string          `yaml:"name"`
-	GOP     time.Duration   `yaml:"gop"`     // between keyframes
-	Segment time.Duration   `yaml:"segment"` // a multiple of GOP
-	Chunk   time.Duration   `yaml:"chunk"`   // a multiple of Segment: the work of one task
-	Audio   Bitrate         `yaml:"audio"`
-	Quality int             `yaml:"quality"` // frames to compare with the recording after publishing; of spheres
-	Ladders []ProfileLadder `yaml:"ladders"`
+	Name     string          `yaml:"name"`
+	GOP      time.Duration   `yaml:"gop"`     // between keyframes
+	Segment  time.Duration   `yaml:"segment"` // a multiple of GOP
+	Chunk    time.Duration   `yaml:"chunk"`   // a multiple of Segment: the work of one task
+	Audio    Bitrate         `yaml:"audio"`
+	Loudness float64         `yaml:"loudness"` // LUFS (EBU R128) to which the sound is brought; 0: left as it is
+	Quality  int             `yaml:"quality"`  // frames to compare with the recording after publishing; of spheres
+	Ladders  []ProfileLadder `yaml:"ladders"`
 }
 
 // ProfileLadder is one set of rungs with one projection.
@@ -49,6 +50,7 @@ type Rung struct {
 	Maxrate Bitrate `yaml:"maxrate"` // at up to 30 fps; 1.4 times as much above
 	Bufsize Bitrate `yaml:"bufsize"`
 	Preset  string  `yaml:"preset"` // x264's
+	Audio   Bitrate `yaml:"audio"`  // of a sound of its own: for a rung whose sum must stay below something
 }
 
 // Bitrate is in bits per second; in YAML "2400k", "6M" or a plain number.

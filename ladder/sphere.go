@@ -115,10 +115,7 @@ func (p *Plan) fitFaces(l ProfileLadder) []Rendition {
 			out = append(out, p.rendition(r, 3*r.Face, 2*r.Face))
 		}
 	}
-	if len(out) == 0 {
-		out = append(out, p.rendition(l.Rungs[len(l.Rungs)-1], 3*most, 2*most))
-	}
-	return out
+	return l.orWhole(out, func(r Rung) Rendition { return p.rendition(r, 3*most, 2*most) })
 }
 
 // v360 is the filter that turns an equirectangular picture into a ladder's

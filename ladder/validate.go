@@ -37,6 +37,7 @@ func (p Profile) validate() error {
 		f.addf(p.Chunk < p.Segment || p.Chunk%p.Segment != 0, "chunk is %s, it must be a multiple of the segment %s", p.Chunk, p.Segment)
 	}
 	f.addf(p.Audio < 32_000 || p.Audio > 320_000, "audio is %d bit/s, it must be 32k to 320k", p.Audio)
+	f.addf(p.Loudness != 0 && (p.Loudness < quietest || p.Loudness > loudestTarget), "loudness is %g LUFS, it must be %g to %g, or 0: left as it is", p.Loudness, quietest, loudestTarget)
 	f.addf(len(p.Ladders) == 0, "it has no ladders")
 	flat := slices.ContainsFunc(p.Ladders, func(l ProfileLadder) bool { return l.Projection == Flat })
 	f.addf(p.Quality < 0 || p.Quality > 240 || p.Quality > 0 && flat, "quality is %d, it must be 0 to 240 frames, and 0 where a ladder is flat: it compares spheres", p.Quality)
@@ -90,5 +91,6 @@ func (r Rung) validate(f *faultList, cube bool, above Rung) {
 	f.addf(r.CRF < 1 || r.CRF > 51, "crf is %g, it must be 1 to 51 (0 is lossless, which profile high has not)", r.CRF)
 	f.addf(r.Maxrate < 10_000, "maxrate is %d bit/s, it must be at least 10k", r.Maxrate)
 	f.addf(r.Bufsize < r.Maxrate/2 || r.Bufsize > 4*r.Maxrate, "bufsize is %d bit/s, it must be 0.5 to 4 times maxrate", r.Bufsize)
+	f.addf(r.Audio != 0 && (r.Audio < 32_000 || r.Audio > 320_000), "audio is %d bit/s, it must be 32k to 320k, or left out", r.Audio)
 	f.addf(!slices.Contains(presets, r.Preset), "preset is %q, x264 has %s", r.Preset, strings.Join(presets, ", "))
 }

@@ -42,11 +42,9 @@ func bench4K(b *testing.B, frames int) (recording []byte, index *flv.Index) {
 func cost(b *testing.B, input []byte, args []string) (cpu time.Duration, peak int64) {
 	b.Helper()
 	dir := b.TempDir()
-	for _, a := range args {
-		if strings.HasSuffix(a, "/index.m3u8") {
-			if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(a)), 0o755); err != nil {
-				b.Fatal(err)
-			}
+	for _, folder := range ladder.Folders(args) {
+		if err := os.MkdirAll(filepath.Join(dir, folder), 0o755); err != nil {
+			b.Fatal(err)
 		}
 	}
 	cmd := exec.CommandContext(b.Context(), "ffmpeg", append([]string{"-v", "error", "-y"}, args...)...)

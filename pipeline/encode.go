@@ -46,8 +46,8 @@ func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Pla
 	defer context.AfterFunc(ctx, func() { _ = source.Close() })() // a read that hangs would keep ffmpeg's end from being seen
 	ended := make(chan error, 1)
 	go func() {
-		var err error
-		used.cpu, err = p.FFmpeg.Run(ctx, folder, w.args, input, w.follow(log, hold))
+		ran, err := p.FFmpeg.Run(ctx, folder, w.args, input, w.follow(log, hold))
+		used.cpu = ran.CPU
 		ended <- err
 	}()
 	tick := time.NewTicker(collectEvery)
@@ -75,13 +75,11 @@ func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Pla
 
 // makeFolders makes those that ffmpeg writes to.
 func (w work) makeFolders(root string) error {
-	folders := []string{filepath.Join(root, ladder.StoryboardFolder)}
 	for _, o := range w.outputs {
 		o.folder = filepath.Join(root, o.track.Ladder, o.track.Rendition)
-		folders = append(folders, o.folder)
 	}
-	for _, folder := range folders {
-		if err := os.MkdirAll(folder, 0o755); err != nil {
+	for _, folder := range ladder.Folders(w.args) {
+		if err := os.MkdirAll(filepath.Join(root, folder), 0o755); err != nil {
 			return fmt.Errorf("make scratch: %w", err)
 		}
 	}

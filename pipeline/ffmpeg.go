@@ -37,6 +37,12 @@ type FFmpeg struct {
 	Stall   time.Duration // without progress, after which an encoder is killed
 }
 
+// Ran is what is to be said of an encoder that has ended.
+type Ran struct {
+	CPU time.Duration // that it had on all cores
+	Log string        // the end of it
+}
+
 var errStalled = errors.New("ffmpeg made no progress")
 
 // hangsOn is how long what ffmpeg has started may keep our end of a pipe open.
@@ -72,12 +78,11 @@ func FindFFmpeg(ctx context.Context, name string) (file, version string, err err
 // Run runs ffmpeg in folder with the input on its standard input, until it ends
 // or ctx does, and reports how far it is. It ends well only if the input was read without error, ffmpeg
 // exited with 0, and ctx was not cancelled; what it wrote must be verified all
-// the same, since ffmpeg exits with 0 after much that is not well. cpu is the time
-// that it had on all cores.
+// the same, since ffmpeg exits with 0 after much that is not well.
 //
 // ffmpeg gets a process group of its own, dies with the worker, and sees nothing
 // of the worker's environment: no credentials, no proxy settings.
-func (f FFmpeg) Run(ctx context.Context, folder string, args []string, input io.Reader, report func(Progress)) (cpu time.Duration, err error) {
+func (f FFmpeg) Run(ctx context.Context, folder string, args []string, input io.Reader, report func(Progress)) (ran Ran, err error) {
 	// The kernel's parent-death signal comes when the starting thread ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -107,7 +112,7 @@ func (f FFmpeg) Run(ctx context.Context, folder string, args []string, input io.
 	cmd.WaitDelay = hangsOn
 
 	if err := cmd.Start(); err != nil {
-		return 0, transient("ffmpeg_missing", fmt.Errorf("start ffmpeg: %w", err))
+		return ran, transient("ffmpeg_missing", fmt.Errorf("start ffmpeg: %w", err))
 	}
 	if f.File > 0 { // a full disk is silent, this is not: ffmpeg dies of SIGXFSZ
 		limit := &unix.Rlimit{Cur: uint64(f.File), Max: uint64(f.File)}
@@ -116,17 +121,17 @@ func (f FFmpeg) Run(ctx context.Context, folder string, args []string, input io.
 		}
 	}
 	err = cmd.Wait()
-	cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	ran = Ran{CPU: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), Log: log.String()}
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // whatever it left behind; mostly nothing, an error
 	switch {
 	case ctx.Err() != nil:
-		return cpu, context.Cause(ctx)
+		return ran, context.Cause(ctx)
 	case diedOf(cmd.ProcessState, syscall.SIGXFSZ):
-		return cpu, transient("scratch_full", fmt.Errorf("ffmpeg wrote a file of more than %d bytes (--max-scratch)", f.File))
+		return ran, transient("scratch_full", fmt.Errorf("ffmpeg wrote a file of more than %d bytes (--max-scratch)", f.File))
 	case err != nil:
-		return cpu, &taskError{reason: "ffmpeg_failed", err: fmt.Errorf("run ffmpeg: %w", err), log: log.String()}
+		return ran, &taskError{reason: "ffmpeg_failed", err: fmt.Errorf("run ffmpeg: %w", err), log: ran.Log}
 	}
-	return cpu, nil
+	return ran, nil
 }
 
 func diedOf(state *os.ProcessState, s syscall.Signal) bool {

@@ -49,7 +49,7 @@ func chunkWork(plan *ladder.Plan, k, threads int) work {
 
 func audioWork(plan *ladder.Plan) work {
 	return work{
-		part: ladder.AudioPart, cut: plan.Audio.Cut, extract: plan.Audio.Extract, args: plan.AudioArgs(), outputs: []*output{audioOutput(plan)},
+		part: ladder.AudioPart, cut: plan.Audio.Cut, extract: plan.Audio.Extract, args: plan.AudioArgs(nil), outputs: audioOutputs(plan),
 		length: time.Duration(plan.Duration * float64(time.Second)),
 		done:   func(p Progress) time.Duration { return p.Time - ladder.StartOffset*time.Second },
 	}
@@ -66,37 +66,9 @@ func (p *Pipeline) produce(ctx context.Context, plan *ladder.Plan, w work, hold 
 		return err // done before, or not to be known
 	}
 	log := p.Log.With(zap.String("job", plan.Job), zap.String("task", w.part))
-	folder, err := p.Scratch.Folder(w.part)
+	part, err := p.make(ctx, log, plan, w, hold)
 	if err != nil {
 		return err
-	}
-	defer os.RemoveAll(folder) // the scratch is swept at the next start, should this fail
-
-	part := ladder.Part{Version: 1, Name: w.part, Attempt: strings.ToLower(rand.Text()[:8]), Worker: p.Worker, Host: p.Host}
-	log.Info("part begun", zap.String("attempt_id", part.Attempt))
-	began := time.Now()
-	used, err := p.encode(ctx, log, plan, w, folder, part.Attempt, hold)
-	if err != nil {
-		return err
-	}
-	part.CPU, part.Read, part.Encode = used.cpu.Seconds(), used.read, p.Metrics.spent("encode", began)
-	ended := time.Now()
-	if err := p.collect(ctx, plan, w, part.Attempt, true); err != nil {
-		return err
-	}
-	if part.Images, err = p.collectImages(ctx, plan, w, folder, part.Attempt); err != nil {
-		return err
-	}
-	part.Upload, part.Slot = p.Metrics.spent("upload", ended), time.Since(began).Seconds()
-	part.Price(p.Host)
-	for _, o := range w.outputs {
-		part.Tracks = append(part.Tracks, o.track)
-		for _, s := range o.track.Segments {
-			part.Written += s.Bytes
-		}
-	}
-	for _, i := range part.Images.All() {
-		part.Written += i.Bytes
 	}
 	if err := hold.Prove(ctx); err != nil {
 		return err
@@ -120,6 +92,49 @@ func (p *Pipeline) produce(ctx context.Context, plan *ladder.Plan, w work, hold 
 	}
 	log.Info("part done", zap.Bool("first", won), zap.Float64("encode_s", part.Encode), zap.Float64("upload_s", part.Upload), zap.Float64("cpu_s", part.CPU))
 	return nil
+}
+
+// make encodes a part, verifies it and uploads what it is made of.
+func (p *Pipeline) make(ctx context.Context, log *zap.Logger, plan *ladder.Plan, w work, hold *Hold) (*ladder.Part, error) {
+	folder, err := p.Scratch.Folder(w.part)
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(folder) // the scratch is swept at the next start, should this fail
+
+	part := &ladder.Part{Version: 1, Name: w.part, Attempt: strings.ToLower(rand.Text()[:8]), Worker: p.Worker, Host: p.Host}
+	log.Info("part begun", zap.String("attempt_id", part.Attempt))
+	began := time.Now()
+	var first usage
+	if w.part == ladder.AudioPart && plan.Audio.Loudness != 0 {
+		if part.Loudness, first, err = p.measureLoudness(ctx, log, plan, &w, folder); err != nil {
+			return nil, err
+		}
+	}
+	used, err := p.encode(ctx, log, plan, w, folder, part.Attempt, hold)
+	if err != nil {
+		return nil, err
+	}
+	part.CPU, part.Read, part.Encode = (first.cpu + used.cpu).Seconds(), first.read+used.read, p.Metrics.spent("encode", began)
+	ended := time.Now()
+	if err := p.collect(ctx, plan, w, part.Attempt, true); err != nil {
+		return nil, err
+	}
+	if part.Images, err = p.collectImages(ctx, plan, w, folder, part.Attempt); err != nil {
+		return nil, err
+	}
+	part.Upload, part.Slot = p.Metrics.spent("upload", ended), time.Since(began).Seconds()
+	part.Price(p.Host)
+	for _, o := range w.outputs {
+		part.Tracks = append(part.Tracks, o.track)
+		for _, s := range o.track.Segments {
+			part.Written += s.Bytes
+		}
+	}
+	for _, i := range part.Images.All() {
+		part.Written += i.Bytes
+	}
+	return part, nil
 }
 
 // uploads is how many files of one part are under way at once.

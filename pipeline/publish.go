@@ -107,8 +107,10 @@ func (p *Pipeline) writePlaylists(ctx context.Context, plan *ladder.Plan, presen
 		}
 	}
 	if plan.Audio != nil {
-		if err := media(ladder.AudioLadder, ladder.AudioRendition); err != nil {
-			return err
+		for _, r := range plan.Audio.Renditions {
+			if err := media(ladder.AudioLadder, r.Name); err != nil {
+				return err
+			}
 		}
 	}
 	if plan.Storyboard != nil {

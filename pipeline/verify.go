@@ -102,9 +102,16 @@ func checkFrames(samples []sample, plan *ladder.Plan, from, to, tick, timescale 
 // ffmpeg's encoder puts before the first.
 const aacFrame = 1024
 
+func audioOutputs(plan *ladder.Plan) (all []*output) {
+	for _, r := range plan.Audio.Renditions {
+		all = append(all, audioOutput(plan, r))
+	}
+	return all
+}
+
 // audioOutput wants sound without a hole, as long as the plan.
-func audioOutput(plan *ladder.Plan) *output {
-	o := &output{track: ladder.Track{Ladder: ladder.AudioLadder, Rendition: ladder.AudioRendition}}
+func audioOutput(plan *ladder.Plan, r ladder.AudioRendition) *output {
+	o := &output{track: ladder.Track{Ladder: ladder.AudioLadder, Rendition: r.Name}}
 	var start, next int64
 	o.header = func(trak *mp4.TrakBox) error {
 		if trak.Mdia.Minf.Stbl.Stsd.Mp4a == nil {

@@ -53,7 +53,7 @@ func TestVerifyFindsFaults(t *testing.T) {
 	video := func() *output {
 		return videoOutput(plan, plan.Chunks[0], plan.Ladders[0], plan.Ladders[0].Renditions[0])
 	}
-	audio := func() *output { return audioOutput(plan) }
+	audio := func() *output { return audioOutput(plan, plan.Audio.Renditions[0]) }
 	const videoDir, audioDir = "flat/48p/", "audio/aac/"
 
 	for _, tc := range []struct {
@@ -129,7 +129,7 @@ func TestVerifyAgainstThePlan(t *testing.T) {
 	}
 	longer := *plan
 	longer.Duration++
-	if err := takeAll(audioOutput(&longer), folder); err == nil || !strings.Contains(err.Error(), "samples of sound") {
+	if err := takeAll(audioOutput(&longer, plan.Audio.Renditions[0]), folder); err == nil || !strings.Contains(err.Error(), "samples of sound") {
 		t.Errorf("sound for a longer plan: %v", err)
 	}
 }

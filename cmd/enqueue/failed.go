@@ -164,24 +164,14 @@ func reproduce(stdout io.Writer, plan *ladder.Plan, f pipeline.FailedTask, at st
 			}
 		case job.Audio:
 			if plan.Audio != nil {
-				args = plan.AudioArgs()
+				args = plan.AudioArgs(nil) // what was measured of its loudness is of the attempt
 			}
 		}
 		if args == nil {
 			continue
 		}
 		fmt.Fprintf(stdout, "to reproduce, in an empty folder:\n  enqueue input %s %s%s >input.flv\n", f.Job, f.Task, at)
-		for _, l := range plan.Ladders {
-			if t.Kind == job.Audio {
-				break
-			}
-			for _, r := range l.Renditions {
-				fmt.Fprintf(stdout, "  mkdir -p %s/%s\n", l.Name, r.Name)
-			}
-		}
-		if t.Kind == job.Audio {
-			fmt.Fprintf(stdout, "  mkdir -p %s/%s\n", ladder.AudioLadder, ladder.AudioRendition)
-		}
+		fmt.Fprintln(stdout, "  mkdir -p", strings.Join(ladder.Folders(args), " "))
 		fmt.Fprint(stdout, "  ffmpeg")
 		for _, a := range args {
 			if strings.ContainsAny(a, " ;[]()'*&|") {

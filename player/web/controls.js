@@ -210,7 +210,7 @@ export class Controls {
 }
 
 /** @param {number} s */
-function clock(s) {
+export function clock(s) {
   if (!Number.isFinite(s)) return "–";
   const [h, m, sec] = [Math.floor(s / 3600), Math.floor(s / 60) % 60, Math.floor(s) % 60];
   return (h ? `${h}:${String(m).padStart(2, "0")}` : String(m)) + ":" + String(sec).padStart(2, "0");

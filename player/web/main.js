@@ -1,11 +1,12 @@
 // The page: reads its address (query.js), opens panes (pane.js) on a stage (stage.js).
 
-import { Controls, element } from "./controls.js";
+import { Controls, clock, element } from "./controls.js";
 import { draw } from "./curves.js";
 import { Looking } from "./look.js";
 import { Pane } from "./pane.js";
 import * as query from "./query.js";
 import { Stage } from "./stage.js";
+import * as storyboard from "./storyboard.js";
 import { View } from "./view.js";
 
 /** @import { Asset, Request } from "./query.js" */
@@ -50,6 +51,7 @@ async function start() {
     document.title = `${request.asset} – afterlive`;
     offerLadders(asset, request, stage, open);
     void offerQuality(asset, request.assetURL ?? "");
+    void offerStoryboard(asset, request.assetURL ?? "");
   }
   // For people who debug, and for tests.
   Object.assign(window, { player: { stage, looking, controls } });
@@ -94,6 +96,22 @@ async function offerQuality(asset, url) {
   if (!answer?.ok) return;
   draw(element("measured", HTMLElement), await answer.json());
   element("curves", HTMLButtonElement).hidden = false;
+}
+
+/**
+ * Pictures above the seek bar; and one for the system's own media controls.
+ * @param {Asset} asset
+ * @param {string} url
+ */
+async function offerStoryboard(asset, url) {
+  if (asset.poster && "mediaSession" in navigator) {
+    navigator.mediaSession.metadata = new MediaMetadata({ title: document.title, artwork: [{ src: new URL(asset.poster, url).href, type: "image/jpeg" }] });
+  }
+  if (!asset.storyboard) return;
+  const track = new URL(asset.storyboard, url).href;
+  const answer = await fetch(track).catch(() => undefined);
+  if (!answer?.ok) return;
+  storyboard.attach(storyboard.parse(await answer.text(), track), element("seek", HTMLInputElement), element("preview", HTMLElement), clock);
 }
 
 start().catch((/** @type {unknown} */ e) => fail(e instanceof Error ? e.message : String(e)));

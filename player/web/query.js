@@ -22,7 +22,7 @@ import { isProjection, PROJECTIONS } from "./projection.js";
  * @property {{width: number, height: number}[]} [renditions]
  */
 
-/** @typedef {{job: string, recording: string, duration_s: number, frame_rate?: number, ladders: Ladder[], quality?: string}} Asset */
+/** @typedef {{job: string, recording: string, duration_s: number, frame_rate?: number, ladders: Ladder[], quality?: string, poster?: string, storyboard?: string}} Asset */
 
 /**
  * @typedef {object} Request

@@ -1,0 +1,102 @@
+package pipeline
+
+import (
+	"math"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"afterlive/ladder"
+)
+
+const loudProfile = `
+- name: loud
+  loudness: -16
+  ladders:
+    - name: flat
+      projection: flat
+      rungs:
+        - {height: 90, crf: 30, maxrate: 200k, bufsize: 300k, preset: ultrafast}
+        - {height: 48, crf: 30, maxrate: 90k, bufsize: 90k, preset: ultrafast, audio: 48k}
+`
+
+var integrated = regexp.MustCompile(`(?m)^\s+I:\s+(-?[0-9.]+) LUFS`)
+
+// The sound gets as loud as is wanted, in every rendition, however loud it was; only
+// silence stays what it is.
+func TestLoudness(t *testing.T) {
+	for _, tc := range []struct {
+		name, source string
+		silent       bool
+	}{
+		{name: "quiet", source: "sine=f=440:d=20,volume=-20dB"},
+		{name: "loud", source: "sine=f=440:d=20,volume=15dB"},
+		{name: "quiet with peaks", source: "aevalsrc='0.01*sin(2*PI*440*t)+0.6*eq(mod(floor(t*48000),48000),0)':s=48000:d=20"},
+		{name: "silence", source: "anullsrc=r=48000:d=20", silent: true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "talk.flv")
+			ffmpeg(t, "-v", "error", "-nostdin", "-f", "lavfi", "-i", "testsrc=s=160x90:r=10:d=20", "-f", "lavfi", "-i", tc.source,
+				"-c:v", "libx264", "-preset", "ultrafast", "-g", "20", "-c:a", "aac", "-t", "20", "-f", "flv", file)
+			recording, err := os.ReadFile(file)
+			must(t, err)
+			store, queue := newMemory(), &messages{}
+			store.put(smallTask.Key, recording)
+			p := newPipeline(t, store, queue, loudProfile)
+			task := smallTask
+			task.Profile = "loud"
+			must(t, p.Do(t.Context(), task, nil))
+			drain(t, p, queue)
+			checkPublished(t, store)
+			plan := onlyPlan(t, store)
+			var part ladder.Part
+			_, err = loadJSON(t.Context(), store, ladder.PartKey(plan.Job, ladder.AudioPart), &part)
+			must(t, err)
+			if (part.Loudness == nil) != tc.silent {
+				t.Fatalf("measured: %+v", part.Loudness)
+			}
+			if len(part.Tracks) != 2 {
+				t.Fatalf("%d renditions of the sound", len(part.Tracks))
+			}
+			for _, track := range part.Tracks {
+				if got := loudnessOf(t, store, plan, track); !tc.silent && math.Abs(got - -16) > 1 || tc.silent && got > -60 {
+					t.Errorf("%s has %g LUFS", track.Rendition, got)
+				}
+			}
+		})
+	}
+}
+
+// loudnessOf measures a published rendition with another of ffmpeg's filters.
+func loudnessOf(t *testing.T, store *memory, plan *ladder.Plan, track ladder.Track) float64 {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "sound.mp4")
+	var whole []byte
+	for _, name := range append([]string{track.Init}, uris(track)...) {
+		body, _, err := store.get(plan.Key(path.Join(track.Ladder, track.Rendition), name))
+		must(t, err)
+		whole = append(whole, body...)
+	}
+	must(t, os.WriteFile(file, whole, 0o600))
+	out, err := exec.CommandContext(t.Context(), "ffmpeg", "-nostdin", "-i", file, "-af", "ebur128=framelog=verbose", "-f", "null", "-").CombinedOutput()
+	must(t, err)
+	m := integrated.FindAllStringSubmatch(string(out), -1)
+	if len(m) == 0 {
+		t.Fatalf("ffmpeg says:\n%s", out[max(0, len(out)-1000):])
+	}
+	value, err := strconv.ParseFloat(strings.TrimSpace(m[len(m)-1][1]), 64)
+	must(t, err)
+	return value
+}
+
+func uris(track ladder.Track) (all []string) {
+	for _, s := range track.Segments {
+		all = append(all, s.URI)
+	}
+	return all
+}
