@@ -7,6 +7,7 @@
 package ladder
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -165,7 +166,8 @@ func (p *Plan) video(x *flv.Index, profile Profile) error {
 		})
 	}
 	p.Quality = profile.Quality
-	p.chunk(x, p.SegmentFrames*int(profile.Chunk/profile.Segment))
+	chunk := cmp.Or(profile.Chunk, ChunkLength(x.Duration, profile.Segment))
+	p.chunk(x, p.SegmentFrames*int(chunk/profile.Segment))
 	p.Storyboard = p.storyboard()
 	return nil
 }
@@ -244,6 +246,21 @@ func distinct(all []Rendition) []Rendition {
 
 // even rounds to the nearest even number, but never to zero.
 func even(x float64) int { return max(2, 2*int(math.Round(x/2))) }
+
+// Chunks last about a minute. A short recording has this many, if they are no shorter
+// than so many segments: with few, workers would wait for the last one. What a chunk
+// costs beside its own encoding stays below a hundredth (docs/performance.md).
+const (
+	longestChunk                = time.Minute
+	fewestChunks, shortestChunk = 16, 3
+)
+
+// ChunkLength is how long the chunks of a recording are, where its profile doesn't say:
+// a multiple of a segment.
+func ChunkLength(recording, segment time.Duration) time.Duration {
+	share := (recording/fewestChunks + segment - 1) / segment * segment
+	return max(segment, min(longestChunk/segment*segment, max(shortestChunk*segment, share)))
+}
 
 // chunk divides the output's frames. Where keyframes are rarer than chunks, a
 // chunk grows until the next one can start at a later keyframe: no keyframe's

@@ -58,8 +58,12 @@ func profile(t *testing.T, name string) Profile {
 	return all[name]
 }
 
+// plan has chunks of a minute, whatever the recording's length.
 func plan(t *testing.T, x *flv.Index, p Profile) *Plan {
 	t.Helper()
+	if p.Chunk == 0 {
+		p.Chunk = time.Minute
+	}
 	out, err := New(x, p)
 	if err != nil {
 		t.Fatal(err)
@@ -223,6 +227,31 @@ func TestCapsFollowFrameRate(t *testing.T) {
 	}
 	if a, b := at(30), at(60); a.Maxrate != 6_000_000 || b.Maxrate != 8_400_000 || b.Bufsize != 12_600_000 {
 		t.Errorf("maxrate at 30 fps %d, at 60 fps %d", a.Maxrate, b.Maxrate)
+	}
+}
+
+// A short recording has many chunks all the same, none too short; a profile's own length
+// is kept.
+func TestChunkLength(t *testing.T) {
+	for _, tc := range []struct{ recording, segment, own, want time.Duration }{
+		{5 * time.Second, 6 * time.Second, 0, 18 * time.Second},
+		{4 * time.Minute, 6 * time.Second, 0, 18 * time.Second},
+		{10 * time.Minute, 6 * time.Second, 0, 42 * time.Second},
+		{16 * time.Minute, 6 * time.Second, 0, time.Minute},
+		{10 * time.Hour, 6 * time.Second, 0, time.Minute},
+		{10 * time.Hour, 7 * time.Second, 0, 56 * time.Second},
+		{10 * time.Hour, 100 * time.Second, 0, 100 * time.Second},
+		{4 * time.Minute, 6 * time.Second, 30 * time.Second, 30 * time.Second},
+	} {
+		own := profile(t, "flat")
+		own.GOP, own.Segment, own.Chunk = time.Second, tc.segment, tc.own
+		p, err := New(index(320, 180, flv.Rate{Num: 10, Den: 1}, tc.recording, time.Second), own)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Rate.Time(p.Chunks[0].To); got != min(tc.want, tc.recording) {
+			t.Errorf("%s in segments of %s: chunks of %s, want %s", tc.recording, tc.segment, got, tc.want)
+		}
 	}
 }
 

@@ -5,8 +5,10 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"afterlive/ecs"
+	"afterlive/ladder"
 )
 
 func templatePolicy(t *testing.T) *Policy {
@@ -204,5 +206,16 @@ func TestSameSeedSameResult(t *testing.T) {
 	c.Cloud.Interruptions = 3
 	if a, b := run(t, c), run(t, c); !reflect.DeepEqual(a, b) {
 		t.Error("two runs differ")
+	}
+}
+
+// Chunks are as long as those of the plans that they stand for.
+func TestChunksAsPlanned(t *testing.T) {
+	w := Work{Chunk: 60, Segment: 6}
+	for _, length := range []float64{1, 17, 100, 288, 289, 600, 950, 3600, 36000} {
+		want := ladder.ChunkLength(time.Duration(length*float64(time.Second)), 6*time.Second).Seconds()
+		if got := w.chunkOf(length); got != want {
+			t.Errorf("of %g s: %g, by ladder %g", length, got, want)
+		}
 	}
 }
