@@ -7,7 +7,6 @@
 package ladder
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -166,8 +165,7 @@ func (p *Plan) video(x *flv.Index, profile Profile) error {
 		})
 	}
 	p.Quality = profile.Quality
-	chunk := cmp.Or(profile.Chunk, ChunkLength(x.Duration, profile.Segment))
-	p.chunk(x, p.SegmentFrames*int(chunk/profile.Segment))
+	p.chunk(x, p.ends(profile))
 	p.Storyboard = p.storyboard()
 	return nil
 }
@@ -247,28 +245,47 @@ func distinct(all []Rendition) []Rendition {
 // even rounds to the nearest even number, but never to zero.
 func even(x float64) int { return max(2, 2*int(math.Round(x/2))) }
 
-// Chunks last about a minute. A short recording has this many, if they are no shorter
-// than so many segments: with few, workers would wait for the last one. What a chunk
-// costs beside its own encoding stays below a hundredth (docs/performance.md).
+// Where a profile doesn't say how long chunks are, they last up to a minute. A short
+// recording has this many all the same, of at least half a minute: with few, workers would
+// wait for the last one. What a chunk costs beside its own encoding stays below a
+// hundredth, and what is read twice below a tenth (docs/performance.md).
 const (
-	longestChunk                = time.Minute
-	fewestChunks, shortestChunk = 16, 3
+	longestChunk  = time.Minute
+	fewestChunks  = 12 // which two, three, four and six workers can share
+	shortestChunk = 30 * time.Second
 )
 
-// ChunkLength is how long the chunks of a recording are, where its profile doesn't say:
-// a multiple of a segment.
-func ChunkLength(recording, segment time.Duration) time.Duration {
-	share := (recording/fewestChunks + segment - 1) / segment * segment
-	return max(segment, min(longestChunk/segment*segment, max(shortestChunk*segment, share)))
+// ChunkCount is how many chunks a recording has, where its profile doesn't say.
+func ChunkCount(recording time.Duration) int {
+	n := int((recording + longestChunk - 1) / longestChunk)
+	return max(1, n, min(fewestChunks, int(recording/shortestChunk)))
+}
+
+// ends returns where a chunk ends that begins at a frame: after the profile's length, or
+// so that all have the same number of segments, or one more.
+func (p *Plan) ends(profile Profile) func(from int) int {
+	if profile.Chunk > 0 {
+		return func(from int) int { return from + p.SegmentFrames*int(profile.Chunk/profile.Segment) }
+	}
+	n := ChunkCount(p.Rate.Time(p.Frames))
+	segments := (p.Frames + p.SegmentFrames - 1) / p.SegmentFrames
+	return func(from int) int {
+		for k := 1; k <= n; k++ {
+			if end := k * segments / n * p.SegmentFrames; 2*(end-from)*n >= segments*p.SegmentFrames { // half of what is usual
+				return end
+			}
+		}
+		return p.Frames
+	}
 }
 
 // chunk divides the output's frames. Where keyframes are rarer than chunks, a
 // chunk grows until the next one can start at a later keyframe: no keyframe's
 // pictures are decoded more than twice.
-func (p *Plan) chunk(x *flv.Index, frames int) {
+func (p *Plan) chunk(x *flv.Index, ends func(from int) int) {
 	first, last := p.Rate.Frame(x.Video.First), p.Rate.Frame(x.Video.Last)
 	for from := 0; from < p.Frames; {
-		to := from + frames
+		to := max(from+p.SegmentFrames, ends(from))
 		for to < p.Frames && x.KeyframeBefore(p.Rate.Time(to)) == x.KeyframeBefore(p.Rate.Time(from)) && to <= last {
 			to += p.SegmentFrames
 		}

@@ -230,27 +230,37 @@ func TestCapsFollowFrameRate(t *testing.T) {
 	}
 }
 
-// A short recording has many chunks all the same, none too short; a profile's own length
-// is kept.
-func TestChunkLength(t *testing.T) {
-	for _, tc := range []struct{ recording, segment, own, want time.Duration }{
-		{5 * time.Second, 6 * time.Second, 0, 18 * time.Second},
-		{4 * time.Minute, 6 * time.Second, 0, 18 * time.Second},
-		{10 * time.Minute, 6 * time.Second, 0, 42 * time.Second},
-		{16 * time.Minute, 6 * time.Second, 0, time.Minute},
-		{10 * time.Hour, 6 * time.Second, 0, time.Minute},
-		{10 * time.Hour, 7 * time.Second, 0, 56 * time.Second},
-		{10 * time.Hour, 100 * time.Second, 0, 100 * time.Second},
-		{4 * time.Minute, 6 * time.Second, 30 * time.Second, 30 * time.Second},
+// A short recording has many chunks all the same, none too short, and all about as long.
+func TestChunkCount(t *testing.T) {
+	for _, tc := range []struct {
+		recording time.Duration
+		chunks    int
+	}{
+		{5 * time.Second, 1},
+		{59 * time.Second, 1},
+		{time.Minute, 2},
+		{4 * time.Minute, 8},
+		{10 * time.Minute, 12},
+		{12 * time.Minute, 12},
+		{12*time.Minute + time.Second, 13},
+		{10 * time.Hour, 600},
 	} {
-		own := profile(t, "flat")
-		own.GOP, own.Segment, own.Chunk = time.Second, tc.segment, tc.own
-		p, err := New(index(320, 180, flv.Rate{Num: 10, Den: 1}, tc.recording, time.Second), own)
+		p, err := New(index(320, 180, flv.Rate{Num: 10, Den: 1}, tc.recording, time.Second), profile(t, "flat"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := p.Rate.Time(p.Chunks[0].To); got != min(tc.want, tc.recording) {
-			t.Errorf("%s in segments of %s: chunks of %s, want %s", tc.recording, tc.segment, got, tc.want)
+		if len(p.Chunks) != tc.chunks {
+			t.Errorf("%s has %d chunks, want %d", tc.recording, len(p.Chunks), tc.chunks)
+		}
+		least, most, next := p.Frames, 0, 0
+		for _, c := range p.Chunks {
+			if c.From != next || c.To != p.Frames && c.To%p.SegmentFrames != 0 {
+				t.Errorf("%s: a chunk is [%d, %d), the one before ended at %d", tc.recording, c.From, c.To, next)
+			}
+			least, most, next = min(least, c.To-c.From), max(most, c.To-c.From), c.To
+		}
+		if next != p.Frames || most-least > 2*p.SegmentFrames {
+			t.Errorf("%s: chunks of %d to %d frames, of %d in all", tc.recording, least, most, p.Frames)
 		}
 	}
 }

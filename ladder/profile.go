@@ -23,7 +23,7 @@ type Profile struct {
 	Name     string          `yaml:"name"`
 	GOP      time.Duration   `yaml:"gop"`     // between keyframes
 	Segment  time.Duration   `yaml:"segment"` // a multiple of GOP
-	Chunk    time.Duration   `yaml:"chunk"`   // a multiple of Segment: the work of one task; 0: see ChunkLength
+	Chunk    time.Duration   `yaml:"chunk"`   // a multiple of Segment: the work of one task; 0: see [ChunkCount]
 	Audio    Bitrate         `yaml:"audio"`
 	Loudness float64         `yaml:"loudness"` // LUFS (EBU R128) to which the sound is brought; 0: left as it is
 	Quality  int             `yaml:"quality"`  // frames to compare with the recording after publishing; of spheres

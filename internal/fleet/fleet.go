@@ -18,7 +18,7 @@ import (
 // Work is what a recording costs, in seconds of one task.
 type Work struct {
 	Chunk    float64 // seconds of recording in a message, at most
-	Segment  float64 // seconds; chunks of short recordings are shorter, by whole segments. 0: they are not
+	Short    bool    // short recordings have shorter chunks
 	Speed    float64 // seconds of recording that a task encodes in one second
 	Sound    float64 // likewise of the sound alone
 	Scan     float64 // bytes of recording that are planned in one second

@@ -209,13 +209,13 @@ func TestSameSeedSameResult(t *testing.T) {
 	}
 }
 
-// Chunks are as long as those of the plans that they stand for.
+// A recording has as many chunks as its plan.
 func TestChunksAsPlanned(t *testing.T) {
-	w := Work{Chunk: 60, Segment: 6}
-	for _, length := range []float64{1, 17, 100, 288, 289, 600, 950, 3600, 36000} {
-		want := ladder.ChunkLength(time.Duration(length*float64(time.Second)), 6*time.Second).Seconds()
-		if got := w.chunkOf(length); got != want {
-			t.Errorf("of %g s: %g, by ladder %g", length, got, want)
+	w := Work{Chunk: 60, Short: true}
+	for _, length := range []float64{1, 17, 59, 60, 100, 288, 289, 600, 720, 721, 950, 3600, 36000} {
+		want := ladder.ChunkCount(time.Duration(length * float64(time.Second)))
+		if got := w.chunks(length); got != want {
+			t.Errorf("of %g s: %d, by ladder %d", length, got, want)
 		}
 	}
 }

@@ -105,12 +105,11 @@ func (s *simulation) finish(m *message) {
 	case s.Whole:
 		s.publish(j)
 	case m.kind == planKind:
-		chunk := s.Work.chunkOf(j.recording.Length)
-		chunks := int(math.Ceil(j.recording.Length / chunk))
+		chunks := s.Work.chunks(j.recording.Length)
 		j.parts = chunks + 1
 		s.send(&message{job: j, kind: soundKind, length: j.recording.Length})
 		for k := range chunks {
-			s.send(&message{job: j, kind: chunkKind, length: min(chunk, j.recording.Length-float64(k)*chunk)})
+			s.send(&message{job: j, kind: chunkKind, length: s.Work.lengthOf(k, chunks, j.recording.Length)})
 		}
 	default:
 		j.parts--
@@ -126,12 +125,21 @@ func (s *simulation) publish(j *simJob) {
 	s.result.End = s.now
 }
 
-// chunkOf is how long a recording's chunks are, in seconds: ladder.ChunkLength, with
-// which a test compares it. What that package needs is nothing for a simulation.
-func (w Work) chunkOf(length float64) float64 {
-	const fewest, shortest = 16, 3
-	if w.Segment == 0 {
-		return w.Chunk
+// chunks is how many a recording has: ladder.ChunkCount, with which a test compares it.
+// What that package needs is nothing for a simulation.
+func (w Work) chunks(length float64) int {
+	const fewest, shortest = 12, 30
+	n := int(math.Ceil(length / w.Chunk))
+	if w.Short {
+		n = max(n, min(fewest, int(length/shortest)))
 	}
-	return min(w.Chunk, max(shortest*w.Segment, math.Ceil(length/fewest/w.Segment)*w.Segment))
+	return max(1, n)
+}
+
+// lengthOf is how long a recording's k-th chunk is.
+func (w Work) lengthOf(k, chunks int, length float64) float64 {
+	if w.Short {
+		return length / float64(chunks)
+	}
+	return min(w.Chunk, length-float64(k)*w.Chunk)
 }
