@@ -24,6 +24,7 @@ type outcome struct {
 	peak int64         // KiB that all of its processes held at once
 	disk int64         // bytes that its scratch held at once
 	read int64         // bytes of the recording
+	plan *ladder.Plan  // what was to be made, where a worker has decided
 	bits int64         // bytes of picture that came of it, I-frames for trick play aside
 }
 
@@ -33,6 +34,7 @@ type job struct {
 	profile string
 	place   []string             // the flags that say where all is
 	there   func() *ladder.Asset // what was published, once it is
+	planned func() []byte        // how, where that can be seen
 	workers [][]string           // what stands before each one's command
 	flags   []string             // of all workers
 }
@@ -80,6 +82,12 @@ func publish(b *testing.B, j job) outcome {
 	}
 	o.own = o.cpu - time.Duration(asset.Effort.CPU*float64(time.Second))
 	o.peak, o.disk = size()
+	if j.planned != nil {
+		o.plan = &ladder.Plan{}
+		if err := json.Unmarshal(j.planned(), o.plan); err != nil {
+			b.Fatal(err)
+		}
+	}
 	for _, r := range asset.Ladders[0].Renditions {
 		o.bits += int64(float64(r.Average) * asset.Duration / 8)
 	}
@@ -119,6 +127,17 @@ func embedded(b *testing.B, j job) outcome {
 	b.Helper()
 	data := b.TempDir()
 	j.place, j.there = []string{"--data", data}, inFolder(data)
+	j.planned = func() []byte {
+		found, err := filepath.Glob(data + "/jobs/*/plan.json")
+		if err != nil || len(found) != 1 {
+			b.Fatalf("plans %q, %v", found, err)
+		}
+		body, err := os.ReadFile(found[0])
+		if err != nil {
+			b.Fatal(err)
+		}
+		return body
+	}
 	if j.workers == nil {
 		j.workers = alone
 	}
@@ -236,19 +255,18 @@ func bytesOf(b *testing.B, dir string, plan *ladder.Plan) (total int64) {
 }
 
 // rungByRung is one process for each rendition, and one for the sound.
-func rungByRung(b *testing.B, file string) outcome {
+func rungByRung(b *testing.B, file string, whole *ladder.Plan) outcome {
 	b.Helper()
 	var all outcome
-	whole := planOf(b, file, nil)
 	began := time.Now()
 	for i := range whole.Ladders[0].Renditions {
-		plan := planOf(b, file, nil)
-		l := &plan.Ladders[0]
+		plan, l := *whole, whole.Ladders[0]
 		l.Renditions = l.Renditions[i : i+1]
 		if i > 0 {
-			l.Frames, plan.Audio = nil, nil
+			l.Frames, plan.Audio, plan.Storyboard = nil, nil, nil
 		}
-		o := oneProcess(b, file, plan)
+		plan.Ladders = []ladder.Ladder{l}
+		o := oneProcess(b, file, &plan)
 		all.cpu += o.cpu
 		all.bits += o.bits
 		all.peak = max(all.peak, o.peak)

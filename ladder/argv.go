@@ -28,8 +28,9 @@ func SegmentFile(n int) string { return fmt.Sprintf(segmentPattern, n) }
 // muxer would shift it, and only it.
 const StartOffset = 10
 
-// Options: which of the filters' outputs goes into a file; how many threads a codec has.
-const mapped, threadCount = "map", "threads"
+// Options: which of the filters' outputs goes into a file; how many threads a codec has;
+// a file's format.
+const mapped, threadCount, format = "map", "threads", "format"
 
 // ChunkArgs is the ffmpeg command line that encodes chunk k: one decode, every
 // rung. It reads the chunk's cut on standard input and writes to the working
@@ -118,7 +119,7 @@ func pictures(threads int) []string {
 // no decoder but the named ones.
 func input(decoders string, more ...ffmpeg.KwArgs) []string {
 	args := ffmpeg.Input("pipe:0", ffmpeg.MergeKwArgs(append(more, ffmpeg.KwArgs{
-		"format":             "flv",
+		format:               "flv",
 		"copyts":             "",
 		"itsoffset":          decimal(-flv.Lead.Seconds()),
 		"protocol_whitelist": "pipe",
@@ -139,16 +140,24 @@ func output(folder string, options ...ffmpeg.KwArgs) []string {
 // else. A chunk after the first starts with its rate buffer as full as a running
 // encoder would have it, or every seam would spend a buffer's worth of bits.
 func (p *Plan) x264(r Rendition, chunk int) ffmpeg.KwArgs {
-	args := ffmpeg.KwArgs{
-		"c:v": "libx264", "profile:v": "high", "preset": r.Preset,
-		"crf": decimal(r.CRF), "maxrate": int(r.Maxrate), "bufsize": int(r.Bufsize),
-		"g": p.GOPFrames, "keyint_min": p.GOPFrames, "sc_threshold": 0, "flags": "+cgop", "bf": 2,
-		"fps_mode": "passthrough",
-	}
+	args := p.quality(r.CRF, r.Preset)
+	args["maxrate"], args["bufsize"] = int(r.Maxrate), int(r.Bufsize)
 	if chunk > 0 {
 		args["rc_init_occupancy"] = int(r.Bufsize) * 3 / 10
 	}
 	return args
+}
+
+// quality is constant quality without a cap.
+func (p *Plan) quality(crf float64, preset string) ffmpeg.KwArgs {
+	args := h264(crf, preset)
+	args["g"], args["keyint_min"], args["sc_threshold"], args["flags"], args["bf"] = p.GOPFrames, p.GOPFrames, 0, "+cgop", 2
+	return args
+}
+
+// h264 is what all encoders of pictures have in common.
+func h264(crf float64, preset string) ffmpeg.KwArgs {
+	return ffmpeg.KwArgs{"c:v": "libx264", "profile:v": "high", "preset": preset, "crf": decimal(crf), "fps_mode": "passthrough"}
 }
 
 // hls is the muxer: fMP4 segments whose decode times are absolute, so that the
@@ -156,7 +165,7 @@ func (p *Plan) x264(r Rendition, chunk int) ffmpeg.KwArgs {
 // segment's frames: 6 s at 29.97 fps would drift.
 func (p *Plan) hls(first int) ffmpeg.KwArgs {
 	return ffmpeg.KwArgs{
-		"format":                 "hls",
+		format:                   "hls",
 		"output_ts_offset":       StartOffset,
 		"hls_time":               decimal(p.SegmentTime),
 		"hls_playlist_type":      "vod",

@@ -54,6 +54,11 @@ func Sum(plan *Plan, parts []Part) Total {
 	if len(parts) > 0 {
 		t.Price(parts[0].Host)
 	}
+	if f := plan.Fit; f != nil {
+		t.Slot += f.Took
+		t.CPU += f.CPU
+		t.Read += f.Read
+	}
 	for _, p := range parts {
 		e := p.Effort
 		t.Slot += e.Slot

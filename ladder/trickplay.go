@@ -51,10 +51,9 @@ func (p *Plan) framesFilter() string { return fmt.Sprintf(`select=not(mod(n\,%d)
 
 // framesArgs encodes I-frames alone. Their rate is low, and their size what it must be.
 func framesArgs(r Rendition) ffmpeg.KwArgs {
-	return ffmpeg.KwArgs{
-		"c:v": "libx264", "profile:v": "high", "preset": r.Preset, "crf": decimal(r.CRF),
-		"g": 1, "bf": 0, "fps_mode": "passthrough",
-	}
+	args := h264(r.CRF, r.Preset)
+	args["g"], args["bf"] = 1, 0
+	return args
 }
 
 // pictures is a track of I-frames with each picture as a segment of its own, which lasts

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -107,14 +108,65 @@ func (p *Pipeline) input(ctx context.Context, plan *ladder.Plan, w work, read *a
 
 // readRecording reads a cut's bytes of the version that was planned.
 func (p *Pipeline) readRecording(ctx context.Context, plan *ladder.Plan, cut flv.Cut, read *atomic.Int64) (io.ReadCloser, error) {
-	source, err := p.Recordings.Read(ctx, plan.Recording.Key, plan.Recording.ETag, cut.From, cut.To)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, permanent("no_recording", err)
+	open := func(from, to int64) (io.ReadCloser, error) {
+		source, err := p.Recordings.Read(ctx, plan.Recording.Key, plan.Recording.ETag, from, to)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, permanent("no_recording", err)
+		}
+		return source, err
 	}
+	likely := cut.To
+	if cut.Enough > 0 {
+		likely = cut.Enough
+	}
+	source, err := open(cut.From, likely)
 	if err != nil {
 		return nil, err
 	}
+	if likely < cut.To {
+		source = &continued{now: source, more: func() (io.ReadCloser, error) { return open(likely, cut.To) }}
+	}
 	return p.counted(source, read), nil
+}
+
+// continued is a reader that asks for more only if somebody reads on: what a store has
+// begun to send is on its way, and paid for. It may be closed while it is read.
+type continued struct {
+	more func() (io.ReadCloser, error)
+
+	mu     sync.Mutex // of what follows
+	now    io.ReadCloser
+	closed bool
+}
+
+func (c *continued) Read(b []byte) (int, error) {
+	c.mu.Lock()
+	now := c.now
+	c.mu.Unlock()
+	n, err := now.Read(b)
+	if n > 0 || !errors.Is(err, io.EOF) || c.more == nil {
+		return n, err
+	}
+	rest, err := c.more()
+	if err != nil {
+		return 0, err
+	}
+	c.more = nil
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return 0, errors.Join(fs.ErrClosed, rest.Close())
+	}
+	err = c.now.Close()
+	c.now = rest
+	return 0, err
+}
+
+func (c *continued) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	return c.now.Close()
 }
 
 func (p *Pipeline) counted(r io.ReadCloser, own *atomic.Int64) io.ReadCloser {

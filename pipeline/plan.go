@@ -82,6 +82,9 @@ func (p *Pipeline) makePlan(ctx context.Context, id string, r ladder.Recording, 
 	if err := p.findSound(ctx, plan); err != nil {
 		return fmt.Errorf("plan %s: %w", r.Key, err)
 	}
+	if err := p.fit(ctx, plan, index); err != nil {
+		return fmt.Errorf("plan %s: %w", r.Key, err)
+	}
 	won, err := p.writeJSON(ctx, ladder.PlanKey(id), plan, "")
 	if err != nil || !won {
 		return err

@@ -27,13 +27,14 @@ type spec struct {
 	seconds int
 	gop     int     // seconds between keyframes
 	bframes int     // in a row
+	open    bool    // pictures before a keyframe refer to it: none but the first is an IDR
 	jitter  bool    // of 1 ms, on every video timestamp
 	drops   bool    // frames now and then
 	late    float64 // seconds by which the picture starts after the sound
 }
 
 func (s spec) String() string {
-	return fmt.Sprintf("%sfps gop %ds bf %d jitter %t drops %t late %g", s.rate, s.gop, s.bframes, s.jitter, s.drops, s.late)
+	return fmt.Sprintf("%sfps gop %ds bf %d open %t jitter %t drops %t late %g", s.rate, s.gop, s.bframes, s.open, s.jitter, s.drops, s.late)
 }
 
 const (
@@ -65,6 +66,7 @@ func (s spec) make(t *testing.T, seed uint64) string {
 		"-f", "lavfi", "-i", "aevalsrc='if(lt(mod(t,1),0.1),0.8*sin(2*PI*1000*t),0)':s=44100:d="+length,
 		"-fps_mode", "passthrough", "-c:v", "libx264", "-preset", "ultrafast", "-crf", "12", "-pix_fmt", "yuv420p",
 		"-g", fmt.Sprint(gop), "-keyint_min", fmt.Sprint(gop), "-sc_threshold", "0", "-bf", fmt.Sprint(s.bframes),
+		"-x264-params", fmt.Sprintf("open-gop=%d", map[bool]int{true: 1}[s.open]),
 		"-c:a", "aac", "-f", "flv", file)
 	if s.jitter {
 		jitterVideo(t, file, rand.New(rand.NewPCG(seed, 1)))
@@ -297,7 +299,7 @@ func TestStitchingIsInvisible(t *testing.T) {
 			// every chunk length.
 			s := spec{
 				rate: rate, seconds: 26, gop: []int{2, 8, 3}[(i+j)%3], bframes: []int{2, 0, 3}[(i+2*j)%3],
-				jitter: (i+j)%2 == 0, drops: (i+j)%3 != 1, late: lates[(i/2+j)%3],
+				open: j == (i+1)%3, jitter: (i+j)%2 == 0, drops: (i+j)%3 != 1, late: lates[(i/2+j)%3],
 			}
 			t.Run(fmt.Sprintf("%s chunk %ds", s, chunk), func(t *testing.T) {
 				t.Parallel()

@@ -13,21 +13,22 @@ import (
 // Cut names the part of a recording that one task reads, and all that is needed
 // to turn those bytes into a standalone FLV. It travels in the plan.
 type Cut struct {
-	Audio  bool    `json:"audio,omitempty"` // the sound; else the picture
-	From   int64   `json:"from"`            // first byte
-	To     int64   `json:"to"`              // behind the last byte
-	Until  int64   `json:"until,omitempty"` // ms; the first tag at or after it is the last; 0: none is
+	Audio  bool    `json:"audio,omitempty"`  // the sound; else the picture
+	From   int64   `json:"from"`             // first byte
+	To     int64   `json:"to"`               // behind the last byte
+	Until  int64   `json:"until,omitempty"`  // ms; the first tag at or after it is the last; 0: none is
+	Enough int64   `json:"enough,omitempty"` // by which byte that tag has come, most likely; 0: nobody knows
 	Header []byte  `json:"header,omitempty"`
 	Epochs []Epoch `json:"epochs"`
 	Skip   []Range `json:"skip,omitempty"` // damage
 }
 
-// VideoCut covers the pictures shown in [from, to): from the last keyframe a
-// second or more before from (the first keyframe, where there is none) to the
-// first frame a second or more behind to. The second on both sides covers the
-// reordering of B-frames, and lets the frame-rate filter see its neighbours.
+// VideoCut covers the pictures shown in [from, to): from the last keyframe up to from
+// (the first keyframe, where there is none) to the first frame that follows to by a
+// margin or more. That covers the reordering of B-frames, and lets the frame-rate filter
+// see what follows.
 func (x *Index) VideoCut(from, to time.Duration) Cut {
-	const margin = time.Second
+	const margin = 250 * time.Millisecond
 	keys := x.Video.Keyframes
 	start := x.KeyframeBefore(from)
 	c := Cut{From: keys[start].Offset, To: x.End}
@@ -39,15 +40,29 @@ func (x *Index) VideoCut(from, to time.Duration) Cut {
 				break
 			}
 		}
+		c.Enough = min(c.To, x.enough(time.Duration(c.Until)*time.Millisecond))
 	}
 	return x.finish(c, x.Video.Headers)
 }
 
+// enough is where the first tag at or after t has most likely passed: between two
+// keyframes, with an allowance for the size of the first.
+func (x *Index) enough(t time.Duration) int64 {
+	keys := x.Video.Keyframes
+	k := x.KeyframeBefore(t)
+	if k+1 == len(keys) {
+		return x.End
+	}
+	share := float64(t-keys[k].DTS)/float64(max(1, keys[k+1].DTS-keys[k].DTS))*1.1 + 0.2
+	return keys[k].Offset + int64(min(1, max(0, share))*float64(keys[k+1].Offset-keys[k].Offset))
+}
+
 // KeyframeBefore is the number of the keyframe at which a cut starts that shows
-// pictures from t on.
+// pictures from t on. What is shown at t is never before it: the keyframe itself would
+// be shown instead.
 func (x *Index) KeyframeBefore(t time.Duration) int {
 	keys := x.Video.Keyframes
-	later := sort.Search(len(keys), func(i int) bool { return keys[i].PTS > t-time.Second })
+	later := sort.Search(len(keys), func(i int) bool { return keys[i].PTS > t })
 	return max(0, later-1)
 }
 

@@ -48,10 +48,11 @@ func TestVideoCut(t *testing.T) {
 		from, to    time.Duration
 		first, last int64 // times of the first and last frame in it, in ms
 	}{
-		{0, 12 * time.Second, 0, 13_000},
-		{12 * time.Second, 24 * time.Second, 10_000, 25_000},
-		{48 * time.Second, 60 * time.Second, 46_000, 59_960},
-		{58 * time.Second, 70 * time.Second, 56_000, 59_960},
+		{0, 12 * time.Second, 0, 12_280},
+		{12 * time.Second, 24 * time.Second, 12_000, 24_280},
+		{11900 * time.Millisecond, 24 * time.Second, 10_000, 24_280},
+		{48 * time.Second, 60 * time.Second, 48_000, 59_960},
+		{58 * time.Second, 70 * time.Second, 58_000, 59_960},
 	} {
 		c := x.VideoCut(tc.from, tc.to)
 		times, kinds := frameTimes(t, cutBytes(t, whole, c))
@@ -64,6 +65,9 @@ func TestVideoCut(t *testing.T) {
 		}
 		if kinds[tagAudio] > 0 || kinds[tagVideo] != len(times)+1 { // and one header
 			t.Errorf("[%s, %s): tags %v", tc.from, tc.to, kinds)
+		}
+		if _, err := io.Copy(io.Discard, c.Reader(bytes.NewReader(whole[c.From:max(c.Enough, c.From)]))); c.Until > 0 && err != nil {
+			t.Errorf("[%s, %s): bytes up to %d are not enough: %v", tc.from, tc.to, c.Enough, err)
 		}
 		if size := c.To - c.From; tc.to < 60*time.Second && size > x.End*19/60 {
 			t.Errorf("[%s, %s): %d bytes of %d", tc.from, tc.to, size, x.End)
@@ -137,7 +141,7 @@ func TestVideoCutEndsWithFrame(t *testing.T) {
 	r.tag(tagVideo, at, avc640x360)
 	r.seconds(at, 7, 25)
 	whole := r.Bytes()
-	times, _ := frameTimes(t, cutBytes(t, whole, scan(t, whole).VideoCut(0, 6*time.Second)))
+	times, _ := frameTimes(t, cutBytes(t, whole, scan(t, whole).VideoCut(0, 6750*time.Millisecond)))
 	if last := times[len(times)-1] - Lead.Milliseconds(); last != 7000 {
 		t.Errorf("the last frame is at %d", last)
 	}

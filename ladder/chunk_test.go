@@ -1,0 +1,91 @@
+package ladder
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"afterlive/internal/flv"
+)
+
+func TestChunks(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		rate   flv.Rate
+		length time.Duration
+		gop    time.Duration
+		want   string // frames at which chunks end
+	}{
+		{"three minutes and a bit", flv.Rate{Num: 30, Den: 1}, 190 * time.Second, 2 * time.Second, "1800 3600 5400 5700"},
+		{"a tail below a segment joins the last chunk", flv.Rate{Num: 30, Den: 1}, 183 * time.Second, 2 * time.Second, "1800 3600 5490"},
+		{"exact", flv.Rate{Num: 25, Den: 1}, 120 * time.Second, 2 * time.Second, "1500 3000"},
+		{"29.97: chunks of 60.06 s", flv.Rate{Num: 30000, Den: 1001}, 120120 * time.Millisecond, 2002 * time.Millisecond, "1800 3600"},
+		{"short", flv.Rate{Num: 30, Den: 1}, time.Second, time.Second, "30"},
+		{"one frame", flv.Rate{Num: 30, Den: 1}, 33 * time.Millisecond, time.Second, "1"},
+		{"keyframes rarer than chunks", flv.Rate{Num: 30, Den: 1}, 400 * time.Second, 100 * time.Second, "3060 6120 9000 12000"},
+		{"a single keyframe", flv.Rate{Num: 30, Den: 1}, 400 * time.Second, time.Hour, "12000"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := plan(t, index(640, 360, tc.rate, tc.length, tc.gop), profile(t, "flat"))
+			var ends []string
+			from := 0
+			for _, c := range p.Chunks {
+				ends = append(ends, fmt.Sprint(c.To))
+				if c.From != from || c.From%p.SegmentFrames != 0 || c.To <= c.From {
+					t.Errorf("chunk [%d, %d) behind %d", c.From, c.To, from)
+				}
+				from = c.To
+			}
+			if got := strings.Join(ends, " "); got != tc.want {
+				t.Errorf("chunks end at %s, want %s", got, tc.want)
+			}
+			if last := p.Chunks[len(p.Chunks)-1]; !last.Hold || last.To != p.Frames {
+				t.Errorf("last chunk %+v of %d frames", last, p.Frames)
+			}
+		})
+	}
+}
+
+func TestChunksPictureEndsEarly(t *testing.T) {
+	x := index(640, 360, flv.Rate{Num: 30, Den: 1}, 90*time.Second, 2*time.Second)
+	x.Duration = 10 * time.Minute
+	p := plan(t, x, profile(t, "flat"))
+	if n := len(p.Chunks); n != 2 || p.Frames != 18000 || !p.Chunks[1].Hold || p.Chunks[1].To != 18000 {
+		t.Errorf("%d frames, chunks %+v", p.Frames, p.Chunks)
+	}
+}
+
+func TestChunkCount(t *testing.T) {
+	for _, tc := range []struct {
+		recording time.Duration
+		chunks    int
+	}{
+		{5 * time.Second, 1},
+		{59 * time.Second, 1},
+		{time.Minute, 2},
+		{4 * time.Minute, 8},
+		{10 * time.Minute, 12},
+		{12 * time.Minute, 12},
+		{12*time.Minute + time.Second, 13},
+		{10 * time.Hour, 600},
+	} {
+		p, err := New(index(320, 180, flv.Rate{Num: 10, Den: 1}, tc.recording, time.Second), profile(t, "flat"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(p.Chunks) != tc.chunks {
+			t.Errorf("%s has %d chunks, want %d", tc.recording, len(p.Chunks), tc.chunks)
+		}
+		least, most, next := p.Frames, 0, 0
+		for _, c := range p.Chunks {
+			if c.From != next || c.To != p.Frames && c.To%p.SegmentFrames != 0 {
+				t.Errorf("%s: a chunk is [%d, %d), the one before ended at %d", tc.recording, c.From, c.To, next)
+			}
+			least, most, next = min(least, c.To-c.From), max(most, c.To-c.From), c.To
+		}
+		if next != p.Frames || most-least > 2*p.SegmentFrames {
+			t.Errorf("%s: chunks of %d to %d frames, of %d in all", tc.recording, least, most, p.Frames)
+		}
+	}
+}

@@ -1,0 +1,195 @@
+package ladder
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	ffmpeg "github.com/u2takey/ffmpeg-go"
+
+	"afterlive/internal/flv"
+)
+
+// Fit is what samples of a recording have said of its ladders, and what was made of
+// that. Constant quality spends on a recording what it needs; but of an easy one, rungs
+// come so close to each other that some are of no use.
+type Fit struct {
+	Samples []float64 `json:"samples_s"`        // where they begin
+	Rungs   []FitRung `json:"rungs"`            // as the profile has them
+	Failed  string    `json:"failed,omitempty"` // why all was left as it is
+	CPU     float64   `json:"cpu_s"`            // that it took
+	Read    int64     `json:"read_bytes"`
+	Took    float64   `json:"took_s"`
+}
+
+// FitRung is what was decided of a rung.
+type FitRung struct {
+	Ladder string  `json:"ladder"`
+	Name   string  `json:"name"`
+	Rate   Bitrate `json:"rate"` // that its crf asks for, by the samples, up to its maxrate
+	Kept   bool    `json:"kept"`
+	Preset string  `json:"preset,omitempty"` // where it has another one than in the profile
+	Why    string  `json:"why"`
+}
+
+const (
+	sampleLength   = 2 * time.Second
+	sampleEvery    = 2 * time.Minute
+	mostSamples    = 6
+	samplePreset   = "superfast" // half the time of the ladder's own, and nearly its rates
+	leastStep      = 1.4         // between the rates of neighbours: Apple's own ladder has 1.2 to 2
+	smallShare     = 0.07        // of all pixels that are encoded, below which a rung's slower preset is hardly felt
+	slowerPreset   = "slow"
+	probeFolder    = "probe"
+	probeExtension = ".h264"
+)
+
+// Sample is a few pictures of a recording, and what must be read to see them.
+type Sample struct {
+	At    float64 // seconds
+	chunk Chunk
+	Cut   flv.Cut
+}
+
+// Samples are spread over a recording, each where a keyframe makes it cheap to read.
+// There are none where the plan has nothing to fit.
+func (p *Plan) Samples(x *flv.Index) (all []Sample) {
+	if p.Fit == nil {
+		return nil
+	}
+	n := max(1, min(mostSamples, int(x.Duration/sampleEvery)))
+	frames := p.Rate.Frame(sampleLength)
+	for i := range n {
+		at := x.Duration * time.Duration(2*i+1) / time.Duration(2*n)
+		k := x.Video.Keyframes[x.KeyframeBefore(at)]
+		from := max(0, p.Rate.Frame(k.PTS))
+		to := min(from+frames, p.Frames)
+		if len(all) > 0 && all[len(all)-1].chunk.To > from {
+			continue // keyframes are rare here
+		}
+		c := Chunk{From: from, To: to, Fill: p.Rate.Frame(x.Video.First) > from, Cut: x.VideoCut(p.Rate.Time(from), p.Rate.Time(to))}
+		all = append(all, Sample{At: p.seconds(from), chunk: c, Cut: c.Cut})
+	}
+	return all
+}
+
+// SampleArgs is the ffmpeg command line that encodes a sample as every rung of the
+// ladders that are fitted would, without their caps, to the files of [Plan.SampleFiles].
+func (p *Plan) SampleArgs(s Sample) []string {
+	var rungs, scales []string
+	var outputs []string
+	for i, f := range p.fitted() {
+		rungs = append(rungs, fmt.Sprintf("[s%d]", i))
+		scales = append(scales, fmt.Sprintf("[s%d]scale=%d:%d:flags=bicubic:out_range=tv,setsar=1,format=yuv420p[v%d]", i, f.Width, f.Height, i))
+		options := p.quality(f.CRF, samplePreset)
+		options[mapped], options[format] = fmt.Sprintf("[v%d]", i), "h264"
+		outputs = append(outputs, ffmpeg.Input("x").Output(f.file(), options).GetArgs()[2:]...)
+	}
+	args := append(pictures(0), "-filter_complex",
+		fmt.Sprintf("[0:v:0]%s,split=%d%s;%s", p.grid(s.chunk, s.chunk.From, s.chunk.To), len(rungs), strings.Join(rungs, ""), strings.Join(scales, ";")))
+	return append(args, outputs...)
+}
+
+// fittedRung is a rendition and its ladder.
+type fittedRung struct {
+	Rendition
+
+	ladder int
+}
+
+func (f fittedRung) file() string {
+	return probeFolder + "/" + strconv.Itoa(f.ladder) + "-" + f.Name + probeExtension
+}
+
+// fitted are the renditions that samples tell of: not those of cubes, whose ladders are
+// there to be compared.
+func (p *Plan) fitted() (all []fittedRung) {
+	for i, l := range p.Ladders {
+		if l.Projection.cube() {
+			continue
+		}
+		for _, r := range l.Renditions {
+			all = append(all, fittedRung{r, i})
+		}
+	}
+	return all
+}
+
+// SampleFiles are what a sample is encoded to.
+func (p *Plan) SampleFiles() (files []string) {
+	for _, f := range p.fitted() {
+		files = append(files, f.file())
+	}
+	return files
+}
+
+// FitTo decides what becomes of the ladders, by the bytes of all samples together,
+// in the order of [Plan.SampleFiles].
+func (p *Plan) FitTo(samples []Sample, bytes []int64) {
+	var seconds float64
+	for _, s := range samples {
+		p.Fit.Samples = append(p.Fit.Samples, s.At)
+		seconds += p.seconds(s.chunk.To - s.chunk.From)
+	}
+	rates := map[string]Bitrate{}
+	for i, f := range p.fitted() {
+		rates[f.file()] = min(f.Maxrate, Bitrate(float64(8*bytes[i])/seconds))
+	}
+	for i := range p.Ladders {
+		if l := &p.Ladders[i]; !l.Projection.cube() {
+			l.Renditions = p.fit(i, rates)
+			l.Frames = frames(l.Renditions)
+		}
+	}
+}
+
+// fit goes through a ladder from its top: a rung that asks for hardly less than the one
+// above it helps nobody. The last one stays, for the slowest networks.
+func (p *Plan) fit(ladder int, rates map[string]Bitrate) []Rendition {
+	var kept []Rendition
+	l := p.Ladders[ladder]
+	last := slices.IndexFunc(l.Renditions, func(r Rendition) bool { return r.Audio != 0 }) - 1
+	if last < 0 {
+		last = len(l.Renditions) - 1
+	}
+	above := Bitrate(0)
+	for j, r := range l.Renditions {
+		rate := rates[fittedRung{r, ladder}.file()]
+		decision := FitRung{Ladder: l.Name, Name: r.Name, Rate: rate, Kept: true, Why: "first of its ladder"}
+		if above > 0 {
+			step := float64(above) / float64(max(1, rate))
+			decision.Why = fmt.Sprintf("%.2f times less than the one above", step)
+			if step < leastStep && j < last {
+				decision.Kept = false
+			}
+		}
+		if j >= last {
+			decision.Why += "; for slow networks"
+		}
+		if decision.Kept {
+			above = rate
+			if slower := p.slower(l, r); slower != r.Preset {
+				r.Preset, decision.Preset = slower, slower
+				decision.Why += "; small, so slower"
+			}
+			kept = append(kept, r)
+		}
+		p.Fit.Rungs = append(p.Fit.Rungs, decision)
+	}
+	return kept
+}
+
+// slower is the preset of a rendition: of a small one, a slower one saves bits and is
+// hardly felt.
+func (p *Plan) slower(l Ladder, r Rendition) string {
+	pixels := 0
+	for _, other := range l.Renditions {
+		pixels += other.Width * other.Height
+	}
+	if float64(r.Width*r.Height) > smallShare*float64(pixels) || slices.Index(presets, r.Preset) >= slices.Index(presets, slowerPreset) || slices.Index(presets, r.Preset) < slices.Index(presets, "veryfast") {
+		return r.Preset
+	}
+	return slowerPreset
+}

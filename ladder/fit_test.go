@@ -1,0 +1,96 @@
+package ladder
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"afterlive/internal/flv"
+)
+
+// fitPlan is a plan of the built-in profile, to be fitted.
+func fitPlan(t *testing.T, name string, width, height int) (*Plan, *flv.Index) {
+	t.Helper()
+	x := index(width, height, flv.Rate{Num: 30, Den: 1}, 10*time.Minute, 2*time.Second)
+	return plan(t, x, profile(t, name)), x
+}
+
+func TestFit(t *testing.T) {
+	for _, tc := range []struct {
+		name, profile string
+		width, height int
+		rates         []Bitrate // that the samples ask for, from the top
+		want          string    // renditions that are left, with presets
+	}{
+		{"hard: all are at their caps", "flat", 1920, 1080, []Bitrate{20e6, 10e6, 6e6, 4e6, 3e6, 1e6},
+			"1080p veryfast, 720p veryfast, 540p faster, 432p fast, 360p slow, 234p slow"},
+		{"usual: each needs half of the one above", "flat", 1920, 1080, []Bitrate{4e6, 2e6, 1.2e6, 8e5, 5e5, 1e5},
+			"1080p veryfast, 720p veryfast, 540p faster, 432p fast, 360p slow, 234p slow"},
+		{"easy: every other is enough", "flat", 1920, 1080, []Bitrate{400e3, 300e3, 200e3, 150e3, 110e3, 60e3},
+			"1080p veryfast, 540p faster, 360p slow, 234p slow"},
+		{"nothing moves: the top, and those for slow networks", "flat", 1920, 1080, []Bitrate{50e3, 45e3, 42e3, 40e3, 38e3, 30e3},
+			"1080p veryfast, 360p slow, 234p slow"},
+		{"small: one rung and that for slow networks", "flat", 640, 360, []Bitrate{100e3, 99e3}, "360p fast, 234p medium"},
+		{"a sphere", "360", 3840, 1920, []Bitrate{9e6, 7e6, 4e6, 2e6, 1.1e6, 5e5},
+			"1920p veryfast, 960p faster, 640p slow, 480p slow, 320p slow"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p, x := fitPlan(t, tc.profile, tc.width, tc.height)
+			samples := p.Samples(x)
+			if len(samples) != 5 {
+				t.Fatalf("%d samples of ten minutes", len(samples))
+			}
+			var bytes []int64
+			for _, r := range tc.rates {
+				bytes = append(bytes, int64(r)*2*5/8) // five samples of two seconds
+			}
+			before := len(p.Ladders[0].Renditions)
+			p.FitTo(samples, bytes)
+			var got []string
+			for _, r := range p.Ladders[0].Renditions {
+				got = append(got, r.Name+" "+r.Preset)
+			}
+			if s := strings.Join(got, ", "); s != tc.want {
+				t.Errorf("left: %s\nwant:  %s\n%+v", s, tc.want, p.Fit.Rungs)
+			}
+			if len(p.Fit.Rungs) != before || len(p.Fit.Samples) != 5 {
+				t.Errorf("decided of %d rungs of %d, by samples at %v", len(p.Fit.Rungs), before, p.Fit.Samples)
+			}
+			for _, r := range p.Fit.Rungs {
+				if r.Why == "" || r.Rate <= 0 {
+					t.Errorf("nobody says why: %+v", r)
+				}
+			}
+		})
+	}
+}
+
+// Samples are few, apart from each other, and begin where a keyframe is.
+func TestSamples(t *testing.T) {
+	for _, tc := range []struct {
+		length, gop time.Duration
+		samples     int
+	}{
+		{3 * time.Second, 2 * time.Second, 1},
+		{4 * time.Minute, 2 * time.Second, 2},
+		{3 * time.Hour, 2 * time.Second, 6},
+		{10 * time.Minute, 4 * time.Minute, 3}, // keyframes are rare
+	} {
+		x := index(1280, 720, flv.Rate{Num: 30, Den: 1}, tc.length, tc.gop)
+		p := plan(t, x, profile(t, "flat"))
+		samples := p.Samples(x)
+		if len(samples) != tc.samples {
+			t.Errorf("%s with a keyframe every %s: %d samples, want %d", tc.length, tc.gop, len(samples), tc.samples)
+		}
+		for _, s := range samples {
+			if gop := tc.gop.Seconds(); s.At != gop*float64(int(s.At/gop)) || s.At >= tc.length.Seconds() {
+				t.Errorf("%s: a sample at %g s", tc.length, s.At)
+			}
+		}
+	}
+	p, x := fitPlan(t, "flat", 1280, 720)
+	golden(t, "args-sample.txt", strings.Join(p.SampleArgs(p.Samples(x)[1]), "\n")+"\n")
+	if p, x := fitPlan(t, "compare", 3840, 1920); p.Fit != nil || len(p.Samples(x)) > 0 {
+		t.Error("ladders that are there to be compared are fitted")
+	}
+}
