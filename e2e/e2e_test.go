@@ -68,6 +68,7 @@ const profiles = `
     - {name: turned, projection: cubemap, layout: {order: lfrdbu, rotation: "000313", pad: 8}, rungs: [*face]}
     - {name: eac, projection: eac, rungs: [*face]}
 - name: slow
+  chunk: 60s
   ladders:
     - name: flat
       projection: flat

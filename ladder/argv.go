@@ -45,6 +45,10 @@ func (p *Plan) ChunkArgs(k, threads int) []string {
 	args = append(args, "-filter_complex", p.filters(c, images))
 	for i, l := range p.Ladders {
 		for j, r := range l.Renditions {
+			if r.Copy {
+				args = append(args, output(l.Name+"/"+r.Name, p.copyArgs(c))...)
+				continue
+			}
 			args = append(args, output(l.Name+"/"+r.Name, p.hls(c.From/p.SegmentFrames), p.x264(r, k), ffmpeg.KwArgs{
 				mapped:      fmt.Sprintf("[v%d_%d]", i, j),
 				threadCount: threads,
@@ -71,6 +75,9 @@ func (p *Plan) filters(c Chunk, images []string) string {
 	for i, l := range p.Ladders {
 		var rungs, scales []string
 		for j, r := range l.Renditions {
+			if r.Copy {
+				continue
+			}
 			id := fmt.Sprintf("%d_%d", i, j)
 			rungs = append(rungs, "[s"+id+"]")
 			scales = append(scales, fmt.Sprintf("[s%s]scale=%d:%d:flags=bicubic:out_range=tv,setsar=1,format=yuv420p[v%s]", id, r.Width, r.Height, id))
@@ -110,18 +117,18 @@ func (p *Plan) grid(c Chunk, from, to int) string {
 // pictures is the input of a cut's pictures. One of another size must not start the
 // filters, and their count of frames, anew. threads are the decoder's, and the filters'.
 func pictures(threads int) []string {
-	args := input("h264", ffmpeg.KwArgs{"reinit_filter": 0, threadCount: threads})
+	args := input("h264", 0, ffmpeg.KwArgs{"reinit_filter": 0, threadCount: threads})
 	return append(args, "-filter_complex_threads", strconv.Itoa(threads))
 }
 
 // input reads a cut from standard input, with its timestamps as they are but
-// for [flv.Lead]. ffmpeg may open nothing but the pipe, as nothing but FLV, with
+// for [flv.Lead] and what is left out ahead, in seconds. ffmpeg may open nothing but the pipe, as nothing but FLV, with
 // no decoder but the named ones.
-func input(decoders string, more ...ffmpeg.KwArgs) []string {
+func input(decoders string, ahead float64, more ...ffmpeg.KwArgs) []string {
 	args := ffmpeg.Input("pipe:0", ffmpeg.MergeKwArgs(append(more, ffmpeg.KwArgs{
 		format:               "flv",
 		"copyts":             "",
-		"itsoffset":          decimal(-flv.Lead.Seconds()),
+		"itsoffset":          decimal(-flv.Lead.Seconds() - ahead),
 		"protocol_whitelist": "pipe",
 		"codec_whitelist":    decoders,
 	}))).Output("x").GetArgs()

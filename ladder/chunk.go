@@ -63,11 +63,15 @@ func (p *Plan) chunk(x *flv.Index, ends func(from int) int) {
 		if to+p.SegmentFrames > p.Frames || to > last {
 			to = p.Frames // a last chunk below one segment isn't worth a task
 		}
+		begin := p.Rate.Time(from)
+		if p.Copy != nil && p.Copy.Fault == "" {
+			begin = nearly(p.Rate, from) // with this very keyframe
+		}
 		p.Chunks = append(p.Chunks, Chunk{
 			From: from, To: to,
 			Fill: first > from,
 			Hold: to == p.Frames || last+1 < to,
-			Cut:  x.VideoCut(p.Rate.Time(from), p.Rate.Time(to)),
+			Cut:  x.VideoCut(begin, p.Rate.Time(to)),
 		})
 		from = to
 	}

@@ -188,7 +188,7 @@ func (p *Plan) slower(l Ladder, r Rendition) string {
 	for _, other := range l.Renditions {
 		pixels += other.Width * other.Height
 	}
-	if float64(r.Width*r.Height) > smallShare*float64(pixels) || slices.Index(presets, r.Preset) >= slices.Index(presets, slowerPreset) || slices.Index(presets, r.Preset) < slices.Index(presets, "veryfast") {
+	if r.Copy || float64(r.Width*r.Height) > smallShare*float64(pixels) || slices.Index(presets, r.Preset) >= slices.Index(presets, slowerPreset) || slices.Index(presets, r.Preset) < slices.Index(presets, "veryfast") {
 		return r.Preset
 	}
 	return slowerPreset

@@ -41,6 +41,7 @@ type Plan struct {
 
 	Storyboard *Storyboard `json:"storyboard,omitempty"`
 	Fit        *Fit        `json:"fit,omitempty"`
+	Copy       *Copy       `json:"copy,omitempty"`
 }
 
 // Recording is the object that the plan was made from. Every later read names
@@ -100,6 +101,7 @@ type Rendition struct {
 	Bufsize Bitrate `json:"bufsize"`
 	Preset  string  `json:"preset"`
 	Audio   Bitrate `json:"audio,omitempty"` // of the sound that goes with it, where that is not the usual one
+	Copy    bool    `json:"copy,omitempty"`  // the recording's own picture: what is said of encoding doesn't hold
 }
 
 // Extract is an object that holds a cut of a recording, ready for ffmpeg.
@@ -125,6 +127,9 @@ func New(x *flv.Index, p Profile) (*Plan, error) {
 	if a := x.Audio; a != nil {
 		plan.Source.Audio, plan.Source.SampleRate, plan.Source.Channels = a.Codec, a.SampleRate, a.Channels
 		plan.Audio = &Audio{Renditions: soundRenditions(p, plan.Ladders), Loudness: p.Loudness, Cut: x.AudioCut()}
+		if plan.Copy != nil {
+			plan.Audio.Ahead = plan.Copy.Ahead
+		}
 	}
 	if plan.Duration <= 0 {
 		return nil, &flv.Error{Reason: flv.ZeroDuration, Detail: "nothing in it lasts"}
@@ -142,14 +147,21 @@ func (p *Plan) video(x *flv.Index, profile Profile) error {
 	}
 	p.GOPFrames = int(math.Round(profile.GOP.Seconds() * v.Rate.FPS()))
 	p.SegmentFrames = p.GOPFrames * int(profile.Segment/profile.GOP)
+	if profile.Source == SourceCopy {
+		x = p.planCopy(x, profile)
+	}
 	p.SegmentTime = p.seconds(p.SegmentFrames)
 	p.Frames = max(1, v.Rate.Frame(x.Duration))
 	p.Duration = p.seconds(p.Frames)
-	for _, l := range profile.Ladders {
+	for i, l := range profile.Ladders {
 		if err := checkSphere(p.Source.Width, p.Source.Height, l); err != nil {
 			return err
 		}
-		renditions := distinct(p.renditions(l))
+		renditions := p.renditions(l)
+		if i == 0 {
+			renditions = p.withCopy(renditions)
+		}
+		renditions = distinct(renditions)
 		p.Ladders = append(p.Ladders, Ladder{
 			Name: l.Name, Projection: l.Projection, Layout: l.Layout, Interpolation: l.Interpolation, Sharpen: l.Sharpen,
 			Renditions: renditions, Frames: frames(renditions),

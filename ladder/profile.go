@@ -26,6 +26,7 @@ type Profile struct {
 	Chunk    time.Duration   `yaml:"chunk"`   // a multiple of Segment: the work of one task; 0: see [ChunkCount]
 	Audio    Bitrate         `yaml:"audio"`
 	Fit      bool            `yaml:"fit"`      // whether samples of the recording decide which rungs there are; not of cubes
+	Source   string          `yaml:"source"`   // "copy": the first ladder's top rendition is not encoded, where the recording allows
 	Loudness float64         `yaml:"loudness"` // LUFS (EBU R128) to which the sound is brought; 0: left as it is
 	Quality  int             `yaml:"quality"`  // frames to compare with the recording after publishing; of spheres
 	Ladders  []ProfileLadder `yaml:"ladders"`

@@ -17,6 +17,7 @@ import (
 type Audio struct {
 	Renditions []AudioRendition `json:"renditions"`         // the usual one first
 	Loudness   float64          `json:"loudness,omitempty"` // LUFS to which it is brought; 0: as it is
+	Ahead      float64          `json:"ahead_s,omitempty"`  // that begins before the picture, and is left out
 	Cut        flv.Cut          `json:"cut"`
 	Extract    *Extract         `json:"extract,omitempty"` // what the cut would give, where that lies beside the recording
 }
@@ -65,7 +66,7 @@ func (p *Plan) AudioArgs(measured *Loudness) []string {
 	}
 	n := len(p.Audio.Renditions)
 	filters += fmt.Sprintf(",apad=whole_dur=%s,atrim=end=%s,asplit=%d%s", end, end, n, pads("a", n))
-	args := append(soundInput(), "-filter_complex", filters)
+	args := append(p.soundInput(), "-filter_complex", filters)
 	for i, r := range p.Audio.Renditions {
 		args = append(args, output(AudioLadder+"/"+r.Name, p.hls(0), ffmpeg.KwArgs{
 			mapped: fmt.Sprintf("[a%d]", i),
@@ -77,7 +78,7 @@ func (p *Plan) AudioArgs(measured *Loudness) []string {
 	return args
 }
 
-func soundInput() []string { return input("aac,mp3,mp3float") }
+func (p *Plan) soundInput() []string { return input("aac,mp3,mp3float", p.Audio.Ahead) }
 
 // continuous is the filter that makes of the decoded sound one stream without holes.
 func (p *Plan) continuous() string {
@@ -102,7 +103,7 @@ const (
 // LoudnessArgs is the ffmpeg command line that measures a sound track. It says the
 // result in its log, for [ParseLoudness].
 func (p *Plan) LoudnessArgs() []string {
-	args := append([]string{"-loglevel", "level+info"}, soundInput()...)
+	args := append([]string{"-loglevel", "level+info"}, p.soundInput()...)
 	return append(args, "-filter_complex", p.continuous()+",loudnorm="+p.Audio.target(leastRange)+":print_format=json[a]", "-map", "[a]", "-f", "null", "-")
 }
 

@@ -42,6 +42,7 @@ func frames(all []Rendition) *Rendition {
 			r = other
 		}
 	}
+	r.Copy = false
 	r.Name, r.CRF, r.Preset = FramesRendition, min(51, r.CRF+4), "veryfast"
 	return &r
 }

@@ -38,6 +38,7 @@ func (p Profile) validate() error {
 	}
 	f.addf(p.Audio < 32_000 || p.Audio > 320_000, "audio is %d bit/s, it must be 32k to 320k", p.Audio)
 	f.addf(p.Loudness != 0 && (p.Loudness < quietest || p.Loudness > loudestTarget), "loudness is %g LUFS, it must be %g to %g, or 0: left as it is", p.Loudness, quietest, loudestTarget)
+	f.addf(p.Source != "" && p.Source != SourceCopy, "source is %q, it must be %q or left out", p.Source, SourceCopy)
 	f.addf(len(p.Ladders) == 0, "it has no ladders")
 	flat := slices.ContainsFunc(p.Ladders, func(l ProfileLadder) bool { return l.Projection == Flat })
 	f.addf(p.Quality < 0 || p.Quality > 240 || p.Quality > 0 && flat, "quality is %d, it must be 0 to 240 frames, and 0 where a ladder is flat: it compares spheres", p.Quality)

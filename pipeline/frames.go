@@ -54,37 +54,61 @@ func (o *output) time(frame, tick int) int64 {
 // at a time, the others one step after the other: a player fetches one by its range,
 // which must begin with its moof (HLS authoring rule 6.10).
 func (o *output) divided(name string, at int64, step int) (out ladder.Segment, err error) {
-	file := filepath.Join(o.folder, name)
-	body, err := os.ReadFile(file)
+	samples, err := o.fullSamples(name)
 	if err != nil {
 		return out, err
 	}
+	var groups [][]mp4.FullSample
+	for i, s := range samples {
+		s.DecodeTime, s.Dur = uint64(at)+uint64(i*step), uint32(step)
+		groups = append(groups, []mp4.FullSample{s})
+	}
+	out.Frames, err = o.writeFragments(name, groups)
+	for _, r := range out.Frames {
+		out.Bytes += r.Bytes
+	}
+	return out, err
+}
+
+// fullSamples reads a segment's samples, with their data.
+func (o *output) fullSamples(name string) (all []mp4.FullSample, err error) {
+	body, err := os.ReadFile(filepath.Join(o.folder, name))
+	if err != nil {
+		return nil, err
+	}
 	whole, err := mp4.DecodeFile(bytes.NewReader(body))
 	if err != nil {
-		return out, fmt.Errorf("read %s: %w", name, err)
+		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	var all bytes.Buffer
 	for _, segment := range whole.Segments {
 		for _, fragment := range segment.Fragments {
 			samples, err := fragment.GetFullSamples(o.trex)
 			if err != nil {
-				return out, fmt.Errorf("read %s: %w", name, err)
+				return nil, fmt.Errorf("read %s: %w", name, err)
 			}
-			for _, s := range samples {
-				one, err := mp4.CreateFragment(uint32(len(out.Frames)+1), o.trex.TrackID)
-				if err != nil {
-					return out, err
-				}
-				s.DecodeTime, s.Dur = uint64(at)+uint64(len(out.Frames)*step), uint32(step)
-				one.AddFullSample(s)
-				before := int64(all.Len())
-				if err := one.Encode(&all); err != nil {
-					return out, fmt.Errorf("write %s: %w", name, err)
-				}
-				out.Frames = append(out.Frames, ladder.Range{Offset: before, Bytes: int64(all.Len()) - before})
-			}
+			all = append(all, samples...)
 		}
 	}
-	out.Bytes = int64(all.Len())
-	return out, os.WriteFile(file, all.Bytes(), 0o644)
+	return all, nil
+}
+
+// writeFragments makes a segment anew, of fragments of these samples, and tells where
+// each is.
+func (o *output) writeFragments(name string, groups [][]mp4.FullSample) (ranges []ladder.Range, err error) {
+	var all bytes.Buffer
+	for i, samples := range groups {
+		fragment, err := mp4.CreateFragment(uint32(i+1), o.trex.TrackID)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range samples {
+			fragment.AddFullSample(s)
+		}
+		before := int64(all.Len())
+		if err := fragment.Encode(&all); err != nil {
+			return nil, fmt.Errorf("write %s: %w", name, err)
+		}
+		ranges = append(ranges, ladder.Range{Offset: before, Bytes: int64(all.Len()) - before})
+	}
+	return ranges, os.WriteFile(filepath.Join(o.folder, name), all.Bytes(), 0o644)
 }

@@ -71,11 +71,11 @@ func TestIndexIsNoUse(t *testing.T) {
 	}{
 		{name: "of another version", spoil: func(store *memory, index, _ string) {
 			body, _, _ := store.get(index)
-			store.objects[index] = bytes.Replace(body, []byte(`"v":1`), []byte(`"v":0`), 1)
+			store.objects[index] = bytes.Replace(body, []byte(`"v":2`), []byte(`"v":0`), 1)
 		}},
 		{name: "of another file", spoil: func(store *memory, index, _ string) {
 			body, _, _ := store.get(index)
-			store.objects[index] = bytes.Replace(body, []byte(`{"v":1,"size":`), []byte(`{"v":1,"size":9`), 1)
+			store.objects[index] = bytes.Replace(body, []byte(`{"v":2,"size":`), []byte(`{"v":2,"size":9`), 1)
 		}},
 		{name: "not JSON", spoil: func(store *memory, index, _ string) { store.objects[index] = []byte("once upon a time") }},
 		{name: "not to be read", spoil: func(store *memory, index, _ string) {

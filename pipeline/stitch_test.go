@@ -82,20 +82,27 @@ func jitterVideo(t *testing.T, file string, random *rand.Rand) {
 		t.Fatal(err)
 	}
 	first := true
-	for p := 13; p < len(b); {
-		size := int(b[p+1])<<16 | int(b[p+2])<<8 | int(b[p+3])
-		if b[p] == 9 && b[p+12] == 1 {
-			at := int(b[p+4])<<16 | int(b[p+5])<<8 | int(b[p+6])
+	retime(b, func(tag []byte, at int) int {
+		if tag[0] == 9 && tag[12] == 1 {
 			if !first {
 				at += random.IntN(3) - 1
 			}
 			first = false
-			b[p+4], b[p+5], b[p+6] = byte(at>>16), byte(at>>8), byte(at)
 		}
-		p += 15 + size
-	}
+		return at
+	})
 	if err := os.WriteFile(file, b, 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// retime gives every tag of a recording another time, in ms.
+func retime(b []byte, move func(tag []byte, at int) int) {
+	for p := 13; p < len(b); {
+		size := int(b[p+1])<<16 | int(b[p+2])<<8 | int(b[p+3])
+		at := move(b[p:], int(b[p+4])<<16|int(b[p+5])<<8|int(b[p+6]))
+		b[p+4], b[p+5], b[p+6] = byte(at>>16), byte(at>>8), byte(at)
+		p += 15 + size
 	}
 }
 

@@ -24,6 +24,7 @@ type output struct {
 	next   int          // number of the segment to take next
 	trex   *mp4.TrexBox
 	header func(*mp4.TrakBox) error            // checks the init segment, and adds what ffmpeg left out
+	snap   func(n int) error                   // of copies: puts segment n on the grid
 	check  func(n int, s []sample) error       // checks segment n
 	divide func(n int) (ladder.Segment, error) // of I-frames: gives each a fragment of its own
 	whole  func() error                        // checks that nothing is missing
@@ -37,6 +38,9 @@ func videoOutput(plan *ladder.Plan, c ladder.Chunk, l ladder.Ladder, r ladder.Re
 	o.check = func(n int, samples []sample) error {
 		from := n * plan.SegmentFrames
 		return checkFrames(samples, plan, from, min(from+plan.SegmentFrames, c.To), *tick, o.track.Timescale)
+	}
+	if r.Copy {
+		o.snap = func(n int) error { return o.snapped(plan, n, *tick) }
 	}
 	o.whole = o.allSegments(plan, c)
 	return o
@@ -162,6 +166,11 @@ func (o *output) take(attempt string) (file string, err error) {
 		}
 	}
 	file = ladder.SegmentFile(o.next)
+	if o.snap != nil {
+		if err := o.snap(o.next); err != nil {
+			return "", fmt.Errorf("segment %d: %w", o.next, err)
+		}
+	}
 	samples, size, err := o.readSegment(file)
 	if err == nil {
 		err = o.check(o.next, samples)

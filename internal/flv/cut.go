@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sort"
 	"time"
 )
@@ -43,6 +44,38 @@ func (x *Index) VideoCut(from, to time.Duration) Cut {
 		c.Enough = min(c.To, x.enough(time.Duration(c.Until)*time.Millisecond))
 	}
 	return x.finish(c, x.Video.Headers)
+}
+
+// FromFirstPicture is the index with the first picture at zero, however much sound comes
+// before it.
+func (x *Index) FromFirstPicture() *Index {
+	d := x.Video.First.Milliseconds()
+	if d == 0 {
+		return x
+	}
+	y, v := *x, *x.Video
+	y.Video = &v
+	y.Duration -= ms(d)
+	v.First, v.Last = v.First-ms(d), v.Last-ms(d)
+	v.Keyframes = slices.Clone(v.Keyframes)
+	for i := range v.Keyframes {
+		v.Keyframes[i].DTS -= ms(d)
+		v.Keyframes[i].PTS -= ms(d)
+	}
+	y.Epochs = slices.Clone(x.Epochs)
+	for i := range y.Epochs {
+		y.Epochs[i].Shift -= d
+	}
+	y.Gaps = slices.Clone(x.Gaps)
+	for i := range y.Gaps {
+		y.Gaps[i].At -= ms(d)
+	}
+	if x.Audio != nil {
+		a := *x.Audio
+		a.First, a.Last = a.First-ms(d), a.Last-ms(d)
+		y.Audio = &a
+	}
+	return &y
 }
 
 // enough is where the first tag at or after t has most likely passed: between two

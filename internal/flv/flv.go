@@ -121,7 +121,9 @@ type Video struct {
 	SARDen    int           `json:"sar_den"`
 	Profile   int           `json:"profile"` // profile_idc
 	Level     int           `json:"level"`   // level_idc
+	Plain     bool          `json:"plain"`   // progressive, 4:2:0, of 8 bits
 	Rate      Rate          `json:"rate"`
+	Steady    Steady        `json:"steady"`
 	Frames    int           `json:"frames"` // coded frames from the first keyframe on
 	First     time.Duration `json:"first"`
 	Last      time.Duration `json:"last"`

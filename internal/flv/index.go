@@ -9,7 +9,7 @@ import (
 )
 
 // indexVersion changes with what [Scan] learns of the same recording.
-const indexVersion = 1
+const indexVersion = 2
 
 type indexFile struct {
 	Version int `json:"v"`
@@ -69,10 +69,11 @@ func (x *Index) nonsense() string {
 
 func (v *Video) possible(inside func(int64) bool) bool {
 	keys := v.Keyframes
-	return slices.Contains(standardRates, v.Rate) &&
+	return slices.Contains(standardRates[:], v.Rate) &&
 		len(v.Sizes) > 0 && v.Sizes[0] == Size{v.Width, v.Height} && !slices.ContainsFunc(v.Sizes, Size.absurd) &&
 		v.SARNum > 0 && v.SARDen > 0 && v.SARNum <= 4*v.SARDen && v.SARDen <= 4*v.SARNum && v.SARDen < 1<<32 &&
 		v.Frames > 0 && timely(v.First) && timely(v.Last) && v.First <= v.Last &&
+		v.Steady.GOP >= 0 && v.Steady.GOP <= v.Frames && v.Steady.Reorder >= -maxReorder && v.Steady.Reorder <= maxReorder &&
 		len(keys) > 0 && len(keys) <= maxKeyframes+1 && ascending(keys, func(k Keyframe) int64 { return k.Offset }) &&
 		!slices.ContainsFunc(keys, func(k Keyframe) bool { return !inside(k.Offset) || !timely(k.DTS) || !timely(k.PTS) }) &&
 		len(v.Headers) > 0 && len(v.Headers) <= maxHeaders && !slices.ContainsFunc(v.Headers, Header.absurd)
@@ -84,6 +85,8 @@ func (a *Audio) possible(inside func(int64) bool) bool {
 		inside(a.Bytes.From) && inside(a.Bytes.To) && a.Bytes.From < a.Bytes.To &&
 		len(a.Headers) <= maxHeaders && !slices.ContainsFunc(a.Headers, Header.absurd)
 }
+
+const maxReorder = 1000 // pictures
 
 // timely is a time that a repaired timeline can have.
 func timely(t time.Duration) bool { return t > -time.Hour && t <= longest }

@@ -27,7 +27,7 @@ func TestForeignIndex(t *testing.T) {
 	}
 	for _, tc := range []struct{ name, old, new string }{
 		{"no JSON", "{", ""},
-		{"another version", `"v":1`, `"v":2`},
+		{"another version", `"v":2`, `"v":3`},
 		{"another size", `"size":`, `"size":1`},
 		{"end behind the file", `"end":`, `"end":1`},
 		{"no duration", `"duration":`, `"duration":-`},

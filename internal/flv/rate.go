@@ -7,7 +7,7 @@ import (
 
 // standardRates are the frame rates that encoders mean (HLS authoring rule 1.18
 // and the low rates of webcams).
-var standardRates = []Rate{
+var standardRates = [...]Rate{
 	{10, 1}, {12, 1}, {15, 1}, {20, 1},
 	{24000, 1001}, {24, 1}, {25, 1}, {30000, 1001}, {30, 1},
 	{48, 1}, {50, 1}, {60000, 1001}, {60, 1},

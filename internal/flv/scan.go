@@ -52,6 +52,10 @@ type scanner struct {
 	clock   clock
 	cadence cadence
 
+	steadiness steadiness
+	lengthSize int  // bytes of a NAL unit's length
+	idr        bool // whether the picture at hand holds an IDR
+
 	video                 *Video
 	audio                 *Audio
 	firstVideo, lastVideo int64 // PTS, ms
@@ -101,6 +105,7 @@ func (s *scanner) next() error {
 	if isHeader(kind, start) && size <= maxHeaderBody {
 		header = bytes.Clone(body)
 	}
+	s.idr = kind == tagVideo && len(start) > 5 && start[0]>>4 == frameKey && holdsIDR(body[5:], s.lengthSize)
 	skipped, err := s.r.Discard(tagHeaderSize + size + tagTrailerSize)
 	if err != nil {
 		return s.readError(err)
@@ -162,7 +167,7 @@ func (s *scanner) index(rest int64) (*Index, error) {
 		x.Gaps[i].At -= ms(origin)
 	}
 	if v := x.Video; v != nil {
-		v.Rate = rate
+		v.Rate, v.Steady = rate, s.steadiness.steady(rate)
 		v.First, v.Last = ms(s.firstVideo-origin), ms(s.lastVideo-origin)
 		for i := range v.Keyframes {
 			v.Keyframes[i].DTS -= ms(origin)

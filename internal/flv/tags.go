@@ -55,6 +55,7 @@ func (s *scanner) videoTag(offset int64, raw uint32, start, header []byte) error
 	dts := s.clock.at(offset, raw, tagVideo)
 	offsetMS, _ := composition(start)
 	pts := dts + offsetMS
+	s.steadiness.add(dts, offsetMS, key, s.idr)
 	if s.video.Frames == 0 {
 		s.firstVideo, s.lastVideo = pts, pts
 	}
@@ -133,7 +134,7 @@ func (s *scanner) videoHeader(offset int64, body []byte) error {
 		s.broken = cmp.Or(s.broken, err)
 		return nil
 	case s.video == nil:
-		s.video = v
+		s.video, s.lengthSize = v, int(body[9]&3)+1
 		v.Sizes = []Size{{v.Width, v.Height}}
 	default:
 		if size := (Size{v.Width, v.Height}); !slices.Contains(s.video.Sizes, size) {
@@ -167,6 +168,7 @@ func parseAVC(body []byte) (*Video, error) {
 	v := &Video{
 		Width: int(sps.Width), Height: int(sps.Height), SARNum: 1, SARDen: 1,
 		Profile: int(sps.Profile), Level: int(sps.Level),
+		Plain: sps.FrameMbsOnlyFlag && sps.BitDepthLumaMinus8 == 0 && sps.BitDepthChromaMinus8 == 0 && sps.ChromaFormatIDC == 1,
 	}
 	if vui := sps.VUI; vui != nil && vui.SampleAspectRatioWidth > 0 && vui.SampleAspectRatioHeight > 0 {
 		if num, den := int(vui.SampleAspectRatioWidth), int(vui.SampleAspectRatioHeight); num <= 4*den && den <= 4*num {

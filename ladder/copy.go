@@ -1,0 +1,159 @@
+package ladder
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	ffmpeg "github.com/u2takey/ffmpeg-go"
+
+	"afterlive/internal/flv"
+)
+
+// SourceCopy is the option by which the top rendition is the recording's own picture, not
+// encoded again.
+const SourceCopy = "copy"
+
+// Copy says what became of the wish to copy the recording's picture.
+type Copy struct {
+	Reorder int     `json:"reorder,omitempty"` // pictures by which keyframes are shown after they are decoded
+	Ahead   float64 `json:"ahead_s,omitempty"` // seconds of sound before the first picture, which are left out
+	Fault   string  `json:"fault,omitempty"`   // why it is encoded like the others
+}
+
+const (
+	longestGOP  = 2 * time.Second        // HLS authoring rule 1.13
+	soundAhead  = 500 * time.Millisecond // before the first picture, which is given up for a copy
+	mostLevel   = 52                     // HLS authoring rule 1.3b: 5.2
+	capExceeded = 1.1                    // times the cap of its size that a recording may need: encoders of live streams miss theirs
+)
+
+var copiedProfiles = map[int]bool{66: true, 77: true, 100: true} // Baseline, Main, High (rule 1.4)
+
+// planCopy decides whether a recording's picture can be copied. If so, the grid of all
+// renditions is the recording's own.
+func (p *Plan) planCopy(x *flv.Index, profile Profile) *flv.Index {
+	p.Copy = &Copy{}
+	if p.Copy.Fault = p.copyFault(x, profile); p.Copy.Fault != "" {
+		return x
+	}
+	p.Copy.Reorder = x.Video.Steady.Reorder
+	p.GOPFrames = x.Video.Steady.GOP
+	gop := float64(p.GOPFrames) / x.Video.Rate.FPS()
+	p.SegmentFrames = p.GOPFrames * max(1, int(math.Round(profile.Segment.Seconds()/gop)))
+	p.Copy.Ahead = x.Video.First.Seconds()
+	return p.pictureAlone(x)
+}
+
+// pictureAlone is the index from the first picture to the end of the last: there is
+// nothing to copy before, or behind.
+func (p *Plan) pictureAlone(x *flv.Index) *flv.Index {
+	y := *x.FromFirstPicture()
+	y.Duration = y.Video.Last + y.Video.Rate.Time(1)
+	return &y
+}
+
+// keyframeAt tells whether a keyframe falls on a frame of the grid.
+func keyframeAt(x *flv.Index, frame int) bool {
+	rate := x.Video.Rate
+	return rate.Frame(x.Video.Keyframes[x.KeyframeBefore(nearly(rate, frame))].PTS) == frame
+}
+
+// nearly is the moment up to which a timestamp falls on a frame of the grid.
+func nearly(rate flv.Rate, frame int) time.Duration { return rate.Time(frame) + rate.Time(1)/2 - 1 }
+
+// copyFault is why a recording's picture cannot be copied.
+func (p *Plan) copyFault(x *flv.Index, profile Profile) string {
+	v := x.Video
+	switch gop := v.Rate.Time(v.Steady.GOP); {
+	case profile.Ladders[0].Projection.cube():
+		return "the first ladder is a cube's: its picture is another one"
+	case len(x.Epochs) > 1 || len(x.Damage) > 0:
+		return "its clock jumps, or bytes of it are damaged"
+	case len(v.Sizes) > 1 || len(v.Headers) > 1:
+		return "its encoder's settings change on the way"
+	case !v.Plain || !copiedProfiles[v.Profile] || v.SARNum != v.SARDen:
+		return fmt.Sprintf("profile %d, or a picture that is interlaced, has no square pixels, or not 4:2:0 of 8 bits: not all players show that", v.Profile)
+	case v.Level > mostLevel:
+		return fmt.Sprintf("level %.1f; at most %.1f is allowed", float64(v.Level)/10, float64(mostLevel)/10)
+	case v.Width%2 != 0 || v.Height%2 != 0:
+		return fmt.Sprintf("%dx%d is odd", v.Width, v.Height)
+	case v.Steady.Fault != "":
+		return v.Steady.Fault
+	case gop > longestGOP:
+		return fmt.Sprintf("keyframes are %s apart; at most %s is allowed", gop, longestGOP)
+	case v.First > soundAhead:
+		return fmt.Sprintf("the picture begins %s after the sound", v.First)
+	case x.Audio != nil && x.Audio.Last-v.Last > soundAhead:
+		return fmt.Sprintf("the picture ends %s before the sound", x.Audio.Last-v.Last)
+	}
+	y := p.pictureAlone(x)
+	if n := v.Rate.Frame(y.Duration); n != v.Frames {
+		return fmt.Sprintf("it has %d pictures in the time of %d", v.Frames, n)
+	}
+	for frame := 0; frame < v.Frames; frame += v.Steady.GOP {
+		if !keyframeAt(y, frame) {
+			return fmt.Sprintf("there is no keyframe at picture %d", frame)
+		}
+	}
+	return p.tooLarge(x, profile)
+}
+
+// tooLarge is why a recording is more than a profile allows.
+func (p *Plan) tooLarge(x *flv.Index, profile Profile) string {
+	v := x.Video
+	bits := x.End - v.Keyframes[0].Offset
+	if a := x.Audio; a != nil {
+		bits -= int64(x.Duration.Seconds() * 16e3) // its sound, about
+	}
+	rate := Bitrate(float64(8*bits) / x.Duration.Seconds())
+	var limit Bitrate
+	for _, r := range profile.Ladders[0].Rungs {
+		if r.Height >= v.Height {
+			limit = p.rendition(r, v.Width, v.Height).Maxrate
+		}
+	}
+	switch {
+	case limit == 0:
+		return fmt.Sprintf("it is %d pixels high, the profile's largest rung %d", v.Height, profile.Ladders[0].Rungs[0].Height)
+	case float64(rate) > capExceeded*float64(limit):
+		return fmt.Sprintf("it has %d kb/s, and a rung of its size at most %d", rate/1000, limit/1000)
+	}
+	return ""
+}
+
+// withCopy puts the recording's own picture in place of a ladder's top rendition of that
+// size, or above it.
+func (p *Plan) withCopy(all []Rendition) []Rendition {
+	if p.Copy == nil || p.Copy.Fault != "" {
+		return all
+	}
+	top := all[0]
+	top.Name, top.Width, top.Height, top.Copy = fmt.Sprintf("%dp", p.Source.Height), p.Source.Width, p.Source.Height, true
+	if all[0].Height == p.Source.Height {
+		all = all[1:]
+	}
+	return append([]Rendition{top}, all...)
+}
+
+// copyArgs takes a chunk's packets as they are. A GOP is closed, so they follow each other
+// in the order of decoding. Their times are FLV's, in whole milliseconds, and the worker
+// puts them on the grid: ffmpeg's setts cannot, in all its versions.
+func (p *Plan) copyArgs(c Chunk) ffmpeg.KwArgs {
+	args := p.hls(c.From / p.SegmentFrames)
+	args[mapped], args["c:v"], args["frames:v"] = "0:v:0", "copy", c.To-c.From
+	args["hls_time"] = decimal(p.SegmentTime - early) // a keyframe that comes a little early ends a segment too
+	args["hls_segment_options"] = fmt.Sprintf("%s:video_track_timescale=%d", args["hls_segment_options"], p.timescale())
+	return args
+}
+
+const early = 0.005 // seconds
+
+// timescale is that of the picture's tracks, in units a second: as ffmpeg chooses it.
+func (p *Plan) timescale() int {
+	scale := p.Rate.Num
+	for scale < 10000 {
+		scale *= 2
+	}
+	return scale
+}
