@@ -51,7 +51,7 @@ suite: $(TOOLS)/versitygw tools/fauxqs/node_modules/.package-lock.json tools/clo
 	go test -race -count=1 -timeout 20m ./...
 
 bench: install tools ## FILES="a.flv …": afterlive beside other ways to do the same, in ratios (about an hour)
-	go test -run '^$$' -bench . -benchtime 1x -timeout 4h ./bench -files "$(FILES)" -json $(CURDIR)/data/bench/results.json
+	go test -run '^$$' -bench . -benchtime 1x -timeout 4h ./bench -files "$(FILES)" -results $(CURDIR)/data/bench/results.json
 	go test -run '^$$' -bench . -benchmem ./internal/flv
 	go test -run '^$$' -bench . -benchtime 1x ./pipeline
 

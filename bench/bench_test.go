@@ -22,7 +22,7 @@ import (
 var (
 	files   = flag.String("files", "", "recordings of your own to measure with, separated by spaces")
 	minutes = flag.Int("minutes", 4, "length of the recording that is made")
-	output  = flag.String("json", "", "file for the results")
+	output  = flag.String("results", "", "JSON file for the results")
 )
 
 // bin is where the binaries are; made, where recordings are kept between runs.

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -37,6 +38,7 @@ type job struct {
 	planned func() []byte        // how, where that can be seen
 	workers [][]string           // what stands before each one's command
 	flags   []string             // of all workers
+	data    string               // the folder, where it is to be looked at afterwards
 }
 
 // publish does a job, and takes the time from the begin of enqueue to the recording's
@@ -125,7 +127,7 @@ var alone = [][]string{{"env"}}
 // embedded publishes in a folder.
 func embedded(b *testing.B, j job) outcome {
 	b.Helper()
-	data := b.TempDir()
+	data := cmp.Or(j.data, b.TempDir())
 	j.place, j.there = []string{"--data", data}, inFolder(data)
 	j.planned = func() []byte {
 		found, err := filepath.Glob(data + "/jobs/*/plan.json")

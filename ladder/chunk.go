@@ -22,7 +22,7 @@ type Chunk struct {
 // hundredth, and what is read twice below a tenth (docs/performance.md).
 const (
 	longestChunk  = time.Minute
-	fewestChunks  = 12 // which two, three, four and six workers can share
+	fewestChunks  = 20
 	shortestChunk = 30 * time.Second
 )
 

@@ -65,9 +65,9 @@ func TestChunkCount(t *testing.T) {
 		{59 * time.Second, 1},
 		{time.Minute, 2},
 		{4 * time.Minute, 8},
-		{10 * time.Minute, 12},
-		{12 * time.Minute, 12},
-		{12*time.Minute + time.Second, 13},
+		{10 * time.Minute, 20},
+		{20 * time.Minute, 20},
+		{20*time.Minute + time.Second, 21},
 		{10 * time.Hour, 600},
 	} {
 		p, err := New(index(320, 180, flv.Rate{Num: 10, Den: 1}, tc.recording, time.Second), profile(t, "flat"))

@@ -36,7 +36,7 @@ type FitRung struct {
 
 const (
 	sampleLength   = 2 * time.Second
-	sampleEvery    = 2 * time.Minute
+	sampleEvery    = 5 * time.Minute
 	mostSamples    = 6
 	samplePreset   = "superfast" // half the time of the ladder's own, and nearly its rates
 	leastStep      = 1.4         // between the rates of neighbours: Apple's own ladder has 1.2 to 2

@@ -37,12 +37,12 @@ func TestFit(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			p, x := fitPlan(t, tc.profile, tc.width, tc.height)
 			samples := p.Samples(x)
-			if len(samples) != 5 {
+			if len(samples) != 2 {
 				t.Fatalf("%d samples of ten minutes", len(samples))
 			}
 			var bytes []int64
 			for _, r := range tc.rates {
-				bytes = append(bytes, int64(r)*2*5/8) // five samples of two seconds
+				bytes = append(bytes, int64(r)*2*2/8) // two samples of two seconds
 			}
 			before := len(p.Ladders[0].Renditions)
 			p.FitTo(samples, bytes)
@@ -53,7 +53,7 @@ func TestFit(t *testing.T) {
 			if s := strings.Join(got, ", "); s != tc.want {
 				t.Errorf("left: %s\nwant:  %s\n%+v", s, tc.want, p.Fit.Rungs)
 			}
-			if len(p.Fit.Rungs) != before || len(p.Fit.Samples) != 5 {
+			if len(p.Fit.Rungs) != before || len(p.Fit.Samples) != 2 {
 				t.Errorf("decided of %d rungs of %d, by samples at %v", len(p.Fit.Rungs), before, p.Fit.Samples)
 			}
 			for _, r := range p.Fit.Rungs {
@@ -72,9 +72,9 @@ func TestSamples(t *testing.T) {
 		samples     int
 	}{
 		{3 * time.Second, 2 * time.Second, 1},
-		{4 * time.Minute, 2 * time.Second, 2},
+		{4 * time.Minute, 2 * time.Second, 1},
 		{3 * time.Hour, 2 * time.Second, 6},
-		{10 * time.Minute, 4 * time.Minute, 3}, // keyframes are rare
+		{30 * time.Minute, 12 * time.Minute, 3}, // keyframes are rare
 	} {
 		x := index(1280, 720, flv.Rate{Num: 30, Den: 1}, tc.length, tc.gop)
 		p := plan(t, x, profile(t, "flat"))
