@@ -93,7 +93,7 @@ func published(b *testing.B, j job) measured {
 	m := measured{outcome: embedded(b, j)}
 	asset := inFolder(data)()
 	for _, r := range asset.Ladders[0].Renditions {
-		m.rungs = append(m.rungs, rung{name: r.Name, rate: float64(r.Average), ssim: ssim(b, filepath.Join(data, "vod/bench", r.MediaList), j.file, m.plan)})
+		m.rungs = append(m.rungs, rung{name: r.Name, rate: float64(r.Average), ssim: ssim(b, data+"/vod/bench/"+r.MediaList, j.file, m.plan)})
 	}
 	return m
 }

@@ -11,7 +11,7 @@ import (
 // one core.
 func BenchmarkWorkers(b *testing.B) {
 	for b.Loop() {
-		file := bars(b, "640x360", 30, 600)
+		file := bars(b, "960x540", 30, 600)
 		core := func(n int) []string { return []string{"taskset", "-c", fmt.Sprint(n)} }
 		one := embedded(b, job{file: file, workers: [][]string{core(0)}})
 		two := embedded(b, job{file: file, workers: [][]string{core(0), core(1)}})

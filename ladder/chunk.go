@@ -17,13 +17,13 @@ type Chunk struct {
 }
 
 // Where a profile doesn't say how long chunks are, they last up to a minute. A short
-// recording has this many all the same, of at least half a minute: with few, workers would
+// recording has this many all the same, of at least a quarter of it: with few, workers would
 // wait for the last one. What a chunk costs beside its own encoding stays below a
 // hundredth, and what is read twice below a tenth (docs/performance.md).
 const (
 	longestChunk  = time.Minute
 	fewestChunks  = 20
-	shortestChunk = 30 * time.Second
+	shortestChunk = 15 * time.Second
 )
 
 // ChunkCount is how many chunks a recording has, where its profile doesn't say.

@@ -62,9 +62,10 @@ func TestChunkCount(t *testing.T) {
 		chunks    int
 	}{
 		{5 * time.Second, 1},
-		{59 * time.Second, 1},
-		{time.Minute, 2},
-		{4 * time.Minute, 8},
+		{29 * time.Second, 1},
+		{30 * time.Second, 2},
+		{time.Minute, 4},
+		{4 * time.Minute, 16},
 		{10 * time.Minute, 20},
 		{20 * time.Minute, 20},
 		{20*time.Minute + time.Second, 21},

@@ -128,7 +128,7 @@ func (s *simulation) publish(j *simJob) {
 // chunks is how many a recording has: ladder.ChunkCount, with which a test compares it.
 // What that package needs is nothing for a simulation.
 func (w Work) chunks(length float64) int {
-	const fewest, shortest = 20, 30
+	const fewest, shortest = 20, 15
 	n := int(math.Ceil(length / w.Chunk))
 	if w.Short {
 		n = max(n, min(fewest, int(length/shortest)))

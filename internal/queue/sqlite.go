@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"maragu.dev/goqite"
@@ -41,10 +42,25 @@ func OpenDB(ctx context.Context, file string) (*sql.DB, error) {
 		return nil, fmt.Errorf("open queue: %w", err)
 	}
 	db.SetMaxOpenConns(1)
-	if _, err := db.ExecContext(ctx, schema); err != nil {
+	if err := prepare(ctx, db, file+".lock"); err != nil {
 		return nil, errors.Join(fmt.Errorf("open queue %s: %w", file, err), db.Close())
 	}
 	return db, nil
+}
+
+// prepare makes what a new database lacks. One after the other: of two connections that
+// turn a new file to WAL, SQLite tells one that it is busy, whatever its timeout is.
+func prepare(ctx context.Context, db *sql.DB, lock string) error {
+	f, err := os.OpenFile(lock, os.O_CREATE|os.O_RDONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer f.Close() // and so unlocked
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		return fmt.Errorf("lock: %w", err)
+	}
+	_, err = db.ExecContext(ctx, schema)
+	return err
 }
 
 // NewSQLite is the queue of that name in a database. A poll lasts up to wait.
