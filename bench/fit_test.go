@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"os"
@@ -61,8 +62,7 @@ func plain(b *testing.B) string {
 	if err != nil {
 		b.Fatal(err)
 	}
-	from := strings.Index(string(built), "- name: flat")
-	to := strings.Index(string(built), `- name: "360"`)
+	from, to := bytes.Index(built, []byte("- name: flat")), bytes.Index(built, []byte(`- name: "360"`))
 	text := strings.Replace(string(built[from:to]), "fit: true", "fit: false", 1)
 	text = strings.Replace(text, "- name: flat", "- name: plain", 1)
 	file := filepath.Join(b.TempDir(), "plain.yaml")
