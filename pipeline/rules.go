@@ -1,7 +1,9 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -15,9 +17,9 @@ import (
 // playlists is there: what breaks a MUST is not published.
 func (p *Pipeline) keepsTheRules(ctx context.Context, plan *ladder.Plan, presentation *ladder.Presentation) error {
 	for _, m := range presentation.Masters() {
-		source := &unpublished{p.Store, plan, presentation, m}
+		source := &unpublished{store: p.Store, plan: plan, presentation: presentation, master: m}
 		report, err := hlscheck.Check(ctx, source, m.Ladder+"/"+ladder.MasterFile, hlscheck.Playlists)
-		if err != nil {
+		if err := cmp.Or(source.unread, err); err != nil { // nothing is known then
 			return err
 		}
 		if err := report.Err(); err != nil {
@@ -34,6 +36,7 @@ type unpublished struct {
 	plan         *ladder.Plan
 	presentation *ladder.Presentation
 	master       ladder.Master
+	unread       error // why something could not be read that may be there
 }
 
 func (u *unpublished) Read(ctx context.Context, name string) (hlscheck.Object, error) {
@@ -47,6 +50,9 @@ func (u *unpublished) Read(ctx context.Context, name string) (hlscheck.Object, e
 		return hlscheck.Object{Body: body}, err
 	}
 	body, _, err := u.store.Load(ctx, u.plan.Key(name))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		u.unread = cmp.Or(u.unread, err)
+	}
 	return hlscheck.Object{Body: body}, err
 }
 

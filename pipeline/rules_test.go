@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -90,4 +91,29 @@ func TestWhatBreaksARuleIsNotPublished(t *testing.T) {
 	if _, ok := store.objects["vod/live/talk/asset.json"]; ok {
 		t.Error("the asset was published")
 	}
+}
+
+// What cannot be read at the moment breaks no rule: another attempt may read it.
+func TestRulesWaitForTheStore(t *testing.T) {
+	p, store, queue := newSmall(t, movie(t))
+	must(t, p.Do(t.Context(), smallTask, nil))
+	last := queue.all[len(queue.all)-1]
+	queue.all = queue.all[:len(queue.all)-1]
+	drain(t, p, queue)
+	tasks, err := job.Parse(last.body)
+	must(t, err)
+	store.before = func(op, key string) error {
+		if op == "load" && strings.Contains(key, "/init-") {
+			return errors.New("unexpected EOF")
+		}
+		return nil
+	}
+	if err := p.Do(t.Context(), tasks[0], nil); err == nil || !strings.Contains(err.Error(), "unexpected EOF") {
+		t.Errorf("got %v", err)
+	} else if _, final := verdict(err); final {
+		t.Errorf("final: %v", err)
+	}
+	store.before = nil
+	must(t, p.Do(t.Context(), tasks[0], nil))
+	checkPublished(t, store)
 }
