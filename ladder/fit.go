@@ -46,16 +46,9 @@ const (
 	probeExtension = ".h264"
 )
 
-// Sample is a few pictures of a recording, and what must be read to see them.
-type Sample struct {
-	At    float64 // seconds
-	chunk Chunk
-	Cut   flv.Cut
-}
-
-// Samples are spread over a recording, each where a keyframe makes it cheap to read.
+// Samples are a few pictures each, spread over a recording, each where a keyframe makes it cheap to read.
 // There are none where the plan has nothing to fit.
-func (p *Plan) Samples(x *flv.Index) (all []Sample) {
+func (p *Plan) Samples(x *flv.Index) (all []Chunk) {
 	if p.Fit == nil {
 		return nil
 	}
@@ -66,18 +59,17 @@ func (p *Plan) Samples(x *flv.Index) (all []Sample) {
 		k := x.Video.Keyframes[x.KeyframeBefore(at)]
 		from := max(0, p.Rate.Frame(k.PTS))
 		to := min(from+frames, p.Frames)
-		if len(all) > 0 && all[len(all)-1].chunk.To > from {
+		if len(all) > 0 && all[len(all)-1].To > from {
 			continue // keyframes are rare here
 		}
-		c := Chunk{From: from, To: to, Fill: p.Rate.Frame(x.Video.First) > from, Cut: x.VideoCut(p.Rate.Time(from), p.Rate.Time(to))}
-		all = append(all, Sample{At: p.seconds(from), chunk: c, Cut: c.Cut})
+		all = append(all, Chunk{From: from, To: to, Fill: p.Rate.Frame(x.Video.First) > from, Cut: x.VideoCut(p.Rate.Time(from), p.Rate.Time(to))})
 	}
 	return all
 }
 
 // SampleArgs is the ffmpeg command line that encodes a sample as every rung of the
 // ladders that are fitted would, without their caps, to the files of [Plan.SampleFiles].
-func (p *Plan) SampleArgs(s Sample) []string {
+func (p *Plan) SampleArgs(s Chunk) []string {
 	var rungs, scales []string
 	var outputs []string
 	for i, f := range p.fitted() {
@@ -88,7 +80,7 @@ func (p *Plan) SampleArgs(s Sample) []string {
 		outputs = append(outputs, ffmpeg.Input("x").Output(f.file(), options).GetArgs()[2:]...)
 	}
 	args := append(pictures(0), "-filter_complex",
-		fmt.Sprintf("[0:v:0]%s,split=%d%s;%s", p.grid(s.chunk, s.chunk.From, s.chunk.To), len(rungs), strings.Join(rungs, ""), strings.Join(scales, ";")))
+		fmt.Sprintf("[0:v:0]%s,split=%d%s;%s", p.grid(s, s.From, s.To), len(rungs), strings.Join(rungs, ""), strings.Join(scales, ";")))
 	return append(args, outputs...)
 }
 
@@ -127,11 +119,11 @@ func (p *Plan) SampleFiles() (files []string) {
 
 // FitTo decides what becomes of the ladders, by the bytes of all samples together,
 // in the order of [Plan.SampleFiles].
-func (p *Plan) FitTo(samples []Sample, bytes []int64) {
+func (p *Plan) FitTo(samples []Chunk, bytes []int64) {
 	var seconds float64
 	for _, s := range samples {
-		p.Fit.Samples = append(p.Fit.Samples, s.At)
-		seconds += p.seconds(s.chunk.To - s.chunk.From)
+		p.Fit.Samples = append(p.Fit.Samples, p.seconds(s.From))
+		seconds += p.seconds(s.To - s.From)
 	}
 	rates := map[string]Bitrate{}
 	for i, f := range p.fitted() {

@@ -83,8 +83,8 @@ func TestSamples(t *testing.T) {
 			t.Errorf("%s with a keyframe every %s: %d samples, want %d", tc.length, tc.gop, len(samples), tc.samples)
 		}
 		for _, s := range samples {
-			if gop := tc.gop.Seconds(); s.At != gop*float64(int(s.At/gop)) || s.At >= tc.length.Seconds() {
-				t.Errorf("%s: a sample at %g s", tc.length, s.At)
+			if at := p.Rate.Time(s.From); at%tc.gop != 0 || at >= tc.length {
+				t.Errorf("%s: a sample at %s", tc.length, at)
 			}
 		}
 	}

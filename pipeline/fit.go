@@ -40,7 +40,7 @@ func (p *Pipeline) fit(ctx context.Context, plan *ladder.Plan, index *flv.Index)
 
 // sample returns the bytes of all samples together, for every file of
 // [ladder.Plan.SampleFiles].
-func (p *Pipeline) sample(ctx context.Context, plan *ladder.Plan, samples []ladder.Sample) (bytes []int64, used usage, err error) {
+func (p *Pipeline) sample(ctx context.Context, plan *ladder.Plan, samples []ladder.Chunk) (bytes []int64, used usage, err error) {
 	folder, err := p.Scratch.Folder("samples")
 	if err != nil {
 		return nil, used, err
@@ -55,7 +55,7 @@ func (p *Pipeline) sample(ctx context.Context, plan *ladder.Plan, samples []ladd
 		ran, read, err := p.encodeSample(ctx, plan, s, folder)
 		used.cpu, used.read = used.cpu+ran.CPU, used.read+read
 		if err != nil {
-			return nil, used, fmt.Errorf("encode sample at %.1f s: %w", s.At, err)
+			return nil, used, fmt.Errorf("encode sample at %s: %w", plan.Rate.Time(s.From), err)
 		}
 		for i, file := range files {
 			info, err := os.Stat(filepath.Join(folder, file))
@@ -63,7 +63,7 @@ func (p *Pipeline) sample(ctx context.Context, plan *ladder.Plan, samples []ladd
 				err = errors.New("it is empty")
 			}
 			if err != nil {
-				return nil, used, fmt.Errorf("read sample at %.1f s: %w", s.At, err)
+				return nil, used, fmt.Errorf("read sample at %s: %w", plan.Rate.Time(s.From), err)
 			}
 			bytes[i] += info.Size()
 		}
@@ -71,7 +71,7 @@ func (p *Pipeline) sample(ctx context.Context, plan *ladder.Plan, samples []ladd
 	return bytes, used, nil
 }
 
-func (p *Pipeline) encodeSample(ctx context.Context, plan *ladder.Plan, s ladder.Sample, folder string) (ran Ran, read int64, err error) {
+func (p *Pipeline) encodeSample(ctx context.Context, plan *ladder.Plan, s ladder.Chunk, folder string) (ran Ran, read int64, err error) {
 	var count atomic.Int64
 	source, err := p.readRecording(ctx, plan, s.Cut, &count)
 	if err != nil {
