@@ -54,11 +54,16 @@ const profiles = `
 - name: quick
   chunk: 6s
   ladders:
-    - name: flat
+    - &quick
+      name: flat
       projection: flat
       rungs:
         - {height: 180, crf: 28, maxrate: 500k, bufsize: 750k, preset: ultrafast}
         - {height: 90, crf: 28, maxrate: 200k, bufsize: 300k, preset: ultrafast}
+- name: transport
+  container: ts
+  chunk: 6s
+  ladders: [*quick]
 - name: sphere
   chunk: 6s
   quality: 4

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,17 +21,19 @@ import (
 // What is made for finding one's way is used by players: I-frames for trick play, and
 // the storyboard. hls.js is ours; Shaka Player is a second one that nobody of us wrote.
 func TestTrickPlay(t *testing.T) {
-	data, address := t.TempDir(), "127.0.0.1:"+standin.FreePort(t)
-	enqueue(t, "send", "--data", data, "--as", "talk", "--profile", "quick", source(t, "640x360", 25, 20))
-	startWorker(t, "--data", data, "--http", address)
-	enqueue(t, "status", "--watch", "--timeout", "3m", "--data", data)
-	t.Run("hls.js", func(t *testing.T) { trickHLSJS(t, "http://"+address) })
-	t.Run("seek bar", func(t *testing.T) { seekBar(t, "http://"+address) })
-	t.Run("Shaka Player", func(t *testing.T) { shaka(t, "http://"+address, data) })
+	for _, profile := range []string{"quick", "transport"} {
+		data, address := t.TempDir(), "127.0.0.1:"+standin.FreePort(t)
+		enqueue(t, "send", "--data", data, "--as", "talk", "--profile", profile, source(t, "640x360", 25, 20))
+		startWorker(t, "--data", data, "--http", address)
+		enqueue(t, "status", "--watch", "--timeout", "3m", "--data", data)
+		t.Run(profile+"/hls.js", func(t *testing.T) { trickHLSJS(t, "http://"+address, profile == "transport") })
+		t.Run(profile+"/seek bar", func(t *testing.T) { seekBar(t, "http://"+address) })
+		t.Run(profile+"/Shaka Player", func(t *testing.T) { shaka(t, "http://"+address, data) })
+	}
 }
 
 // hls.js shows I-frames in a second element, as seek previews do.
-func trickHLSJS(t *testing.T, address string) {
+func trickHLSJS(t *testing.T, address string, transport bool) {
 	b := openBrowser(t)
 	b.visit(address + "/player/?asset=talk")
 	b.run(`const { hls } = player.stage.panes[0];
@@ -41,7 +44,11 @@ func trickHLSJS(t *testing.T, address string) {
 		const attached = new Promise((resolve) => trick.once("hlsMediaAttached", resolve));
 		trick.attachMedia(small);
 		await attached`)
-	for _, at := range []float64{14.3, 5.5, 6.2, 18.7, 0.4} { // here and there, on both sides of a chunk's boundary
+	moments := []float64{14.3, 5.5, 6.2, 18.7, 0.4} // here and there, on both sides of a chunk's boundary
+	if transport {
+		slices.Sort(moments) // going back, hls.js 1.7.4 shows nothing of transport streams, ffmpeg's own included
+	}
+	for _, at := range moments {
 		b.run(fmt.Sprintf("trick.loadMediaAt(%g)", at))
 		b.wait(20*time.Second, fmt.Sprintf("small.readyState >= 2 && !small.seeking && Math.abs(small.currentTime - %g) < 1.01", at))
 		brightness := evaluate[float64](b, `(() => {
@@ -57,7 +64,11 @@ func trickHLSJS(t *testing.T, address string) {
 	if len(loaded) < 4 {
 		t.Errorf("of the I-frames, it loaded %q", loaded)
 	}
-	if faults := evaluate[[]string](b, "[...complaints, ...player.stage.panes[0].faults]"); len(faults) > 0 {
+	faults := evaluate[[]string](b, "[...complaints, ...player.stage.panes[0].faults]")
+	// Where a rendition takes another's place, hls.js 1.7.4 takes for a hole by how much a
+	// transport stream's first picture is shown after it is decoded, if that is more than 50 ms.
+	faults = slices.DeleteFunc(faults, func(f string) bool { return transport && strings.Contains(f, "bufferAppendNoProgress") })
+	if len(faults) > 0 {
 		t.Errorf("hls.js complains: %v", faults)
 	}
 }
@@ -130,6 +141,10 @@ func shaka(t *testing.T, address, data string) {
 	b := openBrowser(t)
 	b.navigate(server.URL + "/shaka.html")
 	b.wait(20*time.Second, "video.currentTime > 0.5")
+	b.run("shakaPlayer.trickPlay(4, true)") // before seeks: after one that goes back, Shaka 5.2.12 shows no I-frames of transport streams
+	b.wait(20*time.Second, "urls.some(u => /iframes\\/s/.test(u)) && video.currentTime > 9")
+	b.run("shakaPlayer.cancelTrickPlay()")
+	b.wait(20*time.Second, "video.playbackRate === 1")
 	for _, at := range []float64{5, 11, 17} {
 		b.run(fmt.Sprintf("video.currentTime = %g", at))
 		b.wait(20*time.Second, fmt.Sprintf("video.currentTime > %g && !video.seeking", at+1.5))
@@ -137,11 +152,6 @@ func shaka(t *testing.T, address, data string) {
 	if got := evaluate[[2]float64](b, "(r => [r.start, r.end])(shakaPlayer.seekRange())"); math.Abs(got[0]) > 0.1 || math.Abs(got[1]-20) > 0.2 {
 		t.Errorf("it can be sought in %v", got)
 	}
-
-	b.run("video.currentTime = 1; shakaPlayer.trickPlay(4, true)")
-	b.wait(20*time.Second, "urls.some(u => /iframes\\/s.*m4s/.test(u)) && video.currentTime > 9")
-	b.run("shakaPlayer.cancelTrickPlay()")
-	b.wait(20*time.Second, "video.playbackRate === 1")
 
 	type thumbnail struct {
 		URL                         string

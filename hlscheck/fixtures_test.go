@@ -1,6 +1,7 @@
 package hlscheck
 
 import (
+	"bytes"
 	"regexp"
 	"slices"
 	"testing"
@@ -120,6 +121,25 @@ func fixtures(t *testing.T) map[string]func(f files) {
 		"8.1":  list("top", "#EXTINF:6.000000,\ns00", "#EXTINF:5.900000,\ns00"),
 		"2.3":  func(f files) { f["sound/init.mp4"] = f["mono/init.mp4"] },
 		"1.10": func(f files) { f.replace(t, "top/init.mp4", "avc1", "avc3") },
+	}
+}
+
+// transportFixtures break what is looked for in transport streams.
+func transportFixtures(t *testing.T) map[string]func(f files) {
+	list := func(name, from, to string) func(files) {
+		return func(f files) { f.replace(t, name+"/index.m3u8", from, to) }
+	}
+	return map[string]func(f files){
+		"7.3": list("top", "s01.ts", "s02.ts"),
+		"7.4": func(f files) { // the first slice of an IDR picture is called one of another
+			f["top/s01.ts"] = bytes.Replace(f["top/s01.ts"], []byte{0, 0, 1, 0x65}, []byte{0, 0, 1, 0x61}, 1)
+		},
+		"1.13":        func(f files) { f.replace(t, "master.m3u8", "\ntop/index.m3u8", "\nslow/index.m3u8") },
+		"8.1":         list("top", "#EXTINF:6.000000,\ns00", "#EXTINF:5.900000,\ns00"),
+		"2.3":         list("sound", "s00.ts", "../mono/s00.ts"),
+		"1.11":        func(f files) { f.replace(t, "master.m3u8", `CODECS="avc1.64000c`, `CODECS="avc1.640028`) },
+		"6.10":        func(f files) { f["frames/s01.ts"] = f["top/s01.ts"] },
+		"RFC8216-4.1": func(f files) { f["top/s01.ts"] = slices.Delete(slices.Clone(f["top/s01.ts"]), 4*packet, 5*packet) },
 	}
 }
 

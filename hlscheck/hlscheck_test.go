@@ -62,14 +62,17 @@ func (f files) change(t *testing.T, name string, edit func(*mp4.Fragment)) {
 	f[name] = out.Bytes()
 }
 
+var extensions = map[string]string{"fmp4": ".m4s", "mpegts": ".ts"}
+
 // rendition is one that ffmpeg makes.
 type rendition struct {
 	name string
 	args []string
 }
 
-// good makes a presentation that breaks no rule, and beside it renditions that do.
-func good(t *testing.T) files {
+// good makes a presentation that breaks no rule, and beside it renditions that do. kind
+// is ffmpeg's name of what segments are.
+func good(t *testing.T, kind string) files {
 	t.Helper()
 	dir := t.TempDir()
 	video := func(size string, gop int, more ...string) []string {
@@ -93,11 +96,11 @@ func good(t *testing.T) files {
 			t.Fatal(err)
 		}
 		args := []string{"-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=18", "-f", "lavfi", "-i", "sine=f=440:r=48000:d=18", "-t", "18"}
-		args = append(args, "-f", "hls", "-hls_time", "6", "-hls_playlist_type", "vod", "-hls_segment_type", "fmp4", "-hls_flags", "independent_segments")
+		args = append(args, "-f", "hls", "-hls_time", "6", "-hls_playlist_type", "vod", "-hls_segment_type", kind, "-hls_flags", "independent_segments")
 		args = append(args, r.args...)
 		cmd := exec.CommandContext(t.Context(), "ffmpeg", args...)
 		cmd.Dir = filepath.Join(dir, r.name)
-		cmd.Args = append(cmd.Args, "-hls_segment_filename", "s%02d.m4s", "index.m3u8")
+		cmd.Args = append(cmd.Args, "-hls_segment_filename", "s%02d"+extensions[kind], "index.m3u8")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v\n%s", r.name, err, out)
 		}
@@ -150,6 +153,9 @@ func (f files) master(t *testing.T) {
 func (f files) codecs(t *testing.T, name string) string {
 	t.Helper()
 	init, err := parseInit(f[name+"/init.mp4"])
+	if ts, ok := f[name+"/s00.ts"]; ok {
+		_, init, err = parseTS(t.Context(), ts)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,20 +172,44 @@ func rulesOf(r *Report) (numbers []string) {
 }
 
 func TestGoodBreaksNothing(t *testing.T) {
-	r, err := Check(t.Context(), good(t).source(), "master.m3u8", Media)
-	if err != nil {
-		t.Fatal(err)
+	for kind := range extensions {
+		r, err := Check(t.Context(), good(t, kind).source(), "master.m3u8", Media)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range r.Findings {
+			t.Error(kind, f)
+		}
+		if len(r.Renditions) != 5 || math.Abs(r.Renditions[0].Duration-18) > 0.001 {
+			t.Errorf("measured %+v", r.Renditions)
+		}
 	}
-	for _, f := range r.Findings {
-		t.Error(f)
+}
+
+// What is read of segments is read of transport streams too.
+func TestTransportStreams(t *testing.T) {
+	whole := good(t, "mpegts")
+	for number, breach := range transportFixtures(t) {
+		t.Run(number, func(t *testing.T) {
+			f := maps.Clone(whole)
+			breach(f)
+			r, err := Check(t.Context(), f.source(), "master.m3u8", Media)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := rulesOf(r); !slices.Contains(got, number) {
+				t.Errorf("breaks %v", got)
+			}
+		})
 	}
-	if len(r.Renditions) != 5 || r.Renditions[0].Duration != 18 {
-		t.Errorf("measured %+v", r.Renditions)
+	a, b := &media{ts: true, ticks: 90_000, start: clockWraps - 540_000, end: clockWraps - 1}, &media{ts: true, ticks: 90_000}
+	if !a.before(b) || b.before(a) {
+		t.Error("where the clock wraps there is a gap")
 	}
 }
 
 func TestEveryRuleHasAFixture(t *testing.T) {
-	whole := good(t)
+	whole := good(t, "fmp4")
 	broken := fixtures(t)
 	for number, breach := range broken {
 		t.Run(number, func(t *testing.T) {
@@ -202,7 +232,7 @@ func TestEveryRuleHasAFixture(t *testing.T) {
 }
 
 func TestDelivery(t *testing.T) {
-	f := good(t)
+	f := good(t, "fmp4")
 	for name, tc := range map[string]struct {
 		gzip  bool
 		kinds map[string]string

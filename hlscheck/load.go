@@ -53,7 +53,7 @@ type track struct {
 	list     *m3u8.MediaPlaylist
 	segments []segment
 	target   int          // EXT-X-TARGETDURATION, seconds
-	init     *initSegment // the first; nil: none, or not fMP4
+	init     *initSegment // the first, or what the first transport stream says itself; nil: none of these
 	inits    map[string]initFile
 	picture  bool // a variant, or its I-frames
 }
@@ -240,6 +240,14 @@ func (p *presentation) readSegment(ctx context.Context, source Source, playlist 
 		body = body[s.Offset : s.Offset+s.Limit]
 	}
 	s.bytes, s.kind = int64(len(body)), o.Type
-	s.media, err = parseMedia(body, t.inits[s.init].segment)
+	if s.init != "" {
+		s.media, err = parseMP4(body, t.inits[s.init].segment)
+		return err
+	}
+	var own *initSegment
+	s.media, own, err = parseTS(ctx, body)
+	if t.init == nil {
+		t.init = own
+	}
 	return err
 }

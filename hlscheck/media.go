@@ -23,6 +23,8 @@ type initSegment struct {
 	trex      *mp4.TrexBox
 }
 
+const entryAAC = "mp4a"
+
 func parseInit(body []byte) (*initSegment, error) {
 	file, err := mp4.DecodeFile(bytes.NewReader(body))
 	if err != nil {
@@ -54,18 +56,13 @@ func parseInit(body []byte) (*initSegment, error) {
 type media struct {
 	start, end int64   // decode times
 	keys       []int64 // where it can be entered: from the first picture, in ticks
-	ticks      int64   // a second
+	ticks      int64   // a second; 0: the times are not known
 	first      bool    // the first picture is one of these
-	ts         bool    // an MPEG transport stream; then only that it is one was looked at
+	ts         bool    // an MPEG transport stream
 	fragment   bool    // it begins with a moof, or what comes before one
 }
 
-const packet = 188 // bytes, of a transport stream
-
-func parseMedia(body []byte, init *initSegment) (*media, error) {
-	if init == nil {
-		return parseTS(body)
-	}
+func parseMP4(body []byte, init *initSegment) (*media, error) {
 	file, err := mp4.DecodeFile(bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("it is no fMP4: %w", err)
@@ -120,36 +117,12 @@ func (m *media) add(f *mp4.Fragment, init *initSegment) error {
 	return nil
 }
 
-// parseTS looks whether every packet is in its place.
-func parseTS(body []byte) (*media, error) {
-	if len(body) == 0 || len(body)%packet != 0 {
-		return nil, fmt.Errorf("%d bytes are no whole packets of a transport stream, and there is no EXT-X-MAP for fMP4", len(body))
-	}
-	counters := map[int]byte{}
-	for n := 0; n < len(body); n += packet {
-		p := body[n : n+packet]
-		if p[0] != 0x47 {
-			return nil, fmt.Errorf("packet %d doesn't begin with a sync byte", n/packet)
-		}
-		pid := int(p[1]&0x1f)<<8 | int(p[2])
-		if payload := p[3]&0x10 != 0; !payload || pid == 0x1fff {
-			continue
-		}
-		counter := p[3] & 0x0f
-		if before, ok := counters[pid]; ok && counter != (before+1)&0x0f {
-			return nil, fmt.Errorf("packet %d of stream %d has continuity counter %d after %d", n/packet, pid, counter, before)
-		}
-		counters[pid] = counter
-	}
-	return &media{ts: true, first: true}, nil
-}
-
 var mediaRules = []Rule{
-	{Number: "7.3", Severity: Must, Text: "The decode times of fMP4 segments follow each other without a gap", check: func(p *presentation, say say) {
+	{Number: "7.3", Severity: Must, Text: "The decode times of segments follow each other without a gap", check: func(p *presentation, say say) {
 		for _, t := range p.renditions() {
 			for i := 1; i < len(t.segments) && !t.list.Iframe; i++ {
 				a, b := t.segments[i-1].media, t.segments[i].media
-				if a != nil && b != nil && !a.ts && a.end != b.start && !t.segments[i].Discontinuity {
+				if a != nil && b != nil && !a.before(b) && !t.segments[i].Discontinuity {
 					say(t.segments[i].uri, "it begins at %d, the one before ends at %d (1/%d s)", b.start, a.end, b.ticks)
 				}
 			}
@@ -177,7 +150,7 @@ var mediaRules = []Rule{
 		const picture = 0.042 // s: at 24 in a second
 		for _, t := range p.renditions() {
 			for _, s := range t.segments {
-				if s.media == nil || s.media.ts || t.list.Iframe {
+				if s.media == nil || s.media.ticks == 0 || t.list.Iframe {
 					continue
 				}
 				if lasts := float64(s.media.end-s.media.start) / float64(s.media.ticks); math.Abs(lasts-s.Duration) > picture {
@@ -189,7 +162,7 @@ var mediaRules = []Rule{
 	{Number: "2.3", Severity: Must, Text: "There is stereo sound in AAC", check: func(p *presentation, say say) {
 		stereo, some := false, false
 		for _, t := range p.renditions() {
-			if t.init != nil && t.init.entry == "mp4a" {
+			if t.init != nil && t.init.entry == entryAAC {
 				some = true
 				stereo = stereo || t.init.channels == 2
 			}
@@ -213,10 +186,20 @@ var mediaRules = []Rule{
 	}},
 }
 
+// before tells whether another segment begins where this one ends. Times of transport
+// streams are rounded, and their clock wraps.
+func (m *media) before(next *media) bool {
+	if !m.ts {
+		return m.end == next.start
+	}
+	gap := (next.start - m.end) % clockWraps
+	return m.ticks == 0 || gap > -m.ticks/1000 && gap < m.ticks/1000 || gap < m.ticks/1000-clockWraps
+}
+
 // longestGap is the longest time in a segment without an IDR picture, in seconds.
 func (s segment) longestGap() float64 {
 	m := s.media
-	if m == nil || m.ts || len(m.keys) == 0 {
+	if m == nil || m.ticks == 0 || len(m.keys) == 0 {
 		return 0
 	}
 	longest, last := int64(0), int64(0)

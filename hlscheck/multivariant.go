@@ -67,7 +67,7 @@ var multivariantRules = []Rule{
 	})},
 	{Number: "9.2", Severity: Must, Text: "Every variant with a picture has RESOLUTION", check: func(p *presentation, say say) {
 		for _, v := range p.variants {
-			if _, _, avc := h264(v.Codecs); (avc || v.track.init != nil && v.track.init.entry != "mp4a") && v.width*v.height == 0 {
+			if _, _, avc := h264(v.Codecs); (avc || v.track.init != nil && v.track.init.entry != entryAAC) && v.width*v.height == 0 {
 				say(v.URI, "RESOLUTION is %q", v.Resolution)
 			}
 		}

@@ -146,7 +146,7 @@ var trickplayRules = []Rule{
 	{Number: "6.10", Severity: Must, Text: "The range of an I-frame in fMP4 has its moof, and one picture", check: func(p *presentation, say say) {
 		for _, v := range p.iframes {
 			for _, s := range v.track.segments {
-				if v.track.init != nil && s.media != nil && (!s.media.fragment || len(s.media.keys) != 1) {
+				if v.track.init != nil && s.media != nil && (!s.media.fragment && !s.media.ts || len(s.media.keys) != 1) {
 					say(s.uri, "%d@%d: moof %t, %d pictures", s.Limit, s.Offset, s.media.fragment, len(s.media.keys))
 				}
 			}

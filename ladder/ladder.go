@@ -26,13 +26,14 @@ type Plan struct {
 	Recording Recording `json:"recording"`
 	Source    Source    `json:"source"`
 
-	Rate          flv.Rate `json:"rate,omitzero"` // of the output; zero: sound only
-	Frames        int      `json:"frames"`        // of the output
-	GOPFrames     int      `json:"gop_frames"`
-	SegmentFrames int      `json:"segment_frames"`
-	SegmentTime   float64  `json:"segment_s"` // seconds; SegmentFrames at Rate
-	Duration      float64  `json:"duration_s"`
-	Scan          float64  `json:"scan_s"` // seconds that it took to read and understand the recording
+	Rate          flv.Rate  `json:"rate,omitzero"` // of the output; zero: sound only
+	Frames        int       `json:"frames"`        // of the output
+	GOPFrames     int       `json:"gop_frames"`
+	SegmentFrames int       `json:"segment_frames"`
+	SegmentTime   float64   `json:"segment_s"` // seconds; SegmentFrames at Rate
+	Duration      float64   `json:"duration_s"`
+	Container     Container `json:"container,omitempty"` // of segments; none: fMP4
+	Scan          float64   `json:"scan_s"`              // seconds that it took to read and understand the recording
 
 	Quality int      `json:"quality,omitempty"` // frames to compare with the recording after publishing
 	Ladders []Ladder `json:"ladders"`
@@ -114,7 +115,7 @@ type Extract struct {
 // New plans a recording: which renditions of which size, and which chunks. The
 // caller fills in the job, the asset, the recording and the time.
 func New(x *flv.Index, p Profile) (*Plan, error) {
-	plan := &Plan{Version: 1, Profile: p.Name, Duration: x.Duration.Seconds(), SegmentTime: p.Segment.Seconds()}
+	plan := &Plan{Version: 1, Profile: p.Name, Duration: x.Duration.Seconds(), SegmentTime: p.Segment.Seconds(), Container: p.Container}
 	plan.Source = Source{Duration: x.Duration.Seconds(), Epochs: len(x.Epochs)}
 	for _, g := range x.Gaps[:min(len(x.Gaps), maxDiscontinuities)] {
 		plan.Source.Discontinuities = append(plan.Source.Discontinuities, Discontinuity{At: g.At.Seconds(), Lost: g.Lost.Seconds()})

@@ -41,7 +41,7 @@ func (i Images) All() []Image {
 type Track struct {
 	Ladder    string    `json:"ladder"`
 	Rendition string    `json:"rendition"`
-	Init      string    `json:"init"`   // file name of the init segment, made from its content
+	Init      string    `json:"init"`   // file name of the init segment, made from its content; in transport streams it only tells what can be joined
 	Codecs    string    `json:"codecs"` // RFC 6381, as the init segment says
 	Timescale int       `json:"timescale"`
 	Segments  []Segment `json:"segments"`

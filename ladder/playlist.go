@@ -10,8 +10,6 @@ import (
 	"github.com/Eyevinn/hls-m3u8/m3u8"
 )
 
-const hlsVersion = 7 // fMP4 in EXT-X-MAP without I-frames-only (RFC 8216, section 7)
-
 // Presentation is a job whose parts are all there: what the playlists are made
 // from.
 type Presentation struct {
@@ -77,8 +75,9 @@ func (p *Presentation) complete() error {
 				faults = append(faults, fmt.Errorf("assemble job %s: %s/%s has %d segments, the others %d", p.plan.Job, l.Name, r.Name, len(t.Segments), segments))
 			}
 		}
-		if t := p.tracks[l.Name+"/"+FramesRendition]; l.Frames != nil && len(t.Segments) != segments {
-			faults = append(faults, fmt.Errorf("assemble job %s: %s/%s has %d segments, the others %d", p.plan.Job, l.Name, FramesRendition, len(t.Segments), segments))
+		t, want := p.tracks[l.Name+"/"+FramesRendition], (p.plan.Frames+p.plan.PictureSpan()-1)/p.plan.PictureSpan()
+		if l.Frames != nil && len(t.Segments) != want {
+			faults = append(faults, fmt.Errorf("assemble job %s: %s/%s has %d segments, by the plan %d", p.plan.Job, l.Name, FramesRendition, len(t.Segments), want))
 		}
 	}
 	for _, r := range p.plan.sounds() {
@@ -160,10 +159,12 @@ func (p *Presentation) MediaPlaylist(ladder, rendition string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make playlist of %s/%s: %w", ladder, rendition, err)
 	}
-	list.SetVersion(hlsVersion)
+	list.SetVersion(p.plan.Container.hlsVersion())
 	list.SetWritePrecision(6)
 	list.SetIndependentSegments(true)
-	list.SetDefaultMap(t.Init, 0, 0)
+	if p.plan.Container != TS {
+		list.SetDefaultMap(t.Init, 0, 0)
+	}
 	list.MediaType = m3u8.VOD
 	for _, s := range t.Segments {
 		if err := list.Append(s.URI, t.seconds(s), ""); err != nil {
@@ -183,7 +184,7 @@ const projectionDataID = "afterlive.projection"
 // master is the multivariant playlist of one ladder, with bandwidths as measured.
 func (p *Presentation) master(l Ladder) []byte {
 	list := m3u8.NewMasterPlaylist()
-	list.SetVersion(hlsVersion)
+	list.SetVersion(p.plan.Container.hlsVersion())
 	list.SetIndependentSegments(true)
 	if l.Projection != Flat {
 		list.SessionDatas = []*m3u8.SessionData{{DataId: projectionDataID, Value: l.signal(), Format: "JSON"}} // the default, which isn't written
@@ -251,7 +252,7 @@ func (p *Presentation) listed(l Ladder) []Rendition {
 // soundMaster is the multivariant playlist of a recording without picture.
 func (p *Presentation) soundMaster() []byte {
 	list := m3u8.NewMasterPlaylist()
-	list.SetVersion(hlsVersion)
+	list.SetVersion(p.plan.Container.hlsVersion())
 	list.SetIndependentSegments(true)
 	for _, r := range p.plan.sounds() {
 		t := p.sound(r)

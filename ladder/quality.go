@@ -10,7 +10,7 @@ import (
 // Names of what a measurement reads in its scratch folder.
 const (
 	ReferenceFile = "reference.gray" // brightness of the recording's sampled frames
-	RenditionFile = "rendition.mp4"  // init and sampled segments
+	RenditionFile = "rendition"      // init and sampled segments
 )
 
 // QualityFile is where a job's measured quality is, in the job's folder.
@@ -170,7 +170,7 @@ func (p *Plan) CompareArgs(l Ladder, r Rendition) []string {
 	width, height := p.referenceSize()
 	args := []string{
 		"-f", "rawvideo", "-pixel_format", "gray", "-video_size", fmt.Sprintf("%dx%d", width, height), "-framerate", "25", "-i", ReferenceFile,
-		"-f", "mov", "-protocol_whitelist", "file", "-codec_whitelist", "h264", "-i", RenditionFile,
+		"-f", p.Container.format(), "-protocol_whitelist", "file", "-codec_whitelist", "h264", "-i", RenditionFile,
 	}
 	back := fmt.Sprintf("scale=%d:%d:flags=bicubic", width, height)
 	if l.Projection.cube() {

@@ -60,6 +60,9 @@ func framesArgs(r Rendition) ffmpeg.KwArgs {
 // pictures is a track of I-frames with each picture as a segment of its own, which lasts
 // until the next.
 func (p *Presentation) pictures(t Track) Track {
+	if p.plan.Container == TS {
+		return t
+	}
 	tick := int64(t.Timescale) * int64(p.plan.Rate.Den) / int64(p.plan.Rate.Num)
 	step := tick * int64(p.plan.FrameStep())
 	out := t
@@ -79,14 +82,16 @@ func (p *Presentation) framesPlaylist(ladder string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make playlist of %s/%s: %w", ladder, FramesRendition, err)
 	}
-	list.SetVersion(hlsVersion)
+	list.SetVersion(p.plan.Container.hlsVersion())
 	list.SetWritePrecision(6)
 	list.SetIframeOnly()
-	list.SetDefaultMap(t.Init, 0, 0)
+	if p.plan.Container != TS {
+		list.SetDefaultMap(t.Init, 0, 0)
+	}
 	list.MediaType = m3u8.VOD
 	for _, s := range t.Segments {
 		err := list.Append(s.URI, t.seconds(s), "")
-		if err == nil {
+		if err == nil && len(s.Frames) > 0 {
 			err = list.SetRange(s.Frames[0].Bytes, s.Frames[0].Offset)
 		}
 		if err != nil {

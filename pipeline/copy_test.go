@@ -10,9 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/hlscheck"
 	"afterlive/internal/inspect"
-	"afterlive/internal/job"
 	"afterlive/ladder"
 )
 
@@ -43,23 +41,13 @@ func streamed(t *testing.T, rate string, seconds int, audioAhead float64, option
 	return recording
 }
 
-// copied publishes a recording with the profile above into a folder.
-func copied(t *testing.T, recording []byte) (plan *ladder.Plan, dir, file string) {
+// copied publishes a recording with a profile as the one above into a folder.
+func copied(t *testing.T, recording []byte, profiles string) (plan *ladder.Plan, dir, file string) {
 	t.Helper()
-	store, queue := newMemory(), &messages{}
-	store.put(smallTask.Key, recording)
-	p := newPipeline(t, store, queue, copyProfile)
-	must(t, p.Do(t.Context(), job.Task{Kind: job.Recording, Key: smallTask.Key, Profile: "copy"}, nil))
-	drain(t, p, queue)
-	checkPublished(t, store)
-	dir = export(t, store, "")
-	report, err := hlscheck.Check(t.Context(), hlscheck.Dir(os.DirFS(dir+"/vod/live/talk")), "master.m3u8", hlscheck.Media)
-	must(t, err)
-	if err := report.Err(); err != nil {
-		t.Error(err)
-	}
-	plan = onlyPlan(t, store)
-	return plan, filepath.Join(dir, filepath.FromSlash(plan.Key())), filepath.Join(dir, filepath.FromSlash(smallTask.Key))
+	plan, dir = published(t, recording, profiles, "copy")
+	file = filepath.Join(t.TempDir(), "talk.flv")
+	must(t, os.WriteFile(file, recording, 0o644))
+	return plan, dir, file
 }
 
 // units are a stream's coded pictures, without what containers add.
@@ -85,7 +73,7 @@ func TestTopRenditionIsCopied(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			recording := streamed(t, tc.rate, 31, tc.ahead, append(tc.options, "-crf", "25")...)
-			plan, dir, file := copied(t, recording)
+			plan, dir, file := copied(t, recording, copyProfile)
 			top := plan.Ladders[0].Renditions[0]
 			if plan.Copy.Fault != "" || !top.Copy || top.Width != 320 || len(plan.Chunks) < 2 {
 				t.Fatalf("copied: %+v, %+v, %d chunks", plan.Copy, top, len(plan.Chunks))
@@ -131,7 +119,7 @@ func TestCopyFallsBack(t *testing.T) {
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			plan, dir, _ := copied(t, tc.recording())
+			plan, dir, _ := copied(t, tc.recording(), copyProfile)
 			top := plan.Ladders[0].Renditions[0]
 			if !strings.Contains(plan.Copy.Fault, tc.want) && tc.name != "too many bits" || plan.Copy.Fault == "" || top.Copy {
 				t.Errorf("copied: %+v, want %q", plan.Copy, tc.want)

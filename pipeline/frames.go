@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/Eyevinn/mp4ff/mp4"
 
@@ -14,7 +15,7 @@ import (
 // framesOutput wants a chunk's I-frames for trick play, each at its place.
 func framesOutput(plan *ladder.Plan, c ladder.Chunk, l ladder.Ladder) *output {
 	first, step := c.From/plan.SegmentFrames, plan.FrameStep()
-	o := &output{track: ladder.Track{Ladder: l.Name, Rendition: ladder.FramesRendition}, next: first}
+	o := &output{track: ladder.Track{Ladder: l.Name, Rendition: ladder.FramesRendition}, next: first, container: plan.Container}
 	tick := o.pictureHeader(plan, l, *l.Frames)
 	span := func(n int) (from, to int) {
 		return n * plan.SegmentFrames, min((n+1)*plan.SegmentFrames, c.To)
@@ -35,13 +36,19 @@ func framesOutput(plan *ladder.Plan, c ladder.Chunk, l ladder.Ladder) *output {
 		}
 		return nil
 	}
-	o.divide = func(n int) (ladder.Segment, error) {
+	o.pack = func(n int, s packed) ([]packed, error) {
 		from, to := span(n)
-		s, err := o.divided(ladder.SegmentFile(n), o.time(from, *tick), step**tick)
 		s.Ticks = int64((to - from) * *tick)
-		return s, err
+		all, err := o.pictures(s, o.time(from, *tick), step**tick)
+		if err != nil {
+			return nil, err
+		}
+		if plan.Container == ladder.TS {
+			return o.alone(s, all, from/step)
+		}
+		return o.divided(s, all)
 	}
-	o.whole = o.allSegments(plan, c)
+	o.whole = o.allSegments(c, plan.PictureSpan())
 	return o
 }
 
@@ -50,24 +57,25 @@ func (o *output) time(frame, tick int) int64 {
 	return int64(ladder.StartOffset*o.track.Timescale + frame*tick)
 }
 
-// divided rewrites a segment so that every picture is a fragment of its own, the first
-// at a time, the others one step after the other: a player fetches one by its range,
-// which must begin with its moof (HLS authoring rule 6.10).
-func (o *output) divided(name string, at int64, step int) (out ladder.Segment, err error) {
-	samples, err := o.fullSamples(name)
-	if err != nil {
-		return out, err
+// pictures are those of a segment, the first at a time, the others one step after the
+// other.
+func (o *output) pictures(s packed, at int64, step int) ([]mp4.FullSample, error) {
+	all, err := o.fullSamples(s.file)
+	for i := range all {
+		all[i].DecodeTime, all[i].Dur = uint64(at)+uint64(i*step), uint32(step)
 	}
-	var groups [][]mp4.FullSample
-	for i, s := range samples {
-		s.DecodeTime, s.Dur = uint64(at)+uint64(i*step), uint32(step)
-		groups = append(groups, []mp4.FullSample{s})
+	return all, err
+}
+
+// divided writes a segment anew, so that every picture is a fragment of its own: a player
+// fetches one by its range, which must begin with its moof (HLS authoring rule 6.10).
+func (o *output) divided(s packed, all []mp4.FullSample) (out []packed, err error) {
+	s.Frames, err = o.writeFragments(s.file, slices.Collect(slices.Chunk(all, 1)))
+	s.Bytes = 0
+	for _, r := range s.Frames {
+		s.Bytes += r.Bytes
 	}
-	out.Frames, err = o.writeFragments(name, groups)
-	for _, r := range out.Frames {
-		out.Bytes += r.Bytes
-	}
-	return out, err
+	return []packed{s}, err
 }
 
 // fullSamples reads a segment's samples, with their data.

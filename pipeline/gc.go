@@ -49,7 +49,7 @@ func Garbage(ctx context.Context, store Store, id string) ([]string, error) {
 	var garbage []string
 	for _, key := range keys {
 		switch path.Ext(key) {
-		case path.Ext(ladder.SegmentFile(0)), path.Ext(ladder.InitFile), path.Ext(ladder.PosterFile):
+		case ladder.FMP4.Extension(), ladder.TS.Extension(), path.Ext(ladder.InitFile), path.Ext(ladder.PosterFile):
 			if !named[key] {
 				garbage = append(garbage, key)
 			}

@@ -162,23 +162,15 @@ func (p *Pipeline) collect(ctx context.Context, plan *ladder.Plan, w work, attem
 			return os.Remove(file)
 		})
 	}
-	err := func() error {
-		for _, o := range w.outputs {
-			for o.finished(end) {
-				file, err := o.take(attempt)
-				if err != nil {
-					return o.fault(err)
-				}
-				put(o, file, o.track.Segments[len(o.track.Segments)-1].URI)
-			}
-			if end {
-				if err := o.complete(); err != nil {
-					return o.fault(err)
-				}
-				put(o, ladder.InitFile, o.track.Init)
-			}
+	var err error
+	for _, o := range w.outputs {
+		var all []packed
+		if all, err = o.ready(ctx, attempt, end); err != nil {
+			break
 		}
-		return nil
-	}()
+		for _, s := range all {
+			put(o, s.file, s.URI)
+		}
+	}
 	return errors.Join(err, group.Wait())
 }

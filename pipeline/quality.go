@@ -128,7 +128,10 @@ func (p *Pipeline) fetchSampled(ctx context.Context, plan *ladder.Plan, t ladder
 		return 0, fmt.Errorf("write rendition: %w", err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	names := []string{t.Init}
+	var names []string
+	if plan.Container != ladder.TS {
+		names = append(names, t.Init)
+	}
 	for _, n := range plan.QualitySegments() {
 		names = append(names, t.Segments[n].URI)
 		bytes += t.Segments[n].Bytes

@@ -61,6 +61,38 @@ func drifting(t *testing.T) []byte {
 	return body
 }
 
+const transportQuality = `
+- name: all
+  container: ts
+  chunk: 6s
+  quality: 4
+  ladders:
+    - {name: equirectangular, projection: equirectangular, rungs: [{height: 256, crf: 20, maxrate: 9000k, bufsize: 9000k, preset: veryfast}]}
+`
+
+// Transport streams are measured like fMP4: the pictures are the same.
+func TestQualityOfTransportStreams(t *testing.T) {
+	recording := drifting(t)
+	var spheres []float64
+	for _, profiles := range []string{transportQuality, strings.ReplaceAll(transportQuality, "  container: ts\n", "")} {
+		store, queue := newMemory(), &messages{}
+		store.put("recordings/r.flv", recording)
+		p := newPipeline(t, store, queue, profiles)
+		must(t, queue.Send(t.Context(), job.Task{Kind: job.Recording, Key: "recordings/r.flv", Profile: "all"}.Body(), 0))
+		drain(t, p, queue)
+		var asset ladder.Asset
+		_, err := loadJSON(t.Context(), store, ladder.PointerKey("r"), &asset)
+		must(t, err)
+		var q ladder.Quality
+		_, err = loadJSON(t.Context(), store, "vod/r/"+asset.Quality, &q)
+		must(t, err)
+		spheres = append(spheres, q.Ladders[0].Renditions[0].Sphere)
+	}
+	if spheres[0] != spheres[1] || spheres[0] < 30 {
+		t.Errorf("measured %v dB", spheres)
+	}
+}
+
 // gray decodes the given frames of an input after a filter, as brightness.
 func gray(t *testing.T, input, filter string, frames []int) [][]byte {
 	t.Helper()

@@ -1,39 +1,21 @@
 package pipeline
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/Eyevinn/mp4ff/mp4"
 
 	"afterlive/ladder"
 )
 
-// output is one rendition of a part, as ffmpeg writes it into folder. Nothing of
-// what ffmpeg says is believed: the fragments themselves must hold exactly the
-// samples that the plan asks for, at exactly their times.
-type output struct {
-	folder string
-	track  ladder.Track // what was taken so far
-	next   int          // number of the segment to take next
-	trex   *mp4.TrexBox
-	header func(*mp4.TrakBox) error            // checks the init segment, and adds what ffmpeg left out
-	snap   func(n int) error                   // of copies: puts segment n on the grid
-	check  func(n int, s []sample) error       // checks segment n
-	divide func(n int) (ladder.Segment, error) // of I-frames: gives each a fragment of its own
-	whole  func() error                        // checks that nothing is missing
-}
-
 // videoOutput wants a chunk's frames, each at its place.
 func videoOutput(plan *ladder.Plan, c ladder.Chunk, l ladder.Ladder, r ladder.Rendition) *output {
 	first := c.From / plan.SegmentFrames
-	o := &output{track: ladder.Track{Ladder: l.Name, Rendition: r.Name}, next: first}
+	o := &output{track: ladder.Track{Ladder: l.Name, Rendition: r.Name}, next: first, container: plan.Container}
 	tick := o.pictureHeader(plan, l, r)
 	o.check = func(n int, samples []sample) error {
 		from := n * plan.SegmentFrames
@@ -42,14 +24,14 @@ func videoOutput(plan *ladder.Plan, c ladder.Chunk, l ladder.Ladder, r ladder.Re
 	if r.Copy {
 		o.snap = func(n int) error { return o.snapped(plan, n, *tick) }
 	}
-	o.whole = o.allSegments(plan, c)
+	o.whole = o.allSegments(c, plan.SegmentFrames)
 	return o
 }
 
-// allSegments wants as many segments as a chunk has.
-func (o *output) allSegments(plan *ladder.Plan, c ladder.Chunk) func() error {
+// allSegments wants as many segments as a chunk has, of so many frames each.
+func (o *output) allSegments(c ladder.Chunk, span int) func() error {
 	return func() error {
-		want := (c.To - c.From + plan.SegmentFrames - 1) / plan.SegmentFrames
+		want := (c.To - c.From + span - 1) / span
 		if got := len(o.track.Segments); got != want {
 			return fmt.Errorf("it has %d segments, the plan %d", got, want)
 		}
@@ -115,7 +97,7 @@ func audioOutputs(plan *ladder.Plan) (all []*output) {
 
 // audioOutput wants sound without a hole, as long as the plan.
 func audioOutput(plan *ladder.Plan, r ladder.AudioRendition) *output {
-	o := &output{track: ladder.Track{Ladder: ladder.AudioLadder, Rendition: r.Name}}
+	o := &output{track: ladder.Track{Ladder: ladder.AudioLadder, Rendition: r.Name}, container: plan.Container}
 	var start, next int64
 	o.header = func(trak *mp4.TrakBox) error {
 		if trak.Mdia.Minf.Stbl.Stsd.Mp4a == nil {
@@ -146,107 +128,10 @@ func audioOutput(plan *ladder.Plan, r ladder.AudioRendition) *output {
 	return o
 }
 
-// finished tells whether the next segment is there, and whole: ffmpeg has begun
-// another, or ended.
-func (o *output) finished(end bool) bool {
-	n := o.next
-	if !end {
-		n++
-	}
-	_, err := os.Stat(filepath.Join(o.folder, ladder.SegmentFile(n)))
-	return err == nil
-}
-
-// take verifies the next segment and adds it to the track. It returns the
-// segment's file name in the folder; in the track it has the attempt in its name.
-func (o *output) take(attempt string) (file string, err error) {
-	if o.trex == nil {
-		if err := o.readInit(); err != nil {
-			return "", err
-		}
-	}
-	file = ladder.SegmentFile(o.next)
-	if o.snap != nil {
-		if err := o.snap(o.next); err != nil {
-			return "", fmt.Errorf("segment %d: %w", o.next, err)
-		}
-	}
-	samples, size, err := o.readSegment(file)
-	if err == nil {
-		err = o.check(o.next, samples)
-	}
-	if err != nil {
-		return "", fmt.Errorf("segment %d: %w", o.next, err)
-	}
-	var ticks int64
-	for _, s := range samples {
-		ticks += s.duration
-	}
-	segment := ladder.Segment{Bytes: size, Ticks: ticks}
-	if o.divide != nil {
-		if segment, err = o.divide(o.next); err != nil {
-			return "", fmt.Errorf("segment %d: %w", o.next, err)
-		}
-	}
-	segment.URI = strings.TrimSuffix(file, ".m4s") + "-" + attempt + ".m4s"
-	o.track.Segments = append(o.track.Segments, segment)
-	o.next++
-	return file, nil
-}
-
-// complete checks that all of the plan was taken.
-func (o *output) complete() error {
-	if o.trex == nil {
-		return errors.New("it has no segments")
-	}
-	return o.whole()
-}
-
-func (o *output) readInit() error {
-	body, err := os.ReadFile(filepath.Join(o.folder, ladder.InitFile))
-	if err != nil {
-		return err
-	}
-	file, err := mp4.DecodeFile(bytes.NewReader(body))
-	if err != nil {
-		return fmt.Errorf("read %s: %w", ladder.InitFile, err)
-	}
-	if file.Moov == nil || file.Moov.Trak == nil || file.Moov.Mvex == nil || file.Moov.Mvex.Trex == nil {
-		return fmt.Errorf("read %s: it has no track", ladder.InitFile)
-	}
-	o.track.Timescale = int(file.Moov.Trak.Mdia.Mdhd.Timescale)
-	if err := o.header(file.Moov.Trak); err != nil {
-		return err
-	}
-	if body, err = anonymous(file); err != nil {
-		return fmt.Errorf("write %s: %w", ladder.InitFile, err)
-	}
-	if err := os.WriteFile(filepath.Join(o.folder, ladder.InitFile), body, 0o644); err != nil {
-		return err
-	}
-	sum := sha256.Sum256(body)
-	o.trex = file.Moov.Mvex.Trex
-	o.track.Init = fmt.Sprintf("init-%x.mp4", sum[:6])
-	return nil
-}
-
 // sample is a frame, in ticks of the track's timescale.
 type sample struct {
 	decode, shown, duration int64
 	sync                    bool
-}
-
-// anonymous is an init segment without the names and versions of the programs that
-// made it: workers of different builds must be able to share one job.
-func anonymous(file *mp4.File) ([]byte, error) {
-	moov := file.Moov
-	moov.Children = slices.DeleteFunc(moov.Children, func(b mp4.Box) bool { return b.Type() == "udta" })
-	if entry := moov.Trak.Mdia.Minf.Stbl.Stsd.AvcX; entry != nil {
-		entry.CompressorName = ""
-	}
-	var out bytes.Buffer
-	err := file.Init.Encode(&out)
-	return out.Bytes(), err
 }
 
 // readSegment reads a segment's index, and how long the file is.

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,10 +37,10 @@ func encodeSmall(t *testing.T) (*ladder.Plan, string) {
 }
 
 // takeAll verifies one output as a worker would.
-func takeAll(o *output, folder string) error {
+func takeAll(ctx context.Context, o *output, folder string) error {
 	o.folder = filepath.Join(folder, o.track.Ladder, o.track.Rendition)
 	for o.finished(true) {
-		if _, err := o.take("attempt"); err != nil {
+		if _, err := o.take(ctx, "attempt"); err != nil {
 			return err
 		}
 	}
@@ -95,7 +96,7 @@ func TestVerifyFindsFaults(t *testing.T) {
 			if tc.spoil != nil {
 				tc.spoil(t, func(name string) string { return filepath.Join(folder, name) })
 			}
-			err := takeAll(tc.of(), folder)
+			err := takeAll(t.Context(), tc.of(), folder)
 			if (err == nil) != (tc.want == "") || (err != nil && !strings.Contains(err.Error(), tc.want)) {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}
@@ -121,7 +122,7 @@ func TestVerifyAgainstThePlan(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			p, c := *plan, plan.Chunks[0]
 			tc.change(&p, &c)
-			err := takeAll(videoOutput(&p, c, p.Ladders[0], p.Ladders[0].Renditions[0]), folder)
+			err := takeAll(t.Context(), videoOutput(&p, c, p.Ladders[0], p.Ladders[0].Renditions[0]), folder)
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}
@@ -129,7 +130,7 @@ func TestVerifyAgainstThePlan(t *testing.T) {
 	}
 	longer := *plan
 	longer.Duration++
-	if err := takeAll(audioOutput(&longer, plan.Audio.Renditions[0]), folder); err == nil || !strings.Contains(err.Error(), "samples of sound") {
+	if err := takeAll(t.Context(), audioOutput(&longer, plan.Audio.Renditions[0]), folder); err == nil || !strings.Contains(err.Error(), "samples of sound") {
 		t.Errorf("sound for a longer plan: %v", err)
 	}
 }

@@ -36,6 +36,8 @@ func Headers(key string) (contentType, cacheControl string) {
 		contentType = "video/mp4"
 	case ".m4s":
 		contentType = "video/iso.segment"
+	case ".ts":
+		contentType = "video/mp2t"
 	case ".jpg":
 		contentType = "image/jpeg"
 	case ".vtt":

@@ -1,0 +1,169 @@
+package hlscheck
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/Eyevinn/mp4ff/aac"
+	"github.com/Eyevinn/mp4ff/avc"
+	"github.com/asticode/go-astits"
+)
+
+const (
+	packet     = 188     // bytes, of a transport stream
+	clockWraps = 1 << 33 // ticks of 1/90000 s
+	aacFrame   = 1024    // samples
+)
+
+// parseTS looks at a transport stream: whether every packet is in its place, and when its
+// picture, or else its sound, is decoded. Of others than H.264 and AAC nothing more is
+// known. The second is what an init segment would say.
+func parseTS(ctx context.Context, body []byte) (*media, *initSegment, error) {
+	if err := checkPackets(body); err != nil {
+		return nil, nil, err
+	}
+	s := stream{media: media{ts: true, first: true, start: -1}}
+	demuxer := astits.NewDemuxer(ctx, bytes.NewReader(body))
+	for {
+		d, err := demuxer.NextData()
+		if errors.Is(err, astits.ErrNoMorePackets) {
+			break
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("read transport stream: %w", err)
+		}
+		switch {
+		case d.PMT != nil:
+			s.choose(d.PMT)
+		case d.PES != nil && d.FirstPacket.Header.PID == s.pid && s.kind != 0:
+			if err := s.add(d.PES); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	if s.kind != 0 && s.start < 0 {
+		return nil, nil, errors.New("it holds no samples")
+	}
+	s.end = s.last + s.step
+	return &s.media, s.init, nil
+}
+
+// checkPackets wants whole packets, none of them missing.
+func checkPackets(body []byte) error {
+	if len(body) == 0 || len(body)%packet != 0 {
+		return fmt.Errorf("%d bytes are no whole packets of a transport stream, and there is no EXT-X-MAP for fMP4", len(body))
+	}
+	counters := map[int]byte{}
+	for n := 0; n < len(body); n += packet {
+		p := body[n : n+packet]
+		if p[0] != 0x47 {
+			return fmt.Errorf("packet %d doesn't begin with a sync byte", n/packet)
+		}
+		pid := int(p[1]&0x1f)<<8 | int(p[2])
+		if payload := p[3]&0x10 != 0; !payload || pid == 0x1fff {
+			continue
+		}
+		counter := p[3] & 0x0f
+		if before, ok := counters[pid]; ok && counter != (before+1)&0x0f {
+			return fmt.Errorf("packet %d of stream %d has continuity counter %d after %d", n/packet, pid, counter, before)
+		}
+		counters[pid] = counter
+	}
+	return nil
+}
+
+// stream is one of a transport stream, as it is read. Times are as the clock has them,
+// and go on where it wraps.
+type stream struct {
+	media
+
+	pid        uint16
+	kind       astits.StreamType // 0: none was found yet
+	last, step int64             // when the last one is decoded, and how long it lasts
+	init       *initSegment
+}
+
+// choose takes the picture if there is one, else the sound.
+func (s *stream) choose(pmt *astits.PMTData) {
+	if s.kind != 0 {
+		return
+	}
+	for _, kind := range []astits.StreamType{astits.StreamTypeH264Video, astits.StreamTypeAACAudio} {
+		for _, e := range pmt.ElementaryStreams {
+			if e.StreamType == kind {
+				s.pid, s.kind, s.ticks = e.ElementaryPID, kind, 90_000
+				s.first = false
+				return
+			}
+		}
+	}
+}
+
+func (s *stream) add(pes *astits.PESData) error {
+	h := pes.Header.OptionalHeader
+	if h == nil || h.PTS == nil {
+		return errors.New("a packet lacks its time")
+	}
+	at := h.PTS.Base
+	if h.DTS != nil {
+		at = h.DTS.Base
+	}
+	if s.start < 0 {
+		s.start = at
+	} else {
+		for at < s.last-clockWraps/2 {
+			at += clockWraps
+		}
+		if at <= s.last {
+			return fmt.Errorf("one packet is decoded at %d, the next at %d (1/90000 s)", s.last, at)
+		}
+		s.step = at - s.last
+	}
+	s.last = at
+	if s.kind == astits.StreamTypeAACAudio {
+		return s.sound(pes.Data, at)
+	}
+	return s.picture(pes.Data, at)
+}
+
+func (s *stream) picture(data []byte, at int64) error {
+	if s.init == nil {
+		sps, _ := avc.GetParameterSetsFromByteStream(data)
+		if len(sps) > 0 {
+			parsed, err := avc.ParseSPSNALUnit(sps[0], false)
+			if err != nil {
+				return fmt.Errorf("read parameter sets: %w", err)
+			}
+			s.init = &initSegment{entry: "avc1", profile: byte(parsed.Profile), level: byte(parsed.Level)} //nolint:gosec // they have eight bits
+		}
+	}
+	if len(avc.ExtractNalusOfTypeFromByteStream(avc.NALU_IDR, data, false)) > 0 {
+		s.first = s.first || at == s.start
+		s.keys = append(s.keys, at-s.start)
+	}
+	return nil
+}
+
+// sound counts the frames of AAC in a packet.
+func (s *stream) sound(data []byte, at int64) error {
+	frames, rate := int64(0), int64(0)
+	for len(data) > 0 {
+		header, skip, err := aac.DecodeADTSHeader(bytes.NewReader(data))
+		if err != nil || skip != 0 || int(header.HeaderLength)+int(header.PayloadLength) > len(data) {
+			return errors.New("a packet of sound holds no whole AAC frames (ADTS)")
+		}
+		data = data[int(header.HeaderLength)+int(header.PayloadLength):]
+		frames, rate = frames+1, int64(header.Frequency())
+		if s.init == nil {
+			s.init = &initSegment{entry: entryAAC, channels: int(header.ChannelConfig)}
+		}
+	}
+	if rate > 0 {
+		s.step = frames * aacFrame * s.ticks / rate
+	}
+	s.first = true
+	s.keys = append(s.keys, at-s.start)
+	return nil
+}
