@@ -18,33 +18,49 @@ type Chunk struct {
 
 // Where a profile doesn't say how long chunks are, they last up to a minute. A short
 // recording has this many all the same, of at least a quarter of it: with few, workers would
-// wait for the last one. What a chunk costs beside its own encoding stays below a
-// hundredth, and what is read twice below a tenth (docs/performance.md).
+// wait for the last one. For the same reason the last ones are halved, where that leaves as
+// much. What a chunk costs beside its own encoding stays below a hundredth,
+// and what is read twice below a tenth (docs/performance.md).
 const (
 	longestChunk  = time.Minute
 	fewestChunks  = 20
 	shortestChunk = 15 * time.Second
+	halvedChunks  = fewestChunks / 4
 )
 
-// ChunkCount is how many chunks a recording has, where its profile doesn't say.
-func ChunkCount(recording time.Duration) int {
+// ChunkEnds is where the chunks of a recording end, where its profile doesn't say: as
+// near to this as segments allow.
+func ChunkEnds(recording time.Duration) (ends []time.Duration) {
 	n := int((recording + longestChunk - 1) / longestChunk)
-	return max(1, n, min(fewestChunks, int(recording/shortestChunk)))
+	n = max(1, n, min(fewestChunks, int(recording/shortestChunk)))
+	at := func(halves int) time.Duration { return recording * time.Duration(halves) / time.Duration(2*n) }
+	for k := range n {
+		if k >= n-halvedChunks && at(1) >= shortestChunk {
+			ends = append(ends, at(2*k+1))
+		}
+		ends = append(ends, at(2*k+2))
+	}
+	return ends
 }
 
 // ends returns where a chunk ends that begins at a frame: after the profile's length, or
-// so that all have the same number of segments, or one more.
+// at the next of [ChunkEnds] that leaves it at least half of what it should have.
 func (p *Plan) ends(profile Profile) func(from int) int {
 	if profile.Chunk > 0 {
 		return func(from int) int { return from + p.SegmentFrames*int(profile.Chunk/profile.Segment) }
 	}
-	n := ChunkCount(p.Rate.Time(p.Frames))
+	wanted := ChunkEnds(p.Rate.Time(p.Frames))
 	segments := (p.Frames + p.SegmentFrames - 1) / p.SegmentFrames
+	frame := func(t time.Duration) int {
+		return int(float64(segments)*float64(t)/float64(wanted[len(wanted)-1])) * p.SegmentFrames
+	}
 	return func(from int) int {
-		for k := 1; k <= n; k++ {
-			if end := k * segments / n * p.SegmentFrames; 2*(end-from)*n >= segments*p.SegmentFrames { // half of what is usual
-				return end
+		last := time.Duration(0)
+		for _, end := range wanted {
+			if 2*(frame(end)-from) >= p.Rate.Frame(end-last) {
+				return frame(end)
 			}
+			last = end
 		}
 		return p.Frames
 	}

@@ -56,7 +56,7 @@ func TestChunksPictureEndsEarly(t *testing.T) {
 	}
 }
 
-func TestChunkCount(t *testing.T) {
+func TestChunkEnds(t *testing.T) {
 	for _, tc := range []struct {
 		recording time.Duration
 		chunks    int
@@ -66,10 +66,11 @@ func TestChunkCount(t *testing.T) {
 		{30 * time.Second, 2},
 		{time.Minute, 4},
 		{4 * time.Minute, 16},
-		{10 * time.Minute, 20},
-		{20 * time.Minute, 20},
-		{20*time.Minute + time.Second, 21},
-		{10 * time.Hour, 600},
+		{10*time.Minute - time.Second, 20},
+		{10 * time.Minute, 25},
+		{20 * time.Minute, 25},
+		{20*time.Minute + time.Second, 26},
+		{10 * time.Hour, 605},
 	} {
 		p, err := New(index(320, 180, flv.Rate{Num: 10, Den: 1}, tc.recording, time.Second), profile(t, "flat"))
 		if err != nil {
@@ -78,12 +79,17 @@ func TestChunkCount(t *testing.T) {
 		if len(p.Chunks) != tc.chunks {
 			t.Errorf("%s has %d chunks, want %d", tc.recording, len(p.Chunks), tc.chunks)
 		}
-		least, most, next := p.Frames, 0, 0
+		least, most, next := p.Frames, 0, 0 // least: of chunks that are not halved
 		for _, c := range p.Chunks {
 			if c.From != next || c.To != p.Frames && c.To%p.SegmentFrames != 0 {
 				t.Errorf("%s: a chunk is [%d, %d), the one before ended at %d", tc.recording, c.From, c.To, next)
 			}
-			least, most, next = min(least, c.To-c.From), max(most, c.To-c.From), c.To
+			if tc.recording < 10*time.Minute || p.Frames-c.From > 5*most+p.SegmentFrames {
+				least = min(least, c.To-c.From)
+			} else if 2*(c.To-c.From) > most+3*p.SegmentFrames {
+				t.Errorf("%s: at the end there is [%d, %d), others have %d frames", tc.recording, c.From, c.To, most)
+			}
+			most, next = max(most, c.To-c.From), c.To
 		}
 		if next != p.Frames || most-least > 2*p.SegmentFrames {
 			t.Errorf("%s: chunks of %d to %d frames, of %d in all", tc.recording, least, most, p.Frames)

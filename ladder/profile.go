@@ -23,7 +23,7 @@ type Profile struct {
 	Name      string          `yaml:"name"`
 	GOP       time.Duration   `yaml:"gop"`     // between keyframes
 	Segment   time.Duration   `yaml:"segment"` // a multiple of GOP
-	Chunk     time.Duration   `yaml:"chunk"`   // a multiple of Segment: the work of one task; 0: see [ChunkCount]
+	Chunk     time.Duration   `yaml:"chunk"`   // a multiple of Segment: the work of one task; 0: see [ChunkEnds]
 	Audio     Bitrate         `yaml:"audio"`
 	Container Container       `yaml:"container"` // of segments
 	Fit       bool            `yaml:"fit"`       // whether samples of the recording decide which rungs there are; not of cubes

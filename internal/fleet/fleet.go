@@ -18,7 +18,7 @@ import (
 // Work is what a recording costs, in seconds of one task.
 type Work struct {
 	Chunk    float64 // seconds of recording in a message, at most
-	Short    bool    // short recordings have shorter chunks
+	Uneven   bool    // short recordings have shorter chunks, and others have shorter ones at their end
 	Speed    float64 // seconds of recording that a task encodes in one second
 	Sound    float64 // likewise of the sound alone
 	Scan     float64 // bytes of recording that are planned in one second

@@ -211,11 +211,18 @@ func TestSameSeedSameResult(t *testing.T) {
 
 // A recording has as many chunks as its plan.
 func TestChunksAsPlanned(t *testing.T) {
-	w := Work{Chunk: 60, Short: true}
-	for _, length := range []float64{1, 17, 59, 60, 100, 288, 289, 600, 720, 721, 950, 3600, 36000} {
-		want := ladder.ChunkCount(time.Duration(length * float64(time.Second)))
-		if got := w.chunks(length); got != want {
-			t.Errorf("of %g s: %d, by ladder %d", length, got, want)
+	w := Work{Chunk: 60, Uneven: true}
+	for _, length := range []float64{1, 17, 59, 60, 100, 288, 289, 599, 600, 720, 721, 950, 3600, 36000} {
+		want, got := ladder.ChunkEnds(time.Duration(length*float64(time.Second))), w.chunks(length)
+		if len(got) != len(want) {
+			t.Errorf("of %g s: %d, by ladder %d", length, len(got), len(want))
+			continue
+		}
+		end := 0.0
+		for k, l := range got {
+			if end += l; math.Abs(end-want[k].Seconds()) > 1e-6 {
+				t.Errorf("of %g s: chunk %d ends at %g, by ladder at %s", length, k, end, want[k])
+			}
 		}
 	}
 }

@@ -106,10 +106,10 @@ func (s *simulation) finish(m *message) {
 		s.publish(j)
 	case m.kind == planKind:
 		chunks := s.Work.chunks(j.recording.Length)
-		j.parts = chunks + 1
+		j.parts = len(chunks) + 1
 		s.send(&message{job: j, kind: soundKind, length: j.recording.Length})
-		for k := range chunks {
-			s.send(&message{job: j, kind: chunkKind, length: s.Work.lengthOf(k, chunks, j.recording.Length)})
+		for _, length := range chunks {
+			s.send(&message{job: j, kind: chunkKind, length: length})
 		}
 	default:
 		j.parts--
@@ -125,21 +125,25 @@ func (s *simulation) publish(j *simJob) {
 	s.result.End = s.now
 }
 
-// chunks is how many a recording has: ladder.ChunkCount, with which a test compares it.
-// What that package needs is nothing for a simulation.
-func (w Work) chunks(length float64) int {
-	const fewest, shortest = 20, 15
-	n := int(math.Ceil(length / w.Chunk))
-	if w.Short {
-		n = max(n, min(fewest, int(length/shortest)))
+// chunks are how long those of a recording are. Uneven ones are those of ladder.ChunkEnds,
+// with which a test compares them: what that package needs is nothing for a simulation.
+func (w Work) chunks(recording float64) (lengths []float64) {
+	n := max(1, int(math.Ceil(recording/w.Chunk)))
+	if !w.Uneven {
+		for k := range n {
+			lengths = append(lengths, min(w.Chunk, recording-float64(k)*w.Chunk))
+		}
+		return lengths
 	}
-	return max(1, n)
-}
-
-// lengthOf is how long a recording's k-th chunk is.
-func (w Work) lengthOf(k, chunks int, length float64) float64 {
-	if w.Short {
-		return length / float64(chunks)
+	const fewest, shortest, halved = 20, 15, 5
+	n = max(n, min(fewest, int(recording/shortest)))
+	each := recording / float64(n)
+	for k := range n {
+		if k >= n-halved && each/2 >= shortest {
+			lengths = append(lengths, each/2, each/2)
+		} else {
+			lengths = append(lengths, each)
+		}
 	}
-	return min(w.Chunk, length-float64(k)*w.Chunk)
+	return lengths
 }
