@@ -53,7 +53,6 @@ suite: $(TOOLS)/versitygw tools/fauxqs/node_modules/.package-lock.json tools/clo
 bench: install tools ## FILES="a.flv …": afterlive beside other ways to do the same, in ratios (about an hour)
 	go test -run '^$$' -bench . -benchtime 1x -timeout 4h ./bench -files "$(FILES)" -results $(CURDIR)/data/bench/results.json
 	go test -run '^$$' -bench . -benchmem ./internal/flv
-	go test -run '^$$' -bench . -benchtime 1x ./pipeline
 
 study: build ## which cube costs how much at which quality; RECORDING=file.flv: on that (about 10 minutes)
 	@tools/study.sh $(RECORDING)

@@ -32,6 +32,22 @@ func BenchmarkChunks(b *testing.B) {
 	}
 }
 
+// What I-frames for trick play and the storyboard add to encoding.
+func BenchmarkExtras(b *testing.B) {
+	for b.Loop() {
+		for _, file := range recordings(b) {
+			plan := planOf(b, file, nil)
+			whole := oneProcess(b, file, plan)
+			plan.Storyboard = nil
+			noStoryboard := oneProcess(b, file, plan)
+			plan.Ladders[0].Frames = nil
+			bare := oneProcess(b, file, plan)
+			report(b, "extras", name(file)+", I-frames", "processor time with / without", noStoryboard.cpu.Seconds()/bare.cpu.Seconds(), "")
+			report(b, "extras", name(file)+", storyboard", "processor time with / without", whole.cpu.Seconds()/noStoryboard.cpu.Seconds(), "")
+		}
+	}
+}
+
 // wantedOf is what is wanted of the lengths that chunks have unless a profile says
 // otherwise.
 func wantedOf(chunk time.Duration, wanted string) string {
