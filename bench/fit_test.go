@@ -3,11 +3,13 @@ package bench
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -38,7 +40,9 @@ func contents(b *testing.B) map[string]string {
 func BenchmarkFit(b *testing.B) {
 	profile := plain(b)
 	for b.Loop() {
-		for name, file := range contents(b) {
+		all := contents(b)
+		for _, name := range slices.Sorted(maps.Keys(all)) {
+			file := all[name]
 			fitted := published(b, job{file: file})
 			whole := published(b, job{file: file, profile: "plain", flags: []string{"--profiles", profile}})
 			report(b, "fitted ladder", name, "renditions / renditions of the profile", float64(len(fitted.rungs))/float64(len(whole.rungs)), "")

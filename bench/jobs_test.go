@@ -21,9 +21,9 @@ func BenchmarkJobs(b *testing.B) {
 	for b.Loop() {
 		for _, file := range recordings(b) {
 			b.Log(file)
-			inFolder := embedded(b, job{file: file})
+			folder := embedded(b, job{file: file})
 			plan := planOf(b, file, nil)
-			plan.Ladders = inFolder.plan.Ladders // fitted to the recording
+			plan.Ladders = folder.plan.Ladders // fitted to the recording
 			raw := oneProcess(b, file, plan)
 			const against = " / one ffmpeg process"
 			compare := func(way string, o outcome, time, bits string) {
@@ -34,7 +34,7 @@ func BenchmarkJobs(b *testing.B) {
 					report(b, "whole job", subject, "bits"+against, float64(o.bits)/float64(raw.bits), bits)
 				}
 			}
-			compare("embedded", inFolder, "", "<= 1.02")
+			compare("embedded", folder, "", "<= 1.02")
 			cloud := throughCloud(b, file)
 			compare("through SQS and S3", cloud, "<= 1.00", "<= 1.02")
 			report(b, "whole job", name(file)+", through SQS and S3", "the worker's own share of processor time", float64(cloud.own)/float64(cloud.cpu), "<= 0.02")

@@ -216,14 +216,17 @@ func ffmpeg(b *testing.B, args []string, stdin []byte) (outcome, string) {
 	}
 	cmd := exec.CommandContext(b.Context(), "ffmpeg", append([]string{"-v", "error", "-y"}, args...)...)
 	cmd.Dir, cmd.Stdin = dir, bytes.NewReader(stdin)
+	cmd.Stderr = logFile(b)
 	began := time.Now()
-	if out, err := cmd.CombinedOutput(); err != nil {
-		b.Fatalf("ffmpeg %s: %v\n%s", strings.Join(args, " "), err, out)
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	size := watch(b, dir, []*exec.Cmd{cmd})
+	if err := cmd.Wait(); err != nil {
+		b.Fatalf("ffmpeg %s: %v\n%s", strings.Join(args, " "), err, readLog(b, cmd))
 	}
 	o := outcome{wall: time.Since(began), cpu: cpuOf(cmd)}
-	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		o.peak = usage.Maxrss
-	}
+	o.peak, o.disk = size()
 	return o, dir
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"math"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -276,5 +277,40 @@ func TestDelivery(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Whatever is in a segment, it ends in findings.
+func TestDamagedSegments(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for kind, extension := range extensions {
+		whole := good(t, kind)
+		f := files{}
+		for name, body := range whole { // one segment each is enough
+			if !strings.Contains(name, "/s0") || strings.HasSuffix(name, "/s01"+extension) {
+				f[name] = body
+			}
+		}
+		for range 60 {
+			broken := maps.Clone(f)
+			for name, body := range f {
+				if path.Ext(name) != extension && path.Ext(name) != ".mp4" {
+					continue
+				}
+				body = slices.Clone(body)
+				for range 1 + random.IntN(20) {
+					at := random.IntN(min(len(body), 4000))
+					body[at] = [...]byte{0, 0xff, 0xfc, byte(random.IntN(256))}[random.IntN(4)]
+				}
+				broken[name] = body
+			}
+			if _, err := Check(t.Context(), broken.source(), "master.m3u8", Media); err != nil {
+				t.Errorf("%s: %v", kind, err)
+			}
+		}
+	}
+	// A length that leads back to where it is.
+	if isIDR([]byte{0xff, 0xff, 0xff, 0xfc, 1, 2, 3, 4}) || isIDR([]byte{0, 0, 0}) {
+		t.Error("that is no picture")
 	}
 }

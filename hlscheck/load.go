@@ -8,6 +8,7 @@ import (
 	"math"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -203,7 +204,12 @@ func (p *presentation) track(ctx context.Context, source Source, uri string) (*t
 	return t, nil
 }
 
-func (p *presentation) readSegment(ctx context.Context, source Source, playlist string, t *track, s *segment) error {
+func (p *presentation) readSegment(ctx context.Context, source Source, playlist string, t *track, s *segment) (err error) {
+	defer func() { // those who wrote the parsers have not seen everything
+		if r := recover(); r != nil {
+			err = fmt.Errorf("it cannot be understood: %v", r)
+		}
+	}()
 	file := beside(playlist, s.URI)
 	if _, ok := t.inits[s.init]; !ok && s.init != "" {
 		o, err := source.Read(ctx, beside(playlist, s.init))
@@ -211,6 +217,9 @@ func (p *presentation) readSegment(ctx context.Context, source Source, playlist 
 			return err
 		}
 		parsed, err := parseInit(o.Body)
+		if isTS(o.Body) { // the tables, for segments that lack them
+			parsed, err = nil, nil
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.init, err)
 		}
@@ -224,7 +233,6 @@ func (p *presentation) readSegment(ctx context.Context, source Source, playlist 
 		return nil
 	}
 	if p.depth == Playlists {
-		var err error
 		s.bytes, err = source.Size(ctx, file)
 		return err
 	}
@@ -240,12 +248,13 @@ func (p *presentation) readSegment(ctx context.Context, source Source, playlist 
 		body = body[s.Offset : s.Offset+s.Limit]
 	}
 	s.bytes, s.kind = int64(len(body)), o.Type
-	if s.init != "" {
-		s.media, err = parseMP4(body, t.inits[s.init].segment)
+	init := t.inits[s.init]
+	if init.segment != nil {
+		s.media, err = parseMP4(body, init.segment)
 		return err
 	}
 	var own *initSegment
-	s.media, own, err = parseTS(ctx, body)
+	s.media, own, err = parseTS(ctx, slices.Concat(init.Body, body))
 	if t.init == nil {
 		t.init = own
 	}

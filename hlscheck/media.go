@@ -11,6 +11,8 @@ import (
 	"github.com/Eyevinn/mp4ff/aac"
 	"github.com/Eyevinn/mp4ff/avc"
 	"github.com/Eyevinn/mp4ff/mp4"
+
+	"afterlive/internal/flv"
 )
 
 // initSegment is what an EXT-X-MAP names.
@@ -83,10 +85,10 @@ func parseMP4(body []byte, init *initSegment) (*media, error) {
 }
 
 func (m *media) add(f *mp4.Fragment, init *initSegment) error {
-	traf := f.Moof.Traf
-	if traf == nil || traf.Tfdt == nil || f.Mdat == nil {
+	if f.Moof == nil || f.Moof.Traf == nil || f.Moof.Traf.Tfdt == nil || f.Mdat == nil {
 		return errors.New("a fragment lacks its time or its data")
 	}
+	traf := f.Moof.Traf
 	at := int64(traf.Tfdt.BaseMediaDecodeTime()) //nolint:gosec // no presentation lasts so long
 	if m.start < 0 {
 		m.start = at
@@ -106,7 +108,7 @@ func (m *media) add(f *mp4.Fragment, init *initSegment) error {
 			}
 			one := data[:s.Size]
 			data = data[s.Size:]
-			if mp4.IsSyncSampleFlags(s.Flags) && (init.profile == 0 || avc.IsIDRSample(one)) {
+			if mp4.IsSyncSampleFlags(s.Flags) && (init.profile == 0 || isIDR(one)) {
 				m.first = m.first || at == m.start
 				m.keys = append(m.keys, at-m.start)
 			}
@@ -184,6 +186,17 @@ var mediaRules = []Rule{
 			}
 		}
 	}},
+}
+
+// isIDR tells whether a picture, of NAL units behind lengths of four bytes, is an IDR
+// picture.
+func isIDR(picture []byte) bool {
+	for unit := range flv.NALUnits(picture, 4) {
+		if avc.GetNaluType(unit[0]) == avc.NALU_IDR {
+			return true
+		}
+	}
+	return false
 }
 
 // before tells whether another segment begins where this one ends. Times of transport

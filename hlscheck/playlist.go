@@ -143,7 +143,7 @@ var trickplayRules = []Rule{
 			}
 		}
 	}},
-	{Number: "6.10", Severity: Must, Text: "The range of an I-frame in fMP4 has its moof, and one picture", check: func(p *presentation, say say) {
+	{Number: "6.10", Severity: Must, Text: "An I-frame's segment has one picture, and in fMP4 its moof", check: func(p *presentation, say say) {
 		for _, v := range p.iframes {
 			for _, s := range v.track.segments {
 				if v.track.init != nil && s.media != nil && (!s.media.fragment && !s.media.ts || len(s.media.keys) != 1) {

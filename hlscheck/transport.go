@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/Eyevinn/mp4ff/aac"
 	"github.com/Eyevinn/mp4ff/avc"
@@ -25,7 +26,7 @@ func parseTS(ctx context.Context, body []byte) (*media, *initSegment, error) {
 		return nil, nil, err
 	}
 	s := stream{media: media{ts: true, first: true, start: -1}}
-	demuxer := astits.NewDemuxer(ctx, bytes.NewReader(body))
+	demuxer := astits.NewDemuxer(ctx, bytes.NewReader(body), astits.DemuxerOptPacketSkipper(s.skip))
 	for {
 		d, err := demuxer.NextData()
 		if errors.Is(err, astits.ErrNoMorePackets) {
@@ -35,6 +36,10 @@ func parseTS(ctx context.Context, body []byte) (*media, *initSegment, error) {
 			return nil, nil, fmt.Errorf("read transport stream: %w", err)
 		}
 		switch {
+		case d.PAT != nil:
+			for _, program := range d.PAT.Programs {
+				s.tables = append(s.tables, program.ProgramMapID)
+			}
 		case d.PMT != nil:
 			s.choose(d.PMT)
 		case d.PES != nil && d.FirstPacket.Header.PID == s.pid && s.kind != 0:
@@ -49,6 +54,9 @@ func parseTS(ctx context.Context, body []byte) (*media, *initSegment, error) {
 	s.end = s.last + s.step
 	return &s.media, s.init, nil
 }
+
+// isTS tells a transport stream by its first byte.
+func isTS(body []byte) bool { return len(body) >= packet && body[0] == 0x47 }
 
 // checkPackets wants whole packets, none of them missing.
 func checkPackets(body []byte) error {
@@ -79,10 +87,26 @@ func checkPackets(body []byte) error {
 type stream struct {
 	media
 
+	tables     []uint16 // where those are that tell of streams
+	read       int      // packets of tables
 	pid        uint16
 	kind       astits.StreamType // 0: none was found yet
 	last, step int64             // when the last one is decoded, and how long it lasts
 	init       *initSegment
+}
+
+const enoughTables = 1000 // packets: who has more of them before a stream means no good
+
+// skip leaves out what is of no interest: one bad packet of that would end all.
+func (s *stream) skip(p *astits.Packet) bool {
+	if s.kind != 0 {
+		return p.Header.PID != s.pid
+	}
+	if p.Header.PID != 0 && !slices.Contains(s.tables, p.Header.PID) {
+		return true
+	}
+	s.read++
+	return s.read > enoughTables
 }
 
 // choose takes the picture if there is one, else the sound.
@@ -104,7 +128,7 @@ func (s *stream) choose(pmt *astits.PMTData) {
 func (s *stream) add(pes *astits.PESData) error {
 	h := pes.Header.OptionalHeader
 	if h == nil || h.PTS == nil {
-		return errors.New("a packet lacks its time")
+		return nil // it goes on with what the one before began
 	}
 	at := h.PTS.Base
 	if h.DTS != nil {
@@ -123,7 +147,8 @@ func (s *stream) add(pes *astits.PESData) error {
 	}
 	s.last = at
 	if s.kind == astits.StreamTypeAACAudio {
-		return s.sound(pes.Data, at)
+		s.sound(pes.Data, at)
+		return nil
 	}
 	return s.picture(pes.Data, at)
 }
@@ -146,16 +171,18 @@ func (s *stream) picture(data []byte, at int64) error {
 	return nil
 }
 
-// sound counts the frames of AAC in a packet.
-func (s *stream) sound(data []byte, at int64) error {
+// sound counts the frames of AAC in a packet. Where one goes on in the next packet, the
+// last one's length is what the one before had.
+func (s *stream) sound(data []byte, at int64) {
 	frames, rate := int64(0), int64(0)
 	for len(data) > 0 {
 		header, skip, err := aac.DecodeADTSHeader(bytes.NewReader(data))
 		if err != nil || skip != 0 || int(header.HeaderLength)+int(header.PayloadLength) > len(data) {
-			return errors.New("a packet of sound holds no whole AAC frames (ADTS)")
+			rate = 0
+			break
 		}
 		data = data[int(header.HeaderLength)+int(header.PayloadLength):]
-		frames, rate = frames+1, int64(header.Frequency())
+		frames, rate = frames+1, int64(aac.FrequencyTable[header.SamplingFrequencyIndex])
 		if s.init == nil {
 			s.init = &initSegment{entry: entryAAC, channels: int(header.ChannelConfig)}
 		}
@@ -165,5 +192,4 @@ func (s *stream) sound(data []byte, at int64) error {
 	}
 	s.first = true
 	s.keys = append(s.keys, at-s.start)
-	return nil
 }

@@ -17,11 +17,11 @@ import (
 const (
 	AudioLadder    = "audio"
 	InitFile       = "init.mp4"
-	segmentPattern = "s%05d.m4s"
+	segmentPattern = "s%05d"
 )
 
 // SegmentFile is the name of segment n of a rendition in the scratch folder.
-func SegmentFile(n int) string { return fmt.Sprintf(segmentPattern, n) }
+func SegmentFile(n int) string { return FMP4.SegmentFile(n) }
 
 // StartOffset is where every rendition's presentation time starts, in seconds.
 // Chunk 0 has decode times below its first picture; with no room for them the
@@ -139,7 +139,7 @@ func input(decoders string, ahead float64, more ...ffmpeg.KwArgs) []string {
 // outputs in one of its graphs it tells nodes apart by a hash that can collide.
 func output(folder string, options ...ffmpeg.KwArgs) []string {
 	all := ffmpeg.MergeKwArgs(options)
-	all["hls_segment_filename"] = folder + "/" + segmentPattern
+	all["hls_segment_filename"] = folder + "/" + segmentPattern + FMP4.Extension()
 	return ffmpeg.Input("x").Output(folder+"/index.m3u8", all).GetArgs()[2:]
 }
 

@@ -17,30 +17,29 @@ type Chunk struct {
 }
 
 // Where a profile doesn't say how long chunks are, they last up to a minute. A short
-// recording has this many all the same, of at least a quarter of it: with few, workers would
-// wait for the last one. For the same reason the last ones are halved, where that leaves as
-// much. What a chunk costs beside its own encoding stays below a hundredth,
-// and what is read twice below a tenth (docs/performance.md).
+// recording has 20 all the same, if they last 15 s at least: with few, workers would wait
+// for the last one. For the same reason the last five are halved, if halves last that long.
+// What a chunk costs beside its own encoding stays below a hundredth (docs/performance.md).
 const (
 	longestChunk  = time.Minute
 	fewestChunks  = 20
 	shortestChunk = 15 * time.Second
-	halvedChunks  = fewestChunks / 4
+	halvedChunks  = 5
 )
 
-// ChunkEnds is where the chunks of a recording end, where its profile doesn't say: as
-// near to this as segments allow.
-func ChunkEnds(recording time.Duration) (ends []time.Duration) {
+// ChunkEnds is where the chunks of a recording end, where its profile doesn't say, in
+// parts of the whole, and how many of those there are: as near to this as segments allow.
+func ChunkEnds(recording time.Duration) (ends []int, parts int) {
 	n := int((recording + longestChunk - 1) / longestChunk)
 	n = max(1, n, min(fewestChunks, int(recording/shortestChunk)))
-	at := func(halves int) time.Duration { return recording * time.Duration(halves) / time.Duration(2*n) }
+	halved := recording/time.Duration(2*n) >= shortestChunk
 	for k := range n {
-		if k >= n-halvedChunks && at(1) >= shortestChunk {
-			ends = append(ends, at(2*k+1))
+		if halved && k >= n-halvedChunks {
+			ends = append(ends, 2*k+1)
 		}
-		ends = append(ends, at(2*k+2))
+		ends = append(ends, 2*k+2)
 	}
-	return ends
+	return ends, 2 * n
 }
 
 // ends returns where a chunk ends that begins at a frame: after the profile's length, or
@@ -49,16 +48,14 @@ func (p *Plan) ends(profile Profile) func(from int) int {
 	if profile.Chunk > 0 {
 		return func(from int) int { return from + p.SegmentFrames*int(profile.Chunk/profile.Segment) }
 	}
-	wanted := ChunkEnds(p.Rate.Time(p.Frames))
+	ends, parts := ChunkEnds(p.Rate.Time(p.Frames))
 	segments := (p.Frames + p.SegmentFrames - 1) / p.SegmentFrames
-	frame := func(t time.Duration) int {
-		return int(float64(segments)*float64(t)/float64(wanted[len(wanted)-1])) * p.SegmentFrames
-	}
 	return func(from int) int {
-		last := time.Duration(0)
-		for _, end := range wanted {
-			if 2*(frame(end)-from) >= p.Rate.Frame(end-last) {
-				return frame(end)
+		last := 0
+		for _, end := range ends {
+			to := end * segments / parts * p.SegmentFrames
+			if 2*(to-from)*parts >= (end-last)*segments*p.SegmentFrames {
+				return to
 			}
 			last = end
 		}
@@ -73,22 +70,22 @@ func (p *Plan) chunk(x *flv.Index, ends func(from int) int) {
 	first, last := p.Rate.Frame(x.Video.First), p.Rate.Frame(x.Video.Last)
 	for from := 0; from < p.Frames; {
 		to := max(from+p.SegmentFrames, ends(from))
-		for to < p.Frames && x.KeyframeBefore(p.Rate.Time(to)) == x.KeyframeBefore(p.Rate.Time(from)) && to <= last {
+		for to < p.Frames && x.KeyframeBefore(nearly(p.Rate, to)) == x.KeyframeBefore(nearly(p.Rate, from)) && to <= last {
 			to += p.SegmentFrames
 		}
 		if to+p.SegmentFrames > p.Frames || to > last {
 			to = p.Frames // a last chunk below one segment isn't worth a task
 		}
-		begin := p.Rate.Time(from)
-		if p.Copy != nil && p.Copy.Fault == "" {
-			begin = nearly(p.Rate, from) // with this very keyframe
-		}
 		p.Chunks = append(p.Chunks, Chunk{
 			From: from, To: to,
 			Fill: first > from,
 			Hold: to == p.Frames || last+1 < to,
-			Cut:  x.VideoCut(begin, p.Rate.Time(to)),
+			Cut:  x.VideoCut(nearly(p.Rate, from), p.Rate.Time(to)),
 		})
 		from = to
 	}
 }
+
+// nearly is the moment up to which a timestamp falls on a frame of the grid: FLV's are
+// rounded to milliseconds, and the frame-rate filter takes the nearest.
+func nearly(rate flv.Rate, frame int) time.Duration { return rate.Time(frame) + rate.Time(1)/2 - 1 }

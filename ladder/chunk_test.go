@@ -67,10 +67,12 @@ func TestChunkEnds(t *testing.T) {
 		{time.Minute, 4},
 		{4 * time.Minute, 16},
 		{10*time.Minute - time.Second, 20},
+		{3595 * time.Second, 65},
 		{10 * time.Minute, 25},
 		{20 * time.Minute, 25},
 		{20*time.Minute + time.Second, 26},
 		{10 * time.Hour, 605},
+		{200 * time.Hour, 12005},
 	} {
 		p, err := New(index(320, 180, flv.Rate{Num: 10, Den: 1}, tc.recording, time.Second), profile(t, "flat"))
 		if err != nil {

@@ -13,7 +13,7 @@ const (
 )
 
 // SegmentFile is the name of segment n.
-func (c Container) SegmentFile(n int) string { return fmt.Sprintf("s%05d%s", n, c.Extension()) }
+func (c Container) SegmentFile(n int) string { return fmt.Sprintf(segmentPattern, n) + c.Extension() }
 
 // Extension is that of a segment's file.
 func (c Container) Extension() string {
@@ -31,8 +31,8 @@ func (c Container) format() string {
 	return "mov"
 }
 
-// hlsVersion is the lowest that a playlist needs: EXT-X-MAP without I-frames-only came
-// with 6 and CMAF with 7; I-frames-only with 4 (RFC 8216, section 7).
+// hlsVersion is that of playlists: what I-frames-only needs (RFC 8216, section 7), and of
+// fMP4 what players expect with CMAF.
 func (c Container) hlsVersion() uint8 {
 	if c == TS {
 		return 4

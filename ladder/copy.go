@@ -16,9 +16,8 @@ const SourceCopy = "copy"
 
 // Copy says what became of the wish to copy the recording's picture.
 type Copy struct {
-	Reorder int     `json:"reorder,omitempty"` // pictures by which keyframes are shown after they are decoded
-	Ahead   float64 `json:"ahead_s,omitempty"` // seconds of sound before the first picture, which are left out
-	Fault   string  `json:"fault,omitempty"`   // why it is encoded like the others
+	Reorder int    `json:"reorder,omitempty"` // pictures by which keyframes are shown after they are decoded
+	Fault   string `json:"fault,omitempty"`   // why it is encoded like the others
 }
 
 const (
@@ -41,7 +40,6 @@ func (p *Plan) planCopy(x *flv.Index, profile Profile) *flv.Index {
 	p.GOPFrames = x.Video.Steady.GOP
 	gop := float64(p.GOPFrames) / x.Video.Rate.FPS()
 	p.SegmentFrames = p.GOPFrames * max(1, int(math.Round(profile.Segment.Seconds()/gop)))
-	p.Copy.Ahead = x.Video.First.Seconds()
 	return p.pictureAlone(x)
 }
 
@@ -58,9 +56,6 @@ func keyframeAt(x *flv.Index, frame int) bool {
 	rate := x.Video.Rate
 	return rate.Frame(x.Video.Keyframes[x.KeyframeBefore(nearly(rate, frame))].PTS) == frame
 }
-
-// nearly is the moment up to which a timestamp falls on a frame of the grid.
-func nearly(rate flv.Rate, frame int) time.Duration { return rate.Time(frame) + rate.Time(1)/2 - 1 }
 
 // copyFault is why a recording's picture cannot be copied.
 func (p *Plan) copyFault(x *flv.Index, profile Profile) string {

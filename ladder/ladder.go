@@ -120,17 +120,16 @@ func New(x *flv.Index, p Profile) (*Plan, error) {
 	for _, g := range x.Gaps[:min(len(x.Gaps), maxDiscontinuities)] {
 		plan.Source.Discontinuities = append(plan.Source.Discontinuities, Discontinuity{At: g.At.Seconds(), Lost: g.Lost.Seconds()})
 	}
+	var ahead time.Duration
 	if x.Video != nil {
-		if err := plan.video(x, p); err != nil {
+		var err error
+		if ahead, err = plan.video(x, p); err != nil {
 			return nil, err
 		}
 	}
 	if a := x.Audio; a != nil {
 		plan.Source.Audio, plan.Source.SampleRate, plan.Source.Channels = a.Codec, a.SampleRate, a.Channels
-		plan.Audio = &Audio{Renditions: soundRenditions(p, plan.Ladders), Loudness: p.Loudness, Cut: x.AudioCut()}
-		if plan.Copy != nil {
-			plan.Audio.Ahead = plan.Copy.Ahead
-		}
+		plan.Audio = &Audio{Renditions: soundRenditions(p, plan.Ladders), Loudness: p.Loudness, Cut: x.AudioCut(), Ahead: ahead.Seconds()}
 	}
 	if plan.Duration <= 0 {
 		return nil, &flv.Error{Reason: flv.ZeroDuration, Detail: "nothing in it lasts"}
@@ -138,7 +137,19 @@ func New(x *flv.Index, p Profile) (*Plan, error) {
 	return plan, nil
 }
 
-func (p *Plan) video(x *flv.Index, profile Profile) error {
+// reordering is how much later than its sound a recording's picture begins if that is only
+// because encoders of B-frames hold pictures back. So little of the sound is left out: with
+// the first picture at zero, keyframes come where segments begin, and no chunk needs the
+// pictures before its own.
+const reordering = 100 * time.Millisecond
+
+// video plans the picture, and returns how much of the sound comes before it and is left
+// out.
+func (p *Plan) video(x *flv.Index, profile Profile) (ahead time.Duration, err error) {
+	began := x.Video.First
+	if began <= reordering {
+		x = x.FromFirstPicture()
+	}
 	v := x.Video
 	p.Rate = v.Rate
 	p.Source.Frames = v.Frames
@@ -156,7 +167,7 @@ func (p *Plan) video(x *flv.Index, profile Profile) error {
 	p.Duration = p.seconds(p.Frames)
 	for i, l := range profile.Ladders {
 		if err := checkSphere(p.Source.Width, p.Source.Height, l); err != nil {
-			return err
+			return 0, err
 		}
 		renditions := p.renditions(l)
 		if i == 0 {
@@ -174,7 +185,7 @@ func (p *Plan) video(x *flv.Index, profile Profile) error {
 	}
 	p.chunk(x, p.ends(profile))
 	p.Storyboard = p.storyboard()
-	return nil
+	return began - x.Video.First, nil
 }
 
 // seconds is the length of n frames.

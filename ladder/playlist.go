@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path"
 	"slices"
 
 	"github.com/Eyevinn/hls-m3u8/m3u8"
@@ -49,6 +50,11 @@ func Assemble(p *Plan, parts []Part) (*Presentation, error) {
 
 func (p *Presentation) append(t Track) error {
 	id := t.Ladder + "/" + t.Rendition
+	for _, s := range t.Segments {
+		if path.Ext(s.URI) != p.plan.Container.Extension() {
+			return fmt.Errorf("%s: %s is no %s, which the plan wants: it was made by another version of the worker", id, s.URI, p.plan.Container.Extension())
+		}
+	}
 	whole, ok := p.tracks[id]
 	if !ok {
 		p.tracks[id] = t
@@ -95,6 +101,17 @@ func (p *Presentation) complete() error {
 
 // Track is a whole rendition.
 func (p *Presentation) Track(ladder, rendition string) Track { return p.tracks[ladder+"/"+rendition] }
+
+// Sizes are the bytes of all segments, by "<ladder>/<rendition>/<file>".
+func (p *Presentation) Sizes() map[string]int64 {
+	all := map[string]int64{}
+	for id, t := range p.tracks {
+		for _, s := range t.Segments {
+			all[id+"/"+s.URI] = s.Bytes
+		}
+	}
+	return all
+}
 
 // seconds is how long a segment plays.
 func (t Track) seconds(s Segment) float64 { return float64(s.Ticks) / float64(t.Timescale) }

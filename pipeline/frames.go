@@ -15,7 +15,7 @@ import (
 // framesOutput wants a chunk's I-frames for trick play, each at its place.
 func framesOutput(plan *ladder.Plan, c ladder.Chunk, l ladder.Ladder) *output {
 	first, step := c.From/plan.SegmentFrames, plan.FrameStep()
-	o := &output{track: ladder.Track{Ladder: l.Name, Rendition: ladder.FramesRendition}, next: first, container: plan.Container}
+	o := newOutput(plan, l.Name, ladder.FramesRendition, first)
 	tick := o.pictureHeader(plan, l, *l.Frames)
 	span := func(n int) (from, to int) {
 		return n * plan.SegmentFrames, min((n+1)*plan.SegmentFrames, c.To)

@@ -35,6 +35,15 @@ type output struct {
 	muxer     *muxer // of transport streams
 }
 
+// newOutput is one whose segments begin with a number.
+func newOutput(plan *ladder.Plan, in, rendition string, first int) *output {
+	o := &output{track: ladder.Track{Ladder: in, Rendition: rendition}, next: first, container: plan.Container}
+	if o.container == ladder.TS {
+		o.pack = o.transport
+	}
+	return o
+}
+
 // ready are the segments that are finished, verified and not yet given; in the end, all
 // of them, and the init segment.
 func (o *output) ready(ctx context.Context, attempt string, end bool) (all []packed, err error) {

@@ -36,7 +36,8 @@ type unpublished struct {
 	plan         *ladder.Plan
 	presentation *ladder.Presentation
 	master       ladder.Master
-	unread       error // why something could not be read that may be there
+	sizes        map[string]int64 // of segments, once one was asked for
+	unread       error            // why something could not be read that may be there
 }
 
 func (u *unpublished) Read(ctx context.Context, name string) (hlscheck.Object, error) {
@@ -58,12 +59,12 @@ func (u *unpublished) Read(ctx context.Context, name string) (hlscheck.Object, e
 
 // Size finds a segment in its rendition's track.
 func (u *unpublished) Size(_ context.Context, name string) (int64, error) {
-	folder, file := path.Split(name)
-	l, rendition := path.Split(strings.TrimSuffix(folder, "/"))
-	for _, s := range u.presentation.Track(strings.TrimSuffix(l, "/"), rendition).Segments {
-		if s.URI == file {
-			return s.Bytes, nil
-		}
+	if u.sizes == nil {
+		u.sizes = u.presentation.Sizes()
 	}
-	return 0, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+	size, ok := u.sizes[name]
+	if !ok {
+		return 0, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+	}
+	return size, nil
 }

@@ -178,9 +178,13 @@ func singlePass(t *testing.T, recording string, plan *ladder.Plan, origin float6
 	return filepath.Join(dir, "index.m3u8")
 }
 
-// origin is the recording's zero, in its own seconds: the first sound, or the
-// frame before it on the picture's grid.
+// origin is the recording's zero, in its own seconds: the first picture if it comes at
+// most a tenth of a second after the first sound; else that, or the frame before it on the
+// picture's grid.
 func origin(s spec, picture, sound float64) float64 {
+	if picture <= sound+0.1 {
+		return math.Round(picture*1000) / 1000
+	}
 	for picture > sound {
 		picture -= 1 / s.rate.FPS()
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/Eyevinn/mp4ff/mp4"
 	"github.com/asticode/go-astits"
 
+	"afterlive/internal/flv"
 	"afterlive/ladder"
 )
 
@@ -38,7 +39,7 @@ const (
 	aacTogether = 4             // frames of AAC in one PES packet: 85 ms, and the clock must be told every 100
 )
 
-// mux makes transport streams of a track's segments.
+// mux is for transport streams of a track's segments.
 func (o *output) mux(ctx context.Context, trak *mp4.TrakBox) error {
 	m := &muxer{timescale: int64(o.track.Timescale)}
 	stream := astits.PMTElementaryStream{ElementaryPID: mainPID, StreamType: astits.StreamTypeH264Video}
@@ -48,20 +49,20 @@ func (o *output) mux(ctx context.Context, trak *mp4.TrakBox) error {
 	case stsd.Mp4a != nil:
 		stream.StreamType, m.rate = astits.StreamTypeAACAudio, o.track.Timescale
 	}
-	m.Muxer = astits.NewMuxer(ctx, &m.out)
+	m.Muxer = astits.NewMuxer(context.WithoutCancel(ctx), &m.out)
 	m.SetPCRPID(mainPID)
 	o.muxer = m
-	if o.pack == nil {
-		o.pack = func(n int, s packed) ([]packed, error) {
-			all, err := o.fullSamples(s.file)
-			if err != nil {
-				return nil, err
-			}
-			one, err := o.transported(n, all, s.Ticks)
-			return []packed{one}, errors.Join(err, os.Remove(filepath.Join(o.folder, s.file)))
-		}
-	}
 	return m.AddElementaryStream(stream)
+}
+
+// transport writes a segment anew, as a transport stream.
+func (o *output) transport(n int, s packed) ([]packed, error) {
+	all, err := o.fullSamples(s.file)
+	if err != nil {
+		return nil, err
+	}
+	one, err := o.transported(n, all, s.Ticks)
+	return []packed{one}, errors.Join(err, os.Remove(filepath.Join(o.folder, s.file)))
 }
 
 // alone gives each picture of a segment of I-frames a file, with the number that it has in
@@ -126,17 +127,17 @@ func (m *muxer) unit(s mp4.FullSample) ([]byte, error) {
 		}
 		return slices.Concat(header.Encode(), s.Data), nil
 	}
-	nalus, err := avc.GetNalusFromSample(s.Data)
-	if err != nil {
-		return nil, err
-	}
-	nalus = slices.DeleteFunc(nalus, func(n []byte) bool { return len(n) == 0 || avc.GetNaluType(n[0]) == avc.NALU_AUD })
-	if s.IsSync() {
-		nalus = slices.Concat(m.sets, nalus)
-	}
 	unit := []byte{0, 0, 0, 1, byte(avc.NALU_AUD), 0xf0} // 0xf0: any type of slice
-	for _, n := range nalus {
-		unit = append(append(unit, 0, 0, 0, 1), n...)
+	add := func(nalu []byte) { unit = append(append(unit, 0, 0, 0, 1), nalu...) }
+	if s.IsSync() {
+		for _, set := range m.sets {
+			add(set)
+		}
+	}
+	for nalu := range flv.NALUnits(s.Data, 4) {
+		if avc.GetNaluType(nalu[0]) != avc.NALU_AUD {
+			add(nalu)
+		}
 	}
 	return unit, nil
 }

@@ -136,3 +136,22 @@ func TestCopyIntoTransportStreams(t *testing.T) {
 	}
 	checkTrack(t, plan, packets(t, list, "v"))
 }
+
+// A picture that is copied may be damaged: what is whole of it is published.
+func TestCopyOfDamageIntoTransportStreams(t *testing.T) {
+	recording := streamed(t, "30", 14, 0, "-g", "60", "-bf", "0", "-crf", "25")
+	pictures := 0
+	retime(recording, func(tag []byte, at int) int {
+		if tag[0] == 9 && tag[12] == 1 { // a picture
+			pictures++
+			if pictures == 40 {
+				copy(tag[16:20], []byte{0xff, 0xff, 0xff, 0xff}) // how long its first NAL unit is
+			}
+		}
+		return at
+	})
+	plan, _, _ := copied(t, recording, strings.Replace(copyProfile, "source:", "container: ts\n  source:", 1))
+	if pictures < 400 || plan.Copy.Fault != "" {
+		t.Errorf("of %d pictures: %+v", pictures, plan.Copy)
+	}
+}

@@ -1,12 +1,14 @@
 package pipeline
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 
+	"github.com/Eyevinn/mp4ff/aac"
 	"github.com/Eyevinn/mp4ff/mp4"
 
 	"afterlive/ladder"
@@ -15,7 +17,7 @@ import (
 // videoOutput wants a chunk's frames, each at its place.
 func videoOutput(plan *ladder.Plan, c ladder.Chunk, l ladder.Ladder, r ladder.Rendition) *output {
 	first := c.From / plan.SegmentFrames
-	o := &output{track: ladder.Track{Ladder: l.Name, Rendition: r.Name}, next: first, container: plan.Container}
+	o := newOutput(plan, l.Name, r.Name, first)
 	tick := o.pictureHeader(plan, l, r)
 	o.check = func(n int, samples []sample) error {
 		from := n * plan.SegmentFrames
@@ -88,6 +90,21 @@ func checkFrames(samples []sample, plan *ladder.Plan, from, to, tick, timescale 
 // ffmpeg's encoder puts before the first.
 const aacFrame = 1024
 
+// checkAAC wants stereo AAC-LC.
+func checkAAC(entry *mp4.AudioSampleEntryBox) error {
+	if entry == nil || entry.Esds == nil || entry.Esds.DecConfigDescriptor == nil || entry.Esds.DecConfigDescriptor.DecSpecificInfo == nil {
+		return errors.New("the init segment doesn't say AAC")
+	}
+	config, err := aac.DecodeAudioSpecificConfig(bytes.NewReader(entry.Esds.DecConfigDescriptor.DecSpecificInfo.DecConfig))
+	if err != nil {
+		return fmt.Errorf("read the init segment: %w", err)
+	}
+	if config.ObjectType != aac.AAClc || config.ChannelConfiguration != 2 {
+		return fmt.Errorf("the init segment says AAC of type %d with %d channels, not AAC-LC in stereo", config.ObjectType, config.ChannelConfiguration)
+	}
+	return nil
+}
+
 func audioOutputs(plan *ladder.Plan) (all []*output) {
 	for _, r := range plan.Audio.Renditions {
 		all = append(all, audioOutput(plan, r))
@@ -97,11 +114,11 @@ func audioOutputs(plan *ladder.Plan) (all []*output) {
 
 // audioOutput wants sound without a hole, as long as the plan.
 func audioOutput(plan *ladder.Plan, r ladder.AudioRendition) *output {
-	o := &output{track: ladder.Track{Ladder: ladder.AudioLadder, Rendition: r.Name}, container: plan.Container}
+	o := newOutput(plan, ladder.AudioLadder, r.Name, 0)
 	var start, next int64
 	o.header = func(trak *mp4.TrakBox) error {
-		if trak.Mdia.Minf.Stbl.Stsd.Mp4a == nil {
-			return errors.New("the init segment doesn't say AAC")
+		if err := checkAAC(trak.Mdia.Minf.Stbl.Stsd.Mp4a); err != nil {
+			return err
 		}
 		o.track.Codecs = "mp4a.40.2"
 		start = int64(ladder.StartOffset*o.track.Timescale - aacFrame)

@@ -2,6 +2,7 @@ package flv
 
 import (
 	"fmt"
+	"iter"
 	"math"
 )
 
@@ -77,25 +78,34 @@ func (s *steadiness) steady(rate Rate) Steady {
 	return Steady{GOP: s.gop, Reorder: int(math.Round(float64(s.key) * rate.FPS() / 1000))}
 }
 
-// holdsIDR tells whether a picture's NAL units, each behind its length in so many bytes,
-// are of an IDR picture (ISO/IEC 14496-10, table 7-1: 5; 1 is another one).
+// holdsIDR tells whether a picture's NAL units are of an IDR picture (ISO/IEC 14496-10,
+// table 7-1: 5; 1 is another one).
 func holdsIDR(units []byte, lengthSize int) bool {
-	for len(units) > lengthSize {
-		size := 0
-		for _, b := range units[:lengthSize] {
-			size = size<<8 | int(b)
-		}
-		units = units[lengthSize:]
-		if size == 0 || size > len(units) {
-			return false
-		}
-		switch units[0] & 0x1f {
+	for unit := range NALUnits(units, lengthSize) {
+		switch unit[0] & 0x1f {
 		case 5:
 			return true
 		case 1:
 			return false
 		}
-		units = units[size:]
 	}
 	return false
+}
+
+// NALUnits are those of a picture, each behind its length in so many bytes (ISO/IEC
+// 14496-15, 5.3.2), up to the first that is damaged; none is empty.
+func NALUnits(picture []byte, lengthSize int) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for len(picture) > lengthSize {
+			size := 0
+			for _, b := range picture[:lengthSize] {
+				size = size<<8 | int(b)
+			}
+			picture = picture[lengthSize:]
+			if size == 0 || size > len(picture) || !yield(picture[:size]) {
+				return
+			}
+			picture = picture[size:]
+		}
+	}
 }
