@@ -18,7 +18,7 @@ type Chunk struct {
 
 // Where a profile doesn't say how long chunks are, they last up to a minute. A short
 // recording has 20 all the same, if they last 15 s at least: with few, workers would wait
-// for the last one. For the same reason the last five are halved, if halves last that long.
+// for the last one. For the same reason the last five are halved, if halves last 7.5 s.
 // What a chunk costs beside its own encoding stays below a hundredth (docs/performance.md).
 const (
 	longestChunk  = time.Minute
@@ -32,7 +32,7 @@ const (
 func ChunkEnds(recording time.Duration) (ends []int, parts int) {
 	n := int((recording + longestChunk - 1) / longestChunk)
 	n = max(1, n, min(fewestChunks, int(recording/shortestChunk)))
-	halved := recording/time.Duration(2*n) >= shortestChunk
+	halved := recording/time.Duration(n) >= shortestChunk
 	for k := range n {
 		if halved && k >= n-halvedChunks {
 			ends = append(ends, 2*k+1)

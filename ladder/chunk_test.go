@@ -62,11 +62,12 @@ func TestChunkEnds(t *testing.T) {
 		chunks    int
 	}{
 		{5 * time.Second, 1},
-		{29 * time.Second, 1},
-		{30 * time.Second, 2},
-		{time.Minute, 4},
-		{4 * time.Minute, 16},
-		{10*time.Minute - time.Second, 20},
+		{14 * time.Second, 1},
+		{15 * time.Second, 2},
+		{30 * time.Second, 4},
+		{time.Minute, 8},
+		{4 * time.Minute, 21},
+		{10*time.Minute - time.Second, 25},
 		{3595 * time.Second, 65},
 		{10 * time.Minute, 25},
 		{20 * time.Minute, 25},
@@ -86,7 +87,7 @@ func TestChunkEnds(t *testing.T) {
 			if c.From != next || c.To != p.Frames && c.To%p.SegmentFrames != 0 {
 				t.Errorf("%s: a chunk is [%d, %d), the one before ended at %d", tc.recording, c.From, c.To, next)
 			}
-			if tc.recording < 10*time.Minute || p.Frames-c.From > 5*most+p.SegmentFrames {
+			if p.Frames-c.From > 5*most+p.SegmentFrames {
 				least = min(least, c.To-c.From)
 			} else if 2*(c.To-c.From) > most+3*p.SegmentFrames {
 				t.Errorf("%s: at the end there is [%d, %d), others have %d frames", tc.recording, c.From, c.To, most)

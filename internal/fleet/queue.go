@@ -139,7 +139,7 @@ func (w Work) chunks(recording float64) (lengths []float64) {
 	n = max(n, min(fewest, int(recording/shortest)))
 	each := recording / float64(n)
 	for k := range n {
-		if k >= n-halved && each/2 >= shortest {
+		if k >= n-halved && each >= shortest {
 			lengths = append(lengths, each/2, each/2)
 		} else {
 			lengths = append(lengths, each)
