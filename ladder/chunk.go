@@ -18,13 +18,13 @@ type Chunk struct {
 
 // Where a profile doesn't say how long chunks are, they last up to a minute. A short
 // recording has 20 all the same, if they last 15 s at least: with few, workers would wait
-// for the last one. For the same reason the last five are halved, if halves last 7.5 s.
-// What a chunk costs beside its own encoding stays below a hundredth (docs/performance.md).
+// for the last one. For the same reason two of the last three are halved, and the last is
+// quartered. What a chunk costs beside its own encoding stays below a hundredth
+// (docs/performance.md).
 const (
 	longestChunk  = time.Minute
 	fewestChunks  = 20
 	shortestChunk = 15 * time.Second
-	halvedChunks  = 5
 )
 
 // ChunkEnds is where the chunks of a recording end, where its profile doesn't say, in
@@ -32,14 +32,16 @@ const (
 func ChunkEnds(recording time.Duration) (ends []int, parts int) {
 	n := int((recording + longestChunk - 1) / longestChunk)
 	n = max(1, n, min(fewestChunks, int(recording/shortestChunk)))
-	halved := recording/time.Duration(n) >= shortestChunk
 	for k := range n {
-		if halved && k >= n-halvedChunks {
-			ends = append(ends, 2*k+1)
+		pieces := 1
+		if recording/time.Duration(n) >= shortestChunk {
+			pieces = [...]int{4, 2, 2, 1}[min(n-1-k, 3)]
 		}
-		ends = append(ends, 2*k+2)
+		for i := range pieces {
+			ends = append(ends, 4*k+4*(i+1)/pieces)
+		}
 	}
-	return ends, 2 * n
+	return ends, 4 * n
 }
 
 // ends returns where a chunk ends that begins at a frame: after the profile's length, or

@@ -135,14 +135,16 @@ func (w Work) chunks(recording float64) (lengths []float64) {
 		}
 		return lengths
 	}
-	const fewest, shortest, halved = 20, 15, 5
+	const fewest, shortest = 20, 15
 	n = max(n, min(fewest, int(recording/shortest)))
 	each := recording / float64(n)
 	for k := range n {
-		if k >= n-halved && each >= shortest {
-			lengths = append(lengths, each/2, each/2)
-		} else {
-			lengths = append(lengths, each)
+		pieces := 1
+		if each >= shortest {
+			pieces = [...]int{4, 2, 2, 1}[min(n-1-k, 3)]
+		}
+		for range pieces {
+			lengths = append(lengths, each/float64(pieces))
 		}
 	}
 	return lengths
