@@ -23,11 +23,11 @@ func TestFit(t *testing.T) {
 		want          string    // renditions that are left, with presets
 	}{
 		{"hard: all are at their caps", "flat", 1920, 1080, []Bitrate{20e6, 10e6, 6e6, 4e6, 3e6, 1e6},
-			"1080p veryfast, 720p veryfast, 540p faster, 432p fast, 360p slow, 234p slow"},
+			"1080p veryfast, 720p veryfast, 540p veryfast, 432p faster, 360p slow, 234p slow"},
 		{"usual: each needs half of the one above", "flat", 1920, 1080, []Bitrate{4e6, 2e6, 1.2e6, 8e5, 5e5, 1e5},
-			"1080p veryfast, 720p veryfast, 540p faster, 432p fast, 360p slow, 234p slow"},
+			"1080p veryfast, 720p veryfast, 540p veryfast, 432p faster, 360p slow, 234p slow"},
 		{"easy: every other is enough", "flat", 1920, 1080, []Bitrate{400e3, 300e3, 200e3, 150e3, 110e3, 60e3},
-			"1080p veryfast, 540p faster, 360p slow, 234p slow"},
+			"1080p veryfast, 540p veryfast, 360p slow, 234p slow"},
 		{"nothing moves: the top, and those for slow networks", "flat", 1920, 1080, []Bitrate{50e3, 45e3, 42e3, 40e3, 38e3, 30e3},
 			"1080p veryfast, 360p slow, 234p slow"},
 		{"small: one rung and that for slow networks", "flat", 640, 360, []Bitrate{100e3, 99e3}, "360p fast, 234p medium"},
