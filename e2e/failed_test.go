@@ -217,5 +217,5 @@ func TestGarbage(t *testing.T) {
 	if after := files(t, data+"/vod"); len(after) != len(before) {
 		t.Errorf("%d files are left of %d", len(after), len(before))
 	}
-	checkHLS(t, data+"/vod/talk/master.m3u8", 14.04, []string{"320x180", "160x90"})
+	checkHLS(t, data+"/vod/talk/master.m3u8", 14, []string{"320x180", "160x90"})
 }

@@ -68,7 +68,7 @@ func TestHTTP(t *testing.T) {
 	addr := "127.0.0.1:" + standin.FreePort(t)
 	startWorker(t, "--data", data, "--http", addr)
 	enqueue(t, "status", "--watch", "--timeout", "1m", "--data", data)
-	checkHLS(t, "http://"+addr+"/vod/talk/master.m3u8", 3.04, []string{"320x180", "160x90"})
+	checkHLS(t, "http://"+addr+"/vod/talk/master.m3u8", 3, []string{"320x180", "160x90"})
 	if body, _ := get(t, "http://"+addr+"/healthz"); body != "ok\n" {
 		t.Errorf("/healthz says %q", body)
 	}
