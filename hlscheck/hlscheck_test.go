@@ -187,31 +187,9 @@ func TestGoodBreaksNothing(t *testing.T) {
 	}
 }
 
-// What is read of segments is read of transport streams too.
-func TestTransportStreams(t *testing.T) {
-	whole := good(t, "mpegts")
-	for number, breach := range transportFixtures(t) {
-		t.Run(number, func(t *testing.T) {
-			f := maps.Clone(whole)
-			breach(f)
-			r, err := Check(t.Context(), f.source(), "master.m3u8", Media)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := rulesOf(r); !slices.Contains(got, number) {
-				t.Errorf("breaks %v", got)
-			}
-		})
-	}
-	a, b := &media{ts: true, ticks: 90_000, start: clockWraps - 540_000, end: clockWraps - 1}, &media{ts: true, ticks: 90_000}
-	if !a.before(b) || b.before(a) {
-		t.Error("where the clock wraps there is a gap")
-	}
-}
-
-func TestEveryRuleHasAFixture(t *testing.T) {
-	whole := good(t, "fmp4")
-	broken := fixtures(t)
+// breakEach breaks each rule by itself.
+func breakEach(t *testing.T, whole files, broken map[string]func(f files)) {
+	t.Helper()
 	for number, breach := range broken {
 		t.Run(number, func(t *testing.T) {
 			f := maps.Clone(whole)
@@ -225,6 +203,20 @@ func TestEveryRuleHasAFixture(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What is read of segments is read of transport streams too.
+func TestTransportStreams(t *testing.T) {
+	breakEach(t, good(t, "mpegts"), transportFixtures(t))
+	a, b := &media{ts: true, ticks: 90_000, start: clockWraps - 540_000, end: clockWraps - 1}, &media{ts: true, ticks: 90_000}
+	if !a.before(b) || b.before(a) {
+		t.Error("where the clock wraps there is a gap")
+	}
+}
+
+func TestEveryRuleHasAFixture(t *testing.T) {
+	broken := fixtures(t)
+	breakEach(t, good(t, "fmp4"), broken)
 	for _, r := range Rules() {
 		if broken[r.Number] == nil && !strings.HasPrefix(r.Number, "10.") {
 			t.Errorf("rule %s has no fixture", r.Number)

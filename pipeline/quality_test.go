@@ -77,20 +77,24 @@ func TestQualityOfTransportStreams(t *testing.T) {
 	for _, profiles := range []string{transportQuality, strings.ReplaceAll(transportQuality, "  container: ts\n", "")} {
 		store, queue := newMemory(), &messages{}
 		store.put("recordings/r.flv", recording)
-		p := newPipeline(t, store, queue, profiles)
-		must(t, queue.Send(t.Context(), job.Task{Kind: job.Recording, Key: "recordings/r.flv", Profile: "all"}.Body(), 0))
-		drain(t, p, queue)
-		var asset ladder.Asset
-		_, err := loadJSON(t.Context(), store, ladder.PointerKey("r"), &asset)
-		must(t, err)
-		var q ladder.Quality
-		_, err = loadJSON(t.Context(), store, "vod/r/"+asset.Quality, &q)
-		must(t, err)
+		_, q := qualityOf(t, newPipeline(t, store, queue, profiles), store, queue)
 		spheres = append(spheres, q.Ladders[0].Renditions[0].Sphere)
 	}
 	if spheres[0] != spheres[1] || spheres[0] < 30 {
 		t.Errorf("measured %v dB", spheres)
 	}
+}
+
+// qualityOf publishes the recording with profile "all", and returns what was measured.
+func qualityOf(t *testing.T, p *Pipeline, store *memory, queue *messages) (asset ladder.Asset, q ladder.Quality) {
+	t.Helper()
+	must(t, queue.Send(t.Context(), job.Task{Kind: job.Recording, Key: "recordings/r.flv", Profile: "all"}.Body(), 0))
+	drain(t, p, queue)
+	_, err := loadJSON(t.Context(), store, ladder.PointerKey("r"), &asset)
+	must(t, err)
+	_, err = loadJSON(t.Context(), store, "vod/r/"+asset.Quality, &q)
+	must(t, err)
+	return asset, q
 }
 
 // gray decodes the given frames of an input after a filter, as brightness.
@@ -128,14 +132,7 @@ func TestQuality(t *testing.T) {
 	recording := drifting(t)
 	store.put("recordings/r.flv", recording)
 	p := newPipeline(t, store, queue, qualityProfile)
-	must(t, queue.Send(t.Context(), job.Task{Kind: job.Recording, Key: "recordings/r.flv", Profile: "all"}.Body(), 0))
-	drain(t, p, queue)
-	var asset ladder.Asset
-	_, err := loadJSON(t.Context(), store, ladder.PointerKey("r"), &asset)
-	must(t, err)
-	var q ladder.Quality
-	_, err = loadJSON(t.Context(), store, "vod/r/"+asset.Quality, &q)
-	must(t, err)
+	asset, q := qualityOf(t, p, store, queue)
 	if q.Anchor != "equirectangular" || q.Frames != 8 || fmt.Sprint(q.Segments) != "[0 1]" || len(q.Ladders) != 3 {
 		t.Errorf("measured %+v", q)
 	}

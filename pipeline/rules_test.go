@@ -61,13 +61,23 @@ func TestPresentationsKeepTheRules(t *testing.T) {
 	}
 }
 
-// A presentation that breaks a MUST is a failed job: nothing of it can be seen.
-func TestWhatBreaksARuleIsNotPublished(t *testing.T) {
+// allButLast does all tasks of a small recording but the one after which it would be
+// published.
+func allButLast(t *testing.T) (*Pipeline, *memory, job.Task) {
+	t.Helper()
 	p, store, queue := newSmall(t, movie(t))
 	must(t, p.Do(t.Context(), smallTask, nil))
 	last := queue.all[len(queue.all)-1]
 	queue.all = queue.all[:len(queue.all)-1]
 	drain(t, p, queue)
+	tasks, err := job.Parse(last.body)
+	must(t, err)
+	return p, store, tasks[0]
+}
+
+// A presentation that breaks a MUST is a failed job: nothing of it can be seen.
+func TestWhatBreaksARuleIsNotPublished(t *testing.T) {
+	p, store, last := allButLast(t)
 	// The level that init segments tell is made one beyond what there is.
 	broken := 0
 	for key, body := range store.objects {
@@ -77,9 +87,7 @@ func TestWhatBreaksARuleIsNotPublished(t *testing.T) {
 		}
 	}
 	before := maps.Clone(store.objects)
-	tasks, err := job.Parse(last.body)
-	must(t, err)
-	err = p.Do(t.Context(), tasks[0], nil)
+	err := p.Do(t.Context(), last, nil)
 	if reason, final := verdict(err); broken == 0 || reason != "hls_rules" || !final || !strings.Contains(err.Error(), "1.11") {
 		t.Errorf("of %d init segments: %v", broken, err)
 	}
@@ -95,25 +103,19 @@ func TestWhatBreaksARuleIsNotPublished(t *testing.T) {
 
 // What cannot be read at the moment breaks no rule: another attempt may read it.
 func TestRulesWaitForTheStore(t *testing.T) {
-	p, store, queue := newSmall(t, movie(t))
-	must(t, p.Do(t.Context(), smallTask, nil))
-	last := queue.all[len(queue.all)-1]
-	queue.all = queue.all[:len(queue.all)-1]
-	drain(t, p, queue)
-	tasks, err := job.Parse(last.body)
-	must(t, err)
+	p, store, last := allButLast(t)
 	store.before = func(op, key string) error {
 		if op == "load" && strings.Contains(key, "/init-") {
 			return errors.New("unexpected EOF")
 		}
 		return nil
 	}
-	if err := p.Do(t.Context(), tasks[0], nil); err == nil || !strings.Contains(err.Error(), "unexpected EOF") {
+	if err := p.Do(t.Context(), last, nil); err == nil || !strings.Contains(err.Error(), "unexpected EOF") {
 		t.Errorf("got %v", err)
 	} else if _, final := verdict(err); final {
 		t.Errorf("final: %v", err)
 	}
 	store.before = nil
-	must(t, p.Do(t.Context(), tasks[0], nil))
+	must(t, p.Do(t.Context(), last, nil))
 	checkPublished(t, store)
 }
