@@ -30,7 +30,7 @@ func TestFit(t *testing.T) {
 			"1080p veryfast, 540p veryfast, 360p slow, 234p slow"},
 		{"nothing moves: the top, and those for slow networks", "flat", 1920, 1080, []Bitrate{50e3, 45e3, 42e3, 40e3, 38e3, 30e3},
 			"1080p veryfast, 360p slow, 234p slow"},
-		{"small: one rung and that for slow networks", "flat", 640, 360, []Bitrate{100e3, 99e3}, "360p fast, 234p medium"},
+		{"small: one rung and that for slow networks", "flat", 640, 360, []Bitrate{100e3, 99e3}, "360p faster, 234p medium"},
 		{"a sphere", "360", 3840, 1920, []Bitrate{9e6, 7e6, 4e6, 2e6, 1.1e6, 5e5},
 			"1920p veryfast, 960p faster, 640p slow, 480p slow, 320p slow"},
 	} {

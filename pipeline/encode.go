@@ -19,7 +19,9 @@ import (
 	"afterlive/ladder"
 )
 
-const collectEvery = time.Second
+// The sound is encoded more than a hundred times as fast as it was recorded: what lies in
+// the scratch until it is collected is mostly that.
+const collectEvery = time.Second / 4
 
 // usage is what an encoder used.
 type usage struct {

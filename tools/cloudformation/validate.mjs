@@ -1,5 +1,5 @@
 // Validates the template on standard input, strictly. Prints one finding a line.
-import { readFileSync, writeFileSync, mkdtempSync } from "node:fs";
+import { readFileSync, writeFileSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { tmpdir } from "node:os";
 import validate from "@aws/cloudformation-validate";
@@ -14,3 +14,4 @@ for (const template of readFileSync(0, "utf8").split("\n----\n")) {
   console.log(result.diagnostics.map((d) => `${d.severity} ${d.ruleId}: ${d.message}`).join("; ").replaceAll("\n", " "));
 }
 engine.free();
+rmSync(folder, { recursive: true });
