@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"afterlive/ladder"
 )
 
 // How much sooner a recording of ten minutes is there with a second worker. Each has
@@ -34,26 +36,46 @@ func BenchmarkLength(b *testing.B) {
 	}
 }
 
-// What memory and scratch a recording of two hours takes, against one of a minute.
-func BenchmarkFlat(b *testing.B) {
-	profile := filepath.Join(b.TempDir(), "own.yaml")
-	const own = `
-- name: small
-  chunk: 30s # as of a short recording: those of a long one are longer, and need more room
-  ladders:
-    - name: flat
-      projection: flat
-      rungs: [{height: 90, crf: 30, maxrate: 200k, bufsize: 300k, preset: ultrafast}]
-`
-	if err := os.WriteFile(profile, []byte(own), 0o600); err != nil {
+// What the profiles' largest recordings cost, with every rung: the simulation reckons
+// with these.
+func BenchmarkCosts(b *testing.B) {
+	const seconds = 12
+	profiles, err := ladder.ParseProfiles(nil)
+	if err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {
+		for _, c := range []struct{ profile, filter, rate string }{
+			{"flat", drift(1920, 1080), "6M"},
+			{"360", "null", "25M"},
+		} {
+			file := filepath.Join(made, fmt.Sprintf("largest-%s-%ds.flv", c.profile, seconds))
+			unlessMade(b, file, fmt.Sprintf("ffmpeg -v error -nostdin -y -stream_loop -1 -i %s -t %d -vf %s "+
+				"-c:v libx264 -preset ultrafast -b:v %s -g 60 -f flv $OUT", planet(b, 3840), seconds, c.filter, c.rate))
+			recording, err := os.ReadFile(file)
+			if err != nil {
+				b.Fatal(err)
+			}
+			plan := planOf(b, file, func(p *ladder.Profile) {
+				whole := p.Chunk
+				*p = profiles[c.profile]
+				p.Chunk = whole
+			})
+			o := inChunks(b, recording, plan)
+			subject := fmt.Sprintf("profile %s, %dx%d", c.profile, plan.Source.Width, plan.Source.Height)
+			report(b, "cost", subject, "processor time / length of the recording", o.cpu.Seconds()/seconds, "")
+		}
+	}
+}
+
+// What memory and scratch a recording of two hours takes, against one of a minute.
+func BenchmarkFlat(b *testing.B) {
+	for b.Loop() {
 		do := func(minutes int) outcome {
-			return embedded(b, job{file: bars(b, "160x90", 10, 60*minutes), profile: "small", flags: []string{"--profiles", profile}})
+			return embedded(b, job{file: bars(b, "416x234", 15, 60*minutes)})
 		}
 		var short outcome
-		for range 20 { // each is over before much was looked at
+		for range 10 { // each is over before much was looked at
 			one := do(1)
 			short.peak, short.disk = max(short.peak, one.peak), max(short.disk, one.disk)
 		}

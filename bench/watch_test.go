@@ -12,27 +12,33 @@ import (
 	"time"
 )
 
-// watch looks, five times a second, at how much memory the processes and those that they
-// have started hold, and how much is in the scratch. The returned function ends it and
-// tells the most that was seen, in KiB and bytes.
+// watch looks, twenty times a second, at how much is in the scratch, if there is one; and
+// every fourth time at how much memory the processes hold and those that they have
+// started. The returned function ends it and tells the most that was seen, in KiB and bytes.
 func watch(b *testing.B, scratch string, commands []*exec.Cmd) func() (memory, disk int64) {
 	b.Helper()
 	var memory, disk int64
 	done := make(chan struct{})
 	var looking sync.WaitGroup
 	looking.Go(func() {
-		tick := time.NewTicker(200 * time.Millisecond)
+		tick := time.NewTicker(50 * time.Millisecond)
 		defer tick.Stop()
-		for {
+		for n := 0; ; n++ {
 			select {
 			case <-done:
 				return
 			case <-tick.C:
+				if scratch != "" {
+					disk = max(disk, size(scratch))
+				}
+				if n%4 != 0 { // looking takes time
+					continue
+				}
 				var now int64
 				for _, c := range commands {
 					now += resident(c.Process.Pid)
 				}
-				memory, disk = max(memory, now), max(disk, size(scratch))
+				memory = max(memory, now)
 			}
 		}
 	})
