@@ -38,7 +38,7 @@ func contents(b *testing.B) map[string]string {
 // are stored, processor time; and what a viewer sees of it, whose network has some rate
 // between 150 kb/s and 8 Mb/s.
 func BenchmarkFit(b *testing.B) {
-	profile := plain(b)
+	profile := variant(b, "plain", "fit: true", "fit: false")
 	for b.Loop() {
 		all := contents(b)
 		for _, name := range slices.Sorted(maps.Keys(all)) {
@@ -59,18 +59,20 @@ func BenchmarkFit(b *testing.B) {
 	}
 }
 
-// plain is a file with the flat profile, as it is where nothing is fitted.
-func plain(b *testing.B) string {
+// variant is a file with the flat profile under another name, and with a change.
+func variant(b *testing.B, name, from, to string) string {
 	b.Helper()
 	built, err := os.ReadFile("../ladder/profiles.yaml")
 	if err != nil {
 		b.Fatal(err)
 	}
-	from, to := bytes.Index(built, []byte("- name: flat")), bytes.Index(built, []byte(`- name: "360"`))
-	text := strings.Replace(string(built[from:to]), "fit: true", "fit: false", 1)
-	text = strings.Replace(text, "- name: flat", "- name: plain", 1)
-	file := filepath.Join(b.TempDir(), "plain.yaml")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+	first, end := bytes.Index(built, []byte("- name: flat")), bytes.Index(built, []byte(`- name: "360"`))
+	text := strings.Replace(string(built[first:end]), "- name: flat", "- name: "+name, 1)
+	if !strings.Contains(text, from) {
+		b.Fatalf("the profile has no %q", from)
+	}
+	file := filepath.Join(b.TempDir(), name+".yaml")
+	if err := os.WriteFile(file, []byte(strings.Replace(text, from, to, 1)), 0o600); err != nil {
 		b.Fatal(err)
 	}
 	return file

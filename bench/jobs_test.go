@@ -21,7 +21,7 @@ func BenchmarkJobs(b *testing.B) {
 	for b.Loop() {
 		for _, file := range recordings(b) {
 			b.Log(file)
-			folder := embedded(b, job{file: file})
+			folder := embedded(b, job{file: file, watched: true})
 			plan := planOf(b, file, nil)
 			plan.Ladders = folder.plan.Ladders // fitted to the recording
 			raw := oneProcess(b, file, plan)
@@ -67,7 +67,7 @@ func throughCloud(b *testing.B, file string) outcome {
 	place := []string{
 		"--queue", c.Queue(b, "tasks"), "--failed", c.Queue(b, "failed"), "--recordings", "s3://recordings", "--store", "s3://vod",
 	}
-	o := publish(b, job{file: file, profile: ladder.Auto, place: place, workers: alone, there: func() *ladder.Asset {
+	o := publish(b, job{file: file, profile: ladder.Auto, place: place, workers: alone, watched: true, there: func() *ladder.Asset {
 		return fetchAsset(b, c.Endpoint+"/vod/vod/bench/asset.json")
 	}})
 	o.read = counter()

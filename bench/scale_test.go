@@ -68,11 +68,13 @@ func BenchmarkCosts(b *testing.B) {
 	}
 }
 
-// What memory and scratch a recording of two hours takes, against one of a minute.
+// What memory and scratch a recording of two hours takes, against one of a minute, in one
+// slot and in chunks of one length: those of a short recording would be shorter.
 func BenchmarkFlat(b *testing.B) {
+	profile := variant(b, "even", "  ladders:", "  chunk: 30s\n  ladders:")
 	for b.Loop() {
 		do := func(minutes int) outcome {
-			return embedded(b, job{file: bars(b, "416x234", 15, 60*minutes)})
+			return embedded(b, job{file: bars(b, "416x234", 15, 60*minutes), profile: "even", flags: []string{"--profiles", profile, "--slots", "1"}, watched: true})
 		}
 		var short outcome
 		for range 10 { // each is over before much was looked at

@@ -55,7 +55,7 @@ func (p *Plan) ends(profile Profile) func(from int) int {
 	return func(from int) int {
 		last := 0
 		for _, end := range ends {
-			to := end * segments / parts * p.SegmentFrames
+			to := (end*segments + parts - 1) / parts * p.SegmentFrames // rounded up: the last one is the shortest
 			if 2*(to-from)*parts >= (end-last)*segments*p.SegmentFrames {
 				return to
 			}

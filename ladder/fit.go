@@ -30,7 +30,6 @@ type FitRung struct {
 	Name   string  `json:"name"`
 	Rate   Bitrate `json:"rate"` // that its crf asks for, by the samples, up to its maxrate
 	Kept   bool    `json:"kept"`
-	Preset string  `json:"preset,omitempty"` // where it has another one than in the profile
 	Why    string  `json:"why"`
 }
 
@@ -40,8 +39,6 @@ const (
 	mostSamples    = 6
 	samplePreset   = "superfast" // half the time of the ladder's own, and nearly its rates
 	leastStep      = 1.4         // between the rates of neighbours: Apple's own ladder has 1.2 to 2
-	smallShare     = 0.07        // of all pixels that are encoded, below which a rung's slower preset is hardly felt
-	slowerPreset   = "slow"
 	probeFolder    = "probe"
 	probeExtension = ".h264"
 )
@@ -162,26 +159,9 @@ func (p *Plan) fit(ladder int, rates map[string]Bitrate) []Rendition {
 		}
 		if decision.Kept {
 			above = rate
-			if slower := p.slower(l, r); slower != r.Preset {
-				r.Preset, decision.Preset = slower, slower
-				decision.Why += "; small, so slower"
-			}
 			kept = append(kept, r)
 		}
 		p.Fit.Rungs = append(p.Fit.Rungs, decision)
 	}
 	return kept
-}
-
-// slower is the preset of a rendition: of a small one, a slower one saves bits and is
-// hardly felt.
-func (p *Plan) slower(l Ladder, r Rendition) string {
-	pixels := 0
-	for _, other := range l.Renditions {
-		pixels += other.Width * other.Height
-	}
-	if r.Copy || float64(r.Width*r.Height) > smallShare*float64(pixels) || slices.Index(presets, r.Preset) >= slices.Index(presets, slowerPreset) || slices.Index(presets, r.Preset) < slices.Index(presets, "veryfast") {
-		return r.Preset
-	}
-	return slowerPreset
 }
