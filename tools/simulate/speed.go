@@ -1,10 +1,10 @@
 package main
 
 // What encoding costs, in seconds of one core for a second of recording: measured with
-// every rung of the built-in profiles, at 30 pictures a second, on the machine that
+// every rung of the built-in profiles (BenchmarkCosts), at 30 pictures a second, on the machine that
 // docs/capacity.md names.
 const (
-	flatCost   = 1.67 // 1920x1080, profile flat
+	flatCost   = 2.15 // 1920x1080, profile flat
 	sphereCost = 7.98 // 3840x1920, profile 360
 )
 
