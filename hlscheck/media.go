@@ -12,7 +12,7 @@ import (
 	"github.com/Eyevinn/mp4ff/avc"
 	"github.com/Eyevinn/mp4ff/mp4"
 
-	"afterlive/internal/flv"
+	avc264 "afterlive/internal/h264"
 )
 
 // initSegment is what an EXT-X-MAP names.
@@ -191,7 +191,7 @@ var mediaRules = []Rule{
 // isIDR tells whether a picture, of NAL units behind lengths of four bytes, is an IDR
 // picture.
 func isIDR(picture []byte) bool {
-	for unit := range flv.NALUnits(picture, 4) {
+	for unit := range avc264.Units(picture, 4) {
 		if avc.GetNaluType(unit[0]) == avc.NALU_IDR {
 			return true
 		}

@@ -78,11 +78,13 @@ func (p *Plan) AudioArgs(measured *Loudness) []string {
 	return args
 }
 
-func (p *Plan) soundInput() []string { return input("aac,mp3,mp3float", p.Audio.Ahead) }
+func (p *Plan) soundInput() []string {
+	return input(p.Audio.Cut.SoundDecoders(), p.Audio.Cut, p.Audio.Ahead)
+}
 
 // continuous is the filter that makes of the decoded sound one stream without holes.
 func (p *Plan) continuous() string {
-	return fmt.Sprintf("[0:a:0]aresample=%d:async=1:min_hard_comp=0.1:first_pts=0", audioRate)
+	return fmt.Sprintf("[0:a:0]aresample=%d:async=1000:min_hard_comp=0.25:first_pts=0", audioRate)
 }
 
 // Loudness is what EBU R128 measures of a sound track (ITU-R BS.1770, EBU Tech 3342).
