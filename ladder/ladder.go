@@ -40,6 +40,10 @@ type Plan struct {
 	Chunks  []Chunk  `json:"chunks"`
 	Audio   *Audio   `json:"audio,omitempty"`
 
+	Missing []Missing `json:"missing,omitempty"` // of the recording, as far as it is known before anything is encoded
+	Accept  []string  `json:"accept,omitempty"`  // what may be missing all the same
+
+	Captions   []Caption   `json:"captions,omitempty"`
 	Storyboard *Storyboard `json:"storyboard,omitempty"`
 	Fit        *Fit        `json:"fit,omitempty"`
 	Copy       *Copy       `json:"copy,omitempty"`
@@ -120,8 +124,12 @@ func New(x *flv.Index, p Profile) (*Plan, error) {
 	for _, g := range x.Gaps[:min(len(x.Gaps), maxDiscontinuities)] {
 		plan.Source.Discontinuities = append(plan.Source.Discontinuities, Discontinuity{At: g.At.Seconds(), Lost: g.Lost.Seconds()})
 	}
+	plan.Missing, plan.Accept = missing(x), p.Accept
+	if err := tooMuch(plan.Missing, plan.Accept); err != nil {
+		return nil, err
+	}
 	var ahead time.Duration
-	if x.Video != nil {
+	if x.Video != nil && len(p.Ladders) > 0 {
 		var err error
 		if ahead, err = plan.video(x, p); err != nil {
 			return nil, err
@@ -129,7 +137,10 @@ func New(x *flv.Index, p Profile) (*Plan, error) {
 	}
 	if a := x.Audio; a != nil {
 		plan.Source.Audio, plan.Source.SampleRate, plan.Source.Channels = a.Codec, a.SampleRate, a.Channels
-		plan.Audio = &Audio{Renditions: soundRenditions(p, plan.Ladders), Loudness: p.Loudness, Cut: x.AudioCut(), Ahead: ahead.Seconds()}
+		plan.Audio = &Audio{Renditions: soundRenditions(p, plan.Ladders), Loudness: p.Loudness, Cut: x.AudioCut(), Frames: a.Frames, Ahead: ahead.Seconds()}
+	}
+	if len(plan.Ladders) == 0 && plan.Audio == nil {
+		return nil, &flv.Error{Reason: ReasonNoSound, Detail: fmt.Sprintf("profile %s publishes sound alone, and there is none in it", p.Name)}
 	}
 	if plan.Duration <= 0 {
 		return nil, &flv.Error{Reason: flv.ZeroDuration, Detail: "nothing in it lasts"}
@@ -180,7 +191,7 @@ func (p *Plan) video(x *flv.Index, profile Profile) (ahead time.Duration, err er
 			Renditions: renditions, Frames: frames(renditions),
 		})
 	}
-	p.Quality = profile.Quality
+	p.Quality, p.Captions = profile.Quality, captions(v.Captions, profile.Captions)
 	if profile.Fit && len(p.fitted()) > 0 {
 		p.Fit = &Fit{}
 	}

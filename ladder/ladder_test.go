@@ -151,7 +151,7 @@ func TestChoose(t *testing.T) {
 	if p, err := all.Choose(Auto, &flv.Index{Audio: &flv.Audio{}}); err != nil || p.Name != "flat" {
 		t.Errorf("sound only: %q, %v", p.Name, err)
 	}
-	if _, err := all.Choose("nope", index(2, 2, rate, time.Second, time.Second)); err == nil || !strings.Contains(err.Error(), "360, compare, cubemap, eac, flat, mine and auto") {
+	if _, err := all.Choose("nope", index(2, 2, rate, time.Second, time.Second)); err == nil || !strings.Contains(err.Error(), "360, audio, compare, cubemap, eac, flat, mine and auto") {
 		t.Errorf("unknown profile: %v", err)
 	}
 }

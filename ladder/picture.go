@@ -23,6 +23,7 @@ type Picture struct {
 	Aspect      float64     `json:"aspect"`                // width by height as displayed
 	Mixed       bool        `json:"mixed,omitempty"`       // shapes change on the way: the others are put in the middle
 	Deinterlace Deinterlace `json:"deinterlace,omitempty"` // none: pictures are progressive
+	FieldPairs  bool        `json:"field_pairs,omitempty"` // fields are coded apart from each other
 	Rotation    int         `json:"rotation,omitempty"`    // degrees, anticlockwise
 	Untagged    Colour      `json:"untagged"`              // of pictures that don't say it
 	Colour      Colour      `json:"colour"`                // of the output
@@ -132,6 +133,7 @@ func mainForm(v *flv.Video) flv.Form {
 func newPicture(v *flv.Video, wish Deinterlace) Picture {
 	f := mainForm(v)
 	p := Picture{Width: f.Width, Height: f.Height, Aspect: aspect(f), Rotation: v.Rotation, Untagged: implied(f.Width, f.Height)}
+	p.FieldPairs = v.Fields > v.Frames/2
 	p.Colour = colourOf(f).or(p.Untagged)
 	if p.Colour.Matrix == matrixRGB {
 		p.Colour.Matrix = implied(f.Width, f.Height).Matrix
@@ -161,6 +163,14 @@ func (p Picture) size() (width, height int) {
 		return height, width
 	}
 	return width, height
+}
+
+// Shown is how many pictures so many coded ones are on their way to the output's grid.
+func (p Picture) Shown(coded int) int {
+	if p.FieldPairs {
+		return coded / 2
+	}
+	return coded // at least: deinterlacing may make two of one
 }
 
 // filters bring decoded pictures to what they are to be. The first of them always is

@@ -31,7 +31,9 @@ type Profile struct {
 	Loudness    float64         `yaml:"loudness"`    // LUFS (EBU R128) to which the sound is brought; 0: left as it is
 	Deinterlace Deinterlace     `yaml:"deinterlace"` // how often an interlaced recording shows a picture
 	Quality     int             `yaml:"quality"`     // frames to compare with the recording after publishing; of spheres
-	Ladders     []ProfileLadder `yaml:"ladders"`
+	Captions    string          `yaml:"captions"`    // the language of closed captions that recordings carry, as BCP 47 has it
+	Accept      []string        `yaml:"accept"`      // what may be missing of a recording: see [Missing]
+	Ladders     []ProfileLadder `yaml:"ladders"`     // none: the sound alone
 }
 
 // ProfileLadder is one set of rungs with one projection.
@@ -141,6 +143,9 @@ func (p Profile) withDefaults() Profile {
 	}
 	if p.Container == "" {
 		p.Container = FMP4
+	}
+	if p.Captions == "" {
+		p.Captions = undetermined
 	}
 	if p.Deinterlace == "" {
 		p.Deinterlace = Frames

@@ -19,6 +19,7 @@ type Audio struct {
 	Loudness   float64          `json:"loudness,omitempty"` // LUFS to which it is brought; 0: as it is
 	Ahead      float64          `json:"ahead_s,omitempty"`  // that begins before the picture, and is left out
 	Cut        flv.Cut          `json:"cut"`
+	Frames     int              `json:"frames"`            // of it
 	Extract    *Extract         `json:"extract,omitempty"` // what the cut would give, where that lies beside the recording
 }
 

@@ -28,7 +28,8 @@ type Cut struct {
 
 	Rate  Rate  `json:"rate,omitzero"`   // of pictures, for who must know how long the last one lasts
 	Lead  int64 `json:"lead,omitempty"`  // ms that are added to timestamps beyond [Lead]
-	Whole int64 `json:"whole,omitempty"` // ms; from which on every picture must be decoded; where 0, from the first on
+	Whole int64 `json:"whole,omitempty"` // ms; pictures shown from then on must be decoded; where 0, from the first on
+	End   int64 `json:"end,omitempty"`   // ms; and before then; 0: up to the last
 
 	// By how many ms pictures are shown after they are decoded, at least and at most.
 	MinComposition int64 `json:"min_composition,omitempty"`
@@ -50,6 +51,7 @@ func (x *Index) VideoCut(from, to time.Duration) Cut {
 	}
 	if to < v.Last {
 		c.Until = (max(to, keys[start].PTS) + margin).Milliseconds()
+		c.End = to.Milliseconds()
 		for i := start + 1; i+1 < len(keys); i++ {
 			if keys[i].DTS.Milliseconds() >= c.Until {
 				c.To = keys[i+1].Offset
@@ -213,7 +215,7 @@ type Reader struct {
 	frames  atomic.Int64
 }
 
-// Frames is how many pictures were handed out so far that must be decoded. It may be asked
+// Frames is how many pictures of a cut were handed out so far that must be decoded. It may be asked
 // while the reader is read.
 func (r *Reader) Frames() int { return int(r.frames.Load()) }
 
@@ -311,7 +313,7 @@ func (r *Reader) frame(t int64) error {
 			_, err = r.src.Discard(tagTrailerSize)
 		}
 	}
-	if r.cut.Whole == 0 || t+c >= r.cut.Whole {
+	if shown := t + c; (r.cut.Whole == 0 || shown >= r.cut.Whole) && (r.cut.End == 0 || shown < r.cut.End) {
 		r.frames.Add(1)
 	}
 	return torn(err)

@@ -135,9 +135,11 @@ type Video struct {
 	Forms     []Form        `json:"forms"` // all that there are, in the order in which they come
 	Rate      Rate          `json:"rate"`
 	Dropped   int           `json:"dropped,omitempty"` // pictures that have no place of their own at Rate
+	Thinned   int           `json:"thinned,omitempty"` // one of so many has one, as they come faster than any output
 	Tail      time.Duration `json:"tail"`              // how long the last picture is shown
 	Steady    Steady        `json:"steady"`
-	Frames    int           `json:"frames"` // coded frames from the first keyframe on
+	Frames    int           `json:"frames"`           // coded frames from the first keyframe on
+	Fields    int           `json:"fields,omitempty"` // of them, that are one field
 	First     time.Duration `json:"first"`
 	Last      time.Duration `json:"last"`
 	FirstDTS  time.Duration `json:"first_dts"`

@@ -59,6 +59,8 @@ func (x *Index) nonsense() string {
 		return "epochs"
 	case len(x.Gaps) > maxEpochs:
 		return "gaps"
+	case slices.ContainsFunc(x.Missing, func(m Missing) bool { return m.Tags <= 0 || m.Tags > m.Of }):
+		return "missing"
 	case x.Video == nil && x.Audio == nil:
 		return "lack of tracks"
 	case x.Video != nil && !x.Video.possible(inside):
@@ -73,7 +75,7 @@ func (v *Video) possible(inside func(int64) bool) bool {
 	keys := v.Keyframes
 	return slices.Contains(gridRates, v.Rate) &&
 		len(v.Forms) > 0 && len(v.Forms) <= maxForms && !slices.ContainsFunc(v.Forms, Form.absurd) &&
-		v.Frames > 0 && v.Dropped >= 0 && v.Dropped <= v.Frames && v.Tail > 0 && v.Tail <= time.Hour &&
+		v.Frames > 0 && v.Fields >= 0 && v.Fields <= v.Frames && v.Dropped >= 0 && v.Dropped <= v.Frames && v.Thinned >= 0 && v.Tail > 0 && v.Tail <= time.Hour &&
 		timely(v.First) && timely(v.Last) && v.First <= v.Last && timely(v.FirstDTS) &&
 		v.MinComposition <= 0 && v.MinComposition >= -earlyReach*time.Millisecond && v.MaxComposition >= 0 && v.MaxComposition <= earlyReach*time.Millisecond &&
 		slices.Contains([]int{0, 90, 180, 270}, v.Rotation) &&

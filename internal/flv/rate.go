@@ -82,20 +82,20 @@ func stepBin(ms int) int {
 // rate is the one whose places the pictures have: that of their usual distance, if there at
 // most a hundredth of them lack one, else the lowest at which that is so. Pictures that
 // come faster than the highest rate are thinned out evenly. dropped are those without a
-// place. A recording of one picture gets 30.
-func (c *cadence) rate() (r Rate, dropped int) {
+// place; thinned, of how many one is left. A recording of one picture gets 30.
+func (c *cadence) rate() (r Rate, dropped, thinned int) {
 	for _, pts := range c.waiting {
 		c.try(pts)
 	}
 	c.waiting = nil
 	if c.median() == 0 {
-		return Rate{30, 1}, 0
+		return Rate{30, 1}, 0, 0
 	}
 	usual := c.usual()
 	if usual > maxRate*1.01 {
-		usual /= math.Ceil(usual / maxRate / 1.01)
-		i := nearest(usual)
-		return gridRates[i], c.dropped[i]
+		thinned = int(math.Ceil(usual / maxRate / 1.01))
+		i := nearest(usual / float64(thinned))
+		return gridRates[i], c.dropped[i], thinned
 	}
 	most := slices.Min(c.dropped[:]) + (c.n+99)/100
 	i := nearest(usual)
@@ -107,7 +107,7 @@ func (c *cadence) rate() (r Rate, dropped int) {
 			}
 		}
 	}
-	return gridRates[i], c.dropped[i]
+	return gridRates[i], c.dropped[i], 0
 }
 
 // alike is by how much rates differ between which it doesn't matter that one is lower.

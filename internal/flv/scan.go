@@ -181,7 +181,7 @@ func (s *scanner) index(rest int64) (*Index, error) {
 		Size: s.pos + s.partial + rest, End: s.pos, Damage: s.damage, Video: s.video, Audio: s.audio,
 		Epochs: s.clock.epochs, Gaps: s.clock.gaps, Missing: s.missing(), Promised: s.promised,
 	}
-	rate, dropped := s.cadence.rate()
+	rate, dropped, thinned := s.cadence.rate()
 	origin := s.origin(rate)
 	for i := range x.Epochs {
 		x.Epochs[i].Shift -= origin
@@ -190,7 +190,7 @@ func (s *scanner) index(rest int64) (*Index, error) {
 		x.Gaps[i].At -= ms(origin)
 	}
 	if v := x.Video; v != nil {
-		v.Rate, v.Dropped, v.Steady = rate, dropped, s.steadiness.steady(rate)
+		v.Rate, v.Dropped, v.Thinned, v.Steady = rate, dropped, thinned, s.steadiness.steady(rate)
 		v.Tail = max(v.Rate.Time(1), ms(min(s.cadence.median(), s.cadence.step)))
 		v.MinComposition, v.MaxComposition = ms(s.reach.min), ms(s.reach.max)
 		v.First, v.Last, v.FirstDTS = ms(s.firstVideo-origin), ms(s.lastVideo-origin), ms(s.firstDTS-origin)

@@ -253,12 +253,12 @@ func TestRate(t *testing.T) {
 				jitter := int64(n*7%3) - 1
 				c.add(int64(float64(n)*1000/want.FPS()+0.5) + jitter)
 			}
-			if got, _ := c.rate(); got != want {
+			if got, _, _ := c.rate(); got != want {
 				t.Errorf("%s fps, one of %d frames dropped: got %s", want, drop, got)
 			}
 		}
 	}
-	if got, _ := (&cadence{}).rate(); got != (Rate{30, 1}) {
+	if got, _, _ := (&cadence{}).rate(); got != (Rate{30, 1}) {
 		t.Errorf("no frames: %s", got)
 	}
 }

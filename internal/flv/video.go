@@ -89,6 +89,9 @@ func (s *scanner) picture(p h264.Picture, dts, pts int64) {
 		v.Forms[i].Time += ms(max(0, dts-s.lastDTS))
 	}
 	v.Frames++
+	if p.Field {
+		v.Fields++
+	}
 	v.Captions = v.Captions.Add(p.Captions)
 	s.firstDTS, s.lastDTS = min(s.firstDTS, dts), max(s.lastDTS, dts)
 	s.firstVideo, s.lastVideo = min(s.firstVideo, pts), max(s.lastVideo, pts)

@@ -63,9 +63,17 @@ var errNoSPS = errors.New("it has no sequence parameter set")
 // its pictures.
 type Stream struct {
 	lengthSize int // bytes of a NAL unit's length
-	forms      map[uint]Form
+	forms      map[uint]sequence
 	pictures   map[uint]uint // by picture parameter set, its sequence's
 	last       Form
+}
+
+// sequence is what a sequence parameter set says.
+type sequence struct {
+	Form
+
+	frameNumber int  // bits of a frame's number
+	planes      bool // the three colours are coded apart
 }
 
 // Configure reads an AVCDecoderConfigurationRecord (ISO/IEC 14496-15, 5.3.3.1), and
@@ -75,7 +83,7 @@ func (s *Stream) Configure(record []byte) (Form, error) {
 	if len(record) < 7 || record[0] != 1 {
 		return Form{}, fmt.Errorf("it is no configuration of version 1: % x", record[:min(len(record), 7)])
 	}
-	next := Stream{lengthSize: int(record[4]&3) + 1, forms: map[uint]Form{}, pictures: map[uint]uint{}}
+	next := Stream{lengthSize: int(record[4]&3) + 1, forms: map[uint]sequence{}, pictures: map[uint]uint{}}
 	if next.lengthSize == 3 {
 		return Form{}, errors.New("its NAL units have lengths of 3 bytes")
 	}
@@ -129,10 +137,12 @@ func (s *Stream) set(unit []byte) (f Form, err error) {
 		if f.Width < 2 || f.Height < 2 || f.Width > MaxSide || f.Height > MaxSide {
 			return f, fmt.Errorf("its picture is said to be %dx%d", f.Width, f.Height)
 		}
-		s.forms[uint(sps.ParameterID)] = f
+		s.forms[uint(sps.ParameterID)] = sequence{f, int(sps.Log2MaxFrameNumMinus4) + 4, sps.SeparateColourPlaneFlag}
 	case unitPPS:
-		if ids, ok := golombs(unit, 2); ok {
-			s.pictures[ids[0]] = ids[1]
+		r := reader(unit)
+		picture, sequence := r.ReadExpGolomb(), r.ReadExpGolomb()
+		if r.AccError() == nil {
+			s.pictures[picture] = sequence
 		}
 	}
 	return f, nil
@@ -170,17 +180,11 @@ func form(sps *avc.SPS) Form {
 	return f
 }
 
-// golombs reads the first n numbers behind a NAL unit's header.
-func golombs(unit []byte, n int) ([]uint, bool) {
-	r := bits.NewEBSPReader(bytes.NewReader(unit[1:min(len(unit), 1+maxGolombs)]))
-	all := make([]uint, n)
-	for i := range all {
-		all[i] = r.ReadExpGolomb()
-	}
-	return all, r.AccError() == nil
+// reader reads the first few numbers behind a NAL unit's header.
+func reader(unit []byte) *bits.EBSPReader {
+	const few = 32 // bytes
+	return bits.NewEBSPReader(bytes.NewReader(unit[1:min(len(unit), 1+few)]))
 }
-
-const maxGolombs = 32 // bytes that a few numbers take at most
 
 // Units are the NAL units of a picture, each behind its length in so many bytes (ISO/IEC
 // 14496-15, 5.3.2), up to the first that is damaged; none is empty.

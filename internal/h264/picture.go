@@ -10,6 +10,7 @@ import (
 // Picture is what one picture's NAL units say.
 type Picture struct {
 	Form      Form // that is in force
+	Field     bool // it is one field, half a frame
 	IDR       bool // decoding may start here, and nothing before it is referred to again
 	Reference bool // later pictures may refer to it
 	Recovery  int  // reference pictures until all is whole, if decoding starts here; -1: it isn't said
@@ -37,7 +38,7 @@ func (s *Stream) Read(picture []byte) Picture {
 		case unitSlice, unitIDR, 2: // 2: the first of three partitions
 			p.IDR = unit[0]&0x1f == unitIDR
 			p.Reference = unit[0]>>5&3 != 0
-			s.use(unit)
+			p.Field = s.use(unit)
 			p.Form = s.last
 			return p
 		}
@@ -46,17 +47,23 @@ func (s *Stream) Read(picture []byte) Picture {
 }
 
 // use makes the parameter sets of a slice those in force: its header names a picture
-// parameter set, and that a sequence parameter set (7.3.3).
-func (s *Stream) use(slice []byte) {
-	ids, ok := golombs(slice, 3) // first macroblock, type, picture parameter set
-	if !ok {
-		return
-	}
-	if sequence, ok := s.pictures[ids[2]]; ok {
-		if f, ok := s.forms[sequence]; ok {
-			s.last = f
+// parameter set, and that a sequence parameter set (7.3.3). It tells whether the slice is
+// of a field.
+func (s *Stream) use(slice []byte) (field bool) {
+	r := reader(slice)
+	_, _, picture := r.ReadExpGolomb(), r.ReadExpGolomb(), r.ReadExpGolomb() // first macroblock, type
+	sequence, ok := s.pictures[picture]
+	if f, known := s.forms[sequence]; ok && known && r.AccError() == nil {
+		s.last = f.Form
+		if f.Interlaced {
+			if f.planes { // separate_colour_plane_flag: colour_plane_id
+				r.Read(2)
+			}
+			r.Read(f.frameNumber)
+			return r.ReadFlag() && r.AccError() == nil
 		}
 	}
+	return false
 }
 
 // supplement reads supplemental enhancement information (annex D).
