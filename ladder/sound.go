@@ -115,12 +115,19 @@ func (a *Audio) target(spread float64) string {
 }
 
 // normalize is the second pass. Where the true peak leaves room, loudnorm only turns the
-// volume: its range is what was measured. Where not, it also compresses.
+// volume: its range is what was measured. Where not, it also compresses. It takes no
+// measurement above full scale, as clipped sound has: that is turned down first.
 func (a *Audio) normalize(m *Loudness) string {
 	if m == nil {
 		return ""
 	}
-	return fmt.Sprintf("loudnorm=%s:measured_I=%s:measured_LRA=%s:measured_TP=%s:measured_thresh=%s:offset=%s:linear=true",
+	quieter := ""
+	if above := math.Ceil(max(m.Integrated, m.Threshold)); above > 0 {
+		lower := *m
+		lower.Integrated, lower.Peak, lower.Threshold = m.Integrated-above, m.Peak-above, m.Threshold-above
+		quieter, m = fmt.Sprintf("volume=%sdB,", decimal(-above)), &lower
+	}
+	return quieter + fmt.Sprintf("loudnorm=%s:measured_I=%s:measured_LRA=%s:measured_TP=%s:measured_thresh=%s:offset=%s:linear=true",
 		a.target(min(mostRange, max(leastRange, math.Ceil(m.Range)))), decimal(m.Integrated), decimal(m.Range), decimal(m.Peak), decimal(m.Threshold), decimal(m.Offset))
 }
 
