@@ -83,9 +83,12 @@ func (p *Plan) soundInput() []string {
 	return input(p.Audio.Cut.SoundDecoders(), p.Audio.Cut, p.Audio.Ahead)
 }
 
-// continuous is the filter that makes of the decoded sound one stream without holes.
+// continuous is the filter that makes of the decoded sound one stream without holes: drift
+// and small holes are taken up by stretching, which makes no holes of its own, larger ones
+// become silence. From then on samples are counted: times may still jump by what is being
+// stretched.
 func (p *Plan) continuous() string {
-	return fmt.Sprintf("[0:a:0]aresample=%d:async=1000:min_hard_comp=0.25:first_pts=0", audioRate)
+	return fmt.Sprintf("[0:a:0]aresample=%d:async=1000:min_hard_comp=0.25:first_pts=0,asetpts=N/SR/TB", audioRate)
 }
 
 // Loudness is what EBU R128 measures of a sound track (ITU-R BS.1770, EBU Tech 3342).

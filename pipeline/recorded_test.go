@@ -112,13 +112,20 @@ type outcome struct {
 	folder string // of the job
 }
 
-// publish does a recording with one of the profiles above.
+// publish does a recording with one of the profiles above, or a built-in one.
 func publish(t *testing.T, recording []byte, profile string) (outcome, error) {
+	t.Helper()
+	return publishWith(t, recording, profile, func(*Pipeline) {})
+}
+
+// publishWith lets the workers be others.
+func publishWith(t *testing.T, recording []byte, profile string, others func(*Pipeline)) (outcome, error) {
 	t.Helper()
 	store, queue := newMemory(), &messages{}
 	store.put(smallTask.Key, recording)
 	p := newPipeline(t, store, queue, recordedProfile)
 	p.FFmpeg.Threads = 1
+	others(p)
 	if profile == "" {
 		profile = "recorded"
 	}
