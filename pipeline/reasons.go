@@ -10,7 +10,12 @@ const askSource = "Look at the recording. If it plays elsewhere, convert it to F
 var Reasons = []Reason{
 	{"not_flv", "the file is no FLV", askSource},
 	{"no_video_keyframe", "it has pictures, but none from which to decode", askSource},
-	{"unsupported_codec", "neither H.264 with AAC or MP3", askSource},
+	{"unsupported_codec", "its video is not H.264, or its sound is of no kind that ffmpeg decodes", askSource},
+	{"no_picture", "it, or its stream, spoke of video, and there is none in the recording", "nginx-rtmp records no video of enhanced RTMP (HEVC, AV1, or H.264 with a FourCC): let the encoder send plain H.264. If the sound alone will do: enqueue replay JOB --profile audio."},
+	{"no_sound", "the whole sound cannot be decoded, or there is none where sound alone was wanted", "Let the encoder send AAC-LC. If the video alone will do, replay with a profile of your own that has accept: [no-audio]."},
+	{"frames_missing", "more than 5 % of the frames cannot be decoded, or have no place of their own", "Look at the recording and at the network of its encoder. If what is left will do, replay with a profile of your own that has accept: [lost-frames]."},
+	{"audio_missing", "more than 5 % of the sound cannot be decoded", "Likewise, with accept: [lost-audio]."},
+	{"time_missing", "more than a tenth of the recording's bytes are damaged", "Look at the disk that it was recorded on. If what is left will do, replay with a profile of your own that has accept: [lost-time]."},
 	{"zero_duration", "there is neither picture nor sound in it", "Nothing was recorded: drop the task."},
 	{"bad_codec_header", "its codec configuration or its structure is broken", askSource},
 	{"too_large", "its picture has more pixels than --max-pixels", "If the recording is to be trusted, raise --max-pixels on the workers and replay."},
