@@ -27,6 +27,15 @@ const collectEvery = time.Second / 4
 type usage struct {
 	cpu  time.Duration
 	read int64 // bytes of the recording
+	log  string
+}
+
+// blame adds ffmpeg's last words to a fault of what it wrote.
+func (u usage) blame(err error) error {
+	if e, ok := errors.AsType[*taskError](err); ok && e.reason == "bad_output" && e.log == "" {
+		e.log = u.log
+	}
+	return err
 }
 
 // encode feeds the part's bytes of the recording to ffmpeg, and carries off what
@@ -50,7 +59,7 @@ func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Pla
 	ended := make(chan error, 1)
 	go func() {
 		ran, err := p.FFmpeg.Run(ctx, folder, w.args, input, w.follow(log, hold))
-		used.cpu = ran.CPU
+		used.cpu, used.log = ran.CPU, ran.Log
 		ended <- err
 	}()
 	tick := time.NewTicker(collectEvery)

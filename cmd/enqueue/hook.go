@@ -18,6 +18,7 @@ import (
 	"afterlive/internal/blob"
 	"afterlive/internal/job"
 	"afterlive/internal/wiring"
+	"afterlive/ladder"
 )
 
 type hookCommand struct {
@@ -178,6 +179,9 @@ func plain(s string) string {
 		if !ok {
 			runes[i] = '_'
 		}
+	}
+	if name := string(runes); ladder.Reserved(name) { // a file of every asset is called so
+		return name + "_"
 	}
 	return string(runes)
 }

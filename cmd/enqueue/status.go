@@ -99,20 +99,14 @@ func (c *statusCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.
 			return err
 		}
 		if r.done() && (c.Name != "" || r.Queue == counts{}) {
-			return r.failure()
+			return r.failure(c.Name)
 		}
 		stuck++
-		if !r.stuck() {
+		if (r.Queue != counts{}) || (len(r.Jobs) == 0 && c.Timeout > 0) { // it may yet be enqueued; the timeout says how long to wait
 			stuck = 0
 		}
-		if len(r.Jobs) == 0 && c.Timeout > 0 { // it may yet be enqueued; the timeout says how long to wait
-			stuck = 0
-		}
-		if stuck == looksStuck && len(r.Jobs) == 0 {
-			return fmt.Errorf("there is no job or asset %q, and nothing is left to be planned; %d tasks are in the failed queue (enqueue status and enqueue failed list what there is)", c.Name, r.Failed)
-		}
-		if stuck == looksStuck {
-			return fmt.Errorf("nothing is left to do, but it isn't published: %d tasks are in the failed queue, and the worker's log says why", r.Failed)
+		if stuck >= r.looks() {
+			return r.stuck(c.Name)
 		}
 		select {
 		case <-ctx.Done():
@@ -152,24 +146,41 @@ func (r report) done() bool {
 	return len(r.Jobs) > 0
 }
 
-// failure is an error if any of the jobs has failed.
-func (r report) failure() error {
+// failure is an error if any of the jobs has failed, or was dropped and is asked for by
+// name: what was dropped long ago is no news to who watches all.
+func (r report) failure(name string) error {
 	var faults []error
 	for _, s := range r.Jobs {
-		if s.State == pipeline.Failed {
-			faults = append(faults, fmt.Errorf("job %s (%s) failed: %s", s.Job, s.Asset, s.Reason))
+		if s.State == pipeline.Failed || s.State == pipeline.Dropped && name != "" {
+			faults = append(faults, fmt.Errorf("job %s (%s) %s: %s", s.Job, s.Asset, ended[s.State], s.Reason))
 		}
 	}
 	return errors.Join(faults...)
 }
 
-// looksStuck is how often in a row a queue must look empty: SQS counts roughly.
-const looksStuck = 3
+var ended = map[pipeline.State]string{pipeline.Failed: "failed", pipeline.Dropped: "was dropped"}
 
-// stuck tells whether nobody will go on with what is watched: all that is left is
-// in the failed queue.
-func (r report) stuck() bool {
-	return r.Queue == counts{} && (r.Failed > 0 || len(r.Jobs) == 0)
+// How often in a row the queue must look empty before nobody will go on with what is
+// watched. SQS counts roughly: a message that is handed from one to the next may be missing
+// for a while, and where none has failed there should be one.
+const looksFailed, looksLost = 3, 60
+
+func (r report) looks() int {
+	if r.Failed > 0 || len(r.Jobs) == 0 {
+		return looksFailed
+	}
+	return looksLost
+}
+
+// stuck is why there is nothing to wait for.
+func (r report) stuck(name string) error {
+	switch {
+	case len(r.Jobs) == 0:
+		return fmt.Errorf("there is no job or asset %q, and nothing is left to be planned; %d tasks are in the failed queue (enqueue status and enqueue failed list what there is)", name, r.Failed)
+	case r.Failed == 0:
+		return errors.New("nothing is left to do, but it isn't published: its messages are gone. Send the recording again: only what is missing is made")
+	}
+	return fmt.Errorf("nothing is left to do, but it isn't published: %d tasks are in the failed queue (enqueue failed tells)", r.Failed)
 }
 
 func (c *statusCommand) print(screen *screen, r report) error {
@@ -199,8 +210,10 @@ func line(s watched) string {
 	text := fmt.Sprintf("%s [%s] %d/%d parts, %s of %s  %s  %s (%s)", s.Job, bar, s.Done, s.Parts,
 		clock(s.Encoded), clock(s.Duration), s.State, s.Asset, s.Profile)
 	switch {
-	case s.State == pipeline.Failed:
+	case s.State == pipeline.Failed || s.State == pipeline.Dropped:
 		text += fmt.Sprintf("\n    %s: %s", s.Reason, strings.ReplaceAll(s.Detail, "\n", "\n    "))
+	case s.State == pipeline.Superseded:
+		text += "  by " + s.Published
 	case s.Left > 0:
 		text += "  about " + clock(s.Left) + " left"
 	case s.Master != "":

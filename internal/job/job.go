@@ -108,6 +108,9 @@ func Asset(key string) string {
 
 var jobID = regexp.MustCompile(`^[0-9a-f]{16}$`)
 
+// IsID tells whether a word has the form of a job's name.
+func IsID(word string) bool { return jobID.MatchString(word) }
+
 // validate refuses what no worker could do.
 func (t Task) validate() error {
 	switch {
