@@ -113,9 +113,10 @@ func TestForeignObjects(t *testing.T) {
 	must(t, queue.Send(t.Context(), smallTask.Body(), 0))
 	id := job.ID("", smallTask.Key, store.etag(smallTask.Key), smallTask.Profile)
 	foreign := map[string]string{
-		"vod/live/talk/" + id + "/flat/48p/s00000-deadbeef.m4s": "half a segment",
-		"vod/live/talk/" + id + "/flat/48p/notes.txt":           "mine",
-		"vod/live/talk/thumb.jpg":                               "mine",
+		"vod/live/talk/" + id + "/flat/48p/s00000-deadbeef.m4s":                     "half a segment",
+		"vod/live/talk/" + id + "/flat/48p/notes.txt":                               "mine",
+		"vod/live/talk/" + id + "/hd/fedcba9876543210/flat/48p/s00000-deadbeef.m4s": "of an asset below this name",
+		"vod/live/talk/thumb.jpg":                                                   "mine",
 	}
 	for key, body := range foreign {
 		store.put(key, []byte(body))

@@ -90,7 +90,8 @@ func (c *statusCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.
 		defer cancel()
 	}
 	screen, pace := newScreen(stdout, c.Watch), pace{}
-	for stuck := 0; ; {
+	watch := watch{name: c.Name, patient: c.Timeout > 0}
+	for {
 		r, err := c.look(ctx, place, pace)
 		if err != nil {
 			return errors.Join(context.Cause(ctx), err)
@@ -98,15 +99,8 @@ func (c *statusCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.
 		if err := c.print(screen, r); err != nil || !c.Watch {
 			return err
 		}
-		if r.done() && (c.Name != "" || r.Queue == counts{}) {
-			return r.failure(c.Name)
-		}
-		stuck++
-		if (r.Queue != counts{}) || (len(r.Jobs) == 0 && c.Timeout > 0) { // it may yet be enqueued; the timeout says how long to wait
-			stuck = 0
-		}
-		if stuck >= r.looks() {
-			return r.stuck(c.Name)
+		if ended, err := watch.look(r); ended {
+			return err
 		}
 		select {
 		case <-ctx.Done():
@@ -144,6 +138,28 @@ func (r report) done() bool {
 		}
 	}
 	return len(r.Jobs) > 0
+}
+
+// watch decides when there is nothing more to see.
+type watch struct {
+	name    string // of a job or an asset; "": all
+	patient bool   // what is not there may yet be enqueued: a timeout says how long to wait
+	empty   int    // how often in a row the queue was
+}
+
+// look is told how things are. Once it has ended, err is why it didn't end well.
+func (w *watch) look(r report) (ended bool, err error) {
+	if r.done() && (w.name != "" || r.Queue == counts{}) {
+		return true, r.failure(w.name)
+	}
+	w.empty++
+	if (r.Queue != counts{}) || len(r.Jobs) == 0 && w.patient {
+		w.empty = 0
+	}
+	if w.empty < r.looks() {
+		return false, nil
+	}
+	return true, r.stuck(w.name)
 }
 
 // failure is an error if any of the jobs has failed, or was dropped and is asked for by

@@ -72,6 +72,7 @@ func TestParseNotifications(t *testing.T) {
 		{"decoded once", records(s3Event("ObjectCreated:Put", "recordings/a%252Bb%2Bc+d.flv")), "recordings/a%2Bb+c d.flv"},
 		{"removed", records(s3Event("ObjectRemoved:Delete", "recordings/a.flv")), ""},
 		{"our own output", records(s3Event("ObjectCreated:Put", "vod/a/master.m3u8"), s3Event("ObjectCreated:Put", "vod/a.flv")), ""},
+		{"in capitals", records(s3Event("ObjectCreated:Put", "recordings/A.FLV")), "recordings/A.FLV"},
 		{"no recording", records(s3Event("ObjectCreated:Put", "recordings/a.txt")), ""},
 		{"dotted", records(s3Event("ObjectCreated:Put", "recordings/../jobs/a.flv")), ""},
 		{"through SNS", sns(records(s3Event("ObjectCreated:Put", "recordings/a.flv"))), "recordings/a.flv"},
