@@ -2,8 +2,11 @@ package ecs
 
 import (
 	"bytes"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -41,6 +44,36 @@ func TestTemplatesAreValid(t *testing.T) {
 	}
 	if err := checkOrigin(Origin); err != nil {
 		t.Error(err)
+	}
+}
+
+// The handbook names every alarm that the template makes, and no other.
+func TestAlarmsAreDocumented(t *testing.T) {
+	vod, err := Parse(Vod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(filepath.Join(standin.Root(), "docs", "operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told, made []string
+	for _, m := range regexp.MustCompile("alarm `(\\w+)`").FindAllStringSubmatch(string(page), -1) {
+		told = append(told, m[1])
+	}
+	resources, ok := vod["Resources"].(map[string]any)
+	if !ok {
+		t.Fatal("the template has no resources")
+	}
+	for name := range resources {
+		if vod.At("Resources/"+name+"/Type") == "AWS::CloudWatch::Alarm" && vod.Text(name, "AlarmActions") == "[Alarms]" {
+			made = append(made, name)
+		}
+	}
+	slices.Sort(told)
+	slices.Sort(made)
+	if !slices.Equal(told, made) {
+		t.Errorf("the handbook tells of %v, there are %v", told, made)
 	}
 }
 

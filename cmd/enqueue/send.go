@@ -142,6 +142,9 @@ func (s sender) object(ctx context.Context, uri string) (key string, size int64,
 		return "", 0, "", fmt.Errorf("%s is not in the workers' bucket of recordings %q", uri, s.place.Bucket)
 	}
 	size, etag, err = s.place.Recordings.Stat(ctx, key)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("there is no %s: %w", uri, err)
+	}
 	return key, size, etag, err
 }
 
