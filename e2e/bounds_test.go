@@ -26,7 +26,7 @@ func playerBounds(t *testing.T, address string) {
 		t.Errorf("%d complaints are kept", told)
 	}
 	for path, policy := range map[string]string{"/player/": player.Policy, "/vod/world/asset.json": "", "/healthz": ""} {
-		resp, err := http.Get(address + path) //nolint:noctx // the test's own worker answers
+		resp, err := http.Get(address + path)
 		must(t, err)
 		must(t, resp.Body.Close())
 		if resp.Header.Get("X-Content-Type-Options") != "nosniff" || resp.Header.Get("Content-Security-Policy") != policy {

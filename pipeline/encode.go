@@ -30,9 +30,9 @@ type usage struct {
 	log  string
 }
 
-// blame adds ffmpeg's last words to a fault of what it wrote.
+// blame adds ffmpeg's last words to a fault that has none: it ended well, or was ended.
 func (u usage) blame(err error) error {
-	if e, ok := errors.AsType[*taskError](err); ok && e.reason == "bad_output" && e.log == "" {
+	if e, ok := errors.AsType[*taskError](err); ok && e.log == "" {
 		e.log = u.log
 	}
 	return err

@@ -90,7 +90,8 @@ func (s selection) sift(ctx context.Context, stdout io.Writer, flags wiring.Flag
 			mu.Lock()
 			defer mu.Unlock()
 			became := map[bool]string{true: "would be " + done, false: done}[dry]
-			if count++; err != nil { // it stays where it is, and keeps no other from being tried
+			count++
+			if err != nil { // it stays where it is, and keeps no other from being tried
 				failed++
 				became = fmt.Sprintf("cannot be %s: %v", done, err)
 			}
