@@ -145,7 +145,7 @@ func New(x *flv.Index, p Profile) (*Plan, error) {
 	if plan.Duration <= 0 {
 		return nil, &flv.Error{Reason: flv.ZeroDuration, Detail: "nothing in it lasts"}
 	}
-	return plan, nil
+	return plan.foreseen()
 }
 
 // reordering is how much later than its sound a recording's picture begins if that is only

@@ -105,6 +105,13 @@ func (m *memory) Upload(ctx context.Context, key, file string) error {
 	return m.Write(ctx, key, body, "")
 }
 
+func (m *memory) Delete(_ context.Context, key string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.objects, key)
+	return nil
+}
+
 func (m *memory) List(_ context.Context, prefix string) ([]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

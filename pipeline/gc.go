@@ -31,8 +31,10 @@ func Garbage(ctx context.Context, store Store, id string) ([]string, error) {
 		return nil, err
 	}
 	named := map[string]bool{}
+	folders := map[string]bool{plan.Key(ladder.StoryboardFolder): true} // others may be assets' below this name
 	for _, part := range parts {
 		for _, t := range part.Tracks {
+			folders[plan.Key(t.Ladder, t.Rendition)] = true
 			named[plan.Key(t.Ladder, t.Rendition, t.Init)] = true
 			for _, s := range t.Segments {
 				named[plan.Key(t.Ladder, t.Rendition, s.URI)] = true
@@ -50,7 +52,7 @@ func Garbage(ctx context.Context, store Store, id string) ([]string, error) {
 	for _, key := range keys {
 		switch path.Ext(key) {
 		case ladder.FMP4.Extension(), ladder.TS.Extension(), path.Ext(ladder.InitFile), path.Ext(ladder.PosterFile):
-			if !named[key] {
+			if !named[key] && folders[path.Dir(key)] {
 				garbage = append(garbage, key)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"afterlive/internal/job"
+	"afterlive/ladder"
 )
 
 const (
@@ -35,7 +36,7 @@ const (
 // between there are two, which costs little; the other order could lose it.
 func (w *Worker) settle(ctx context.Context, s settlement) {
 	reason, final := verdict(s.err)
-	outcome, err := s.done, error(nil) // of the settling itself
+	outcome, err := s.hold.outcome(), error(nil) // of the settling itself
 	switch {
 	case s.err == nil:
 		err = w.Queue.Delete(ctx, s.d.Receipt)
@@ -63,7 +64,7 @@ func (w *Worker) settle(ctx context.Context, s settlement) {
 type settlement struct {
 	d     *job.Delivery
 	tasks []job.Task
-	done  string // its outcome, if there was no error
+	hold  *Hold // says its outcome, if there was no error
 	took  time.Duration
 	err   error
 }
@@ -73,7 +74,7 @@ func (w *Worker) account(s settlement, outcome, reason string, settleErr error) 
 	w.Metrics.settled.WithLabelValues(outcome).Inc()
 	fields := []zap.Field{zap.String("outcome", outcome), zap.Int("receives", s.d.Receives), zap.Duration("took", s.took)}
 	for _, t := range s.tasks {
-		fields = append(fields, zap.String("job", t.JobID()), zap.String("task", t.Name()), zap.Int("attempt", t.Failures+1))
+		fields = append(fields, zap.String("job", s.hold.jobOf(t)), zap.String("task", t.Name()), zap.Int("attempt", t.Failures+1))
 		if t.Key != "" {
 			fields = append(fields, zap.String("key", t.Key))
 		}
@@ -138,8 +139,11 @@ func (w *Worker) failure(s settlement, reason string, final bool) job.Failure {
 		f.Class = "permanent"
 	}
 	if len(s.tasks) == 1 {
-		f.Job, f.Task = s.tasks[0].JobID(), s.tasks[0].Name()
+		f.Job, f.Task = s.hold.jobOf(s.tasks[0]), s.tasks[0].Name()
 		f.Source, f.ETag = s.tasks[0].Key, s.tasks[0].ETag
+		if _, ok := errors.AsType[publishing](s.err); ok {
+			f.Task = ladder.PublishTask
+		}
 	}
 	f.Message = s.d.Body
 	if !json.Valid(s.d.Body) {

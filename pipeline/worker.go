@@ -161,7 +161,7 @@ func (w *Worker) handle(stop, work context.Context, d *job.Delivery, began time.
 	// Settling is not cut short, and the message is held until it is done.
 	settle, done := context.WithTimeout(context.WithoutCancel(work), settleTime)
 	defer done()
-	w.settle(settle, settlement{d, tasks, hold.outcome(), time.Since(started), err})
+	w.settle(settle, settlement{d, tasks, hold, time.Since(started), err})
 	release()
 	<-kept
 }

@@ -18,6 +18,7 @@ import (
 	"afterlive/internal/blob"
 	"afterlive/internal/job"
 	"afterlive/internal/wiring"
+	"afterlive/ladder"
 )
 
 type hookCommand struct {
@@ -60,6 +61,9 @@ func (c *hookCommand) hook(ctx context.Context, log *zap.Logger, flags wiring.Fl
 	case errors.Is(err, errLive): // a publisher came back before the hook did
 		log.Warn("recording goes on in the same file; the hook of its end will take it (record_unique on keeps them apart)")
 		return nil
+	case errors.Is(err, errBusy):
+		log.Info("recording is taken by another process")
+		return nil
 	case errors.Is(err, errEmpty): // nginx leaves one where it refused a second publisher
 		log.Info("recording is empty; nothing to do")
 		return nil
@@ -69,6 +73,10 @@ func (c *hookCommand) hook(ctx context.Context, log *zap.Logger, flags wiring.Fl
 	log = log.With(zap.String("spool", s.flv(e.ID)), zap.Int64("bytes", e.Size))
 	log.Info("recording is in the spool")
 	t, err := e.enqueue(ctx, log, s, flags)
+	if errors.Is(err, errBusy) {
+		log.Info("recording is uploaded by another process, or goes on; enqueue sweep looks again")
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("%w (the recording is kept as %s; enqueue sweep will try again)", err, s.flv(e.ID))
 	}
@@ -178,6 +186,9 @@ func plain(s string) string {
 		if !ok {
 			runes[i] = '_'
 		}
+	}
+	if name := string(runes); ladder.Reserved(name) { // a file of every asset is called so
+		return name + "_"
 	}
 	return string(runes)
 }

@@ -34,6 +34,7 @@ type commands struct {
 	Failed  failedCommand  `cmd:"" help:"List the tasks that failed; of those that are named, tell all that is known."`
 	Replay  replayCommand  `cmd:"" help:"Try failed tasks again. Only what is missing is made."`
 	Drop    dropCommand    `cmd:"" help:"Remove tasks from the failed queue. Recordings stay."`
+	Publish publishCommand `cmd:"" help:"Make an asset a job that is complete, though a later one is published: brings an earlier result back."`
 	GC      gcCommand      `cmd:"" name:"gc" help:"Remove segments of finished jobs that nothing names: of attempts that lost, or died."`
 	Input   inputCommand   `cmd:"" help:"Write the piece of a recording that ffmpeg gets for a part, to see for oneself."`
 	Quality qualityCommand `cmd:"" help:"Show the measured quality of an asset, projection against projection."`

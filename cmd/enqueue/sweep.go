@@ -74,7 +74,7 @@ func (c *sweepCommand) collect(log *zap.Logger, s spool) (faults []error) {
 	faults = append(faults, err, err2)
 	for _, file := range slices.Compact(slices.Sorted(slices.Values(append(files, hidden...)))) {
 		err := c.collectOne(log, s, file)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) { // else its hook came by
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errBusy) { // else its hook came by
 			faults = append(faults, fmt.Errorf("%s: %w", file, err))
 		}
 	}

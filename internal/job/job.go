@@ -100,6 +100,9 @@ func ID(bucket, key, etag, profile string) string {
 // our own output among them.
 const Prefix = "recordings/"
 
+// IsFLV tells whether a name is that of an FLV file. Recorders write .FLV too.
+func IsFLV(name string) bool { return strings.EqualFold(path.Ext(name), ".flv") }
+
 // Asset is the name under which a recording is published: its key without
 // prefix and extension.
 func Asset(key string) string {
@@ -107,6 +110,9 @@ func Asset(key string) string {
 }
 
 var jobID = regexp.MustCompile(`^[0-9a-f]{16}$`)
+
+// IsID tells whether a word has the form of a job's name.
+func IsID(word string) bool { return jobID.MatchString(word) }
 
 // validate refuses what no worker could do.
 func (t Task) validate() error {

@@ -68,6 +68,7 @@ func TestParseNotifications(t *testing.T) {
 		{"put", records(s3Event("ObjectCreated:Put", "recordings/a.flv")), "recordings/a.flv"},
 		{"with the prefix that other servers add", records(s3Event("s3:ObjectCreated:Put", "recordings/a.flv")), "recordings/a.flv"},
 		{"several", records(s3Event("ObjectCreated:Put", "recordings/a.flv"), s3Event("ObjectCreated:Copy", "recordings/b.flv")), "recordings/a.flv recordings/b.flv"},
+		{"in capitals", records(s3Event("ObjectCreated:Put", "recordings/A.FLV")), "recordings/A.FLV"},
 		{"none", `{"Records":[]}`, ""},
 		{"decoded once", records(s3Event("ObjectCreated:Put", "recordings/a%252Bb%2Bc+d.flv")), "recordings/a%2Bb+c d.flv"},
 		{"removed", records(s3Event("ObjectRemoved:Delete", "recordings/a.flv")), ""},
