@@ -113,7 +113,7 @@ func pictureRate(x *flv.Index) Bitrate {
 
 // tooLarge is why a recording is more than a profile allows.
 func (p *Plan) tooLarge(x *flv.Index, profile Profile) string {
-	v, rate := x.Video, pictureRate(x)
+	rate := pictureRate(x)
 	var limit Bitrate
 	side := min(p.Source.Width, p.Source.Height)
 	for _, r := range profile.Ladders[0].Rungs {

@@ -83,7 +83,7 @@ func TestFitBesideACopy(t *testing.T) {
 			x := index(1920, 1080, flv.Rate{Num: 30, Den: 1}, 10*time.Minute, 2*time.Second)
 			x.Audio = nil
 			x.End = x.Video.Keyframes[0].Offset + int64(tc.own)/8*600
-			x.Video.Plain, x.Video.Profile, x.Video.Level, x.Video.Steady.GOP = true, 100, 40, 60
+			x.Video.Steady.GOP = 60
 			own := profile(t, "flat")
 			own.Source = SourceCopy
 			p := plan(t, x, own)

@@ -25,7 +25,7 @@ func (p *Pipeline) measureLoudness(ctx context.Context, log *zap.Logger, plan *l
 	defer enough()
 	defer context.AfterFunc(ctx, func() { _ = source.Close() })()
 	ran, err := p.FFmpeg.Run(ctx, folder, plan.LoudnessArgs(), input, func(Progress) {})
-	used := usage{ran.CPU, read.Load(), ran.Log}
+	used := usage{cpu: ran.CPU, read: read.Load(), log: ran.Log}
 	if err != nil {
 		return nil, used, fmt.Errorf("measure loudness: %w", err)
 	}

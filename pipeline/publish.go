@@ -170,7 +170,7 @@ func (p *Pipeline) point(ctx context.Context, plan *ladder.Plan, asset ladder.As
 		}
 		if won {
 			p.Metrics.published.Inc()
-			p.tellMissing(plan, presentation.Missing())
+			p.tellMissing(plan, asset.Missing)
 			p.Log.Info("asset published", zap.String("job", plan.Job), zap.String("asset", plan.Asset),
 				zap.Duration("after", time.Since(plan.Created)))
 			break
