@@ -119,7 +119,7 @@ func (o Operator) read(ctx context.Context, body []byte) FailedTask {
 	}
 	f.Tasks = tasks
 	if len(tasks) == 1 {
-		t := tasks[0]
+		t := tasks[0].In(o.Bucket)
 		f.Job, f.Task, f.Asset = t.JobID(), t.Name(), job.Asset(t.Key)
 	}
 	if f.Asset == "" && f.Job != "" {

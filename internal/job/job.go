@@ -67,6 +67,15 @@ func (t Task) Name() string {
 	return string(t.Kind)
 }
 
+// In is the task where a recording whose message names no bucket is in this one: the job
+// that it becomes depends on it.
+func (t Task) In(bucket string) Task {
+	if t.Kind == Recording && t.Bucket == "" {
+		t.Bucket = bucket
+	}
+	return t
+}
+
 // JobID is the job that a task belongs to; "" where a recording's version isn't
 // known yet.
 func (t Task) JobID() string {
@@ -99,6 +108,9 @@ func ID(bucket, key, etag, profile string) string {
 // Prefix is where recordings are in their bucket. Objects elsewhere are none,
 // our own output among them.
 const Prefix = "recordings/"
+
+// IsFLV tells whether a name is that of an FLV file. Recorders write .FLV too.
+func IsFLV(name string) bool { return strings.EqualFold(path.Ext(name), ".flv") }
 
 // Asset is the name under which a recording is published: its key without
 // prefix and extension.
