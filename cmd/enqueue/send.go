@@ -62,15 +62,24 @@ func (c *sendCommand) task(ctx context.Context, stdout io.Writer, s sender) (job
 
 func (c *sendCommand) key() string {
 	if c.As != "" {
-		return job.Prefix + strings.TrimSuffix(strings.Trim(c.As, "/"), ".flv") + ".flv"
+		return job.Prefix + withoutFLV(strings.Trim(c.As, "/")) + ".flv"
 	}
 	return job.Prefix + filepath.Base(c.Recording[0])
+}
+
+// withoutFLV cuts the extension off, however it is written.
+func withoutFLV(name string) string {
+	if job.IsFLV(name) {
+		return name[:len(name)-len(".flv")]
+	}
+	return name
 }
 
 // sender uploads recordings and enqueues them.
 type sender struct {
 	place   *wiring.Place
 	profile string
+	ours    bool        // files are, to be removed once they are uploaded
 	note    func(error) // of what nobody needs, and did not come off
 }
 
@@ -123,7 +132,7 @@ func (s sender) file(ctx context.Context, file, key string) (job.Task, error) {
 	_, _, err = s.place.Recordings.Stat(ctx, key) // spares sending what is there
 	existed := err == nil
 	if errors.Is(err, fs.ErrNotExist) {
-		err = s.place.Recordings.Upload(ctx, key, file)
+		err = s.upload(ctx, key, file)
 		existed = errors.Is(err, fs.ErrExist)
 	}
 	if err != nil && !existed {
@@ -150,6 +159,13 @@ func (s sender) file(ctx context.Context, file, key string) (job.Task, error) {
 		s.note(err)
 	}
 	return s.task(key, etag), nil
+}
+
+func (s sender) upload(ctx context.Context, key, file string) error {
+	if s.ours {
+		return s.place.Recordings.Upload(ctx, key, file)
+	}
+	return s.place.Recordings.Copy(ctx, key, file)
 }
 
 // same compares a file with the object of that name.
