@@ -70,10 +70,10 @@ func TestWatchdog(t *testing.T) {
 	}
 }
 
-// mute is a store whose source breaks off in silence.
-type mute struct{ *memory }
+// hushed is a store whose source breaks off in silence.
+type hushed struct{ *memory }
 
-func (s mute) Read(_ context.Context, _, _ string, from, _ int64) (io.ReadCloser, error) {
+func (s hushed) Read(_ context.Context, _, _ string, from, _ int64) (io.ReadCloser, error) {
 	body := bytes.NewReader(s.objects[smallTask.Key][from : from+1000])
 	return io.NopCloser(io.MultiReader(body, failing{fmt.Errorf("S3 sends nothing: %w", os.ErrDeadlineExceeded)})), nil
 }
@@ -81,14 +81,14 @@ func (s mute) Read(_ context.Context, _, _ string, from, _ int64) (io.ReadCloser
 // Whoever reads a recording that stops coming blames its store, and tries again later.
 func TestSourceIsSilent(t *testing.T) {
 	p, store, _ := newSmall(t, smallRecording(t))
-	p.Recordings = mute{store}
+	p.Recordings = hushed{store}
 	err := p.Do(t.Context(), smallTask, nil)
 	if reason, final := verdict(err); reason != "source_silent" || final || !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("planning: %q (final %t), %v", reason, final, err)
 	}
 	p.Recordings = store
 	must(t, p.Do(t.Context(), smallTask, nil))
-	p.Recordings = mute{store}
+	p.Recordings = hushed{store}
 	plan := onlyPlan(t, store)
 	err = p.produce(t.Context(), plan, chunkWork(plan, 0, 1), nil)
 	if reason, final := verdict(err); reason != "source_silent" || final {
