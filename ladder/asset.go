@@ -61,7 +61,7 @@ type AssetRendition struct {
 func (p *Presentation) Asset() Asset {
 	plan := p.plan
 	a := Asset{
-		Version: 1, Job: plan.Job, Planned: plan.Created, Profile: plan.Profile,
+		Version: AssetVersion, Job: plan.Job, Planned: plan.Created, Profile: plan.Profile,
 		Recording: plan.Recording.Key, Duration: plan.Duration, Master: MasterFile,
 		Effort: p.effort, Discontinuities: plan.Source.Discontinuities, Missing: p.Missing(),
 	}

@@ -119,7 +119,7 @@ type Extract struct {
 // New plans a recording: which renditions of which size, and which chunks. The
 // caller fills in the job, the asset, the recording and the time.
 func New(x *flv.Index, p Profile) (*Plan, error) {
-	plan := &Plan{Version: 1, Profile: p.Name, Duration: x.Duration.Seconds(), SegmentTime: p.Segment.Seconds(), Container: p.Container}
+	plan := &Plan{Version: PlanVersion, Profile: p.Name, Duration: x.Duration.Seconds(), SegmentTime: p.Segment.Seconds(), Container: p.Container}
 	plan.Source = Source{Duration: x.Duration.Seconds(), Epochs: len(x.Epochs)}
 	for _, g := range x.Gaps[:min(len(x.Gaps), maxDiscontinuities)] {
 		plan.Source.Discontinuities = append(plan.Source.Discontinuities, Discontinuity{At: g.At.Seconds(), Lost: g.Lost.Seconds()})

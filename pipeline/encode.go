@@ -194,7 +194,7 @@ func (c *continued) Close() error {
 }
 
 func (p *Pipeline) counted(r io.ReadCloser, own *atomic.Int64) io.ReadCloser {
-	return counted{r, own, p.Metrics.bytes.WithLabelValues("read")}
+	return counted{attentive{r}, own, p.Metrics.bytes.WithLabelValues("read")}
 }
 
 // counted counts the bytes that are read.

@@ -120,8 +120,7 @@ func (o Operator) read(ctx context.Context, body []byte) FailedTask {
 	}
 	f.Tasks = tasks
 	if len(tasks) == 1 { // what the worker has found out about its job and its task goes before
-		t := tasks[0]
-		t.Bucket = cmp.Or(t.Bucket, o.Bucket)
+		t := tasks[0].In(o.Bucket)
 		f.Job, f.Task, f.Asset = cmp.Or(f.Job, t.JobID()), cmp.Or(f.Task, t.Name()), job.Asset(t.Key)
 	}
 	if f.Asset == "" && f.Job != "" {

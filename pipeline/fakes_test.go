@@ -25,6 +25,7 @@ type memory struct {
 	objects map[string][]byte
 	writes  map[string]int // how often a key was written; its ETag
 	before  func(op, key string) error
+	lags    bool // lists don't show parts yet
 }
 
 func newMemory() *memory {
@@ -117,7 +118,7 @@ func (m *memory) List(_ context.Context, prefix string) ([]string, error) {
 	defer m.mu.Unlock()
 	var keys []string
 	for key := range m.objects {
-		if strings.HasPrefix(key, prefix) {
+		if strings.HasPrefix(key, prefix) && (!m.lags || !strings.Contains(key, "/parts/")) {
 			keys = append(keys, key)
 		}
 	}

@@ -102,7 +102,7 @@ func (p *Pipeline) make(ctx context.Context, log *zap.Logger, plan *ladder.Plan,
 	}
 	defer os.RemoveAll(folder) // the scratch is swept at the next start, should this fail
 
-	part := &ladder.Part{Version: 1, Name: w.part, Attempt: strings.ToLower(rand.Text()[:8]), Worker: p.Worker, Host: p.Host}
+	part := &ladder.Part{Version: ladder.PartVersion, Name: w.part, Attempt: strings.ToLower(rand.Text()[:8]), Worker: p.Worker, Host: p.Host}
 	log.Info("part begun", zap.String("attempt_id", part.Attempt))
 	began := time.Now()
 	var first usage

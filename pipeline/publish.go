@@ -36,15 +36,9 @@ func PartsDone(ctx context.Context, store Store, plan *ladder.Plan) (map[string]
 // A reader sees nothing of it before the last two writes, and the whole of it
 // after the first of them: everything else is under the job's own folder.
 func (p *Pipeline) publishIfComplete(ctx context.Context, plan *ladder.Plan, hold *Hold) error {
-	done, err := PartsDone(ctx, p.Store, plan)
-	if err != nil {
+	all, err := p.complete(ctx, plan)
+	if err != nil || !all {
 		return err
-	}
-	names := plan.PartNames()
-	for _, name := range names {
-		if !done[name] {
-			return nil
-		}
 	}
 	began := time.Now()
 	defer func() { p.Metrics.spent("publish", began) }()

@@ -29,6 +29,8 @@ const (
 //	done                 delete
 //	lease lost           touch nothing; it is somebody else's
 //	interrupted          an identical message in its place
+//	the store is gone    likewise: this worker's store, the others' may be another
+//	of a newer program   likewise, after a while
 //	failed, may pass     one with failures+1 in its place, after a while
 //	failed for good      to the failed queue, with the reason
 //
@@ -45,6 +47,12 @@ func (w *Worker) settle(ctx context.Context, s settlement) {
 	case errors.Is(s.err, errInterrupted):
 		outcome = outcomeInterrupted
 		err = w.replace(ctx, w.Queue, s.d, s.d.Body, 0)
+	case w.isLost(s.err):
+		outcome = outcomeLeft
+		err = w.replace(ctx, w.Queue, s.d, s.d.Body, 0)
+	case errors.Is(s.err, errNewer):
+		outcome = outcomeLeft
+		err = w.replace(ctx, w.Queue, s.d, s.d.Body, newerPause+jitter(newerPause))
 	case !final && len(s.tasks) > 1: // it could not be divided; what was sent already is found done
 		outcome = outcomeRetry
 		err = w.replace(ctx, w.Queue, s.d, s.d.Body, backoff(1))
@@ -58,6 +66,7 @@ func (w *Worker) settle(ctx context.Context, s settlement) {
 		err = w.fail(ctx, s.d, w.failure(s, reason, final))
 	}
 	w.account(s, outcome, reason, err)
+	w.whetherAstray(s, reason)
 }
 
 // settlement is a message, and how its task went.

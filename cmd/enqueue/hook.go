@@ -135,7 +135,7 @@ func (e entry) enqueue(ctx context.Context, log *zap.Logger, s spool, flags wiri
 		return t, err
 	}
 	defer func() { err = errors.Join(err, place.Close()) }()
-	out := sender{place: place, profile: e.Profile, note: func(err error) { log.Warn("recording has no index; a worker will read it", zap.Error(err)) }}
+	out := sender{place: place, profile: e.Profile, ours: true, note: func(err error) { log.Warn("recording has no index; a worker will read it", zap.Error(err)) }}
 	t, err = out.file(ctx, s.flv(e.ID), e.key(""))
 	if errors.Is(err, errTaken) { // two recordings of one stream within a second
 		t, err = out.file(ctx, s.flv(e.ID), e.key("-"+e.ID))

@@ -79,7 +79,7 @@ func (c *sendCommand) task(ctx context.Context, stdout io.Writer, s sender) (job
 func (c *sendCommand) key() string {
 	switch name, there := strings.CutPrefix(c.Recording[0], "s3://"); {
 	case c.As != "":
-		return job.Prefix + strings.TrimSuffix(strings.Trim(c.As, "/"), ".flv") + ".flv"
+		return job.Prefix + withoutFLV(strings.Trim(c.As, "/")) + ".flv"
 	case there:
 		_, key, _ := strings.Cut(name, "/")
 		return key
@@ -89,10 +89,19 @@ func (c *sendCommand) key() string {
 	}
 }
 
+// withoutFLV cuts the extension off, however it is written.
+func withoutFLV(name string) string {
+	if job.IsFLV(name) {
+		return name[:len(name)-len(".flv")]
+	}
+	return name
+}
+
 // sender uploads recordings and enqueues them.
 type sender struct {
 	place   *wiring.Place
 	profile string
+	ours    bool        // files are, to be removed once they are uploaded
 	note    func(error) // of what nobody needs, and did not come off
 }
 
@@ -166,7 +175,7 @@ func (s sender) file(ctx context.Context, file, key string) (job.Task, error) {
 	_, _, err = s.place.Recordings.Stat(ctx, key) // spares sending what is there
 	existed := err == nil
 	if errors.Is(err, fs.ErrNotExist) {
-		err = s.place.Recordings.Upload(ctx, key, file)
+		err = s.upload(ctx, key, file)
 		existed = errors.Is(err, fs.ErrExist)
 	}
 	if err != nil && !existed {
@@ -193,6 +202,13 @@ func (s sender) file(ctx context.Context, file, key string) (job.Task, error) {
 		s.note(err)
 	}
 	return s.task(key, etag), nil
+}
+
+func (s sender) upload(ctx context.Context, key, file string) error {
+	if s.ours {
+		return s.place.Recordings.Upload(ctx, key, file)
+	}
+	return s.place.Recordings.Copy(ctx, key, file)
 }
 
 // same compares a file with the object of that name.

@@ -67,6 +67,15 @@ func (t Task) Name() string {
 	return string(t.Kind)
 }
 
+// In is the task where a recording whose message names no bucket is in this one: the job
+// that it becomes depends on it.
+func (t Task) In(bucket string) Task {
+	if t.Kind == Recording && t.Bucket == "" {
+		t.Bucket = bucket
+	}
+	return t
+}
+
 // JobID is the job that a task belongs to; "" where a recording's version isn't
 // known yet.
 func (t Task) JobID() string {

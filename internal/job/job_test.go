@@ -146,8 +146,10 @@ func TestID(t *testing.T) {
 			t.Error("different jobs have the same id")
 		}
 	}
-	if got := job.Asset("recordings/live/talk.1.flv"); got != "live/talk.1" {
-		t.Errorf("asset %q", got)
+	for _, key := range []string{"recordings/live/talk.1.flv", "recordings/live/talk.1.FLV"} {
+		if got := job.Asset(key); got != "live/talk.1" {
+			t.Errorf("asset %q", got)
+		}
 	}
 }
 
