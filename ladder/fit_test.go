@@ -91,7 +91,7 @@ func TestFitBesideACopy(t *testing.T) {
 				t.Fatalf("%+v", p.Copy)
 			}
 			samples := p.Samples(x)
-			if files := p.SampleFiles(); len(files) != len(tc.rates) || strings.Contains(strings.Join(p.SampleArgs(samples[0]), " "), "1080") {
+			if files := p.SampleFiles(); len(files) != len(tc.rates) || strings.Contains(strings.Join(p.SampleArgs(samples[0]), " "), "-1080p") {
 				t.Fatalf("sampled: %v", files)
 			}
 			var bytes []int64

@@ -134,6 +134,9 @@ func (p *Pipeline) Do(ctx context.Context, t job.Task, hold *Hold) error {
 	if err != nil {
 		return err
 	}
+	if plan.Version < ladder.PlanVersion {
+		return permanent("old_plan", fmt.Errorf("the plan of job %s has version %d, this worker's have %d", t.Job, plan.Version, ladder.PlanVersion))
+	}
 	switch {
 	case t.Kind == job.Audio && plan.Audio != nil:
 		err = p.produce(ctx, plan, audioWork(plan), hold)

@@ -27,6 +27,7 @@ var Reasons = []Reason{
 	{"name_taken", "its results would lie where those of another asset do", "Send the recording under another name (enqueue send FILE --as NAME); drop the task."},
 	{"no_profile", "the message names a profile that these workers don't have", "Give the workers the profile (--profiles) and replay, or use another: enqueue replay JOB --profile auto."},
 	{"no_plan", "the job's plan is gone, or the workers look in another store", "Set --store of the workers, and replay; or send the recording again, which plans it anew."},
+	{"old_plan", "an older version planned the job, in a form that is no longer understood", "Drop the task, and send the recording again; it is planned anew."},
 	{"no_such_task", "the job's plan has no such task", "Drop the task: it was sent by hand, or by a version that planned otherwise."},
 	{"bad_message", "the message is no task", "Fix whoever sent it, and drop it."},
 	{"parts_differ", "parts of one job don't fit together: they were made by different versions of ffmpeg or of the worker", "Run one version on all workers. Remove jobs/JOB/ and vod/ASSET/JOB/, drop the task and send the recording again."},

@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -98,10 +99,15 @@ func (t Task) Body() []byte {
 	return body
 }
 
+// PlanForm is the form of plans (ladder.PlanVersion). It is part of a job's name: a
+// recording that was planned by a version whose plans are no longer understood becomes
+// another job when it is sent again.
+const PlanForm = 2
+
 // ID is the job that a recording becomes: a hash of what is transcoded and how,
 // never of a message, so that duplicates collide on purpose.
 func ID(bucket, key, etag, profile string) string {
-	sum := sha256.Sum256([]byte(strings.Join([]string{bucket, key, etag, profile}, "\x00")))
+	sum := sha256.Sum256([]byte(strings.Join([]string{bucket, key, etag, profile, strconv.Itoa(PlanForm)}, "\x00")))
 	return hex.EncodeToString(sum[:8])
 }
 
