@@ -46,7 +46,7 @@ func (p *Pipeline) plan(ctx context.Context, t job.Task, hold *Hold) error {
 	plan, err := LoadPlan(ctx, p.Store, id)
 	if errors.Is(err, fs.ErrNotExist) {
 		recording := ladder.Recording{Key: t.Key, ETag: etag, Size: size}
-		if err := p.makePlan(ctx, id, recording, profile); err != nil {
+		if err := p.makePlan(ctx, id, recording, profile, t.Promised); err != nil {
 			return err
 		}
 		plan, err = LoadPlan(ctx, p.Store, id)
@@ -58,8 +58,9 @@ func (p *Pipeline) plan(ctx context.Context, t job.Task, hold *Hold) error {
 }
 
 // makePlan scans a recording and stores its plan, unless there is one by then:
-// somebody else's, or our own, if the answer to an earlier try got lost.
-func (p *Pipeline) makePlan(ctx context.Context, id string, r ladder.Recording, profile string) error {
+// somebody else's, or our own, if the answer to an earlier try got lost. promised is the
+// video that its stream had announced.
+func (p *Pipeline) makePlan(ctx context.Context, id string, r ladder.Recording, profile, promised string) error {
 	began := time.Now()
 	if err := NameFree(ctx, p.Store, r.Key); err != nil {
 		return fmt.Errorf("plan %s: %w", r.Key, err)
@@ -69,6 +70,7 @@ func (p *Pipeline) makePlan(ctx context.Context, id string, r ladder.Recording, 
 	if err != nil {
 		return fmt.Errorf("scan %s: %w", r.Key, err)
 	}
+	index.Promised = cmp.Or(index.Promised, promised)
 	if err := p.Limits.check(index); err != nil {
 		return fmt.Errorf("plan %s: %w", r.Key, err)
 	}

@@ -105,7 +105,7 @@ func (c *hookCommand) spooled() (spool, entry, error) {
 	if live, err := recording(c.Path); err != nil || live {
 		return s, entry{}, cmp.Or(err, errLive)
 	}
-	e, err := s.take(entry{Path: c.Path, App: c.App, Name: c.Name, Profile: c.Profile}, info)
+	e, err := s.take(entry{Path: c.Path, App: c.App, Name: c.Name, Profile: c.Profile, Video: s.promised(c.App, c.Name)}, info)
 	return s, e, err
 }
 
@@ -135,7 +135,7 @@ func (e entry) enqueue(ctx context.Context, log *zap.Logger, s spool, flags wiri
 		return t, err
 	}
 	defer func() { err = errors.Join(err, place.Close()) }()
-	out := sender{place: place, profile: e.Profile, ours: true, note: func(err error) { log.Warn("recording has no index; a worker will read it", zap.Error(err)) }}
+	out := sender{place: place, profile: e.Profile, promised: e.Video, ours: true, note: func(err error) { log.Warn("recording has no index; a worker will read it", zap.Error(err)) }}
 	t, err = out.file(ctx, s.flv(e.ID), e.key(""))
 	if errors.Is(err, errTaken) { // two recordings of one stream within a second
 		t, err = out.file(ctx, s.flv(e.ID), e.key("-"+e.ID))

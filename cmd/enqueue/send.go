@@ -99,14 +99,15 @@ func withoutFLV(name string) string {
 
 // sender uploads recordings and enqueues them.
 type sender struct {
-	place   *wiring.Place
-	profile string
-	ours    bool        // files are, to be removed once they are uploaded
-	note    func(error) // of what nobody needs, and did not come off
+	place    *wiring.Place
+	profile  string
+	promised string      // the video that the stream has announced
+	ours     bool        // files are, to be removed once they are uploaded
+	note     func(error) // of what nobody needs, and did not come off
 }
 
 func (s sender) task(key, etag string) job.Task {
-	return job.Task{Version: job.Version, Kind: job.Recording, Bucket: s.place.Bucket, Key: key, ETag: etag, Profile: s.profile}
+	return job.Task{Version: job.Version, Kind: job.Recording, Bucket: s.place.Bucket, Key: key, ETag: etag, Profile: s.profile, Promised: s.promised}
 }
 
 func (s sender) operator() pipeline.Operator { return pipeline.Operator{Store: s.place.Store} }
@@ -198,7 +199,7 @@ func (s sender) file(ctx context.Context, file, key string) (job.Task, error) {
 	case !same:
 		return job.Task{}, fmt.Errorf("upload %s: the object has %d bytes, the file %d: did it change meanwhile?", key, size, info.Size())
 	}
-	if err := pipeline.StoreIndex(ctx, s.place.Recordings, key, etag, file); err != nil { // workers can do without
+	if err := pipeline.StoreIndex(ctx, s.place.Recordings, key, etag, file, s.promised); err != nil { // workers can do without
 		s.note(err)
 	}
 	return s.task(key, etag), nil

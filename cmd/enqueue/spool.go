@@ -27,6 +27,7 @@ type entry struct {
 	App     string    `json:"app"`
 	Name    string    `json:"name"` // of the stream
 	Profile string    `json:"profile"`
+	Video   string    `json:"video,omitempty"` // that the stream has announced
 	Size    int64     `json:"size"`
 	Time    time.Time `json:"time"`
 }

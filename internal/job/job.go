@@ -52,6 +52,9 @@ type Task struct {
 	Key     string `json:"key,omitempty"`
 	ETag    string `json:"etag,omitempty"` // without quotes; empty: whatever is there
 	Profile string `json:"profile,omitempty"`
+	// The video that the stream had announced, such as "1280x720": a recording without any
+	// then fails, instead of being published as sound alone.
+	Promised string `json:"promised,omitempty"`
 
 	// Kinds "chunk", "audio" and "quality".
 	Job   string `json:"job,omitempty"`
