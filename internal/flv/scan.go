@@ -276,6 +276,13 @@ func (s *scanner) origin(rate Rate) int64 {
 		return s.firstVideo
 	}
 	frame := 1000 / rate.FPS()
+	if ahead := s.firstVideo - s.firstAudio; frame > longFrame && ahead <= longFrame {
+		return s.firstVideo // so little sound is left out: a still of a second before it would be worse
+	}
 	frames := math.Ceil(float64(s.firstVideo-s.firstAudio) / frame)
 	return s.firstVideo - int64(math.Round(frames*frame))
 }
+
+// longFrame, in ms: where frames are longer, none is put before the first picture for the
+// sake of sound that begins up to so much before it.
+const longFrame = 100
