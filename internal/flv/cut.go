@@ -32,7 +32,7 @@ func (x *Index) VideoCut(from, to time.Duration) Cut {
 	const margin = 250 * time.Millisecond
 	keys := x.Video.Keyframes
 	start := x.KeyframeBefore(from)
-	c := Cut{From: keys[start].Offset, To: x.End}
+	c := Cut{From: keys[start].Offset, To: x.Video.End}
 	if to < x.Video.Last {
 		c.Until = (max(to, keys[start].PTS) + margin).Milliseconds()
 		for i := start + 1; i+1 < len(keys); i++ {
@@ -84,7 +84,7 @@ func (x *Index) enough(t time.Duration) int64 {
 	keys := x.Video.Keyframes
 	k := x.KeyframeBefore(t)
 	if k+1 == len(keys) {
-		return x.End
+		return x.Video.End
 	}
 	share := float64(t-keys[k].DTS)/float64(max(1, keys[k+1].DTS-keys[k].DTS))*1.1 + 0.2
 	return keys[k].Offset + int64(min(1, max(0, share))*float64(keys[k+1].Offset-keys[k].Offset))

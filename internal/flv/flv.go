@@ -129,6 +129,7 @@ type Video struct {
 	Last      time.Duration `json:"last"`
 	Keyframes []Keyframe    `json:"keyframes"`
 	Headers   []Header      `json:"headers"`
+	End       int64         `json:"end"` // behind the last picture; sound may follow
 }
 
 // Size is that of a picture, in pixels.

@@ -9,7 +9,7 @@ import (
 )
 
 // indexVersion changes with what [Scan] learns of the same recording.
-const indexVersion = 2
+const indexVersion = 3
 
 type indexFile struct {
 	Version int `json:"v"`
@@ -76,6 +76,7 @@ func (v *Video) possible(inside func(int64) bool) bool {
 		v.Steady.GOP >= 0 && v.Steady.GOP <= v.Frames && v.Steady.Reorder >= -maxReorder && v.Steady.Reorder <= maxReorder &&
 		len(keys) > 0 && len(keys) <= maxKeyframes+1 && ascending(keys, func(k Keyframe) int64 { return k.Offset }) &&
 		!slices.ContainsFunc(keys, func(k Keyframe) bool { return !inside(k.Offset) || !timely(k.DTS) || !timely(k.PTS) }) &&
+		inside(v.End) && keys[len(keys)-1].Offset < v.End &&
 		len(v.Headers) > 0 && len(v.Headers) <= maxHeaders && !slices.ContainsFunc(v.Headers, Header.absurd)
 }
 

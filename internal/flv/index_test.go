@@ -27,7 +27,7 @@ func TestForeignIndex(t *testing.T) {
 	}
 	for _, tc := range []struct{ name, old, new string }{
 		{"no JSON", "{", ""},
-		{"another version", `"v":2`, `"v":3`},
+		{"another version", `"v":3`, `"v":4`},
 		{"another size", `"size":`, `"size":1`},
 		{"end behind the file", `"end":`, `"end":1`},
 		{"no duration", `"duration":`, `"duration":-`},
@@ -42,6 +42,8 @@ func TestForeignIndex(t *testing.T) {
 		{"no keyframes", `"keyframes":[[`, `"keyframes":[],"k":[[`},
 		{"a keyframe outside", `"keyframes":[[`, `"keyframes":[[99999`},
 		{"a keyframe in centuries", `"keyframes":[[`, `"keyframes":[[1,9000000000000000,0],[`},
+		{"the picture ends before its last keyframe", `}],"end":`, `}],"end":13,"e":`},
+		{"the picture ends outside", `}],"end":`, `}],"end":9999`},
 		{"no configuration", `"headers":[`, `"headers":[],"h":[`},
 		{"silent clock", `"sample_rate":44100`, `"sample_rate":0`},
 		{"strange sound", `"codec":"aac"`, `"codec":"opus"`},

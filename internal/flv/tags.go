@@ -60,6 +60,7 @@ func (s *scanner) videoTag(offset int64, raw uint32, start, header []byte) error
 		s.firstVideo, s.lastVideo = pts, pts
 	}
 	s.video.Frames++
+	s.video.End = s.pos
 	s.firstVideo, s.lastVideo = min(s.firstVideo, pts), max(s.lastVideo, pts)
 	s.cadence.add(dts)
 	if len(s.video.Keyframes) > maxKeyframes || len(s.clock.epochs) > maxEpochs {
