@@ -65,7 +65,7 @@ func openBrowser(t *testing.T, flags ...string) browser {
 func (b browser) visit(url string) {
 	b.Helper()
 	b.navigate(url)
-	b.wait(patience, "player?.stage.panes.length > 0 && player.stage.panes.every(p => p.frames.length > 0)")
+	b.wait("player?.stage.panes.length > 0 && player.stage.panes.every(p => p.frames.length > 0)")
 }
 
 func (b browser) navigate(url string) {
@@ -76,10 +76,10 @@ func (b browser) navigate(url string) {
 }
 
 // wait waits until a JavaScript expression is true.
-func (b browser) wait(within time.Duration, expression string) {
+func (b browser) wait(expression string) {
 	b.Helper()
-	if _, err := chromedp.Run(b.ctx, chromedp.Poll[bool]("(() => { try { return !!("+expression+") } catch { return false } })()", chromedp.WithPollingTimeout(within), chromedp.WithPollingInterval(20*time.Millisecond))); err != nil {
-		b.Fatalf("not within %s: %s: %v; the page says: %q", within, expression, err, b.text("document.getElementById('error').textContent"))
+	if _, err := chromedp.Run(b.ctx, chromedp.Poll[bool]("(() => { try { return !!("+expression+") } catch { return false } })()", chromedp.WithPollingTimeout(patience), chromedp.WithPollingInterval(20*time.Millisecond))); err != nil {
+		b.Fatalf("not within %s: %s: %v; the page says: %q", patience, expression, err, b.text("document.getElementById('error').textContent"))
 	}
 }
 

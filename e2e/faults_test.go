@@ -25,7 +25,7 @@ func TestSecondSignal(t *testing.T) {
 			// Two of a kind at once would be one.
 			eventually(t, patience, "the signal is taken", func() bool { return strings.Contains(w.output(t), "shutting down") })
 		}
-		w.finish(t, patience)
+		w.finish(t)
 		if r := status(t, "--data", data); r.Queue.Waiting != 1 || r.Queue.InFlight > 0 || len(w.encoders()) > 0 {
 			t.Errorf("after %v: %+v, encoders %v", signals, r, w.encoders())
 		}
@@ -51,7 +51,7 @@ func TestSecondSignalWhileIdle(t *testing.T) {
 	terminate(t, w, syscall.SIGTERM)
 	eventually(t, patience, "the signal is taken", func() bool { return strings.Contains(w.output(t), "shutting down") })
 	terminate(t, w, syscall.SIGTERM)
-	w.finish(t, patience)
+	w.finish(t)
 	const poll = 20 * time.Second
 	if took := time.Since(began); took > poll {
 		t.Errorf("the worker has ended after %s, its poll would have after %s", took, poll)
@@ -90,7 +90,7 @@ func TestDiskFull(t *testing.T) {
 			t.Errorf("in the scratch: %v, %v", left, err)
 		}
 		terminate(t, w, syscall.SIGTERM)
-		w.finish(t, patience)
+		w.finish(t)
 	}
 }
 
@@ -118,7 +118,7 @@ func TestTenHours(t *testing.T) {
 		r := status(t, "--data", data)
 		return len(r.Jobs) == 1 && r.Jobs[0].State == "published"
 	})
-	w.finish(t, patience)
+	w.finish(t)
 	t.Logf("memory of the worker at its peak: %d MiB", peak>>20)
 	if peak > 150<<20 {
 		t.Errorf("%d MiB", peak>>20)

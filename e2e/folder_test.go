@@ -28,7 +28,7 @@ func TestFolder(t *testing.T) {
 	if !strings.Contains(out, "asset live/talk;") {
 		t.Errorf("send says:\n%s", out)
 	}
-	startWorker(t, "--data", data, "--exit-when-idle").finish(t, patience)
+	startWorker(t, "--data", data, "--exit-when-idle").finish(t)
 	r := status(t, "--data", data, "live/talk")
 	if len(r.Jobs) != 1 || r.Jobs[0].State != "published" {
 		t.Fatalf("status %+v", r)
@@ -38,7 +38,7 @@ func TestFolder(t *testing.T) {
 	// A second send of the same file is a no-op.
 	before := files(t, data+"/vod")
 	enqueue(t, "send", "--data", data, "--as", "live/talk", "--profile", "quick", recording)
-	startWorker(t, "--data", data, "--exit-when-idle").finish(t, patience)
+	startWorker(t, "--data", data, "--exit-when-idle").finish(t)
 	if after := files(t, data+"/vod"); !maps.Equal(before, after) {
 		t.Errorf("sending it again changed the result:\n%v\n%v", before, after)
 	}
@@ -106,7 +106,7 @@ func TestKilledWorker(t *testing.T) {
 			before := parts(t, data)
 
 			next := startWorker(t, "--data", data, "--lease", "8s", "--exit-when-idle")
-			next.finish(t, patience)
+			next.finish(t)
 			after := parts(t, data)
 			for name, body := range before {
 				if after[name] != body {
@@ -138,7 +138,7 @@ func TestTerminatedWorker(t *testing.T) {
 	})
 	terminate(t, w, syscall.SIGTERM)
 	handedBack := eventually(t, patience, "the task is visible again", func() bool { return status(t, "--data", data).Queue.Waiting == 1 })
-	w.finish(t, patience)
+	w.finish(t)
 	if left := w.encoders(); len(left) > 0 {
 		t.Errorf("encoders left: %v", left)
 	}
@@ -170,7 +170,7 @@ func TestBadRecordings(t *testing.T) {
 		enqueue(t, "send", "--data", data, name)
 	}
 	enqueue(t, "send", "--data", data, "--as", "good", "--profile", "quick", good)
-	startWorker(t, "--data", data, "--exit-when-idle").finish(t, patience)
+	startWorker(t, "--data", data, "--exit-when-idle").finish(t)
 
 	r := status(t, "--data", data)
 	if r.Failed != len(inputs) || len(r.Jobs) != len(inputs)+1 {

@@ -131,7 +131,7 @@ func (b browser) still(address, ladder string) int {
 	b.Helper()
 	b.visit(address + "/player/?asset=world&ladder=" + ladder)
 	b.run("player.stage.sync.pause(); Object.assign(document.getElementById('stage').style, {flex: 'none', width: '400px', height: '400px'}); player.stage.sync.seek(5)")
-	b.wait(patience, "!player.stage.panes[0].video.seeking && Math.abs(player.stage.panes[0].shown.time - 5) < 0.1")
+	b.wait("!player.stage.panes[0].video.seeking && Math.abs(player.stage.panes[0].shown.time - 5) < 0.1")
 	return int(math.Round(evaluate[float64](b, "player.stage.panes[0].shown.time") * 25))
 }
 

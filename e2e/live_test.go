@@ -154,7 +154,7 @@ func TestLiveStreamBecomesVOD(t *testing.T) {
 		terminate(t, w, syscall.SIGTERM)
 	}
 	for _, w := range workers {
-		w.finish(t, patience)
+		w.finish(t)
 		if left := w.encoders(); len(left) > 0 {
 			t.Errorf("encoders left: %v", left)
 		}

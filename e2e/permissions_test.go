@@ -64,11 +64,11 @@ func TestPermissionsAreThoseUsed(t *testing.T) {
 	first := work("--drain", "0s")
 	eventually(t, patience, "it encodes", func() bool { return len(first.encoders()) > 0 })
 	terminate(t, first, syscall.SIGTERM)
-	first.finish(t, patience)
+	first.finish(t)
 	second := work("--spot")
 	eventually(t, patience, "all is done", func() bool { return len(s.strict.Bodies("tasks")) == 0 })
 	terminate(t, second, syscall.SIGTERM)
-	second.finish(t, patience)
+	second.finish(t)
 	record("worker")
 	for _, c := range s.strict.Calls()[before:] {
 		used["worker "+permissionOfSQS(c)] = true

@@ -41,7 +41,7 @@ func playerPlayback(t *testing.T, address string) {
 			b := browser{t, b.ctx}
 			b.visit(address + "/player/?asset=world&ladder=" + p.ladder)
 			b.run("player.stage.sync.seek(5)")
-			b.wait(patience, "player.stage.panes[0].video.currentTime > 7")
+			b.wait("player.stage.panes[0].video.currentTime > 7")
 			if ranges := evaluate[[][2]float64](b, "(v => Array.from({length: v.length}, (_, i) => [v.start(i), v.end(i)]))(player.stage.panes[0].video.buffered)"); len(ranges) != 1 || ranges[0][0] > 5 || ranges[0][1] < 7 {
 				t.Errorf("buffered %v", ranges)
 			}
@@ -60,7 +60,7 @@ func playerCompare(t *testing.T, address string) {
 	if times := evaluate[[]float64](b, "player.stage.panes.map(p => p.video.currentTime)"); slices.Min(times) < 3 {
 		t.Errorf("the address says 3 s; it starts at %v", times)
 	}
-	b.wait(patience, "player.stage.panes.every(p => p.video.currentTime > 4)")
+	b.wait("player.stage.panes.every(p => p.video.currentTime > 4)")
 	// While they play over a chunk's boundary, again and again if there is no time for more
 	// than a few drawings, every frame that is drawn is noted where a moment is kept of all
 	// panes. A busy browser leaves out frames; of what it has, the same are shown.
@@ -87,9 +87,9 @@ func playerCompare(t *testing.T, address string) {
 	}
 
 	b.run("player.stage.sync.pause()")
-	b.wait(patience, "player.stage.panes.every(p => !p.video.seeking) && new Set(player.stage.panes.map(p => Math.round(p.shown.time * 25))).size === 1")
+	b.wait("player.stage.panes.every(p => !p.video.seeking) && new Set(player.stage.panes.map(p => Math.round(p.shown.time * 25))).size === 1")
 	b.run("player.stage.sync.seek(8)") // a frame's own time
-	b.wait(patience, "player.stage.panes.every(p => !p.video.seeking && Math.abs(p.shown.time - 8) < 0.001)")
+	b.wait("player.stage.panes.every(p => !p.video.seeking && Math.abs(p.shown.time - 8) < 0.001)")
 	b.run("player.controls.difference()")
 	b.look(20, 10, 75)
 	checkDifference(b)
@@ -132,7 +132,7 @@ func checkDifference(b browser) {
 func playerUnequal(t *testing.T, address string) {
 	b := openBrowser(t)
 	b.visit(address + "/player/?asset=world&ladder=cubemap&src=/vod/short/master.m3u8&t=4")
-	b.wait(patience, "player.stage.panes[0].video.currentTime > 7 && player.stage.panes[1].video.ended")
+	b.wait("player.stage.panes[0].video.currentTime > 7 && player.stage.panes[1].video.ended")
 	// One moment after the other is shown, and the one that has ended is left alone.
 	b.run(`const [one, two] = player.stage.panes, seen = new Set();
 		two.video.addEventListener("seeking", () => seen.clear());
@@ -143,7 +143,7 @@ func playerUnequal(t *testing.T, address string) {
 		}`)
 
 	b.navigate(address + "/player/?asset=world&src=/vod/none/master.m3u8&projection=equirectangular&src=/vod/short/master.m3u8&projection=cubemap&order=lfrdbu&pad=8")
-	b.wait(patience, "player.stage.panes[0].video.currentTime > 1 && player.stage.panes[2].video.currentTime > 1 && player.stage.panes[1].dead")
+	b.wait("player.stage.panes[0].video.currentTime > 1 && player.stage.panes[2].video.currentTime > 1 && player.stage.panes[1].dead")
 	if p := b.picture(""); luma(p, p.Bounds().Dx()/6, p.Bounds().Dy()/2) < 5 {
 		t.Error("beside a stream that there is not, the picture is black")
 	}
@@ -178,7 +178,7 @@ func playerControls(t *testing.T, address string) {
 	}
 	b.run("player.stage.sync.seek(0)")
 	must(t, chromedp.Do(b.ctx, chromedp.Click(chromedp.ID("start")))) // once it is there
-	b.wait(patience, "!player.stage.panes[0].video.paused && document.getElementById('start').hidden")
+	b.wait("!player.stage.panes[0].video.paused && document.getElementById('start').hidden")
 
 	// A drag of a quarter of the height turns by a quarter of the field of view, against the drag.
 	height := evaluate[float64](b, "document.getElementById('stage').clientHeight")
@@ -193,13 +193,13 @@ func playerControls(t *testing.T, address string) {
 	}
 
 	must(t, chromedp.Do(b.ctx, chromedp.KeyEvent(" ")))
-	b.wait(patience, "player.stage.panes[0].video.paused && document.getElementById('play').ariaLabel === 'Play'")
+	b.wait("player.stage.panes[0].video.paused && document.getElementById('play').ariaLabel === 'Play'")
 	must(t, chromedp.Do(b.ctx, chromedp.KeyEvent("l")))
-	b.wait(patience, "player.stage.panes[0].video.currentTime >= 10")
+	b.wait("player.stage.panes[0].video.currentTime >= 10")
 	must(t, chromedp.Do(b.ctx, chromedp.KeyEvent("m")))
-	b.wait(patience, "!player.stage.panes[0].video.muted")
+	b.wait("!player.stage.panes[0].video.muted")
 	b.run("[...document.querySelectorAll('#ladders button')].find(x => x.textContent === 'eac').click()")
-	b.wait(patience, "player.stage.panes.length === 2 && player.stage.panes[1].frames.length > 0 && !document.getElementById('difference').hidden")
+	b.wait("player.stage.panes.length === 2 && player.stage.panes[1].frames.length > 0 && !document.getElementById('difference').hidden")
 	b.run("const q = document.getElementById('quality'); q.value = '512'; q.onchange()")
 	if evaluate[bool](b, "player.stage.panes.some(p => p.hls.autoLevelEnabled)") {
 		t.Error("a quality was chosen, but hls.js still chooses by itself")
@@ -225,21 +225,21 @@ func playerLive(t *testing.T, address string) {
 	eventually(t, patience, "the live stream plays", func() bool { body, _ := get(t, live); return strings.Count(body, ".ts") >= 3 })
 	b := openBrowser(t)
 	b.visit(address + "/player/?asset=world&ladder=cubemap&src=" + live + "&projection=equirectangular")
-	b.wait(patience, "player.stage.panes.every(p => p.video.currentTime > 1 && !p.video.paused) && player.stage.panes[1].live && !player.stage.panes[0].live")
+	b.wait("player.stage.panes.every(p => p.video.currentTime > 1 && !p.video.paused) && player.stage.panes[1].live && !player.stage.panes[0].live")
 	before := evaluate[float64](b, "player.stage.panes[1].video.currentTime")
 	b.run("player.stage.sync.seek(9)")
-	b.wait(patience, "player.stage.panes[0].video.currentTime > 9.5")
+	b.wait("player.stage.panes[0].video.currentTime > 9.5")
 	if after := evaluate[float64](b, "player.stage.panes[1].video.currentTime"); after <= before || after-before > 9 {
 		t.Errorf("a seek in the recording took the live stream from %f to %f s", before, after)
 	}
 	b.look(40, 0, 75)
-	b.wait(patience, "document.querySelectorAll('.caption')[1].textContent.includes('640×320') && document.querySelectorAll('.caption')[1].textContent.includes('live')")
+	b.wait("document.querySelectorAll('.caption')[1].textContent.includes('640×320') && document.querySelectorAll('.caption')[1].textContent.includes('live')")
 	if faults := evaluate[[]string](b, "player.stage.panes.flatMap(p => p.faults)"); len(faults) > 0 {
 		t.Errorf("hls.js complains: %v", faults)
 	}
 	// Alone, it has a button to its live edge.
 	b.visit(address + "/player/?src=" + live + "&projection=equirectangular")
-	b.wait(patience, "!document.getElementById('live').hidden")
+	b.wait("!document.getElementById('live').hidden")
 }
 
 // What was measured is printed, and drawn.
@@ -253,7 +253,7 @@ func playerQuality(t *testing.T, data, address string) {
 	}
 	b := openBrowser(t)
 	b.visit(address + "/player/?asset=world")
-	b.wait(patience, "!document.getElementById('curves').hidden")
+	b.wait("!document.getElementById('curves').hidden")
 	must(t, chromedp.Do(b.ctx, chromedp.KeyEvent("q")))
 	if text := b.text("document.querySelector('#measured table').textContent"); !strings.Contains(text, "a curve needs two points") {
 		t.Errorf("the table says %q", text)
@@ -275,7 +275,7 @@ func playerInBucket(t *testing.T, address string) {
 	}
 	b := openBrowser(t)
 	b.visit(cloud.Endpoint + "/vod/player/index.html?src=" + address + "/vod/world/master.m3u8&projection=equirectangular")
-	b.wait(patience, "player.stage.panes[0].video.currentTime > 1")
+	b.wait("player.stage.panes[0].video.currentTime > 1")
 }
 
 // What cannot be played says why, and what to do.
@@ -286,7 +286,7 @@ func playerErrors(t *testing.T, address string) {
 	said := func(b browser, query string) string {
 		b.Helper()
 		b.navigate(address + "/player/" + query)
-		b.wait(patience, "!document.getElementById('error').hidden")
+		b.wait("!document.getElementById('error').hidden")
 		return b.text("document.getElementById('error').textContent")
 	}
 	for query, want := range map[string]string{
@@ -307,5 +307,5 @@ func playerErrors(t *testing.T, address string) {
 		t.Errorf("without WebGL it says %q", got)
 	}
 	b.navigate(address + "/")
-	b.wait(patience, "!document.getElementById('open').hidden")
+	b.wait("!document.getElementById('open').hidden")
 }

@@ -58,7 +58,7 @@ func TestOrphanIsSwept(t *testing.T) {
 				return status(t, "--data", data).Queue.Waiting == 1
 			})
 			enqueue(t, sweep...)
-			startWorker(t, "--data", data, "--exit-when-idle").finish(t, patience)
+			startWorker(t, "--data", data, "--exit-when-idle").finish(t)
 			r := status(t, "--data", data)
 			if len(r.Jobs) != 1 || r.Jobs[0].State != "published" || r.Jobs[0].Duration < 2 || !strings.HasPrefix(r.Jobs[0].Asset, "live/lost/lost-") {
 				t.Errorf("status %+v", r)
@@ -116,7 +116,7 @@ func TestRolledOverPartsAreJoined(t *testing.T) {
 	})
 	parts := recorded()
 	enqueue(t, append([]string{"send", "--data", data, "--profile", "quick", "--join", "--as", "live/whole"}, parts...)...)
-	startWorker(t, "--data", data, "--exit-when-idle").finish(t, patience)
+	startWorker(t, "--data", data, "--exit-when-idle").finish(t)
 	r := status(t, "--data", data, "live/whole")
 	if len(r.Jobs) != 1 || r.Jobs[0].State != "published" || math.Abs(r.Jobs[0].Duration-seconds) > 0.3 {
 		t.Fatalf("of %d parts: %+v", len(parts), r)
@@ -128,7 +128,7 @@ func TestRolledOverPartsAreJoined(t *testing.T) {
 	}
 	// Without the second part, what is missing is closed up, and told of.
 	enqueue(t, append([]string{"send", "--data", data, "--profile", "quick", "--join", "--as", "live/holey", parts[0]}, parts[2:]...)...)
-	startWorker(t, "--data", data, "--exit-when-idle").finish(t, patience)
+	startWorker(t, "--data", data, "--exit-when-idle").finish(t)
 	asset, err = os.ReadFile(data + "/vod/live/holey/asset.json")
 	if err != nil || strings.Count(string(asset), "lost_s") != 1 {
 		t.Errorf("%s, %v", asset, err)

@@ -40,7 +40,7 @@ func TestNothingInstalledIsTracked(t *testing.T) {
 	if recipe == nil {
 		t.Fatal("make clean no longer removes what it names in one line")
 	}
-	for _, name := range strings.Fields(string(recipe[1])) {
+	for name := range strings.FieldsSeq(string(recipe[1])) {
 		for _, file := range tracked {
 			if file == name || strings.HasPrefix(file, name+"/") {
 				t.Errorf("make clean removes %s, which is tracked", file)

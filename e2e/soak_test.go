@@ -445,7 +445,7 @@ func (s *storm) clean(t *testing.T) {
 	eventually(t, patience, "a worker has started", func() bool { return strings.Contains(last.output(t), "worker started") })
 	terminate(t, last, syscall.SIGTERM)
 	s.strict.Advance(time.Minute)
-	last.finish(t, patience)
+	last.finish(t)
 	left, err := filepath.Glob(s.scratch + "/*")
 	must(t, err)
 	if len(left) > 1 || (len(left) == 1 && filepath.Base(left[0]) != "lock") {

@@ -49,7 +49,7 @@ func trickHLSJS(t *testing.T, address string, transport bool) {
 	}
 	for _, at := range moments {
 		b.run(fmt.Sprintf("trick.loadMediaAt(%g)", at))
-		b.wait(patience, fmt.Sprintf("small.readyState >= 2 && !small.seeking && Math.abs(small.currentTime - %g) < 1.01", at))
+		b.wait(fmt.Sprintf("small.readyState >= 2 && !small.seeking && Math.abs(small.currentTime - %g) < 1.01", at))
 		brightness := evaluate[float64](b, `(() => {
 			const c = new OffscreenCanvas(16, 9).getContext("2d");
 			c.drawImage(small, 0, 0, 16, 9);
@@ -76,12 +76,12 @@ func trickHLSJS(t *testing.T, address string, transport bool) {
 func seekBar(t *testing.T, address string) {
 	b := openBrowser(t)
 	b.visit(address + "/player/?asset=talk")
-	b.wait(patience, "document.querySelector('#preview > div')")
+	b.wait("document.querySelector('#preview > div')")
 	type box struct{ Left, Top, Width, Height float64 }
 	bar := evaluate[box](b, "(r => ({Left: r.left, Top: r.top, Width: r.width, Height: r.height}))(document.getElementById('seek').getBoundingClientRect())")
 	for _, share := range []float64{0.02, 0.37, 0.5, 0.98} {
 		must(t, chromedp.Do(b.ctx, chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, bar.Left+share*bar.Width, bar.Top+bar.Height/2)))
-		b.wait(patience, "!document.getElementById('preview').hidden")
+		b.wait("!document.getElementById('preview').hidden")
 		at := share * 20.0
 		type seen struct {
 			Time        string
@@ -107,7 +107,7 @@ func seekBar(t *testing.T, address string) {
 		}
 	}
 	must(t, chromedp.Do(b.ctx, chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, 300, 100)))
-	b.wait(patience, "document.getElementById('preview').hidden")
+	b.wait("document.getElementById('preview').hidden")
 }
 
 const shakaPage = `<!doctype html><meta charset="utf-8"><p id="error"></p><video id="video" muted></video><script src="/shaka.js"></script><script>
@@ -139,14 +139,14 @@ func shaka(t *testing.T, address, data string) {
 	defer server.Close()
 	b := openBrowser(t)
 	b.navigate(server.URL + "/shaka.html")
-	b.wait(patience, "video.currentTime > 0.5")
+	b.wait("video.currentTime > 0.5")
 	b.run("shakaPlayer.trickPlay(4, true)") // before seeks: after one that goes back, Shaka 5.2.12 shows no I-frames of transport streams
-	b.wait(patience, "urls.some(u => /iframes\\/s/.test(u)) && video.currentTime > 9")
+	b.wait("urls.some(u => /iframes\\/s/.test(u)) && video.currentTime > 9")
 	b.run("shakaPlayer.cancelTrickPlay()")
-	b.wait(patience, "video.playbackRate === 1")
+	b.wait("video.playbackRate === 1")
 	for _, at := range []float64{5, 11, 17} {
 		b.run(fmt.Sprintf("video.currentTime = %g", at))
-		b.wait(patience, fmt.Sprintf("video.currentTime > %g && !video.seeking", at+1.5))
+		b.wait(fmt.Sprintf("video.currentTime > %g && !video.seeking", at+1.5))
 	}
 	if got := evaluate[[2]float64](b, "(r => [r.start, r.end])(shakaPlayer.seekRange())"); math.Abs(got[0]) > 0.1 || math.Abs(got[1]-20) > 0.2 {
 		t.Errorf("it can be sought in %v", got)

@@ -42,7 +42,9 @@ func TestCopyIsNoLargerThanItsRung(t *testing.T) {
 				x.Audio, bits = nil, tc.picture
 			}
 			x.End = x.Video.Keyframes[0].Offset + int64(bits)*100/8
-			rung := func(height int, maxrate Bitrate) Rung { return Rung{Height: height, CRF: 23, Maxrate: maxrate, Bufsize: 2 * maxrate, Preset: "fast"} }
+			rung := func(height int, maxrate Bitrate) Rung {
+				return Rung{Height: height, CRF: 23, Maxrate: maxrate, Bufsize: 2 * maxrate, Preset: "fast"}
+			}
 			p := plan(t, x, Profile{
 				Name: "copy", Source: SourceCopy, Segment: 6 * time.Second, GOP: 2 * time.Second,
 				Ladders: []ProfileLadder{{Name: "flat", Projection: Flat, Rungs: []Rung{rung(720, 3_000_000), rung(360, 1_000_000), rung(180, 300_000)}}},
