@@ -26,11 +26,13 @@ var small = spec{rate: flv.Rate{Num: 25, Den: 1}, seconds: 13, gop: 2}
 
 func smallRecording(t *testing.T) []byte {
 	t.Helper()
-	body, err := os.ReadFile(small.make(t, 0))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return body
+	return once("small", func() []byte {
+		body, err := os.ReadFile(small.make(t, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return body
+	})
 }
 
 var smallTask = job.Task{Version: job.Version, Kind: job.Recording, Key: "recordings/live/talk.flv", Profile: "stitch"}
