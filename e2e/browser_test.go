@@ -8,6 +8,7 @@ import (
 	"image"
 	"image/png"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,25 +21,51 @@ type browser struct {
 	ctx context.Context
 }
 
-func openBrowser(t *testing.T, flags ...string) browser {
-	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.WindowSize(1000, 700),
+// closeChromium ends the browser that tests share, if one has opened it.
+var closeChromium = func() {}
+
+// chromium is the browser that tests share, since it takes a busy machine long to start
+// one. Whoever opens a tab in it begins with nothing stored.
+var chromium = sync.OnceValues(func() (context.Context, error) {
+	ctx, end := startChromium(context.Background())
+	closeChromium = end
+	return ctx, chromedp.Do(ctx)
+})
+
+func startChromium(parent context.Context, flags ...string) (ctx context.Context, end func()) {
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.WindowSize(640, 480), chromedp.WSURLReadTimeout(patience),
 		chromedp.Flag("autoplay-policy", "no-user-gesture-required"), chromedp.Flag("enable-unsafe-swiftshader", true),
-		chromedp.Flag("disable-component-update", true), chromedp.UserDataDir(t.TempDir()))
+		chromedp.Flag("disable-component-update", true))
 	for _, name := range flags {
 		options = append(options, chromedp.Flag(name, true))
 	}
-	allocator, end := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
+	allocator, endAll := chromedp.NewExecAllocator(parent, options...)
 	ctx, cancel := chromedp.NewContext(allocator)
-	t.Cleanup(func() { cancel(); end() })
+	return ctx, func() { cancel(); endAll() }
+}
+
+// openBrowser opens a tab, in a browser of its own if that needs more flags.
+func openBrowser(t *testing.T, flags ...string) browser {
+	t.Helper()
+	if len(flags) > 0 {
+		ctx, end := startChromium(context.WithoutCancel(t.Context()), flags...)
+		t.Cleanup(end)
+		return browser{t, ctx}
+	}
+	shared, err := chromium()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := chromedp.NewContext(shared, chromedp.WithNewBrowserContext())
+	t.Cleanup(end)
 	return browser{t, ctx}
 }
 
-// visit opens a page of the player, and waits until its first pane shows a frame.
+// visit opens a page of the player, and waits until its panes show a frame.
 func (b browser) visit(url string) {
 	b.Helper()
 	b.navigate(url)
-	b.wait(30*time.Second, "player?.stage.panes.length > 0 && player.stage.panes.every(p => p.frames.length > 0)")
+	b.wait("player?.stage.panes.length > 0 && player.stage.panes.every(p => p.frames.length > 0)")
 }
 
 func (b browser) navigate(url string) {
@@ -49,16 +76,18 @@ func (b browser) navigate(url string) {
 }
 
 // wait waits until a JavaScript expression is true.
-func (b browser) wait(within time.Duration, expression string) {
+func (b browser) wait(expression string) {
 	b.Helper()
-	if _, err := chromedp.Run(b.ctx, chromedp.Poll[bool]("(() => { try { return !!("+expression+") } catch { return false } })()", chromedp.WithPollingTimeout(within), chromedp.WithPollingInterval(20*time.Millisecond))); err != nil {
-		b.Fatalf("not within %s: %s: %v; the page says: %q", within, expression, err, b.text("document.getElementById('error').textContent"))
+	if _, err := chromedp.Run(b.ctx, chromedp.Poll[bool]("(() => { try { return !!("+expression+") } catch { return false } })()", chromedp.WithPollingTimeout(patience), chromedp.WithPollingInterval(20*time.Millisecond))); err != nil {
+		b.Fatalf("not within %s: %s: %v; the page says: %q", patience, expression, err, b.text("document.getElementById('error').textContent"))
 	}
 }
 
 func evaluate[T any](b browser, expression string) T {
 	b.Helper()
-	value, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
 		b.Fatalf("%s: %v", expression, err)
 	}

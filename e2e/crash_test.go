@@ -125,7 +125,7 @@ func (s *sky) start(t *testing.T, profile string, args ...string) *worker {
 // idle waits until the queue is empty or the worker is dead, and kills it.
 func (s *sky) idle(t *testing.T, w *worker) {
 	t.Helper()
-	eventually(t, time.Minute, "the worker has done all, or died", func() bool {
+	eventually(t, patience, "the worker has done all, or died", func() bool {
 		select {
 		case err := <-w.ended:
 			w.ended <- err

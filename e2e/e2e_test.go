@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,6 +22,10 @@ import (
 
 // bin is where the binaries are.
 var bin string
+
+// patience bounds a wait for what comes when it comes: it ends a test that hangs, and
+// promises nothing, on a machine that does other things too.
+const patience = 5 * time.Minute
 
 func TestMain(m *testing.M) {
 	code, err := buildAndRun(m)
@@ -46,6 +51,7 @@ func buildAndRun(m *testing.M) (int, error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("build: %w\n%s", err, out)
 	}
+	defer closeChromium()
 	return m.Run(), nil
 }
 
@@ -120,8 +126,8 @@ type worker struct {
 	ended   chan error
 }
 
-// startWorker starts a worker on its own scratch folder, and ends it with the
-// test.
+// startWorker starts a worker on its own scratch folder, and ends it, and all that it
+// has started, with the test: they write to folders that are removed then.
 func startWorker(t *testing.T, args ...string) *worker {
 	t.Helper()
 	w := &worker{scratch: t.TempDir(), ended: make(chan error, 1)}
@@ -129,16 +135,23 @@ func startWorker(t *testing.T, args ...string) *worker {
 	if w.log, err = os.Create(filepath.Join(t.TempDir(), "worker.log")); err != nil {
 		t.Fatal(err)
 	}
-	own := writeFile(t, filepath.Join(t.TempDir(), "profiles.yaml"), profiles)
-	w.Cmd = exec.Command(filepath.Join(bin, "worker"), append([]string{"--scratch", w.scratch, "--profiles", own}, args...)...)
+	own := w.scratch
+	file := writeFile(t, filepath.Join(t.TempDir(), "profiles.yaml"), profiles)
+	w.Cmd = exec.Command(filepath.Join(bin, "worker"), append([]string{"--scratch", own, "--profiles", file}, args...)...)
 	w.Env = append(os.Environ(), "AFTERLIVE_SLOTS=1") // unless args say otherwise: one task after the other
 	w.Stderr = w.log
 	if err := w.Start(); err != nil {
 		t.Fatal(err)
 	}
-	go func() { w.ended <- w.Wait() }()
+	waited := make(chan struct{})
+	go func() {
+		w.ended <- w.Wait()
+		close(waited)
+	}()
 	t.Cleanup(func() {
 		_ = w.Process.Kill() // it has mostly ended
+		<-waited
+		settle(func() bool { return len(encoders(own)) == 0 })
 		if t.Failed() {
 			t.Logf("worker:\n%s", w.output(t))
 		}
@@ -156,29 +169,40 @@ func (w *worker) output(t *testing.T) string {
 	return string(body)
 }
 
-// finish waits until the worker has ended, and fails if it ended badly or late.
-func (w *worker) finish(t *testing.T, within time.Duration) {
+// finish waits until the worker has ended, and fails if it ended badly.
+func (w *worker) finish(t *testing.T) {
 	t.Helper()
 	select {
 	case err := <-w.ended:
 		if err != nil {
 			t.Errorf("worker: %v", err)
 		}
-	case <-time.After(within):
-		t.Fatalf("the worker still runs after %s", within)
+	case <-time.After(patience):
+		t.Fatalf("the worker still runs after %s", patience)
 	}
 }
 
-// encoders are the processes whose working folder is in the worker's scratch.
-func (w *worker) encoders() []string {
-	links, err := filepath.Glob("/proc/[0-9]*/cwd")
+func (w *worker) encoders() []int { return encoders(w.scratch) }
+
+// encoders are the processes whose working folder is in a worker's scratch.
+func encoders(scratch string) []int {
+	return processes("cwd", func(pid string) bool {
+		dir, err := os.Readlink("/proc/" + pid + "/cwd")
+		return err == nil && strings.HasPrefix(dir, scratch+"/")
+	})
+}
+
+// processes are those of which something is true. What that is must be in their folders
+// of /proc.
+func processes(what string, so func(pid string) bool) (found []int) {
+	files, err := filepath.Glob("/proc/[0-9]*/" + what)
 	if err != nil {
 		panic(err) // the pattern is good
 	}
-	var found []string
-	for _, link := range links {
-		if dir, err := os.Readlink(link); err == nil && strings.HasPrefix(dir, w.scratch+"/") {
-			found = append(found, filepath.Base(filepath.Dir(link)))
+	for _, file := range files {
+		name := filepath.Base(filepath.Dir(file))
+		if pid, err := strconv.Atoi(name); err == nil && so(name) {
+			found = append(found, pid)
 		}
 	}
 	return found
@@ -190,16 +214,31 @@ func eventually(t *testing.T, within time.Duration, what string, so func() bool)
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
+	if !await(ctx, so) {
+		t.Fatalf("not within %s: %s", within, what)
+	}
+	return time.Since(began)
+}
+
+// settle waits until it is so, when the test has ended.
+func settle(so func() bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	await(ctx, so)
+}
+
+// await tries until it is so, or the context ends.
+func await(ctx context.Context, so func() bool) bool {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !so() {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatalf("not within %s: %s", within, what)
+			return false
 		}
 	}
-	return time.Since(began)
+	return true
 }
 
 // source makes a recording: moving bars and a tone.

@@ -69,7 +69,7 @@ func TestEnhancedRTMP(t *testing.T) {
 		}
 	})
 	eventually(t, time.Minute, "all recordings are enqueued", func() bool { return status(t, "--data", data).Queue.Waiting == 4 })
-	startWorker(t, "--data", data, "--exit-when-idle").finish(t, 2*time.Minute)
+	startWorker(t, "--data", data, "--exit-when-idle").finish(t)
 	got := map[string]string{}
 	for _, j := range status(t, "--data", data).Jobs {
 		got[strings.Split(j.Asset, "/")[1]] = string(j.State) + " " + j.Reason
@@ -82,7 +82,7 @@ func TestEnhancedRTMP(t *testing.T) {
 	}
 	// Where the sound alone will do.
 	enqueue(t, "replay", "--data", data, "--reason", "no_picture", "--profile", "audio")
-	startWorker(t, "--data", data, "--exit-when-idle").finish(t, time.Minute)
+	startWorker(t, "--data", data, "--exit-when-idle").finish(t)
 	published := 0
 	for _, j := range status(t, "--data", data).Jobs {
 		if j.State == "published" && (strings.Contains(j.Asset, "hevc") || strings.Contains(j.Asset, "/avc")) {

@@ -152,7 +152,7 @@ func TestS3EventsAreJobs(t *testing.T) {
 	must(t, up.Upload(t.Context(), "elsewhere/talk.flv", small))
 
 	w := startWorker(t, place...)
-	eventually(t, 2*time.Minute, "all is done", func() bool {
+	eventually(t, patience, "all is done", func() bool {
 		r := status(t, place...)
 		return r.Queue.Waiting+r.Queue.InFlight == 0 && len(r.Jobs) == len(want)+1 && r.Failed > 0
 	})
@@ -162,7 +162,7 @@ func TestS3EventsAreJobs(t *testing.T) {
 			t.Errorf("%s is %s, want %s", j.Asset, j.State, state)
 		}
 	}
-	eventually(t, 10*time.Second, "S3 has told of each once", func() bool { // it tells when it likes
+	eventually(t, patience, "S3 has told of each once", func() bool { // it tells when it likes
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		ready := 0

@@ -54,11 +54,11 @@ func operators(t *testing.T, place []string, failed func(*testing.T) sender) {
 	startWorker(t, place...)
 	work := func() {
 		t.Helper()
-		eventually(t, time.Minute, "all is done", func() bool { q := status(t, place...).Queue; return q.Waiting+q.InFlight == 0 })
+		eventually(t, patience, "all is done", func() bool { q := status(t, place...).Queue; return q.Waiting+q.InFlight == 0 })
 	}
 	count := func(want int) {
 		t.Helper()
-		eventually(t, 10*time.Second, fmt.Sprintf("%d tasks are in the failed queue", want), func() bool { return status(t, place...).Failed == want })
+		eventually(t, patience, fmt.Sprintf("%d tasks are in the failed queue", want), func() bool { return status(t, place...).Failed == want })
 	}
 	if out := run("failed"); !strings.Contains(out, "no task has failed") {
 		t.Errorf("failed says:\n%s", out)
@@ -147,7 +147,7 @@ func TestReplayThousand(t *testing.T) {
 	var ids []string
 	for _, name := range []string{"talk", "gone"} {
 		enqueue(t, "send", "--data", data, "--as", name, "--profile", "quick", recording)
-		startWorker(t, "--data", data, "--exit-when-idle").finish(t, time.Minute)
+		startWorker(t, "--data", data, "--exit-when-idle").finish(t)
 		ids = append(ids, publishedJob(t, []string{"--data", data}, name))
 	}
 	for _, part := range []string{"chunk-00000", "audio"} {
@@ -180,9 +180,9 @@ func TestReplayThousand(t *testing.T) {
 	}
 	sent := time.Since(began)
 	workers = append(workers, startWorker(t, "--data", data, "--exit-when-idle", "--slots", "2"))
-	workers[1].finish(t, 2*time.Minute)
+	workers[1].finish(t)
 	terminate(t, workers[0], syscall.SIGTERM)
-	workers[0].finish(t, time.Minute)
+	workers[0].finish(t)
 	log := workers[0].output(t) + workers[1].output(t)
 	done, duplicate := strings.Count(log, `"outcome":"done"`), strings.Count(log, `"outcome":"duplicate"`)
 	again, made := strings.Count(log, `"outcome":"failed"`), strings.Count(log, `"first":true`)
@@ -202,7 +202,7 @@ func TestReplayThousand(t *testing.T) {
 func TestGarbage(t *testing.T) {
 	data := t.TempDir()
 	enqueue(t, "send", "--data", data, "--as", "talk", "--profile", "quick", source(t, "320x180", 25, 14))
-	startWorker(t, "--data", data, "--exit-when-idle").finish(t, time.Minute)
+	startWorker(t, "--data", data, "--exit-when-idle").finish(t)
 	id := publishedJob(t, []string{"--data", data}, "talk")
 	before := files(t, data+"/vod")
 	lost := data + "/vod/talk/" + id + "/flat/180p/s00001-lostlost.m4s"
@@ -229,7 +229,7 @@ func TestEarlierResult(t *testing.T) {
 	send := func(profile string) string {
 		t.Helper()
 		out := enqueue(t, "send", "--data", data, "--as", "live/a talk", "--profile", profile, recording)
-		startWorker(t, "--data", data, "--exit-when-idle").finish(t, time.Minute)
+		startWorker(t, "--data", data, "--exit-when-idle").finish(t)
 		return out
 	}
 	is := func(job string) {

@@ -7,22 +7,25 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"afterlive/internal/standin"
 )
 
 // A second signal ends a worker at once, and so does a third; the task is handed back
 // all the same.
 func TestSecondSignal(t *testing.T) {
+	recording := source(t, "640x360", 25, 60)
 	for _, signals := range [][]syscall.Signal{{syscall.SIGTERM, syscall.SIGTERM}, {syscall.SIGTERM, syscall.SIGINT}, {syscall.SIGINT, syscall.SIGINT, syscall.SIGTERM, syscall.SIGTERM}} {
 		data := t.TempDir()
-		enqueue(t, "send", "--data", data, "--as", "talk", "--profile", "slow", source(t, "640x360", 25, 60))
+		enqueue(t, "send", "--data", data, "--as", "talk", "--profile", "slow", recording)
 		w := startWorker(t, "--data", data, "--drain", "10m")
-		eventually(t, time.Minute, "a chunk is being encoded", func() bool { return strings.Contains(w.output(t), `"task":"chunk-00000","attempt_id"`) })
+		eventually(t, patience, "a chunk is being encoded", func() bool { return strings.Contains(w.output(t), `"task":"chunk-00000","attempt_id"`) })
 		for _, s := range signals {
 			terminate(t, w, s)
 			// Two of a kind at once would be one.
-			eventually(t, time.Second, "the signal is taken", func() bool { return strings.Contains(w.output(t), "shutting down") })
+			eventually(t, patience, "the signal is taken", func() bool { return strings.Contains(w.output(t), "shutting down") })
 		}
-		w.finish(t, 3*time.Second)
+		w.finish(t)
 		if r := status(t, "--data", data); r.Queue.Waiting != 1 || r.Queue.InFlight > 0 || len(w.encoders()) > 0 {
 			t.Errorf("after %v: %+v, encoders %v", signals, r, w.encoders())
 		}
@@ -31,12 +34,28 @@ func TestSecondSignal(t *testing.T) {
 
 // Nor does an idle worker wait for its poll to end.
 func TestSecondSignalWhileIdle(t *testing.T) {
-	w := startWorker(t, newSky(t).place...)
-	eventually(t, 10*time.Second, "the worker polls", func() bool { return strings.Contains(w.output(t), "worker started") })
+	s := newSky(t)
+	polls := make(chan time.Time, 1)
+	s.strict.Script(func(c standin.Call) standin.Fault {
+		if c.Op != "ReceiveMessage" {
+			return standin.Fault{}
+		}
+		select {
+		case polls <- c.Time:
+		default:
+		}
+		return standin.Fault{Hang: true} // until the worker gives it up
+	})
+	w := startWorker(t, s.place...)
+	began := <-polls
 	terminate(t, w, syscall.SIGTERM)
-	eventually(t, 2*time.Second, "the signal is taken", func() bool { return strings.Contains(w.output(t), "shutting down") })
+	eventually(t, patience, "the signal is taken", func() bool { return strings.Contains(w.output(t), "shutting down") })
 	terminate(t, w, syscall.SIGTERM)
-	w.finish(t, 5*time.Second)
+	w.finish(t)
+	const poll = 20 * time.Second
+	if took := time.Since(began); took > poll {
+		t.Errorf("the worker has ended after %s, its poll would have after %s", took, poll)
+	}
 }
 
 // The disk fills up while ffmpeg writes, and ffmpeg says nothing and exits with 0:
@@ -59,8 +78,8 @@ func TestDiskFull(t *testing.T) {
 		data := t.TempDir()
 		enqueue(t, "send", "--data", data, "--as", "talk", "--profile", "quick", recording)
 		w := startWorker(t, "--data", data, "--scratch", scratch)
-		eventually(t, 30*time.Second, "a full disk is noticed", func() bool { return strings.Contains(w.output(t), `"reason":"scratch_full"`) })
-		eventually(t, 30*time.Second, "nothing is tried at once", func() bool { q := status(t, "--data", data).Queue; return q.Waiting+q.InFlight == 0 })
+		eventually(t, patience, "a full disk is noticed", func() bool { return strings.Contains(w.output(t), `"reason":"scratch_full"`) })
+		eventually(t, patience, "nothing is tried at once", func() bool { q := status(t, "--data", data).Queue; return q.Waiting+q.InFlight == 0 })
 		if r := status(t, "--data", data); r.Failed > 0 || r.Jobs[0].State != "working" {
 			t.Errorf("%+v", r)
 		}
@@ -71,7 +90,7 @@ func TestDiskFull(t *testing.T) {
 			t.Errorf("in the scratch: %v, %v", left, err)
 		}
 		terminate(t, w, syscall.SIGTERM)
-		w.finish(t, 30*time.Second)
+		w.finish(t)
 	}
 }
 
@@ -90,7 +109,7 @@ func TestTenHours(t *testing.T) {
 	enqueue(t, "send", "--data", data, "--as", "long", "--profile", "flat", file)
 	w := startWorker(t, "--data", data, "--slots", "2", "--exit-when-idle")
 	peak, looks := int64(0), 0
-	eventually(t, 40*time.Minute, "it is published", func() bool {
+	eventually(t, patience, "it is published", func() bool {
 		peak = max(peak, highWater(w.Process.Pid))
 		looks++
 		if looks%50 > 0 {
@@ -99,7 +118,7 @@ func TestTenHours(t *testing.T) {
 		r := status(t, "--data", data)
 		return len(r.Jobs) == 1 && r.Jobs[0].State == "published"
 	})
-	w.finish(t, time.Minute)
+	w.finish(t)
 	t.Logf("memory of the worker at its peak: %d MiB", peak>>20)
 	if peak > 150<<20 {
 		t.Errorf("%d MiB", peak>>20)

@@ -4,12 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"image"
-	"image/color"
 	"math"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
-	"time"
 
 	"afterlive/internal/inspect"
 	"afterlive/internal/planet"
@@ -41,25 +40,55 @@ func published(t *testing.T) (data, address string) {
 	enqueue(t, "send", "--data", data, "--as", "world", "--profile", "sphere", world(t))
 	enqueue(t, "send", "--data", data, "--as", "short", "--profile", "quick", source(t, "320x180", 25, 5))
 	startWorker(t, "--data", data, "--http", address)
-	enqueue(t, "status", "--watch", "--timeout", "3m", "--data", data)
+	enqueue(t, "status", "--watch", "--timeout", patience.String(), "--data", data)
 	return data, "http://" + address
 }
 
-// truth is what ffmpeg shows of a published ladder's frame, looking the same way.
-func truth(t *testing.T, playlist, projection string, frame int, size image.Point, yaw, pitch, fov float64) image.Image {
+// view is a direction to look in, and a field of view, in degrees.
+type view struct{ yaw, pitch, fov float64 }
+
+// truth is what ffmpeg shows of a published ladder's frame, looking the same ways.
+func truth(t *testing.T, playlist, projection string, frame int, size image.Point, views []view) (pictures []brightness) {
 	t.Helper()
-	wide := 2 * math.Atan(math.Tan(fov*math.Pi/360)*float64(size.X)/float64(size.Y)) * 180 / math.Pi
-	filter := fmt.Sprintf("select=eq(n\\,%d),v360=output=flat:input=%s:w=%d:h=%d:h_fov=%f:v_fov=%f:yaw=%f:pitch=%f:interp=linear,scale=in_color_matrix=bt709", frame, projection, size.X, size.Y, wide, fov, yaw, pitch)
-	args := append(inspect.Reading(playlist), "-vf", filter, "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
+	var taps, graph strings.Builder
+	for i, v := range views {
+		wide := 2 * math.Atan(math.Tan(v.fov*math.Pi/360)*float64(size.X)/float64(size.Y)) * 180 / math.Pi
+		fmt.Fprintf(&taps, "[a%d]", i)
+		fmt.Fprintf(&graph, ";[a%d]v360=output=flat:input=%s:w=%d:h=%d:h_fov=%f:v_fov=%f:yaw=%f:pitch=%f:interp=linear,scale=in_color_matrix=bt709,format=rgb24[b%d]",
+			i, projection, size.X, size.Y, wide, v.fov, v.yaw, v.pitch, i)
+	}
+	filter := fmt.Sprintf("[0:v]select=eq(n\\,%d),split=%d%s%s;%svstack=inputs=%d", frame, len(views), taps.String(), graph.String(), strings.ReplaceAll(taps.String(), "a", "b"), len(views))
+	args := append(inspect.Reading(playlist), "-filter_complex", filter, "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
 	raw, err := inspect.Run(t.Context(), "ffmpeg", args...)
-	if err != nil || len(raw) != 3*size.X*size.Y {
+	one := 3 * size.X * size.Y
+	if err != nil || len(raw) != one*len(views) {
 		t.Fatalf("ffmpeg shows %d bytes: %v", len(raw), err)
 	}
-	picture := image.NewRGBA(image.Rectangle{Max: size})
-	for i := range size.X * size.Y {
-		picture.SetRGBA(i%size.X, i/size.X, color.RGBA{raw[3*i], raw[3*i+1], raw[3*i+2], 255})
+	for ; len(raw) > 0; raw = raw[one:] {
+		p := brightness{size.X, make([]float64, 0, one/3)}
+		for i := 0; i < one; i += 3 {
+			p.pixels = append(p.pixels, 0.299*float64(raw[i])+0.587*float64(raw[i+1])+0.114*float64(raw[i+2]))
+		}
+		pictures = append(pictures, p)
 	}
-	return picture
+	return pictures
+}
+
+// brightness is that of a picture's pixels, row by row, from 0 to 255.
+type brightness struct {
+	width  int
+	pixels []float64
+}
+
+func brightnessOf(p image.Image) brightness {
+	size := p.Bounds().Size()
+	b := brightness{size.X, make([]float64, 0, size.X*size.Y)}
+	for y := range size.Y {
+		for x := range size.X {
+			b.pixels = append(b.pixels, luma(p, x, y))
+		}
+	}
+	return b
 }
 
 // luma is a pixel's brightness, from 0 to 255.
@@ -70,14 +99,12 @@ func luma(p image.Image, x, y int) float64 {
 
 // likeness is the PSNR of two pictures' brightness in dB, of the pixels for which
 // where is true.
-func likeness(a, b image.Image, where func(x, y int) bool) float64 {
+func likeness(a, b brightness, where func(x, y int) bool) float64 {
 	sum, count := 0.0, 0.0
-	for y := range a.Bounds().Dy() {
-		for x := range a.Bounds().Dx() {
-			if where(x, y) {
-				d := luma(a, x, y) - luma(b, x, y)
-				sum, count = sum+d*d, count+1
-			}
+	for i := range a.pixels {
+		if where(i%a.width, i/a.width) {
+			d := a.pixels[i] - b.pixels[i]
+			sum, count = sum+d*d, count+1
 		}
 	}
 	return 10 * math.Log10(255*255*count/sum)
@@ -93,12 +120,18 @@ var projections = []struct{ ladder, input string }{
 	{"eac", "eac"},
 }
 
+// everyWay is ahead and behind, left and right, up and down, and between.
+var everyWay = []view{{0, 0, 90}, {90, 0, 90}, {180, 0, 90}, {-90, 0, 90}, {0, 90, 90}, {0, -90, 90}, {45, 35, 90}, {-135, -35, 90}, {170, 10, 90}}
+
+// stage is the size of the player's, where it is held against what ffmpeg shows.
+var stage = image.Point{X: 400, Y: 400}
+
 // still opens a ladder at 5 s, paused, and returns the number of the frame shown.
 func (b browser) still(address, ladder string) int {
 	b.Helper()
 	b.visit(address + "/player/?asset=world&ladder=" + ladder)
 	b.run("player.stage.sync.pause(); Object.assign(document.getElementById('stage').style, {flex: 'none', width: '400px', height: '400px'}); player.stage.sync.seek(5)")
-	b.wait(10*time.Second, "!player.stage.panes[0].video.seeking && Math.abs(player.stage.panes[0].shown.time - 5) < 0.1")
+	b.wait("!player.stage.panes[0].video.seeking && Math.abs(player.stage.panes[0].shown.time - 5) < 0.1")
 	return int(math.Round(evaluate[float64](b, "player.stage.panes[0].shown.time") * 25))
 }
 
@@ -121,13 +154,15 @@ func playerGeometry(t *testing.T, data, address string) {
 			b := browser{t, b.ctx}
 			frame := b.still(address, p.ladder)
 			playlist := playlistOf(t, data, p.ladder)
-			for _, d := range [][2]float64{{0, 0}, {90, 0}, {180, 0}, {-90, 0}, {0, 90}, {0, -90}, {45, 35}, {-135, -35}, {170, 10}} {
-				got := b.look(d[0], d[1], 90)
-				want := truth(t, playlist, p.input, frame, got.Bounds().Size(), d[0], d[1], 90)
-				db := likeness(got, want, everywhere)
-				t.Logf("yaw %g pitch %g: %.1f dB", d[0], d[1], db)
+			var shown []brightness
+			for _, v := range everyWay {
+				shown = append(shown, brightnessOf(b.look(v.yaw, v.pitch, v.fov)))
+			}
+			for i, want := range truth(t, playlist, p.input, frame, stage, everyWay) {
+				db := likeness(shown[i], want, everywhere)
+				t.Logf("%+v: %.1f dB", everyWay[i], db)
 				if db < 36 {
-					t.Errorf("yaw %g pitch %g: %.1f dB from what ffmpeg shows", d[0], d[1], db)
+					t.Errorf("%+v: %.1f dB from what ffmpeg shows", everyWay[i], db)
 				}
 			}
 			if p.ladder != "equirectangular" {
@@ -142,26 +177,29 @@ func playerGeometry(t *testing.T, data, address string) {
 // band must be about that beside it.
 func seams(b browser, flat string, frame int) {
 	b.Helper()
-	const fov = 50
-	for _, e := range [][3]float64{ // yaw, pitch; and which plane the edge is in
-		{45, 0}, {135, 0}, {-135, 0}, {-45, 0},
-		{0, 45}, {90, 45}, {180, 45}, {-90, 45}, {0, -45}, {90, -45}, {180, -45}, {-90, -45},
-	} {
-		yaw, pitch := e[0], e[1]
-		got := b.look(yaw, pitch, fov)
-		size := got.Bounds().Size()
-		want := truth(b.T, flat, "e", frame, size, yaw, pitch, fov)
+	var edges []view
+	var shown []brightness
+	for _, yaw := range []float64{45, 135, -135, -45} {
+		edges = append(edges, view{yaw, 0, 50})
+	}
+	for _, yaw := range []float64{0, 90, 180, -90} {
+		edges = append(edges, view{yaw, 45, 50}, view{yaw, -45, 50})
+	}
+	for _, v := range edges {
+		shown = append(shown, brightnessOf(b.look(v.yaw, v.pitch, v.fov)))
+	}
+	for i, want := range truth(b.T, flat, "e", frame, stage, edges) {
 		onEdge := func(x, y int) bool { // through the middle: upright between side faces, level above and below
-			if pitch == 0 {
-				return abs(x-size.X/2) <= 2
+			if edges[i].pitch == 0 {
+				return abs(x-stage.X/2) <= 2
 			}
-			return abs(y-size.Y/2) <= 2
+			return abs(y-stage.Y/2) <= 2
 		}
-		edge := likeness(got, want, onEdge)
-		beside := likeness(got, want, func(x, y int) bool { return !onEdge(x, y) })
-		b.Logf("edge at yaw %g pitch %g: %.1f dB, beside it %.1f dB", yaw, pitch, edge, beside)
+		edge := likeness(shown[i], want, onEdge)
+		beside := likeness(shown[i], want, func(x, y int) bool { return !onEdge(x, y) })
+		b.Logf("edge at %+v: %.1f dB, beside it %.1f dB", edges[i], edge, beside)
 		if edge < beside-3 || edge < 30 {
-			b.Errorf("edge at yaw %g pitch %g: %.1f dB, beside it %.1f dB: the seam shows", yaw, pitch, edge, beside)
+			b.Errorf("edge at %+v: %.1f dB, beside it %.1f dB: the seam shows", edges[i], edge, beside)
 		}
 	}
 }

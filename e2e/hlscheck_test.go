@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"afterlive/hlscheck"
 )
@@ -15,7 +14,7 @@ import (
 func TestHlscheckCommand(t *testing.T) {
 	data := t.TempDir()
 	enqueue(t, "send", "--data", data, "--as", "talk", "--profile", "quick", source(t, "320x180", fps, 7))
-	startWorker(t, "--data", data, "--exit-when-idle").finish(t, time.Minute)
+	startWorker(t, "--data", data, "--exit-when-idle").finish(t)
 	folder := data + "/vod/talk"
 	if out, err := commandError(t.Context(), "hlscheck", folder); err != nil || strings.Contains(out, "MUST") || strings.Count(out, " segments ") != 4 {
 		t.Errorf("of a good one: %v\n%s", err, out)

@@ -17,7 +17,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"afterlive/hlscheck"
 	"afterlive/internal/inspect"
@@ -53,9 +52,19 @@ func startOrigin(t *testing.T, config string, changes ...[2]string) origin {
 		}
 	}
 	o.own(t)
+	// Hooks outlive nginx, and write to folders that are removed with the test.
+	t.Cleanup(func() { settle(func() bool { return len(o.hooks()) == 0 }) })
 	cmd := exec.CommandContext(t.Context(), "nginx", "-c", writeFile(t, filepath.Join(o.dir, "nginx.conf"), text), "-p", o.dir, "-e", o.dir+"/nginx.log", "-g", "daemon off;")
 	standin.Background(t, cmd, o.rtmp)
 	return o
+}
+
+// hooks are the programs that nginx has started, and that still run.
+func (o origin) hooks() []int {
+	return processes("cmdline", func(pid string) bool {
+		line, err := os.ReadFile("/proc/" + pid + "/cmdline")
+		return err == nil && strings.Contains(string(line), o.dir+"/afterlive.yaml")
+	})
 }
 
 // own gives the folder to nginx's user, where we may.
@@ -119,14 +128,14 @@ func TestLiveStreamBecomesVOD(t *testing.T) {
 		t.Fatal(err)
 	}
 	live := "http://" + o.http + "/hls/talk/index.m3u8"
-	eventually(t, 12*time.Second, "the live stream plays", func() bool { body, _ := get(t, live); return strings.Contains(body, ".ts") })
+	eventually(t, patience, "the live stream plays", func() bool { body, _ := get(t, live); return strings.Contains(body, ".ts") })
 	if stat, _ := get(t, "http://"+o.http+"/stat"); !strings.Contains(stat, "<name>talk</name>") {
 		t.Errorf("/stat doesn't know the stream:\n%s", stat)
 	}
 	if err := publish.Wait(); err != nil {
 		t.Fatalf("publish: %v", err)
 	}
-	enqueue(t, append([]string{"status", "--watch", "--timeout", "2m"}, place...)...)
+	enqueue(t, append([]string{"status", "--watch", "--timeout", patience.String()}, place...)...)
 	r := status(t, place...)
 	if len(r.Jobs) != 1 || r.Jobs[0].State != "published" || r.Failed != 0 {
 		t.Fatalf("status %+v", r)
@@ -136,7 +145,7 @@ func TestLiveStreamBecomesVOD(t *testing.T) {
 		t.Errorf("job %+v", j)
 	}
 	checkHLS(t, cloud.Endpoint+"/vod/vod/"+j.Asset+"/master.m3u8", j.Duration, []string{"320x180", "160x90"})
-	eventually(t, 5*time.Second, "the recording is removed once it is confirmed", func() bool {
+	eventually(t, patience, "the recording is removed once it is confirmed", func() bool {
 		left, err := filepath.Glob(o.dir + "/rec/*.flv")
 		spooled, err2 := filepath.Glob(o.dir + "/rec/.spool/[^.]*")
 		return err == nil && err2 == nil && len(left)+len(spooled) == 0
@@ -145,7 +154,7 @@ func TestLiveStreamBecomesVOD(t *testing.T) {
 		terminate(t, w, syscall.SIGTERM)
 	}
 	for _, w := range workers {
-		w.finish(t, 30*time.Second)
+		w.finish(t)
 		if left := w.encoders(); len(left) > 0 {
 			t.Errorf("encoders left: %v", left)
 		}

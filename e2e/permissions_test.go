@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"afterlive/internal/job"
 	"afterlive/internal/queue"
@@ -63,13 +62,13 @@ func TestPermissionsAreThoseUsed(t *testing.T) {
 		return startWorker(t, append(append([]string{"--profiles", own, "--lease", "4s"}, s.place...), args...)...)
 	}
 	first := work("--drain", "0s")
-	eventually(t, time.Minute, "it encodes", func() bool { return len(first.encoders()) > 0 })
+	eventually(t, patience, "it encodes", func() bool { return len(first.encoders()) > 0 })
 	terminate(t, first, syscall.SIGTERM)
-	first.finish(t, 30*time.Second)
+	first.finish(t)
 	second := work("--spot")
-	eventually(t, 2*time.Minute, "all is done", func() bool { return len(s.strict.Bodies("tasks")) == 0 })
+	eventually(t, patience, "all is done", func() bool { return len(s.strict.Bodies("tasks")) == 0 })
 	terminate(t, second, syscall.SIGTERM)
-	second.finish(t, 30*time.Second)
+	second.finish(t)
 	record("worker")
 	for _, c := range s.strict.Calls()[before:] {
 		used["worker "+permissionOfSQS(c)] = true

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // publish streams moving bars and a tone to an origin.
@@ -45,8 +44,8 @@ func TestOrphanIsSwept(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			data := folder(t)
 			o := startOrigin(t, "data: "+data+"\n")
-			stream := publish(t, o, "lost", 60)
-			eventually(t, 20*time.Second, "some seconds are recorded", func() bool { return size(o.dir+"/rec") > 300_000 })
+			stream := publish(t, o, "lost", 600)
+			eventually(t, patience, "some seconds are recorded", func() bool { return size(o.dir+"/rec") > 300_000 })
 			sweep := []string{"sweep", "--data", data, "--profile", "quick", "--older", "0s", o.dir + "/rec"}
 			enqueue(t, sweep...)
 			if r := status(t, "--data", data); r.Queue.Waiting != 0 {
@@ -54,12 +53,12 @@ func TestOrphanIsSwept(t *testing.T) {
 			}
 			end(t, o)
 			_ = stream.Wait() // its connection is cut
-			eventually(t, 20*time.Second, "the recording is swept", func() bool {
+			eventually(t, patience, "the recording is swept", func() bool {
 				enqueue(t, sweep...)
 				return status(t, "--data", data).Queue.Waiting == 1
 			})
 			enqueue(t, sweep...)
-			startWorker(t, "--data", data, "--exit-when-idle").finish(t, time.Minute)
+			startWorker(t, "--data", data, "--exit-when-idle").finish(t)
 			r := status(t, "--data", data)
 			if len(r.Jobs) != 1 || r.Jobs[0].State != "published" || r.Jobs[0].Duration < 2 || !strings.HasPrefix(r.Jobs[0].Asset, "live/lost/lost-") {
 				t.Errorf("status %+v", r)
@@ -112,12 +111,12 @@ func TestRolledOverPartsAreJoined(t *testing.T) {
 			t.Logf("in the store: %q; %+v; hooks say:\n%s", recorded(), status(t, "--data", data), log)
 		}
 	})
-	eventually(t, 20*time.Second, "all parts are in the store", func() bool {
+	eventually(t, patience, "all parts are in the store", func() bool {
 		return status(t, "--data", data).Queue.Waiting == len(recorded()) && len(recorded()) >= 3 && size(o.dir+"/rec") < 10_000
 	})
 	parts := recorded()
 	enqueue(t, append([]string{"send", "--data", data, "--profile", "quick", "--join", "--as", "live/whole"}, parts...)...)
-	startWorker(t, "--data", data, "--exit-when-idle").finish(t, time.Minute)
+	startWorker(t, "--data", data, "--exit-when-idle").finish(t)
 	r := status(t, "--data", data, "live/whole")
 	if len(r.Jobs) != 1 || r.Jobs[0].State != "published" || math.Abs(r.Jobs[0].Duration-seconds) > 0.3 {
 		t.Fatalf("of %d parts: %+v", len(parts), r)
@@ -129,7 +128,7 @@ func TestRolledOverPartsAreJoined(t *testing.T) {
 	}
 	// Without the second part, what is missing is closed up, and told of.
 	enqueue(t, append([]string{"send", "--data", data, "--profile", "quick", "--join", "--as", "live/holey", parts[0]}, parts[2:]...)...)
-	startWorker(t, "--data", data, "--exit-when-idle").finish(t, time.Minute)
+	startWorker(t, "--data", data, "--exit-when-idle").finish(t)
 	asset, err = os.ReadFile(data + "/vod/live/holey/asset.json")
 	if err != nil || strings.Count(string(asset), "lost_s") != 1 {
 		t.Errorf("%s, %v", asset, err)

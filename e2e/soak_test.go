@@ -66,7 +66,7 @@ func TestSoak(t *testing.T) {
 	s.upload(t)
 	veteran := s.recruit(t, "--http", "127.0.0.1:"+standin.FreePort(t))
 	s.send(t, 0, 2) // until it has opened all that it needs
-	s.settled(t, 2*time.Minute)
+	s.settled(t, patience)
 	before := healthOf(t, veteran)
 
 	s.proxy.Script(s.s3Fault)
@@ -442,10 +442,10 @@ func (s *storm) clean(t *testing.T) {
 		t.Errorf("encoders are left: %v", left)
 	}
 	last := s.recruit(t) // sweeps what killed ones left
-	eventually(t, 10*time.Second, "a worker has started", func() bool { return strings.Contains(last.output(t), "worker started") })
+	eventually(t, patience, "a worker has started", func() bool { return strings.Contains(last.output(t), "worker started") })
 	terminate(t, last, syscall.SIGTERM)
 	s.strict.Advance(time.Minute)
-	last.finish(t, time.Minute)
+	last.finish(t)
 	left, err := filepath.Glob(s.scratch + "/*")
 	must(t, err)
 	if len(left) > 1 || (len(left) == 1 && filepath.Base(left[0]) != "lock") {

@@ -65,17 +65,16 @@ func (p *Plan) ends(profile Profile) func(from int) int {
 	}
 }
 
-// chunk divides the output's frames. Where keyframes are rarer than chunks, a
-// chunk grows until the next one can start at a later keyframe: no keyframe's
-// pictures are decoded more than twice.
+// chunk divides the output's frames, those before the first picture and behind the last
+// like all others.
 func (p *Plan) chunk(x *flv.Index, ends func(from int) int) {
 	first, last := p.Rate.Frame(x.Video.First), p.Rate.Frame(x.Video.Last)
 	for from := 0; from < p.Frames; {
 		to := max(from+p.SegmentFrames, ends(from))
-		for to < p.Frames && x.KeyframeBefore(p.entry(to)) == x.KeyframeBefore(p.entry(from)) && to <= last {
+		for to < p.Frames && p.wasteful(x, from, to) {
 			to += p.SegmentFrames
 		}
-		if to+p.SegmentFrames > p.Frames || to > last {
+		if to+p.SegmentFrames > p.Frames {
 			to = p.Frames // a last chunk below one segment isn't worth a task
 		}
 		p.Chunks = append(p.Chunks, Chunk{
@@ -99,6 +98,22 @@ func (p *Plan) entry(frame int) time.Duration {
 }
 
 const framesBefore = 3
+
+// wasteful tells whether a chunk [from, to) is too short where keyframes are rarer than
+// chunks: the next one would start at the same keyframe, so no picture would be decoded at
+// most twice. A chunk before the first picture decodes that one alone; one behind the last
+// decodes the last GOP, and is at least as long.
+func (p *Plan) wasteful(x *flv.Index, from, to int) bool {
+	if to <= p.Rate.Frame(x.Video.First) {
+		return false
+	}
+	key := x.KeyframeBefore(p.entry(from))
+	if key != x.KeyframeBefore(p.entry(to)) {
+		return false
+	}
+	last := p.Rate.Frame(x.Video.Last)
+	return to <= last || to-from <= last-p.Rate.Frame(x.Video.Keyframes[key].PTS)
+}
 
 // nearly is the moment up to which a timestamp falls on a frame of the grid: FLV's are
 // rounded to milliseconds, and the frame-rate filter takes the nearest.

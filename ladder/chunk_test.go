@@ -47,12 +47,44 @@ func TestChunks(t *testing.T) {
 	}
 }
 
-func TestChunksPictureEndsEarly(t *testing.T) {
-	x := index(640, 360, flv.Rate{Num: 30, Den: 1}, 90*time.Second, 2*time.Second)
-	x.Duration = 10 * time.Minute
-	p := plan(t, x, profile(t, "flat"))
-	if n := len(p.Chunks); n != 2 || p.Frames != 18000 || !p.Chunks[1].Hold || p.Chunks[1].To != 18000 {
-		t.Errorf("%d frames, chunks %+v", p.Frames, p.Chunks)
+// Where sound begins before the picture, or outlives it, chunks are as long as elsewhere,
+// and read no more than they need.
+func TestChunksBesideThePicture(t *testing.T) {
+	for _, tc := range []struct {
+		name        string
+		first, last time.Duration // of the picture, in ten minutes
+		gop         time.Duration
+		chunks      int
+		longest     time.Duration
+	}{
+		{"ends early", 0, 90 * time.Second, 2 * time.Second, 10, time.Minute},
+		{"begins late", 500 * time.Second, 10 * time.Minute, 2 * time.Second, 10, time.Minute},
+		{"in the middle", 290 * time.Second, 310 * time.Second, 2 * time.Second, 10, time.Minute},
+		{"a single picture, long before the end", 0, time.Second / 30, time.Hour, 10, time.Minute},
+		{"a single picture, at the end", 10*time.Minute - time.Second/30, 10 * time.Minute, time.Hour, 10, time.Minute},
+		{"ends early, in a GOP of three chunks", 0, 190 * time.Second, time.Hour, 4, 192 * time.Second},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			x := index(640, 360, flv.Rate{Num: 30, Den: 1}, tc.last, time.Second)
+			x.Video.First, x.Video.Keyframes = tc.first, nil
+			for at := tc.first; at < tc.last; at += tc.gop {
+				x.Video.Keyframes = append(x.Video.Keyframes, flv.Keyframe{Offset: 13 + at.Milliseconds()*100, DTS: at, PTS: at})
+			}
+			x.Duration, x.End = 10*time.Minute, 13+10*60*1000*100
+			p := plan(t, x, profile(t, "flat"))
+			if len(p.Chunks) != tc.chunks || p.Frames != 18000 || p.Chunks[len(p.Chunks)-1].To != 18000 {
+				t.Errorf("%d frames, %d chunks", p.Frames, len(p.Chunks))
+			}
+			for _, c := range p.Chunks {
+				from, to := p.Rate.Time(c.From), p.Rate.Time(c.To)
+				if to-from > tc.longest || c.Fill != (from < tc.first) || c.Hold != (to > tc.last || c.To == p.Frames) {
+					t.Errorf("of %s to %s: %+v", tc.first, tc.last, c)
+				}
+				if most := (tc.longest + 2*tc.gop).Milliseconds() * 100; c.Cut.To > x.Video.End || c.Cut.To-c.Cut.From > most {
+					t.Errorf("[%s, %s) reads %d bytes", from, to, c.Cut.To-c.Cut.From)
+				}
+			}
+		})
 	}
 }
 

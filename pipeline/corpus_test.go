@@ -9,11 +9,28 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
 // Generators of recordings that nobody should have to bear. Each makes one out of a
 // good one, or of nothing.
+
+// kept is what tests have made with ffmpeg, by what it was made of: many need the same.
+var kept sync.Map
+
+// once makes something, or returns a copy of what was made before.
+func once(of string, make func() []byte) []byte {
+	body, ok := kept.Load(of)
+	if !ok {
+		body, _ = kept.LoadOrStore(of, make())
+	}
+	whole, ok := body.([]byte)
+	if !ok {
+		panic("only bytes are kept")
+	}
+	return bytes.Clone(whole)
+}
 
 // movie is a good recording of 20 s with bits enough for damage to be small.
 func movie(t *testing.T, args ...string) []byte {
@@ -23,6 +40,11 @@ func movie(t *testing.T, args ...string) []byte {
 
 // encoded is what ffmpeg makes of moving bars and a tone.
 func encoded(t *testing.T, format string, args ...string) []byte {
+	t.Helper()
+	return once(format+" "+strings.Join(args, " "), func() []byte { return encode(t, format, args) })
+}
+
+func encode(t *testing.T, format string, args []string) []byte {
 	t.Helper()
 	size := "320x180"
 	if i := slices.Index(args, "-s"); i >= 0 {

@@ -37,6 +37,11 @@ const qualityProfile = `
 // drifting makes an equirectangular recording of 12 s: five new pictures a second.
 func drifting(t *testing.T) []byte {
 	t.Helper()
+	return once("drifting", func() []byte { return drift(t) })
+}
+
+func drift(t *testing.T) []byte {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "drifting.flv")
 	scene := planet.Scene{Width: 512, Octaves: 6, Grain: 1}
 	frames, source := io.Pipe()
@@ -100,11 +105,16 @@ func qualityOf(t *testing.T, p *Pipeline, store *memory, queue *messages) (asset
 // gray decodes the given frames of an input after a filter, as brightness.
 func gray(t *testing.T, input, filter string, frames []int) [][]byte {
 	t.Helper()
-	raw := ffmpeg(t, append(append([]string{"-nostdin"}, inspect.Reading(input)...), "-vf", filter+",format=yuv420p,extractplanes=y", "-f", "rawvideo", "-")...)
+	var wanted []string
+	for _, n := range frames {
+		wanted = append(wanted, fmt.Sprintf("eq(n\\,%d)", n))
+	}
+	filter = "select=" + strings.Join(wanted, "+") + "," + filter + ",format=yuv420p,extractplanes=y"
+	raw := ffmpeg(t, append(append([]string{"-nostdin"}, inspect.Reading(input)...), "-vf", filter, "-fps_mode", "passthrough", "-f", "rawvideo", "-")...)
 	const size = 512 * 256
 	var out [][]byte
-	for _, n := range frames {
-		out = append(out, raw[n*size:(n+1)*size])
+	for i := range frames {
+		out = append(out, raw[i*size:(i+1)*size])
 	}
 	return out
 }

@@ -31,10 +31,11 @@ type spec struct {
 	jitter  bool    // of 1 ms, on every video timestamp
 	drops   bool    // frames now and then
 	late    float64 // seconds by which the picture starts after the sound
+	tail    float64 // seconds by which the sound outlives the picture
 }
 
 func (s spec) String() string {
-	return fmt.Sprintf("%sfps gop %ds bf %d open %t jitter %t drops %t late %g", s.rate, s.gop, s.bframes, s.open, s.jitter, s.drops, s.late)
+	return fmt.Sprintf("%sfps gop %ds bf %d open %t jitter %t drops %t late %g tail %g", s.rate, s.gop, s.bframes, s.open, s.jitter, s.drops, s.late, s.tail)
 }
 
 const (
@@ -61,7 +62,7 @@ func (s spec) make(t *testing.T, seed uint64) string {
 	if s.drops {
 		picture += ",select='not(eq(mod(n,37),5)+eq(mod(n,101),50)+eq(mod(n,101),51))'"
 	}
-	length := fmt.Sprint(float64(s.seconds) + s.late)
+	length := fmt.Sprint(float64(s.seconds) + s.late + s.tail)
 	ffmpeg(t, "-v", "error", "-nostdin", "-y", "-itsoffset", fmt.Sprint(s.late), "-f", "lavfi", "-i", picture,
 		"-f", "lavfi", "-i", "aevalsrc='if(lt(mod(t,1),0.1),0.8*sin(2*PI*1000*t),0)':s=44100:d="+length,
 		"-fps_mode", "passthrough", "-c:v", "libx264", "-preset", "ultrafast", "-crf", "12", "-pix_fmt", "yuv420p",
@@ -320,13 +321,35 @@ func TestStitchingIsInvisible(t *testing.T) {
 	}
 }
 
-func checkStitching(t *testing.T, s spec, chunk int, seed uint64) {
+// Sound may begin long before the picture, and outlive it by long: the first picture is
+// shown early, the last is held, and that is work of chunks like all others.
+func TestChunksBesideThePicture(t *testing.T) {
+	for n, s := range []spec{
+		{rate: flv.Rate{Num: 25, Den: 1}, seconds: 8, gop: 2, bframes: 2, tail: 31},
+		{rate: flv.Rate{Num: 30000, Den: 1001}, seconds: 8, gop: 2, bframes: 2, late: 31.3},
+		{rate: flv.Rate{Num: 30, Den: 1}, seconds: 9, gop: 8, late: 13, tail: 13.2},
+	} {
+		t.Run(s.String(), func(t *testing.T) {
+			t.Parallel()
+			plan := checkStitching(t, s, 6, uint64(n))
+			for _, c := range plan.Chunks {
+				if float64(c.To-c.From) > float64(s.gop+6+6)*s.rate.FPS() {
+					t.Errorf("a chunk is [%d, %d) of %d frames", c.From, c.To, plan.Frames)
+				}
+			}
+		})
+	}
+}
+
+// checkStitching compares what the pipeline makes of a recording with a single pass.
+func checkStitching(t *testing.T, s spec, chunk int, seed uint64) *ladder.Plan {
+	t.Helper()
 	recording := s.make(t, seed)
 	plan, dir := transcode(t, recording, chunk)
 	if plan.Rate != s.rate {
 		t.Fatalf("rate %s", plan.Rate)
 	}
-	if want := float64(s.seconds) + s.late; math.Abs(plan.Duration-want) > 2/s.rate.FPS()+0.05 { // the encoder's own padding is up to 50 ms
+	if want := float64(s.seconds) + s.late + s.tail; math.Abs(plan.Duration-want) > 2/s.rate.FPS()+0.05 { // the encoder's own padding is up to 50 ms
 		t.Errorf("duration %f, recorded %f", plan.Duration, want)
 	}
 	if s.late == 0 && s.gop <= chunk && len(plan.Chunks) < 26/chunk {
@@ -369,4 +392,5 @@ func checkStitching(t *testing.T, s spec, chunk int, seed uint64) {
 		t.Errorf("sound moved by %.1f ms against the picture", off*1000)
 	}
 	t.Logf("%d frames in %d chunks; sound against picture: %.1f ms before, %.1f ms after", plan.Frames, len(plan.Chunks), before*1000, after*1000)
+	return plan
 }

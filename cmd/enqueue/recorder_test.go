@@ -129,18 +129,16 @@ func cloudBox(t *testing.T) (b box, strict *standin.Strict, proxy *standin.Proxy
 	}
 }
 
-// S3 hangs: the recording is safe in the spool within a second all the same, and
+// S3 hangs: the recording is safe in the spool before S3 is asked for anything, and
 // arrives when S3 is back. Nothing is sent twice.
 func TestHookWithoutS3(t *testing.T) {
 	b, strict, proxy, run := cloudBox(t)
 	path := b.record("talk-1764000000.flv", "FLV one")
-	began := time.Now()
 	var first sync.Once
 	proxy.Script(func(standin.Call) standin.Fault {
-		first.Do(func() { // S3 is asked for nothing before that
-			spooled, err := filepath.Glob(filepath.Join(b.rec, ".spool", "*.flv"))
-			if took := time.Since(began); err != nil || len(spooled) != 1 || took > time.Second {
-				t.Errorf("in the spool after %s: %v, %v", took, spooled, err)
+		first.Do(func() {
+			if spooled, err := filepath.Glob(filepath.Join(b.rec, ".spool", "*.flv")); err != nil || len(spooled) != 1 {
+				t.Errorf("in the spool: %v, %v", spooled, err)
 			}
 		})
 		return standin.Fault{Break: true, Delay: 300 * time.Millisecond}
@@ -148,10 +146,8 @@ func TestHookWithoutS3(t *testing.T) {
 	if err := run("hook", "--path="+path, "--app=live", "--name=talk"); err == nil || !strings.Contains(err.Error(), "enqueue sweep") {
 		t.Errorf("got %v", err)
 	}
-	for range 1 { // for as long as it takes
-		if err := run("sweep", b.rec); err == nil {
-			t.Error("a sweep had no fault to tell of")
-		}
+	if err := run("sweep", b.rec); err == nil {
+		t.Error("a sweep had no fault to tell of")
 	}
 	proxy.Script(nil)
 	for range 2 {
@@ -261,12 +257,11 @@ func TestHookInAVoid(t *testing.T) {
 			config := b.record("afterlive.yaml", "data: "+b.data+"\nlog-file: "+filepath.Join(b.rec, "hook.log")+"\n")
 			command := exec.Command("/bin/bash", "-c", prelude+"; exec "+bin+" --config="+config+" hook --path="+path+" --app=live --name=talk")
 			command.Env, command.Dir = []string{}, t.TempDir()
-			began := time.Now()
 			if err := command.Run(); err != nil {
 				t.Error(err)
 			}
-			if sent := b.sent(); len(sent) != 1 || time.Since(began) > 5*time.Second {
-				t.Errorf("sent %+v after %s", sent, time.Since(began))
+			if sent := b.sent(); len(sent) != 1 {
+				t.Errorf("sent %+v", sent)
 			}
 		})
 	}

@@ -46,7 +46,7 @@ func (x *Index) VideoCut(from, to time.Duration) Cut {
 	keys := v.Keyframes
 	start := x.KeyframeBefore(from)
 	c := Cut{
-		From: keys[start].Offset, To: x.End, Rate: v.Rate, Whole: keys[start].Whole.Milliseconds(),
+		From: keys[start].Offset, To: v.End, Rate: v.Rate, Whole: keys[start].Whole.Milliseconds(),
 		MinComposition: v.MinComposition.Milliseconds(), MaxComposition: v.MaxComposition.Milliseconds(),
 	}
 	if to < v.Last {
@@ -109,7 +109,7 @@ func (x *Index) enough(t time.Duration) int64 {
 	keys := x.Video.Keyframes
 	k := x.KeyframeBefore(t)
 	if k+1 == len(keys) {
-		return x.End
+		return x.Video.End
 	}
 	share := float64(t-keys[k].DTS)/float64(max(1, keys[k+1].DTS-keys[k].DTS))*1.1 + 0.2
 	return keys[k].Offset + int64(min(1, max(0, share))*float64(keys[k+1].Offset-keys[k].Offset))

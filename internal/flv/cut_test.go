@@ -75,6 +75,24 @@ func TestVideoCut(t *testing.T) {
 	}
 }
 
+// Behind the picture, a cut is the last GOP: none of the sound that goes on is read.
+func TestVideoCutBehindThePicture(t *testing.T) {
+	r := newRecording().headers()
+	end := r.seconds(0, 10, 50)
+	size := int64(r.Len()) // the last tags are sound
+	for at := end; at < 10*end; at += 20 {
+		r.sound(at, 100)
+	}
+	x := scan(t, r.Bytes())
+	for _, to := range []time.Duration{12 * time.Second, 40 * time.Second, 100 * time.Second} {
+		c := x.VideoCut(to-2*time.Second, to)
+		times, _ := frameTimes(t, cutBytes(t, r.Bytes(), c))
+		if c.To != x.Video.End || c.To >= size || len(times) != 50 || times[0] != (8*time.Second+Lead).Milliseconds() {
+			t.Errorf("up to %s: [%d, %d) of a picture of %d bytes, %d frames from %d on", to, c.From, c.To, size, len(times), times[0])
+		}
+	}
+}
+
 // Wherever a recording is cut, the cuts together show every frame in its place.
 func TestCutsCoverEverything(t *testing.T) {
 	r := newRecording().headers()

@@ -147,6 +147,7 @@ type Video struct {
 	Captions  h264.Captions `json:"captions,omitzero"`
 	Keyframes []Keyframe    `json:"keyframes"`
 	Headers   []Header      `json:"headers"`
+	End       int64         `json:"end"` // behind the last picture; sound may follow
 
 	// By how much pictures are shown after they are decoded, at least (below zero: before) and at most.
 	MinComposition time.Duration `json:"min_composition,omitempty"`

@@ -84,6 +84,7 @@ func (v *Video) possible(inside func(int64) bool) bool {
 		!slices.ContainsFunc(keys, func(k Keyframe) bool {
 			return !inside(k.Offset) || !timely(k.DTS) || !timely(k.PTS) || k.Whole < k.PTS && k.Whole < keys[0].PTS
 		}) &&
+		inside(v.End) && keys[len(keys)-1].Offset < v.End &&
 		len(v.Headers) > 0 && len(v.Headers) <= maxHeaders && !slices.ContainsFunc(v.Headers, Header.absurd)
 }
 

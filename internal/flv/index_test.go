@@ -42,6 +42,8 @@ func TestForeignIndex(t *testing.T) {
 		{"no keyframes", `"keyframes":[[`, `"keyframes":[],"k":[[`},
 		{"a keyframe outside", `"keyframes":[[`, `"keyframes":[[99999`},
 		{"a keyframe in centuries", `"keyframes":[[`, `"keyframes":[[1,9000000000000000,0],[`},
+		{"the picture ends before its last keyframe", `}],"end":`, `}],"end":13,"e":`},
+		{"the picture ends outside", `}],"end":`, `}],"end":9999`},
 		{"no configuration", `"headers":[`, `"headers":[],"h":[`},
 		{"silent clock", `"sample_rate":44100`, `"sample_rate":0`},
 		{"strange sound", `"codec":"aac"`, `"codec":"opus"`},

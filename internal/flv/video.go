@@ -89,6 +89,7 @@ func (s *scanner) picture(p h264.Picture, dts, pts int64) {
 		v.Forms[i].Time += ms(max(0, dts-s.lastDTS))
 	}
 	v.Frames++
+	v.End = s.pos
 	if p.Field {
 		v.Fields++
 	}

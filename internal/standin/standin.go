@@ -148,7 +148,7 @@ func Background(t testing.TB, cmd *exec.Cmd, addr string) {
 
 // waitFor tries until somebody listens at addr.
 func waitFor(ctx context.Context, addr string, ended <-chan struct{}) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute) // it bounds a hang
 	defer cancel()
 	var dialer net.Dialer
 	tick := time.NewTicker(20 * time.Millisecond)
