@@ -72,7 +72,7 @@ func TestEnhancedRTMP(t *testing.T) {
 	startWorker(t, "--data", data, "--exit-when-idle").finish(t)
 	got := map[string]string{}
 	for _, j := range status(t, "--data", data).Jobs {
-		got[strings.Split(j.Asset, "/")[1]] = string(j.State) + " " + j.Reason
+		got[strings.Split(j.Asset, "/")[1]] = j.State + " " + j.Reason
 	}
 	want := map[string]string{"hevc": "failed no_picture", "avc": "failed no_picture", "radio": "published ", "plain": "published "}
 	for name, state := range want {

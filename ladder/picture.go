@@ -59,7 +59,7 @@ const (
 	matrixRGB           = 0
 	transferPQ          = 16
 	transferHLG         = 18
-	fewSeconds          = 3 * time.Second // that a shape must last to become that of all
+	shortest            = 3 * time.Second // that a shape must last to become that of all
 	hdWidth, hdHeight   = 1280, 720
 	europeanLines       = 288 // and multiples
 	matrixBT470         = 5
@@ -122,7 +122,7 @@ func aspect(f flv.Form) float64 {
 // mainForm is the largest form that lasts more than a few seconds: senders that adapt to
 // their network start small. If none lasts, it is the one that lasts longest.
 func mainForm(v *flv.Video) flv.Form {
-	lasting := slices.DeleteFunc(slices.Clone(v.Forms), func(f flv.Form) bool { return f.Time < fewSeconds })
+	lasting := slices.DeleteFunc(slices.Clone(v.Forms), func(f flv.Form) bool { return f.Time < shortest })
 	if len(lasting) == 0 {
 		return slices.MaxFunc(v.Forms, func(a, b flv.Form) int { return int(a.Time - b.Time) })
 	}

@@ -67,7 +67,7 @@ func TestRotation(t *testing.T) {
 		p := newPicture(&flv.Video{Forms: []flv.Form{form(1920, 1080, time.Minute)}, Rotation: turn}, Frames)
 		width, height := p.size()
 		size, filter, _ := strings.Cut(want, " ")
-		if got := flv.Form(form(width, height, 0)).Size(); got != size || !strings.Contains(p.filters(), filter) {
+		if got := form(width, height, 0).Size(); got != size || !strings.Contains(p.filters(), filter) {
 			t.Errorf("%d degrees: %s, %s", turn, got, p.filters())
 		}
 	}

@@ -8,11 +8,11 @@ import (
 	"testing"
 )
 
-// shown is a still picture of one colour that ffmpeg tags, or doesn't.
-func shown(t *testing.T, size, colour string, tags ...string) []byte {
+// redStill is a still red picture that ffmpeg tags, or doesn't.
+func redStill(t *testing.T, size string, tags ...string) []byte {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "still.flv")
-	args := []string{"-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i", "color=c=" + colour + ":s=" + size + ":r=10:d=4"}
+	args := []string{"-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i", "color=c=0xE01818:s=" + size + ":r=10:d=4"}
 	ffmpeg(t, append(append(args, tags...), "-c:v", "libx264", "-preset", "ultrafast", "-qp", "4", "-g", "20", "-f", "flv", file)...)
 	body, err := os.ReadFile(file)
 	must(t, err)
@@ -34,22 +34,22 @@ func untagged(matrix string) []string {
 func TestColours(t *testing.T) {
 	bt601, bt709 := tagged("bt601", "smpte170m"), tagged("bt709", "bt709")
 	full := []string{"-vf", "scale=out_color_matrix=bt709:out_range=pc,format=yuvj420p", "-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709", "-color_range", "pc"}
-	const red, size, hd = "0xE01818", "320x180", "1280x720"
+	const size, hd = "320x180", "1280x720"
 	for _, tc := range []struct {
 		name      string
 		recording []byte
 	}{
-		{"BT.601, tagged", shown(t, size, red, bt601...)},
-		{"BT.709, tagged", shown(t, size, red, bt709...)},
-		{"BT.709 of full range", shown(t, size, red, full...)},
-		{"untagged, small", shown(t, size, red, untagged("bt601")...)},
-		{"untagged, HD", shown(t, hd, red, untagged("bt709")...)},
-		{"RGB", shown(t, size, red, "-pix_fmt", "rgb24", "-c:v", "libx264rgb")},
-		{"BT.601, then BT.709", followed(shown(t, size, red, bt601...), shown(t, size, red, bt709...))},
-		{"BT.709, then BT.601", followed(shown(t, size, red, bt709...), shown(t, size, red, bt601...))},
-		{"BT.709, then BT.601 between the pictures", inBand(shown(t, size, red, bt709...), shown(t, size, red, bt601...), 4000)},
-		{"BT.709, then of full range", followed(shown(t, size, red, bt709...), shown(t, size, red, full...))},
-		{"untagged, then BT.709", followed(shown(t, size, red, untagged("bt601")...), shown(t, size, red, bt709...))},
+		{"BT.601, tagged", redStill(t, size, bt601...)},
+		{"BT.709, tagged", redStill(t, size, bt709...)},
+		{"BT.709 of full range", redStill(t, size, full...)},
+		{"untagged, small", redStill(t, size, untagged("bt601")...)},
+		{"untagged, HD", redStill(t, hd, untagged("bt709")...)},
+		{"RGB", redStill(t, size, "-pix_fmt", "rgb24", "-c:v", "libx264rgb")},
+		{"BT.601, then BT.709", followed(redStill(t, size, bt601...), redStill(t, size, bt709...))},
+		{"BT.709, then BT.601", followed(redStill(t, size, bt709...), redStill(t, size, bt601...))},
+		{"BT.709, then BT.601 between the pictures", inBand(redStill(t, size, bt709...), redStill(t, size, bt601...), 4000)},
+		{"BT.709, then of full range", followed(redStill(t, size, bt709...), redStill(t, size, full...))},
+		{"untagged, then BT.709", followed(redStill(t, size, untagged("bt601")...), redStill(t, size, bt709...))},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			out, err := publish(t, tc.recording, "")

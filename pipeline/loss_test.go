@@ -16,10 +16,10 @@ import (
 // shell that may change the arguments in args, after is run in its folder when it has ended.
 func thief(t *testing.T, before, after string) string {
 	t.Helper()
-	real, err := exec.LookPath("ffmpeg")
+	ffmpeg, err := exec.LookPath("ffmpeg")
 	must(t, err)
 	name := filepath.Join(t.TempDir(), "ffmpeg")
-	script := fmt.Sprintf("#!/bin/bash\nargs=(\"$@\")\n%s\n%s \"${args[@]}\"\nstatus=$?\n%s\nexit $status\n", before, real, after)
+	script := fmt.Sprintf("#!/bin/bash\nargs=(\"$@\")\n%s\n%s \"${args[@]}\"\nstatus=$?\n%s\nexit $status\n", before, ffmpeg, after)
 	must(t, os.WriteFile(name, []byte(script), 0o755))
 	return name
 }
@@ -72,7 +72,8 @@ func TestDamageIsTold(t *testing.T) {
 			if tag.kind() != kind || tag.body()[1] != 1 {
 				continue
 			}
-			if n++; n%each != each/2 {
+			n++
+			if n%each != each/2 {
 				continue
 			}
 			body := append([]byte{}, tag.body()...)

@@ -16,8 +16,9 @@ const (
 )
 
 const (
-	codecAAC = "aac"
-	codecMP3 = "mp3"
+	codecAAC        = "aac"
+	codecMP3        = "mp3"
+	codecNellymoser = "nellymoser"
 )
 
 // SoundFormat is a format of sound that can be decoded.
@@ -33,9 +34,9 @@ var soundFormats = map[byte]SoundFormat{
 	1:         {Codec: "adpcm", Decoders: "adpcm_swf"},
 	formatMP3: {Codec: codecMP3, Decoders: "mp3,mp3float"},
 	3:         {Codec: "pcm", Decoders: "pcm_u8,pcm_s16le"},
-	4:         {Codec: "nellymoser", Decoders: "nellymoser", rate: 16000},
-	5:         {Codec: "nellymoser", Decoders: "nellymoser", rate: 8000},
-	6:         {Codec: "nellymoser", Decoders: "nellymoser"},
+	4:         {Codec: codecNellymoser, Decoders: codecNellymoser, rate: 16000},
+	5:         {Codec: codecNellymoser, Decoders: codecNellymoser, rate: 8000},
+	6:         {Codec: codecNellymoser, Decoders: codecNellymoser},
 	7:         {Codec: "pcm_alaw", Decoders: "pcm_alaw", rate: 8000},
 	8:         {Codec: "pcm_mulaw", Decoders: "pcm_mulaw", rate: 8000},
 	formatAAC: {Codec: codecAAC, Decoders: "aac"},
@@ -150,7 +151,7 @@ var decodable = map[byte]bool{1: true, 2: true, 4: true, 5: true, 17: true, 19: 
 // frameTime is how long the sound goes on behind the last tag's time; step is the time
 // between the last two, in ms.
 func (a *Audio) frameTime(step int64) time.Duration {
-	samples := 0
+	var samples int
 	switch a.Codec {
 	case codecAAC:
 		samples = 1024

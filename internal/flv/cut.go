@@ -85,7 +85,7 @@ func (x *Index) FromFirstPicture() *Index {
 	v.First, v.Last, v.FirstDTS = v.First-ms(d), v.Last-ms(d), v.FirstDTS-ms(d)
 	v.Keyframes = slices.Clone(v.Keyframes)
 	for i := range v.Keyframes {
-		v.Keyframes[i].move(-ms(d))
+		v.Keyframes[i] = v.Keyframes[i].moved(-ms(d))
 	}
 	y.Epochs = slices.Clone(x.Epochs)
 	for i := range y.Epochs {

@@ -177,11 +177,13 @@ type Keyframe struct {
 	Whole  time.Duration // from which on what is shown is whole: PTS, or later where it is no IDR
 }
 
-func (k *Keyframe) move(d time.Duration) {
+// moved is the keyframe on a timeline that begins earlier by d.
+func (k Keyframe) moved(d time.Duration) Keyframe {
 	k.DTS, k.PTS = k.DTS+d, k.PTS+d
 	if k.Whole != never {
 		k.Whole += d
 	}
+	return k
 }
 
 // Header is a codec configuration (AVCDecoderConfigurationRecord or

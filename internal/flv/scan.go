@@ -195,7 +195,7 @@ func (s *scanner) index(rest int64) (*Index, error) {
 		v.MinComposition, v.MaxComposition = ms(s.reach.min), ms(s.reach.max)
 		v.First, v.Last, v.FirstDTS = ms(s.firstVideo-origin), ms(s.lastVideo-origin), ms(s.firstDTS-origin)
 		for i := range v.Keyframes {
-			v.Keyframes[i].move(-ms(origin))
+			v.Keyframes[i] = v.Keyframes[i].moved(-ms(origin))
 		}
 		x.Duration = v.Last + v.Tail
 		if s.audio != nil {

@@ -206,7 +206,8 @@ func (s *scanner) recover(p h264.Picture, pts int64) {
 	s.recovering = slices.DeleteFunc(s.recovering, func(r recovery) bool { return r.left <= 0 })
 	for i := range s.recovering {
 		r := &s.recovering[i]
-		if r.left--; r.left == 0 {
+		r.left--
+		if r.left == 0 {
 			s.video.Keyframes[r.keyframe].Whole = ms(pts)
 		}
 	}

@@ -31,9 +31,8 @@ func sets(config []byte) (sps, pps []byte) {
 }
 
 // unit is a NAL unit behind its length.
-func unit(lengthSize int, body []byte) []byte {
-	length := []byte{byte(len(body) >> 24), byte(len(body) >> 16), byte(len(body) >> 8), byte(len(body))}
-	return append(bytes.Clone(length[4-lengthSize:]), body...)
+func unit(body []byte) []byte {
+	return append([]byte{byte(len(body) >> 24), byte(len(body) >> 16), byte(len(body) >> 8), byte(len(body))}, body...)
 }
 
 func TestConfigure(t *testing.T) {
@@ -103,7 +102,7 @@ func TestRead(t *testing.T) {
 	upright := []byte{6, 47, 3, 0x08, 0, 0x40, 0x80} // a quarter: 16384 of 65536
 	join := func(units ...[]byte) (all []byte) {
 		for _, u := range units {
-			all = append(all, unit(4, u)...)
+			all = append(all, unit(u)...)
 		}
 		return all
 	}
@@ -147,7 +146,7 @@ func TestRead(t *testing.T) {
 // FuzzStream: no bytes do harm.
 func FuzzStream(f *testing.F) {
 	sps, pps := sets(config640x322)
-	f.Add(config640x360, append(append(unit(4, sps), unit(4, pps)...), unit(4, []byte{0x65, 0x88, 0x84})...))
+	f.Add(config640x360, append(append(unit(sps), unit(pps)...), unit([]byte{0x65, 0x88, 0x84})...))
 	f.Fuzz(func(t *testing.T, config, picture []byte) {
 		var s Stream
 		if _, err := s.Configure(config); err != nil {

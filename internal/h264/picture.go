@@ -82,7 +82,7 @@ func (p *Picture) supplement(body []byte) {
 				p.Recovery = int(min(point.(*sei.RecoveryPointAvcSEI).RecoveryFrameCnt, maxRecovery)) //nolint:forcetypeassert // what that function returns
 			}
 		case sei.SEIUserDataRegisteredITUtT35Type:
-			p.Captions.read(m.Payload())
+			p.Captions = p.Captions.Add(captions(m.Payload()))
 		case sei.SEIDisplayOrientationType:
 			p.Rotation = orientation(m.Payload())
 		}
@@ -105,11 +105,11 @@ func orientation(b []byte) int {
 	return 90 * quarters
 }
 
-// read looks at user data for captions that hold anything.
-func (c *Captions) read(b []byte) {
+// captions looks at user data for captions that hold anything.
+func captions(b []byte) (c Captions) {
 	const header = "\xb5\x00\x31GA94\x03"
 	if len(b) < len(header)+2 || string(b[:len(header)]) != header {
-		return
+		return c
 	}
 	count := int(b[len(header)] & 0x1f)
 	for triple := b[len(header)+2:]; count > 0 && len(triple) >= 3; count, triple = count-1, triple[3:] {
@@ -125,6 +125,7 @@ func (c *Captions) read(b []byte) {
 			c.DTVCC = true
 		}
 	}
+	return c
 }
 
 // Add is c and d together.
