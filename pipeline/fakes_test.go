@@ -25,6 +25,8 @@ type memory struct {
 	objects map[string][]byte
 	writes  map[string]int // how often a key was written; its ETag
 	before  func(op, key string) error
+
+	unlisted map[string]bool // what lists don't have yet
 }
 
 func newMemory() *memory {
@@ -58,6 +60,9 @@ func (m *memory) put(key string, body []byte) {
 }
 
 func (m *memory) Stat(_ context.Context, key string) (int64, string, error) {
+	if err := m.op("stat", key); err != nil {
+		return 0, "", err
+	}
 	body, etag, err := m.get(key)
 	return int64(len(body)), etag, err
 }
@@ -110,7 +115,7 @@ func (m *memory) List(_ context.Context, prefix string) ([]string, error) {
 	defer m.mu.Unlock()
 	var keys []string
 	for key := range m.objects {
-		if strings.HasPrefix(key, prefix) {
+		if strings.HasPrefix(key, prefix) && !m.unlisted[key] {
 			keys = append(keys, key)
 		}
 	}

@@ -58,9 +58,10 @@ type Recordings interface {
 
 // Store is the ledger, and where results go. Write is conditional on the version
 // that the caller has seen (its ETag; "": none), and Upload on there being none:
-// both return [fs.ErrExist] when somebody else was first. Load returns
+// both return [fs.ErrExist] when somebody else was first. Load and Stat return
 // [fs.ErrNotExist]. Objects are whole or absent.
 type Store interface {
+	Stat(ctx context.Context, key string) (size int64, etag string, err error)
 	Load(ctx context.Context, key string) (body []byte, etag string, err error)
 	Write(ctx context.Context, key string, body []byte, etag string) error
 	Upload(ctx context.Context, key, file string) error

@@ -55,6 +55,9 @@ func (p *Pipeline) publishIfComplete(ctx context.Context, plan *ladder.Plan, hol
 	if err != nil {
 		return permanent("parts_differ", err)
 	}
+	if err := p.areStored(ctx, plan, parts); err != nil {
+		return err
+	}
 	if err := p.keepsTheRules(ctx, plan, presentation); err != nil {
 		return err
 	}
