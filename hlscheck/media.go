@@ -116,9 +116,13 @@ func (m *media) add(f *mp4.Fragment, init *initSegment, iframe bool) error {
 }
 
 func (m *media) sample(s mp4.Sample, data []byte, at int64, init *initSegment) {
-	if mp4.IsSyncSampleFlags(s.Flags) && (!init.h264 || init.encrypted || isIDR(data, init.lengthSize)) {
+	if isSync(s.Flags) && (!init.h264 || init.encrypted || isIDR(data, init.lengthSize)) {
 		m.first = m.first || at == m.start
 		m.keys = append(m.keys, at-m.start)
 	}
 	m.captions = m.captions || init.hasCaptions(data)
 }
+
+// isSync tells whether a sample can be entered (ISO/IEC 14496-12, 8.8.3.1). Not every
+// packager says too that it depends on no other, for which the library asks.
+func isSync(flags uint32) bool { return flags&mp4.NonSyncSampleFlags == 0 }
