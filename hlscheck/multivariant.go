@@ -93,7 +93,7 @@ var multivariantRules = []Rule{
 			}
 		}
 		if n < 2 && largest > 0 {
-			say(p.name(), "there is one")
+			say(p.name(), "only one variant has it")
 		}
 	}},
 	{Number: "9.11", Severity: Should, Text: "The multivariant playlist says EXT-X-INDEPENDENT-SEGMENTS", check: func(p *presentation, say say) {

@@ -1,6 +1,7 @@
 package hlscheck
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"mime"
@@ -84,7 +85,7 @@ var playlistRules = []Rule{
 	{Number: "RFC8216-4.3.4.2", Severity: Must, Text: "What a multivariant playlist names is a media playlist, and groups are there", check: eachName},
 	{Number: "8.6", Severity: Must, Text: "EXT-X-PLAYLIST-TYPE is VOD", check: eachTrack(func(t *track, say say) {
 		if t.list.kind != vod {
-			say(t.uri, "it is %q", t.list.kind)
+			say(t.uri, "it is %s", cmp.Or(t.list.kind, "not there"))
 		}
 	})},
 	{Number: "RFC8216-4.3.3.4", Severity: Must, Text: "It ends with EXT-X-ENDLIST", check: eachTrack(func(t *track, say say) {

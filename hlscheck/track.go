@@ -50,7 +50,7 @@ func (t *track) duration() (seconds float64) {
 
 // longestRun is how many segments are looked at together for a peak. There are no more
 // in 1.5 target durations but where most of them last no time at all.
-const longestRun = 10_000
+const longestRun = 2000
 
 // measure measures as RFC 8216 (4.1) has it: the peak is the largest rate of any run of
 // segments that lasts 0.5 to 1.5 target durations.
