@@ -46,7 +46,7 @@ type reader struct {
 	fault  error
 }
 
-func (r *reader) fail(format string, args ...any) {
+func (r *reader) failf(format string, args ...any) {
 	if r.fault == nil {
 		r.fault = fmt.Errorf("#"+r.at.tag+": "+format, args...)
 	}
@@ -60,7 +60,7 @@ func (r *reader) take(l line) line {
 	r.at.value = variable.ReplaceAllStringFunc(l.value, func(reference string) string {
 		value, ok := r.values[reference[2:len(reference)-1]]
 		if !ok {
-			r.fail("the variable %s is not defined", reference)
+			r.failf("the variable %s is not defined", reference)
 		}
 		return value
 	})
@@ -71,7 +71,7 @@ func (r *reader) take(l line) line {
 // may import some; others come from the query of its own URL.
 func (r *reader) define(above map[string]string, name string) {
 	a := r.attributes()
-	ok := true
+	var ok bool
 	switch {
 	case a["IMPORT"] != "":
 		r.values[a["IMPORT"]], ok = above[a["IMPORT"]]
@@ -86,7 +86,7 @@ func (r *reader) define(above map[string]string, name string) {
 		r.values[a["NAME"]] = a["VALUE"]
 	}
 	if !ok {
-		r.fail("nothing gives the variable its value: %s", r.at.value)
+		r.failf("nothing gives the variable its value: %s", r.at.value)
 	}
 }
 
@@ -96,13 +96,13 @@ func (r *reader) attributes() map[string]string {
 	for rest := r.at.value; strings.TrimSpace(rest) != ""; {
 		name, value, ok := strings.Cut(rest, "=")
 		if !ok {
-			r.fail("%q is no attribute", rest)
+			r.failf("%q is no attribute", rest)
 			return all
 		}
 		if quoted, isQuoted := strings.CutPrefix(value, `"`); isQuoted {
 			value, rest, ok = strings.Cut(quoted, `"`)
 			if !ok {
-				r.fail("a quotation mark is missing in %s", name)
+				r.failf("a quotation mark is missing in %s", name)
 				return all
 			}
 			rest = strings.TrimPrefix(strings.TrimSpace(rest), ",")
@@ -121,7 +121,7 @@ func (r *reader) integer(text string) int64 {
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 0 {
-		r.fail("%q is no whole number", text)
+		r.failf("%q is no whole number", text)
 		return 0
 	}
 	return n
@@ -134,7 +134,7 @@ func (r *reader) number(text string) float64 {
 	}
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil || f < 0 || math.IsInf(f, 0) || math.IsNaN(f) {
-		r.fail("%q is no number", text)
+		r.failf("%q is no number", text)
 		return 0
 	}
 	return f
@@ -145,7 +145,7 @@ func (r *reader) byteRange(text string) (part Range, begins bool) {
 	length, offset, begins := strings.Cut(text, "@")
 	part = Range{Offset: r.integer(offset), Length: r.integer(length)}
 	if length == "" || begins && offset == "" || part.End() < part.Offset {
-		r.fail("%q is no byte range", text)
+		r.failf("%q is no byte range", text)
 	}
 	return part, begins
 }

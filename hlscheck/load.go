@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -79,7 +80,7 @@ func load(ctx context.Context, source Source, master string, depth Depth) (*pres
 	for _, m := range p.list.media {
 		a := alternative{mediaTag: m}
 		if m.URI != "" {
-			if a.track, err = p.track(ctx, m.URI); err != nil {
+			if a.track, err = p.track(ctx, m.URI); err != nil && !errors.Is(err, errNoPlaylist) {
 				return nil, err
 			}
 		}
@@ -92,27 +93,25 @@ func load(ctx context.Context, source Source, master string, depth Depth) (*pres
 		t.picture = t.picture || t.init != nil && t.init.picture
 		t.measure()
 	}
-	return p, p.finished()
+	if !p.finished() {
+		return nil, errors.New("it is live, or not finished: no media playlist has EXT-X-ENDLIST; the rules are those of finished presentations")
+	}
+	return p, nil
 }
 
-// finished is an error if the presentation is a live one. That it forgot its end is a
-// finding.
-func (p *presentation) finished() error {
+// finished tells a presentation from a live one. That one of its playlists forgot its end
+// is a finding.
+func (p *presentation) finished() bool {
 	all := p.renditions()
-	for _, t := range all {
-		if t.list.closed || t.list.kind == vod {
-			return nil
-		}
-	}
-	if len(all) == 0 {
-		return nil
-	}
-	return errors.New("it is live, or not finished: no media playlist has EXT-X-ENDLIST; the rules are those of finished presentations")
+	return len(all) == 0 || slices.ContainsFunc(all, func(t *track) bool { return t.list.closed || t.list.kind == vod })
 }
 
 func (p *presentation) addVariant(ctx context.Context, v streamInf) error {
 	t, err := p.track(ctx, v.URI)
-	if err != nil || t == nil {
+	if errors.Is(err, errNoPlaylist) {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	w, h, _ := strings.Cut(v.Resolution, "x")
@@ -128,30 +127,34 @@ func (p *presentation) addVariant(ctx context.Context, v streamInf) error {
 	return nil
 }
 
-// track reads a media playlist and what it names, once. Without an error it is nil where
-// there is none: that is a finding.
+// errNoPlaylist is that there is no media playlist: a finding.
+var errNoPlaylist = errors.New("no media playlist")
+
+// track reads a media playlist and what it names, once.
 func (p *presentation) track(ctx context.Context, uri string) (*track, error) {
 	if t, ok := p.tracks[uri]; ok {
+		if t == nil {
+			return nil, errNoPlaylist
+		}
 		return t, nil
 	}
 	p.tracks[uri], p.order = nil, append(p.order, uri)
 	if uri == "" {
 		p.unnamed = append(p.unnamed, [2]string{p.name(), "a variant has no URI"})
-		return nil, nil
+		return nil, errNoPlaylist
 	}
 	name := resolve(p.base, uri)
 	object, err := p.source.Read(ctx, name, Range{})
-	var list *mediaList
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
-	default:
+	}
+	var list *mediaList
+	if err == nil {
 		list, err = readMedia(object.Body, name, p.list.values)
 	}
 	if err != nil {
 		p.unnamed = append(p.unnamed, [2]string{uri, err.Error()})
-		return nil, nil
+		return nil, errNoPlaylist
 	}
 	t := &track{uri: uri, object: object, list: list, target: list.target, inits: map[string]initFile{}}
 	p.tracks[uri] = t

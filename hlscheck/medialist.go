@@ -69,7 +69,7 @@ func readMedia(body []byte, name string, above map[string]string) (*mediaList, e
 	for _, l := range all {
 		l = r.take(l)
 		switch l.tag {
-		case "EXT-X-STREAM-INF", "EXT-X-I-FRAME-STREAM-INF", "EXT-X-MEDIA":
+		case "EXT-X-STREAM-INF", iframeVariant, "EXT-X-MEDIA":
 			return nil, errMultivariant
 		case "EXT-X-DEFINE":
 			r.list.need.define(r.attributes())
@@ -101,7 +101,7 @@ func (r *mediaReader) tag(l line) {
 		list.iframes = true
 		list.need.raise(4, l.tag)
 	case "EXT-X-SKIP":
-		r.fail("it is an update of a live playlist, and not whole")
+		r.failf("it is an update of a live playlist, and not whole")
 	case "EXTINF":
 		seconds, _, _ := strings.Cut(l.value, ",")
 		r.next.Duration, r.timed = r.number(strings.TrimSpace(seconds)), true
@@ -151,12 +151,12 @@ func (r *mediaReader) end(uri string) {
 	s := r.next
 	s.URI = uri
 	if !r.timed {
-		r.fail("%s has no EXTINF", uri)
+		r.failf("%s has no EXTINF", uri)
 	}
 	if s.ranged && !r.begin {
 		end, ok := r.ends[uri]
 		if !ok {
-			r.fail("the range of %s says only how long it is, and no range of that file comes before it", uri)
+			r.failf("the range of %s says only how long it is, and no range of that file comes before it", uri)
 		}
 		s.part.Offset = end
 	}

@@ -41,6 +41,8 @@ type streamInf struct {
 // mediaTag is an EXT-X-MEDIA.
 type mediaTag struct{ Type, GroupID, Name, Language, URI string }
 
+const iframeVariant = "EXT-X-I-FRAME-STREAM-INF"
+
 var errNotMultivariant = errors.New("it is a media playlist; the multivariant one is wanted, which names it")
 
 func readMultivariant(body []byte, name string) (*multivariantList, error) {
@@ -58,7 +60,7 @@ func readMultivariant(body []byte, name string) (*multivariantList, error) {
 			if open {
 				m.variants[len(m.variants)-1].URI, open = l.value, false
 			}
-		case "EXT-X-STREAM-INF", "EXT-X-I-FRAME-STREAM-INF":
+		case "EXT-X-STREAM-INF", iframeVariant:
 			v := m.variant(r)
 			m.variants, open = append(m.variants, v), !v.iframes
 		case "EXT-X-MEDIA":
@@ -95,7 +97,7 @@ func (m *multivariantList) variant(r *reader) streamInf {
 		}
 	}
 	return streamInf{
-		URI: a["URI"], iframes: r.at.tag == "EXT-X-I-FRAME-STREAM-INF",
+		URI: a["URI"], iframes: r.at.tag == iframeVariant,
 		Bandwidth: r.integer(a["BANDWIDTH"]), AverageBandwidth: r.integer(a["AVERAGE-BANDWIDTH"]), FrameRate: r.number(a["FRAME-RATE"]),
 		Codecs: a["CODECS"], Resolution: a["RESOLUTION"], VideoRange: a["VIDEO-RANGE"], ReqVideoLayout: a["REQ-VIDEO-LAYOUT"],
 		Audio: a["AUDIO"], Video: a["VIDEO"], Subtitles: a["SUBTITLES"], Captions: a["CLOSED-CAPTIONS"],

@@ -58,7 +58,7 @@ func TestOfFFmpeg(t *testing.T) {
 	video := []string{"-c:v", "libx264", "-profile:v", "high", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "50", "-sc_threshold", "0", "-maxrate", "300k", "-bufsize", "300k"}
 	hevc := []string{"-an", "-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "keyint=50:scenecut=0:log-level=none:open-gop=0"}
 	sound := []string{"-c:a", "aac", "-ac", "2", "-b:a", "64k"}
-	join := func(all ...[]string) []string { return slices.Concat(all...) }
+	join := slices.Concat[[]string]
 	hdr := func(transfer string) []string {
 		return join(hevc, []string{"-pix_fmt", "yuv420p10le", "-color_primaries", "bt2020", "-color_trc", transfer, "-colorspace", "bt2020nc"})
 	}
@@ -70,7 +70,7 @@ func TestOfFFmpeg(t *testing.T) {
 	}
 	fmp4, oneFile := []string{"-hls_segment_type", "fmp4"}, []string{"-hls_flags", "single_file"}
 	apart := []string{"-map", "0:v", "-map", "0:a", "-var_stream_map", "v:0,agroup:a a:0,agroup:a,language:en"}
-	hvc1 := append(fmp4, "-tag:v", "hvc1")
+	hvc1 := join(fmp4, []string{"-tag:v", "hvc1"})
 	// Its multivariant playlist lacks most attributes, by its version; and I-frames.
 	lacks, noFrames := []string{"9.1", "9.14", "9.15"}, []string{"6.1"}
 	for _, tc := range []struct {
@@ -113,7 +113,7 @@ func TestOfFFmpeg(t *testing.T) {
 func packager(t *testing.T) string {
 	t.Helper()
 	name := "packager-linux-" + map[string]string{"amd64": "x64", "arm64": "arm64"}[runtime.GOARCH]
-	if file := filepath.Join(standin.Root(), "tools/shaka/node_modules/shaka-packager/bin", name); os.Chmod(file, 0o755) == nil {
+	if file := filepath.Join(standin.Root(), "tools", "shaka", "node_modules", "shaka-packager", "bin", name); os.Chmod(file, 0o755) == nil {
 		return file
 	}
 	file, err := exec.LookPath("packager")
@@ -185,7 +185,8 @@ func (f files) ranged(name, extension string) {
 	list = regexp.MustCompile(`s\d+`+regexp.QuoteMeta(extension)).ReplaceAllFunc(list, func(segment []byte) []byte {
 		body := f[name+"/"+string(segment)]
 		part := fmt.Sprintf("#EXT-X-BYTERANGE:%d@%d", len(body), len(whole))
-		if n++; n%2 == 0 {
+		n++
+		if n%2 == 0 {
 			part, _, _ = strings.Cut(part, "@")
 		}
 		whole = append(whole, body...)
@@ -217,12 +218,12 @@ func (f files) iframesOf(t *testing.T, name string) {
 	f["master.m3u8"] = regexp.MustCompile(`(I-FRAME-STREAM-INF:)BANDWIDTH=\d+`).ReplaceAll(f["master.m3u8"], fmt.Appendf(nil, "${1}BANDWIDTH=%d", bits))
 }
 
-// become puts one rendition's files in the place of another's.
-func (f files) become(t *testing.T, name, other string) {
+// become puts another rendition's files in the place of "same".
+func (f files) become(t *testing.T, other string) {
 	t.Helper()
 	for file := range maps.Clone(f) {
 		if base, ok := strings.CutPrefix(file, other+"/"); ok {
-			f[name+"/"+base] = f[file]
+			f["same/"+base] = f[file]
 		}
 	}
 	f.master(t)
@@ -256,16 +257,16 @@ func TestOfTheSpecifications(t *testing.T) {
 			f["master.m3u8"] = slices.Concat(f["master.m3u8"], bytes.ReplaceAll(bytes.Join(again, nil), []byte(`AUDIO="a"`), []byte(`AUDIO="mono"`)))
 		}, nil},
 		"captions declared": {"fmp4", func(t *testing.T, f files) {
-			f.become(t, "same", "captions")
+			f.become(t, "captions")
 			f.replace(t, "master.m3u8", `AUDIO="a"`, `AUDIO="a",CLOSED-CAPTIONS="cc"`)
 			f.replace(t, "master.m3u8", "#EXT-X-MEDIA", "#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"cc\",NAME=\"English\",LANGUAGE=\"en\",INSTREAM-ID=\"CC1\"\n#EXT-X-MEDIA")
 		}, nil},
 		"captions denied": {"mpegts", func(t *testing.T, f files) {
-			f.become(t, "same", "captions")
+			f.become(t, "captions")
 			f.replace(t, "master.m3u8", `AUDIO="a"`, `AUDIO="a",CLOSED-CAPTIONS=NONE`)
 		}, []string{"4.4"}},
-		"empty captions":       {"fmp4", func(t *testing.T, f files) { f.become(t, "same", "padding") }, nil},
-		"empty captions in ts": {"mpegts", func(t *testing.T, f files) { f.become(t, "same", "padding") }, nil},
+		"empty captions":       {"fmp4", func(t *testing.T, f files) { f.become(t, "padding") }, nil},
+		"empty captions in ts": {"mpegts", func(t *testing.T, f files) { f.become(t, "padding") }, nil},
 		"HDR": {"fmp4", func(t *testing.T, f files) {
 			for _, r := range []string{"top", "same", "low"} {
 				f[r+"/init.mp4"] = f["hdr/init.mp4"]

@@ -5,7 +5,8 @@
 //	            decide the message's fate (settle.go)
 //	plan.go     recording (or its index.go) ─► plan.json, and a message for every part
 //	part.go     chunk or sound ─► encode.go ─► verify.go ─► upload ─► the part
-//	publish.go  all parts ─► playlists ─► pointer
+//	publish.go  all parts ─► what they name is there (stored.go), and keeps the rules
+//	            (rules.go) ─► playlists ─► pointer
 //	quality.go  if wanted: published renditions against the recording ─► quality.json
 //
 // The store is the ledger, the queue is the scheduler. A task is done when its
