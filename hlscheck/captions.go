@@ -7,7 +7,7 @@ import (
 	"github.com/Eyevinn/mp4ff/hevc"
 	"github.com/Eyevinn/mp4ff/sei"
 
-	"afterlive/internal/flv"
+	"afterlive/internal/h264"
 )
 
 // nalLength is how many bytes the length of a NAL unit has of which avcC says nothing here.
@@ -15,7 +15,7 @@ const nalLength = 4
 
 // isIDR tells whether a picture of H.264 is an IDR picture.
 func isIDR(picture []byte, lengthSize int) bool {
-	for unit := range flv.NALUnits(picture, lengthSize) {
+	for unit := range h264.Units(picture, lengthSize) {
 		if avc.GetNaluType(unit[0]) == avc.NALU_IDR {
 			return true
 		}
@@ -28,7 +28,7 @@ func (i *initSegment) hasCaptions(picture []byte) bool {
 	if !i.h264 && !i.hevc {
 		return false
 	}
-	for unit := range flv.NALUnits(picture, i.lengthSize) {
+	for unit := range h264.Units(picture, i.lengthSize) {
 		switch {
 		case i.h264 && avc.GetNaluType(unit[0]) == avc.NALU_SEI:
 			unit = unit[1:]
@@ -64,11 +64,11 @@ func ccData(message []byte) bool {
 	if !ok || len(data) < 2 {
 		return false
 	}
-	const field2, valid = 1, 4
+	const field2, begins708, valid = 1, 3, 4
 	count := int(data[0] & 0x1f)
 	for triple := data[2:]; count > 0 && len(triple) >= 3; count, triple = count-1, triple[3:] {
 		kind := triple[0] & 3
-		isText := kind > field2 || triple[1]&0x7f != 0 || triple[2]&0x7f != 0 // CEA-608 pads with zeros, and a bit of parity
+		isText := kind == begins708 || kind <= field2 && (triple[1]&0x7f != 0 || triple[2]&0x7f != 0) // CEA-608 pads with zeros, and a bit of parity
 		if triple[0]&valid != 0 && isText {
 			return true
 		}

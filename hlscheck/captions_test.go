@@ -19,7 +19,7 @@ func TestCaptions(t *testing.T) {
 		}
 		return all
 	}
-	const field1, field2, start708, invalid = 0xfc, 0xfd, 0xff, 0xf8
+	const field1, field2, start708, goesOn708, invalid = 0xfc, 0xfd, 0xff, 0xfe, 0xf8
 	for name, tc := range map[string]struct {
 		data []byte // triples
 		want bool
@@ -29,6 +29,7 @@ func TestCaptions(t *testing.T) {
 		"behind padding":   {[]byte{field1, 0x80, 0x80, field1, 0xc8, 0xe9}, true},
 		"CEA-708":          {[]byte{start708, 0x02, 0x21}, true},
 		"padding":          {[]byte{field1, 0x80, 0x80, field2, 0x80, 0x80}, false},
+		"no beginning":     {[]byte{goesOn708, 0x02, 0x21}, false},
 		"not valid":        {[]byte{invalid, 0xc8, 0xe9}, false},
 		"nothing":          {nil, false},
 		"cut in a triple":  {[]byte{field1, 0xc8}, false},

@@ -28,8 +28,8 @@ func eachPicture(check func(v variant, say say)) func(p *presentation, say say) 
 	}
 }
 
-// h264 is the profile and level of a CODECS attribute's avc1; ok is false if it has none.
-func h264(codecs string) (profile, level int, ok bool) {
+// profileOf is the profile and level of a CODECS attribute's avc1; ok is false if it has none.
+func profileOf(codecs string) (profile, level int, ok bool) {
 	for c := range strings.SplitSeq(codecs, ",") {
 		var constraints int
 		if n, err := fmt.Sscanf(strings.TrimSpace(c), "avc1.%02x%02x%02x", &profile, &constraints, &level); n == 3 && err == nil {
@@ -149,7 +149,7 @@ var multivariantRules = []Rule{
 	{Number: "1.3a", Severity: Should, Text: "Some variants of H.264 are at most High, level 4.1", check: func(p *presentation, say say) {
 		some, fit := false, false
 		for _, v := range p.variants {
-			if profile, level, ok := h264(v.Codecs); ok {
+			if profile, level, ok := profileOf(v.Codecs); ok {
 				some = true
 				fit = fit || profile <= highProfile && level <= level41
 			}
@@ -159,12 +159,12 @@ var multivariantRules = []Rule{
 		}
 	}},
 	{Number: "1.3b", Severity: Must, Text: "H.264 is at most High, level 5.2", check: eachVariant(func(v variant, say say) {
-		if profile, level, ok := h264(v.Codecs); ok && (profile > highProfile || level > level52) {
+		if profile, level, ok := profileOf(v.Codecs); ok && (profile > highProfile || level > level52) {
 			say(v.URI, "profile %d, level %d", profile, level)
 		}
 	})},
 	{Number: "1.4", Severity: Should, Text: "H.264 is of profile High", check: eachVariant(func(v variant, say say) {
-		if profile, _, ok := h264(v.Codecs); ok && profile != highProfile {
+		if profile, _, ok := profileOf(v.Codecs); ok && profile != highProfile {
 			say(v.URI, "it is of profile %d", profile)
 		}
 	})},
@@ -174,7 +174,7 @@ var multivariantRules = []Rule{
 		}
 	})},
 	{Number: "1.11", Severity: Must, Text: "CODECS names the profile and level that the init segment has", check: eachVariant(func(v variant, say say) {
-		profile, level, ok := h264(v.Codecs)
+		profile, level, ok := profileOf(v.Codecs)
 		if i := v.track.init; ok && i != nil && i.profile > 0 && (int(i.profile) != profile || int(i.level) != level) {
 			say(v.URI, "profile %d, level %d against %d, %d", profile, level, i.profile, i.level)
 		}

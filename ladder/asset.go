@@ -22,6 +22,7 @@ type Asset struct {
 	Storyboard string `json:"storyboard,omitempty"` // WebVTT thumbnails, likewise
 
 	Discontinuities []Discontinuity `json:"discontinuities,omitempty"`
+	Missing         []Missing       `json:"missing,omitempty"` // of the recording
 }
 
 // AssetLadder is one multivariant playlist of an asset.
@@ -51,7 +52,7 @@ func (p *Presentation) Asset() Asset {
 	a := Asset{
 		Version: 1, Job: plan.Job, Planned: plan.Created, Profile: plan.Profile,
 		Recording: plan.Recording.Key, Duration: plan.Duration, Master: MasterFile,
-		Effort: p.effort, Discontinuities: plan.Source.Discontinuities,
+		Effort: p.effort, Discontinuities: plan.Source.Discontinuities, Missing: p.Missing(),
 	}
 	if len(plan.Ladders) == 0 {
 		a.Ladders = []AssetLadder{{Name: AudioLadder, Master: plan.Job + "/" + AudioLadder + "/" + MasterFile}}

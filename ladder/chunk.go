@@ -72,7 +72,7 @@ func (p *Plan) chunk(x *flv.Index, ends func(from int) int) {
 	first, last := p.Rate.Frame(x.Video.First), p.Rate.Frame(x.Video.Last)
 	for from := 0; from < p.Frames; {
 		to := max(from+p.SegmentFrames, ends(from))
-		for to < p.Frames && x.KeyframeBefore(nearly(p.Rate, to)) == x.KeyframeBefore(nearly(p.Rate, from)) && to <= last {
+		for to < p.Frames && x.KeyframeBefore(p.entry(to)) == x.KeyframeBefore(p.entry(from)) && to <= last {
 			to += p.SegmentFrames
 		}
 		if to+p.SegmentFrames > p.Frames || to > last {
@@ -82,11 +82,23 @@ func (p *Plan) chunk(x *flv.Index, ends func(from int) int) {
 			From: from, To: to,
 			Fill: first > from,
 			Hold: to == p.Frames || last+1 < to,
-			Cut:  x.VideoCut(nearly(p.Rate, from), p.Rate.Time(to)),
+			Cut:  x.VideoCut(p.entry(from), p.Rate.Time(to)),
 		})
 		from = to
 	}
 }
+
+// entry is the moment from which a chunk needs pictures that begins at a frame: a
+// deinterlacer looks at those before, too.
+func (p *Plan) entry(frame int) time.Duration {
+	t := nearly(p.Rate, frame)
+	if p.Source.Picture.Deinterlace != "" {
+		t -= p.Rate.Time(framesBefore)
+	}
+	return t
+}
+
+const framesBefore = 3
 
 // nearly is the moment up to which a timestamp falls on a frame of the grid: FLV's are
 // rounded to milliseconds, and the frame-rate filter takes the nearest.

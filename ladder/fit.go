@@ -76,7 +76,7 @@ func (p *Plan) SampleArgs(s Chunk) []string {
 		options[mapped], options[format] = fmt.Sprintf("[v%d]", i), "h264"
 		outputs = append(outputs, ffmpeg.Input("x").Output(f.file(), options).GetArgs()[2:]...)
 	}
-	args := append(pictures(0), "-filter_complex",
+	args := append(p.decoderArgs(s.Cut, 0), "-filter_complex",
 		fmt.Sprintf("[0:v:0]%s,split=%d%s;%s", p.grid(s, s.From, s.To), len(rungs), strings.Join(rungs, ""), strings.Join(scales, ";")))
 	return append(args, outputs...)
 }

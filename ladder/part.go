@@ -17,6 +17,7 @@ type Part struct {
 	Host    Host    `json:"host"`
 	Tracks  []Track `json:"tracks"`
 	Images  Images  `json:"images,omitzero"`
+	Lost    Lost    `json:"lost,omitzero"`
 
 	Loudness *Loudness `json:"loudness,omitempty"` // of the recording's sound, if that is to be brought to another
 

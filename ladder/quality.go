@@ -137,7 +137,7 @@ func (p *Plan) ReferenceArgs(segment int, file string) []string {
 	from := segment * p.SegmentFrames
 	width, height := p.referenceSize()
 	filter := fmt.Sprintf("[0:v:0]%s,scale=%d:%d:flags=bicubic,format=yuv420p,%s[v]", p.grid(c, from, min(from+p.SegmentFrames, p.Frames)), width, height, p.pick())
-	args := append(pictures(0), "-filter_complex", filter)
+	args := append(p.decoderArgs(c.Cut, 0), "-filter_complex", filter)
 	return append(args, "-map", "[v]", "-fps_mode", "passthrough", "-f", "rawvideo", file)
 }
 

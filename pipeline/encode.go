@@ -27,6 +27,7 @@ const collectEvery = time.Second / 4
 type usage struct {
 	cpu  time.Duration
 	read int64 // bytes of the recording
+	lost ladder.Lost
 }
 
 // encode feeds the part's bytes of the recording to ffmpeg, and carries off what
@@ -50,7 +51,7 @@ func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Pla
 	ended := make(chan error, 1)
 	go func() {
 		ran, err := p.FFmpeg.Run(ctx, folder, w.args, input, w.follow(log, hold))
-		used.cpu = ran.CPU
+		used.cpu, used.lost = ran.CPU, w.lost(plan, input, ran)
 		ended <- err
 	}()
 	tick := time.NewTicker(collectEvery)
@@ -74,6 +75,18 @@ func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Pla
 			}
 		}
 	}
+}
+
+// lost is what ffmpeg was given, and what didn't come out of its decoders. It hides that
+// well: missing pictures are made up for by repeating others, missing sound by silence.
+func (w work) lost(plan *ladder.Plan, input io.Reader, ran Ran) (l ladder.Lost) {
+	switch given, ok := input.(*flv.Reader); {
+	case w.chunk == nil:
+		l.Audio = plan.Audio.LostOf(ran.Decoded)
+	case ok:
+		l.Frames = max(0, plan.Source.Picture.Shown(given.Frames())-ran.Pictures)
+	}
+	return l
 }
 
 // makeFolders makes those that ffmpeg writes to.

@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -39,8 +38,10 @@ type FFmpeg struct {
 
 // Ran is what is to be said of an encoder that has ended.
 type Ran struct {
-	CPU time.Duration // that it had on all cores
-	Log string        // the end of it
+	CPU      time.Duration // that it had on all cores
+	Log      string        // the end of it
+	Pictures int           // that came to the output's grid, if it has one
+	Decoded  int           // frames of the input's first stream
 }
 
 var errStalled = errors.New("ffmpeg made no progress")
@@ -93,7 +94,7 @@ func (f FFmpeg) Run(ctx context.Context, folder string, args []string, input io.
 	defer watchdog.Stop()
 
 	var log tail
-	globals := []string{"-hide_banner", "-nostdin", "-y", "-loglevel", "level+warning", "-nostats", "-stats_period", "1", "-progress", "pipe:1"}
+	globals := []string{"-hide_banner", "-nostdin", "-y", "-loglevel", "level+verbose", "-nostats", "-stats_period", "1", "-progress", "pipe:1"}
 	if f.Pixels > 0 {
 		globals = append(globals, "-max_pixels", strconv.Itoa(f.Pixels)) // of the first input's decoder, as it comes before it
 	}
@@ -121,7 +122,7 @@ func (f FFmpeg) Run(ctx context.Context, folder string, args []string, input io.
 		}
 	}
 	err = cmd.Wait()
-	ran = Ran{CPU: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), Log: log.String()}
+	ran = Ran{CPU: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), Log: log.String(), Pictures: log.pictures, Decoded: log.decoded}
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // whatever it left behind; mostly nothing, an error
 	switch {
 	case ctx.Err() != nil:
@@ -197,20 +198,50 @@ func (p *progress) take(line string) {
 	}
 }
 
-// tail keeps the end of a log.
-type tail struct{ lines []string }
+// tail keeps the end of a log, and what ffmpeg counts in it.
+type tail struct {
+	lines             []string
+	partial           string // a line whose end is still to come
+	pictures, decoded int
+}
 
 const tailLines, tailLine = 20, 300
 
+// What ffmpeg says, in versions 5 to 7, of the filter that puts pictures on the grid, and
+// of its input's first stream.
+var (
+	gridCount  = regexp.MustCompile(`\] (\d+) frames in, \d+ frames out; `)
+	inputCount = regexp.MustCompile(`Input stream #0:0 .*; (\d+) frames decoded`)
+	chatter    = regexp.MustCompile(`\[(info|verbose)\]`)
+)
+
 func (t *tail) Write(b []byte) (int, error) {
-	for scan := bufio.NewScanner(bytes.NewReader(b)); scan.Scan(); {
-		line := scan.Text()
-		t.lines = append(t.lines, line[:min(len(line), tailLine)])
+	text := t.partial + string(b)
+	for {
+		line, rest, found := strings.Cut(text, "\n")
+		if !found {
+			t.partial = line[:min(len(line), 8<<10)] // no line of ffmpeg's is longer
+			return len(b), nil
+		}
+		t.take(line)
+		text = rest
 	}
+}
+
+func (t *tail) take(line string) {
+	if m := gridCount.FindStringSubmatch(line); m != nil {
+		t.pictures, _ = strconv.Atoi(m[1]) // digits
+	}
+	if m := inputCount.FindStringSubmatch(line); m != nil {
+		t.decoded, _ = strconv.Atoi(m[1])
+	}
+	if chatter.MatchString(line) || strings.TrimSpace(line) == "" {
+		return
+	}
+	t.lines = append(t.lines, line[:min(len(line), tailLine)])
 	if extra := len(t.lines) - tailLines; extra > 0 {
 		t.lines = append(t.lines[:0], t.lines[extra:]...)
 	}
-	return len(b), nil
 }
 
 func (t *tail) String() string { return strings.Join(t.lines, "\n") }

@@ -35,6 +35,7 @@ type Metrics struct {
 	bytes       *prometheus.CounterVec   // by direction
 	published   prometheus.Counter
 	ignored     prometheus.Counter
+	missing     *prometheus.CounterVec // by what
 }
 
 // NewMetrics registers them; with nil they are counted for nobody.
@@ -60,6 +61,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		media:     counter("media_seconds_total", "Length of the pictures that were encoded and kept (of the sound, where there is no picture); its rate is the speed against real time."),
 		bytes:     counters("bytes_total", "Bytes read from recordings and written to the store.", "direction"),
 		published: counter("assets_published_total", "Assets published."),
+		missing:   counters("assets_incomplete_total", "Assets published that lack something of their recording, by what: no-video, no-audio, lost-frames, lost-audio, lost-time.", "what"),
 		ignored:   counter("events_ignored_total", "Messages that were no recordings: deletions, test events, our own output."),
 	}
 	for _, o := range outcomes {

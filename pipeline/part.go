@@ -123,6 +123,10 @@ func (p *Pipeline) make(ctx context.Context, log *zap.Logger, plan *ladder.Plan,
 	if part.Images, err = p.collectImages(ctx, plan, w, folder, part.Attempt); err != nil {
 		return nil, err
 	}
+	part.Lost = used.lost
+	if part.Lost != (ladder.Lost{}) {
+		log.Warn("some of the recording cannot be decoded", zap.Int("pictures", part.Lost.Frames), zap.Int("sound", part.Lost.Audio))
+	}
 	part.Upload, part.Slot = p.Metrics.spent("upload", ended), time.Since(began).Seconds()
 	part.Price(p.Host)
 	for _, o := range w.outputs {

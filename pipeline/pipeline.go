@@ -110,9 +110,9 @@ func (l Limits) patience(ctx context.Context, length time.Duration) (context.Con
 // check refuses what is beyond the limits.
 func (l Limits) check(x *flv.Index) error {
 	if x.Video != nil && l.Pixels > 0 {
-		for _, s := range x.Video.Sizes {
-			if s.Width*s.Height > l.Pixels {
-				return permanent("too_large", fmt.Errorf("its picture is %dx%d; at most %d pixels are allowed here (--max-pixels)", s.Width, s.Height, l.Pixels))
+		for _, f := range x.Video.Forms {
+			if f.Width*f.Height > l.Pixels {
+				return permanent("too_large", fmt.Errorf("its picture is %s; at most %d pixels are allowed here (--max-pixels)", f.Size(), l.Pixels))
 			}
 		}
 	}

@@ -55,6 +55,9 @@ func (p *Pipeline) publishIfComplete(ctx context.Context, plan *ladder.Plan, hol
 	if err != nil {
 		return permanent("parts_differ", err)
 	}
+	if err := presentation.Incomplete(); err != nil {
+		return err
+	}
 	if err := p.areStored(ctx, plan, parts); err != nil {
 		return err
 	}
@@ -146,12 +149,22 @@ func (p *Pipeline) point(ctx context.Context, plan *ladder.Plan, presentation *l
 		}
 		if won {
 			p.Metrics.published.Inc()
+			p.tellMissing(plan, presentation.Missing())
 			p.Log.Info("asset published", zap.String("job", plan.Job), zap.String("asset", plan.Asset),
 				zap.Duration("after", time.Since(plan.Created)))
 			break
 		}
 	}
 	return p.writeStableMaster(ctx, plan.Asset)
+}
+
+// tellMissing tells operators of what was published incomplete.
+func (p *Pipeline) tellMissing(plan *ladder.Plan, all []ladder.Missing) {
+	for _, m := range all {
+		p.Metrics.missing.WithLabelValues(m.What).Inc()
+		p.Log.Warn("asset lacks something of its recording", zap.String("job", plan.Job), zap.String("asset", plan.Asset),
+			zap.String("what", m.What), zap.Float64("share", m.Share), zap.String("why", m.Why))
+	}
 }
 
 // writeStableMaster makes the asset's own multivariant playlist that of the job

@@ -27,7 +27,7 @@ func TestForeignIndex(t *testing.T) {
 	}
 	for _, tc := range []struct{ name, old, new string }{
 		{"no JSON", "{", ""},
-		{"another version", `"v":2`, `"v":3`},
+		{"another version", `"v":3`, `"v":4`},
 		{"another size", `"size":`, `"size":1`},
 		{"end behind the file", `"end":`, `"end":1`},
 		{"no duration", `"duration":`, `"duration":-`},
@@ -37,7 +37,7 @@ func TestForeignIndex(t *testing.T) {
 		{"endless rate", `"rate":{"num":30,"den":1}`, `"rate":{"num":30,"den":0}`},
 		{"huge picture", `"width":640`, `"width":64000`},
 		{"negative aspect", `"sar_num":1`, `"sar_num":-1`},
-		{"no frames", `"frames":90`, `"frames":0`},
+		{"no frames", `"frames":90,"first":`, `"frames":0,"first":`},
 		{"first behind last", `"first":`, `"first":99999999999`},
 		{"no keyframes", `"keyframes":[[`, `"keyframes":[],"k":[[`},
 		{"a keyframe outside", `"keyframes":[[`, `"keyframes":[[99999`},
