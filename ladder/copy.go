@@ -16,8 +16,9 @@ const SourceCopy = "copy"
 
 // Copy says what became of the wish to copy the recording's picture.
 type Copy struct {
-	Reorder int    `json:"reorder,omitempty"` // pictures by which keyframes are shown after they are decoded
-	Fault   string `json:"fault,omitempty"`   // why it is encoded like the others
+	Reorder int     `json:"reorder,omitempty"` // pictures by which keyframes are shown after they are decoded
+	Rate    Bitrate `json:"rate,omitempty"`    // that the recording's picture has
+	Fault   string  `json:"fault,omitempty"`   // why it is encoded like the others
 
 	Untagged bool `json:"untagged,omitempty"` // its stream doesn't say its colours
 }
@@ -38,7 +39,7 @@ func (p *Plan) planCopy(x *flv.Index, profile Profile) *flv.Index {
 	if p.Copy.Fault = p.copyFault(x, profile); p.Copy.Fault != "" {
 		return x
 	}
-	p.Copy.Reorder = x.Video.Steady.Reorder
+	p.Copy.Reorder, p.Copy.Rate = x.Video.Steady.Reorder, pictureRate(x)
 	p.Copy.Untagged = colourOf(x.Video.Forms[0]) != p.Source.Picture.Colour
 	p.GOPFrames = x.Video.Steady.GOP
 	gop := float64(p.GOPFrames) / x.Video.Rate.FPS()
@@ -101,14 +102,18 @@ func (p *Plan) copyFault(x *flv.Index, profile Profile) string {
 	return p.tooLarge(x, profile)
 }
 
+// pictureRate is the average rate of a recording's picture.
+func pictureRate(x *flv.Index) Bitrate {
+	bytes := x.End - x.Video.Keyframes[0].Offset
+	if a := x.Audio; a != nil {
+		bytes -= int64(x.Duration.Seconds() * 16e3) // its sound, about
+	}
+	return max(1, Bitrate(float64(8*bytes)/x.Duration.Seconds()))
+}
+
 // tooLarge is why a recording is more than a profile allows.
 func (p *Plan) tooLarge(x *flv.Index, profile Profile) string {
-	v := x.Video
-	bits := x.End - v.Keyframes[0].Offset
-	if a := x.Audio; a != nil {
-		bits -= int64(x.Duration.Seconds() * 16e3) // its sound, about
-	}
-	rate := Bitrate(float64(8*bits) / x.Duration.Seconds())
+	rate := pictureRate(x)
 	var limit Bitrate
 	side := min(p.Source.Width, p.Source.Height)
 	for _, r := range profile.Ladders[0].Rungs {

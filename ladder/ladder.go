@@ -119,7 +119,7 @@ type Extract struct {
 // New plans a recording: which renditions of which size, and which chunks. The
 // caller fills in the job, the asset, the recording and the time.
 func New(x *flv.Index, p Profile) (*Plan, error) {
-	plan := &Plan{Version: 1, Profile: p.Name, Duration: x.Duration.Seconds(), SegmentTime: p.Segment.Seconds(), Container: p.Container}
+	plan := &Plan{Version: PlanVersion, Profile: p.Name, Duration: x.Duration.Seconds(), SegmentTime: p.Segment.Seconds(), Container: p.Container}
 	plan.Source = Source{Duration: x.Duration.Seconds(), Epochs: len(x.Epochs)}
 	for _, g := range x.Gaps[:min(len(x.Gaps), maxDiscontinuities)] {
 		plan.Source.Discontinuities = append(plan.Source.Discontinuities, Discontinuity{At: g.At.Seconds(), Lost: g.Lost.Seconds()})
@@ -145,7 +145,7 @@ func New(x *flv.Index, p Profile) (*Plan, error) {
 	if plan.Duration <= 0 {
 		return nil, &flv.Error{Reason: flv.ZeroDuration, Detail: "nothing in it lasts"}
 	}
-	return plan, nil
+	return plan.foreseen()
 }
 
 // reordering is how much later than its sound a recording's picture begins if that is only

@@ -49,7 +49,7 @@ func index(width, height int, rate flv.Rate, length, gop time.Duration) *flv.Ind
 	for t := time.Duration(0); t < length; t += gop {
 		v.Keyframes = append(v.Keyframes, flv.Keyframe{Offset: 13 + int64(t/time.Millisecond)*100, DTS: t, PTS: t, Whole: t})
 	}
-	v.Headers = []flv.Header{{Offset: 13, Body: []byte{0x17, 0}}}
+	v.Headers = []flv.Header{{Offset: 13, Body: []byte{0x17, 0, 0, 0, 0, 1, 100, 0, 40, 0xff}}}
 	return &flv.Index{
 		End: 13 + int64(length/time.Millisecond)*100, Duration: length, Video: v,
 		Audio:  &flv.Audio{Codec: "aac", SampleRate: 44100, Channels: 2, Format: 10, Frames: 1, Last: length, Headers: []flv.Header{{Offset: 13, Body: []byte{0xaf, 0}}}},

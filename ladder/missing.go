@@ -66,7 +66,7 @@ func missing(x *flv.Index) (all []Missing) {
 		all = append(all, one)
 	}
 	if x.Video == nil && x.Promised != "" {
-		all = append(all, Missing{What: NoVideo, Share: 1, Why: fmt.Sprintf("its metadata speaks of video (%s), and there is none in it", x.Promised)})
+		all = append(all, Missing{What: NoVideo, Share: 1, Why: fmt.Sprintf("its stream has announced video (%s), and there is none in it", x.Promised)})
 	}
 	if v := x.Video; v != nil && v.Dropped > 0 {
 		m := Missing{What: LostFrames, Share: float64(v.Dropped) / float64(v.Frames), Why: fmt.Sprintf("%d pictures come too soon after others at %s fps", v.Dropped, v.Rate)}

@@ -222,7 +222,7 @@ func pads(name string, n int) string {
 
 // NewQuality is a measurement of which nothing is measured yet.
 func (p *Plan) NewQuality() *Quality {
-	return &Quality{Version: 1, Job: p.Job, Frames: p.QualityFrames(), Segments: p.QualitySegments(), ViewSize: p.viewSize(), Views: views}
+	return &Quality{Version: QualityVersion, Job: p.Job, Frames: p.QualityFrames(), Segments: p.QualitySegments(), ViewSize: p.viewSize(), Views: views}
 }
 
 // MeasuredRendition is what the mean square errors of a rendition's frames mean, one

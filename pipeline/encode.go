@@ -28,6 +28,15 @@ type usage struct {
 	cpu  time.Duration
 	read int64 // bytes of the recording
 	lost ladder.Lost
+	log  string
+}
+
+// blame adds ffmpeg's last words to a fault that has none: it ended well, or was ended.
+func (u usage) blame(err error) error {
+	if e, ok := errors.AsType[*taskError](err); ok && e.log == "" {
+		e.log = u.log
+	}
+	return err
 }
 
 // encode feeds the part's bytes of the recording to ffmpeg, and carries off what
@@ -51,7 +60,7 @@ func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Pla
 	ended := make(chan error, 1)
 	go func() {
 		ran, err := p.FFmpeg.Run(ctx, folder, w.args, input, w.follow(log, hold))
-		used.cpu, used.lost = ran.CPU, w.lost(plan, input, ran)
+		used.cpu, used.lost, used.log = ran.CPU, w.lost(plan, input, ran), ran.Log
 		ended <- err
 	}()
 	tick := time.NewTicker(collectEvery)
@@ -185,7 +194,7 @@ func (c *continued) Close() error {
 }
 
 func (p *Pipeline) counted(r io.ReadCloser, own *atomic.Int64) io.ReadCloser {
-	return counted{r, own, p.Metrics.bytes.WithLabelValues("read")}
+	return counted{attentive{r}, own, p.Metrics.bytes.WithLabelValues("read")}
 }
 
 // counted counts the bytes that are read.

@@ -25,8 +25,9 @@ type memory struct {
 	objects map[string][]byte
 	writes  map[string]int // how often a key was written; its ETag
 	before  func(op, key string) error
+	lags    bool // lists don't show parts yet
 
-	unlisted map[string]bool // what lists don't have yet
+	unlisted map[string]bool // nor these
 }
 
 func newMemory() *memory {
@@ -110,12 +111,19 @@ func (m *memory) Upload(ctx context.Context, key, file string) error {
 	return m.Write(ctx, key, body, "")
 }
 
+func (m *memory) Delete(_ context.Context, key string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.objects, key)
+	return nil
+}
+
 func (m *memory) List(_ context.Context, prefix string) ([]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var keys []string
 	for key := range m.objects {
-		if strings.HasPrefix(key, prefix) && !m.unlisted[key] {
+		if strings.HasPrefix(key, prefix) && !m.unlisted[key] && (!m.lags || !strings.Contains(key, "/parts/")) {
 			keys = append(keys, key)
 		}
 	}

@@ -35,6 +35,10 @@ func Garbage(ctx context.Context, store Store, id string) ([]string, error) {
 	for _, part := range parts {
 		maps.Copy(kept, named(plan, &part))
 	}
+	folders := map[string]bool{plan.Key(ladder.StoryboardFolder): true} // others may be assets' below this name
+	for key := range kept {
+		folders[path.Dir(key)] = true
+	}
 	keys, err := store.List(ctx, plan.Key()+"/")
 	if err != nil {
 		return nil, fmt.Errorf("list job %s: %w", id, err)
@@ -43,7 +47,7 @@ func Garbage(ctx context.Context, store Store, id string) ([]string, error) {
 	for _, key := range keys {
 		switch path.Ext(key) {
 		case ladder.FMP4.Extension(), ladder.TS.Extension(), path.Ext(ladder.InitFile), path.Ext(ladder.PosterFile):
-			if _, ok := kept[key]; !ok {
+			if _, ok := kept[key]; !ok && folders[path.Dir(key)] {
 				garbage = append(garbage, key)
 			}
 		}

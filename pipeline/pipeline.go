@@ -15,6 +15,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -130,10 +131,13 @@ func (p *Pipeline) Do(ctx context.Context, t job.Task, hold *Hold) error {
 	}
 	plan, err := LoadPlan(ctx, p.Store, t.Job)
 	if errors.Is(err, fs.ErrNotExist) {
-		return permanent("no_plan", err)
+		return transient("no_plan", err) // rarer than a worker that looks in the wrong store
 	}
 	if err != nil {
 		return err
+	}
+	if plan.Version < ladder.PlanVersion {
+		return permanent("old_plan", fmt.Errorf("the plan of job %s has version %d, this worker's have %d", t.Job, plan.Version, ladder.PlanVersion))
 	}
 	switch {
 	case t.Kind == job.Audio && plan.Audio != nil:
@@ -151,16 +155,43 @@ func (p *Pipeline) Do(ctx context.Context, t job.Task, hold *Hold) error {
 	return p.publishIfComplete(ctx, plan, hold)
 }
 
-// Done tells whether a task's part exists.
+// Done tells whether what a task makes exists: a part, a plan (to send messages has
+// killed nobody yet), what was measured.
 func (p *Pipeline) Done(ctx context.Context, t job.Task) (bool, error) {
-	_, _, err := p.Store.Load(ctx, ladder.PartKey(t.Job, t.Name()))
+	key, err := p.result(ctx, t)
+	if err == nil {
+		_, _, err = p.Store.Load(ctx, key)
+	}
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// LoadPlan reads a job's plan.
+// result is the key of what a task makes.
+func (p *Pipeline) result(ctx context.Context, t job.Task) (string, error) {
+	switch t.Kind {
+	case job.Recording:
+		etag := t.ETag
+		if etag == "" {
+			var err error
+			if _, etag, err = p.Recordings.Stat(ctx, t.Key); err != nil {
+				return "", err
+			}
+		}
+		id := job.ID(t.In(p.Bucket).Bucket, t.Key, etag, cmp.Or(t.Profile, job.DefaultProfile))
+		return ladder.PlanKey(id), nil
+	case job.Quality:
+		plan, err := LoadPlan(ctx, p.Store, t.Job)
+		if err != nil {
+			return "", err
+		}
+		return plan.Key(ladder.QualityFile), nil
+	}
+	return ladder.PartKey(t.Job, t.Name()), nil
+}
+
+// LoadPlan reads a job's plan, if it is of no newer version than this program.
 func LoadPlan(ctx context.Context, store Store, id string) (*ladder.Plan, error) {
 	var plan ladder.Plan
 	if _, err := loadJSON(ctx, store, ladder.PlanKey(id), &plan); err != nil {
@@ -173,6 +204,9 @@ func loadJSON(ctx context.Context, store Store, key string, v any) (etag string,
 	body, etag, err := store.Load(ctx, key)
 	if err != nil {
 		return "", fmt.Errorf("load %s: %w", key, err)
+	}
+	if err := understood(key, body, v); err != nil {
+		return "", err
 	}
 	if err := json.Unmarshal(body, v); err != nil {
 		return "", fmt.Errorf("read %s: %w", key, err)

@@ -9,6 +9,7 @@ const (
 	maxEarly    = 15000  // ms likewise, as long as nobody knows how fast tags come
 	early       = 4      // tags until then
 	maxBackward = 500    // ms by which tags of one kind may run back
+	maxApart    = 30_000 // ms by which the first tag of a kind may lie behind those of the other: ffmpeg lets them get 10 s apart
 	closedGap   = 33     // ms left between the tags on both sides of a jump
 	wrap        = int64(1) << 32
 	maxEpochs   = 10_000
@@ -26,8 +27,8 @@ type clock struct {
 }
 
 // at repairs the timestamp of a tag. A hole counts only where neither picture
-// nor sound arrived, a step back only within one kind: the two interleave. What is kept
-// before a kind's first tag may be older than what came of the other.
+// nor sound arrived, a step back only within one kind: the two interleave, and one may
+// begin long before its first tag comes.
 func (c *clock) at(offset int64, raw uint32, kind byte) int64 {
 	if c.last == nil {
 		c.last = map[byte]int64{}
@@ -36,7 +37,7 @@ func (c *clock) at(offset int64, raw uint32, kind byte) int64 {
 	t := int64(raw) + c.shift
 	reference, seen := c.last[kind]
 	if !seen {
-		reference = c.latest - maxForward + maxBackward
+		reference = c.latest - maxApart
 	}
 	within := func(t int64) bool { return t <= c.latest+c.patience() && t >= reference-maxBackward }
 	if !within(t) {

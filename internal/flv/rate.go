@@ -97,7 +97,7 @@ func (c *cadence) rate() (r Rate, dropped, thinned int) {
 		i := nearest(usual / float64(thinned))
 		return gridRates[i], c.dropped[i], thinned
 	}
-	most := slices.Min(c.dropped[:]) + (c.n+99)/100
+	most := slices.Min(c.dropped[:]) + (c.n+50)/100
 	i := nearest(usual)
 	if c.dropped[i] > most {
 		i = slices.IndexFunc(c.dropped[:], func(n int) bool { return n <= most })

@@ -198,6 +198,9 @@ func (s *scanner) index(rest int64) (*Index, error) {
 			v.Keyframes[i].move(-ms(origin))
 		}
 		x.Duration = v.Last + v.Tail
+		if s.audio != nil {
+			x.Duration = v.Last + rate.Time(1) // while there is sound, the last picture is shown; behind that, nobody waits for it
+		}
 		if v.Frames > 100 && v.Last-v.First < ms(int64(v.Frames)/2) {
 			return nil, refuse(ZeroDuration, "its clock stands still: %d pictures within %s", v.Frames, v.Last-v.First)
 		}

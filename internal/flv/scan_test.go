@@ -229,6 +229,39 @@ func TestClockRepair(t *testing.T) {
 			t.Errorf("epochs %v, duration %s: a wrap is no jump", x.Epochs, x.Duration)
 		}
 	})
+	t.Run("tags of both kinds straddle the wrap", func(t *testing.T) {
+		r := newRecording().headers()
+		begin := int64(1)<<32 - 5000
+		for i := range int64(250) {
+			r.frame(begin+i*40, i%50 == 0, 0, 500)
+			r.sound(begin+i*40-30, 100) // it comes a little late
+		}
+		if x := scan(t, r.Bytes()); len(x.Gaps) > 0 || x.Duration.Round(100*time.Millisecond) != 10*time.Second {
+			t.Errorf("gaps %v, duration %s", x.Gaps, x.Duration)
+		}
+	})
+	t.Run("sound begins behind a burst of pictures", func(t *testing.T) {
+		r := newRecording().headers()
+		for i := range int64(100) { // a relay hands out its last GOP first
+			r.frame(i*40, i%50 == 0, 0, 500)
+		}
+		for i := range int64(250) {
+			r.sound(i*20, 100)
+		}
+		if x := scan(t, r.Bytes()); len(x.Epochs) != 1 || len(x.Gaps) > 0 || x.Audio.First != 0 {
+			t.Errorf("epochs %v, gaps %v, sound from %s", x.Epochs, x.Gaps, x.Audio.First)
+		}
+	})
+	t.Run("a picture every 5 s, and no sound", func(t *testing.T) {
+		r := newRecording().headers()
+		for i := range int64(10) {
+			r.frame(i*5000, true, 0, 500)
+		}
+		x := scan(t, r.Bytes())
+		if len(x.Epochs) != 1 || x.Duration != 50*time.Second || x.Video.Rate != (Rate{1, 1}) {
+			t.Errorf("epochs %v, duration %s, %s fps", x.Epochs, x.Duration, x.Video.Rate)
+		}
+	})
 	t.Run("picture pauses, sound goes on", func(t *testing.T) {
 		r := newRecording().headers()
 		r.seconds(0, 4, 50)

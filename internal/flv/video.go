@@ -233,8 +233,15 @@ func (s *scanner) videoHeader(offset int64, body []byte) error {
 	return nil
 }
 
-// LengthSize is how many bytes the lengths of NAL units have.
-func (v *Video) LengthSize() int { return int(v.Headers[0].Body[9]&3) + 1 } // lengthSizeMinusOne, behind FLV's five bytes
+// LengthSize is how many bytes the lengths of NAL units have; 0: there is no telling.
+func (v *Video) LengthSize() int {
+	const lengthSizeMinusOne = 5 + 4 // behind FLV's five bytes
+	body := v.Headers[0].Body
+	if len(body) <= lengthSizeMinusOne {
+		return 0
+	}
+	return int(body[lengthSizeMinusOne]&3) + 1
+}
 
 // Size is a picture's, in pixels.
 func (f Form) Size() string { return fmt.Sprintf("%dx%d", f.Width, f.Height) }
