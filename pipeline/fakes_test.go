@@ -26,6 +26,8 @@ type memory struct {
 	writes  map[string]int // how often a key was written; its ETag
 	before  func(op, key string) error
 	lags    bool // lists don't show parts yet
+
+	unlisted map[string]bool // nor these
 }
 
 func newMemory() *memory {
@@ -59,6 +61,9 @@ func (m *memory) put(key string, body []byte) {
 }
 
 func (m *memory) Stat(_ context.Context, key string) (int64, string, error) {
+	if err := m.op("stat", key); err != nil {
+		return 0, "", err
+	}
 	body, etag, err := m.get(key)
 	return int64(len(body)), etag, err
 }
@@ -118,7 +123,7 @@ func (m *memory) List(_ context.Context, prefix string) ([]string, error) {
 	defer m.mu.Unlock()
 	var keys []string
 	for key := range m.objects {
-		if strings.HasPrefix(key, prefix) && (!m.lags || !strings.Contains(key, "/parts/")) {
+		if strings.HasPrefix(key, prefix) && !m.unlisted[key] && (!m.lags || !strings.Contains(key, "/parts/")) {
 			keys = append(keys, key)
 		}
 	}

@@ -5,7 +5,8 @@
 //	            decide the message's fate (settle.go)
 //	plan.go     recording (or its index.go) ─► plan.json, and a message for every part
 //	part.go     chunk or sound ─► encode.go ─► verify.go ─► upload ─► the part
-//	publish.go  all parts ─► playlists ─► pointer
+//	publish.go  all parts ─► what they name is there (stored.go), and keeps the rules
+//	            (rules.go) ─► playlists ─► pointer
 //	quality.go  if wanted: published renditions against the recording ─► quality.json
 //
 // The store is the ledger, the queue is the scheduler. A task is done when its
@@ -59,9 +60,10 @@ type Recordings interface {
 
 // Store is the ledger, and where results go. Write is conditional on the version
 // that the caller has seen (its ETag; "": none), and Upload on there being none:
-// both return [fs.ErrExist] when somebody else was first. Load returns
+// both return [fs.ErrExist] when somebody else was first. Load and Stat return
 // [fs.ErrNotExist]. Objects are whole or absent.
 type Store interface {
+	Stat(ctx context.Context, key string) (size int64, etag string, err error)
 	Load(ctx context.Context, key string) (body []byte, etag string, err error)
 	Write(ctx context.Context, key string, body []byte, etag string) error
 	Upload(ctx context.Context, key, file string) error

@@ -78,6 +78,9 @@ func (p *Pipeline) present(ctx context.Context, plan *ladder.Plan) (*ladder.Pres
 	if err := presentation.Incomplete(); err != nil {
 		return nil, err
 	}
+	if err := p.areStored(ctx, plan, parts); err != nil {
+		return nil, err
+	}
 	if err := p.keepsTheRules(ctx, plan, presentation); err != nil {
 		return nil, err
 	}
