@@ -122,11 +122,12 @@ func (p *Plan) QualityFrames() int {
 }
 
 // pick is the filter that leaves the frames to compare of segments in a row, as
-// brightness, numbered from 0.
+// brightness, numbered from 0. The numbers count as they are: what is taken for video's
+// narrower range, later filters would stretch.
 func (p *Plan) pick() string {
 	frames, compared := p.sampled()
 	step := frames / compared
-	return fmt.Sprintf("select='lt(mod(n,%d),%d)*eq(mod(mod(n,%d),%d),%d)',extractplanes=y,settb=1/25,setpts=N", frames, step*compared, frames, step, step/2)
+	return fmt.Sprintf("select='lt(mod(n,%d),%d)*eq(mod(mod(n,%d),%d),%d)',extractplanes=y,setparams=range=pc,settb=1/25,setpts=N", frames, step*compared, frames, step, step/2)
 }
 
 // ReferenceArgs is the ffmpeg command line that writes the frames to compare of a
