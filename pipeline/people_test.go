@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"os"
@@ -45,6 +46,16 @@ func TestWhatPeopleRecord(t *testing.T) {
 		{name: "intra refresh", fps: "25", frames: 500, size: "320x180", make: func(t *testing.T) []byte {
 			return source{seconds: 20, video: x264("intra-refresh=1:keyint=50:bframes=0")}.make(t)
 		}},
+		{name: "intra refresh after one keyframe", fps: "25", frames: 200, size: "320x180", make: source{video: x264("intra-refresh=1:keyint=1000:bframes=0")}.make},
+		{name: "open GOPs that say nothing of where to recover", fps: "25", frames: 350, size: "320x180", make: source{
+			seconds: 14, video: x264("open-gop=1:keyint=50:bframes=3:b-adapt=0:scenecut=0", "-bsf:v", "filter_units=remove_types=6"),
+		}.make},
+		{name: "telecine", fps: "30000/1001", frames: 239, size: "320x180", make: source{
+			rate: "24000/1001", filter: ",telecine=pattern=23", video: x264("tff=1", "-flags", "+ilme+ildct"),
+		}.make},
+		{name: "held upright", fps: "25", frames: 100, size: "180x320", make: source{
+			seconds: 4, video: []string{"-bsf:v", "h264_metadata=display_orientation=insert:rotate=90"},
+		}.make},
 		{name: "open GOPs, as a guard", fps: "25", frames: 350, size: "320x180", make: func(t *testing.T) []byte {
 			return source{seconds: 14, video: x264("open-gop=1:keyint=50:bframes=3:b-adapt=0:scenecut=0")}.make(t)
 		}},
@@ -68,6 +79,19 @@ func TestWhatPeopleRecord(t *testing.T) {
 		{name: "slides, then motion", fps: "30", frames: 1350, make: source{
 			size: "160x90", rate: "30", seconds: 45, filter: ",select='gte(t,40)+not(mod(n,6))'", video: []string{"-fps_mode", "vfr", "-g", "60"},
 		}.make},
+		{name: "a still, then motion at 60 fps", fps: "60", frames: 1440, make: source{
+			size: "160x90", rate: "60", seconds: 24, filter: ",select='gte(t,20)+not(mod(n,60))'", video: []string{"-fps_mode", "vfr", "-g", "60"},
+		}.make},
+		{name: "shown before it is decoded", fps: "25", frames: 350, make: source{seconds: 14, alter: func(b []byte) []byte {
+			tags := split(b)
+			for i, tag := range tags {
+				if body := bytes.Clone(tag.body()); tag.kind() == 9 && body[1] == 1 {
+					copy(body[2:5], []byte{0xff, 0xfe, 0x70}) // -400 ms
+					tags[i] = newTag(9, tag.at()+400, body)
+				}
+			}
+			return joined(tags...)
+		}}.make},
 		{name: "decode times in pairs", fps: "30", frames: 301, make: func(t *testing.T) []byte {
 			return restamped(t, source{rate: "30", seconds: 10, video: []string{"-preset", "veryfast", "-bf", "1", "-b_strategy", "0", "-sc_threshold", "0", "-g", "1000"}}.make(t),
 				"setts=pts='if(N,if(mod(N,2),N+1,N-1),0)*1000/30':dts='if(N,2*ceil(N/2)-1,0)*1000/30'")
@@ -75,6 +99,15 @@ func TestWhatPeopleRecord(t *testing.T) {
 		{name: "one picture", fps: "30", frames: 90, make: func(t *testing.T) []byte {
 			only := 0
 			return without(source{seconds: 3, audio: aacSound, video: []string{"-profile:v", "baseline", "-bsf:v", "h264_metadata=tick_rate=0"}}.make(t), func(f flvTag) bool {
+				if f.kind() == 9 && f.body()[1] == 1 {
+					only++
+				}
+				return f.kind() == 9 && only > 1
+			})
+		}},
+		{name: "one picture alone", fps: "30", frames: 1, make: func(t *testing.T) []byte {
+			only := 0
+			return without(source{seconds: 1}.make(t), func(f flvTag) bool {
 				if f.kind() == 9 && f.body()[1] == 1 {
 					only++
 				}

@@ -11,6 +11,8 @@ import (
 	"sort"
 	"sync/atomic"
 	"time"
+
+	"afterlive/internal/h264"
 )
 
 // Cut names the part of a recording that one task reads, and all that is needed
@@ -31,6 +33,9 @@ type Cut struct {
 	Whole int64 `json:"whole,omitempty"` // ms; pictures shown from then on must be decoded; where 0, from the first on
 	End   int64 `json:"end,omitempty"`   // ms; and before then; 0: up to the last
 
+	// Pictures say how they are to be turned, which is done once for all and not left to ffmpeg.
+	Oriented bool `json:"oriented,omitempty"`
+
 	// By how many ms pictures are shown after they are decoded, at least and at most.
 	MinComposition int64 `json:"min_composition,omitempty"`
 	MaxComposition int64 `json:"max_composition,omitempty"`
@@ -47,7 +52,7 @@ func (x *Index) VideoCut(from, to time.Duration) Cut {
 	start := x.KeyframeBefore(from)
 	c := Cut{
 		From: keys[start].Offset, To: v.End, Rate: v.Rate, Whole: keys[start].Whole.Milliseconds(),
-		MinComposition: v.MinComposition.Milliseconds(), MaxComposition: v.MaxComposition.Milliseconds(),
+		Oriented: v.Oriented, MinComposition: v.MinComposition.Milliseconds(), MaxComposition: v.MaxComposition.Milliseconds(),
 	}
 	if to < v.Last {
 		c.Until = (max(to, keys[start].PTS) + margin).Milliseconds()
@@ -301,7 +306,13 @@ func (r *Reader) frame(t int64) error {
 	if start[1] != packetFrame { // a codec header is not a frame
 		return nil
 	}
+	start = slices.Clone(start) // what is peeked again may lie elsewhere
 	r.last = r.cut.Until > 0 && t >= r.cut.Until
+	if r.cut.Oriented {
+		if err := r.forgetOrientation(); err != nil {
+			return torn(err)
+		}
+	}
 	c := compositionOf(start)
 	if c < r.cut.MinComposition || c > r.cut.MaxComposition { // as the scan did
 		c = 0
@@ -317,6 +328,16 @@ func (r *Reader) frame(t int64) error {
 		r.frames.Add(1)
 	}
 	return torn(err)
+}
+
+// forgetOrientation changes the picture at hand while it is still in the buffer.
+func (r *Reader) forgetOrientation() error {
+	const lengthSizeMinusOne, most = 5 + 4, 4 << 10 // such messages come before the picture itself
+	body, err := r.src.Peek(min(r.body, most))
+	if err == nil && len(r.cut.Header) > lengthSizeMinusOne {
+		h264.ForgetOrientation(body[5:], int(r.cut.Header[lengthSizeMinusOne]&3)+1)
+	}
+	return err
 }
 
 func torn(err error) error {

@@ -144,6 +144,7 @@ type Video struct {
 	Last      time.Duration `json:"last"`
 	FirstDTS  time.Duration `json:"first_dts"`
 	Rotation  int           `json:"rotation,omitempty"` // degrees, anticlockwise, by which it is to be turned
+	Oriented  bool          `json:"oriented,omitempty"` // pictures say how they are to be turned
 	Captions  h264.Captions `json:"captions,omitzero"`
 	Keyframes []Keyframe    `json:"keyframes"`
 	Headers   []Header      `json:"headers"`

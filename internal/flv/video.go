@@ -88,6 +88,7 @@ func (s *scanner) picture(p h264.Picture, dts, pts int64) {
 		v.Forms[i].Frames++
 		v.Forms[i].Time += ms(max(0, dts-s.lastDTS))
 	}
+	v.Oriented = v.Oriented || p.Rotation >= 0
 	v.Frames++
 	v.End = s.pos
 	if p.Field {

@@ -143,6 +143,29 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// A picture whose orientation is forgotten has none, and is the same otherwise.
+func TestForgetOrientation(t *testing.T) {
+	slice := []byte{0x65, 0x88, 0x84, 0, 0}
+	before := append(append(unit([]byte{6, 5, 2, 1, 2, 47, 3, 0x08, 0, 0x40, 0x80}), unit([]byte{6, 47, 3, 0x08, 0, 0x40, 0x80})...), unit(slice)...)
+	var s Stream
+	if _, err := s.Configure(config640x360); err != nil {
+		t.Fatal(err)
+	}
+	if p := s.Read(before); p.Rotation != 90 {
+		t.Fatalf("%+v", p)
+	}
+	after := bytes.Clone(before)
+	ForgetOrientation(after, 4)
+	if p := s.Read(after); p.Rotation != -1 || !p.IDR {
+		t.Errorf("%+v", p)
+	}
+	if n := len(before); len(after) != n || !bytes.Equal(after[n-9:], before[n-9:]) {
+		t.Errorf("% x", after)
+	}
+	ForgetOrientation([]byte{0, 0, 0, 1, 6}, 4)
+	ForgetOrientation([]byte{0, 0, 0, 2, 6, 47}, 4)
+}
+
 // FuzzStream: no bytes do harm.
 func FuzzStream(f *testing.F) {
 	sps, pps := sets(config640x322)
@@ -153,6 +176,7 @@ func FuzzStream(f *testing.F) {
 			return
 		}
 		p := s.Read(picture)
+		ForgetOrientation(picture, 4)
 		if f := p.Form; f.Width < 2 || f.Height < 2 || f.Width > MaxSide || f.Height > MaxSide || f.SARNum <= 0 || f.SARDen <= 0 {
 			t.Errorf("form %+v", f)
 		}

@@ -105,6 +105,34 @@ func orientation(b []byte) int {
 	return 90 * quarters
 }
 
+// ForgetOrientation makes a picture's display orientation a message that nobody knows, in
+// place; it looks at the units that b holds whole. ffmpeg starts its filters anew where the
+// orientation of a frame is another than that of the one before.
+func ForgetOrientation(b []byte, lengthSize int) {
+	const reserved = 254
+	for unit := range Units(b, lengthSize) {
+		if unit[0]&0x1f != unitSEI {
+			continue
+		}
+		for at := 1; at+2 < len(unit); { // a message: its type and its size, each a sum of bytes up to one that isn't 255
+			if unit[at] == sei.SEIDisplayOrientationType {
+				unit[at] = reserved
+			}
+			for at < len(unit) && unit[at] == 0xff {
+				at++
+			}
+			size := 0
+			for at++; at < len(unit) && unit[at] == 0xff; at++ {
+				size += 0xff
+			}
+			if at < len(unit) {
+				size += int(unit[at])
+			}
+			at += 1 + size
+		}
+	}
+}
+
 // captions looks at user data for captions that hold anything.
 func captions(b []byte) (c Captions) {
 	const header = "\xb5\x00\x31GA94\x03"
