@@ -142,6 +142,7 @@ func publishedJob(t *testing.T, place []string, asset string) string {
 // missing, of recordings that nobody can do. All are handled and none is lost; what
 // is done is found so without encoding.
 func TestReplayThousand(t *testing.T) {
+	t.Parallel()
 	data := t.TempDir()
 	recording := source(t, "320x180", 25, 14)
 	var ids []string

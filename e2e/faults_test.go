@@ -14,6 +14,7 @@ import (
 // A second signal ends a worker at once, and so does a third; the task is handed back
 // all the same.
 func TestSecondSignal(t *testing.T) {
+	t.Parallel()
 	recording := source(t, "640x360", 25, 60)
 	for _, signals := range [][]syscall.Signal{{syscall.SIGTERM, syscall.SIGTERM}, {syscall.SIGTERM, syscall.SIGINT}, {syscall.SIGINT, syscall.SIGINT, syscall.SIGTERM, syscall.SIGTERM}} {
 		data := t.TempDir()

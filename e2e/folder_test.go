@@ -84,6 +84,7 @@ func TestHTTP(t *testing.T) {
 
 // A worker that is killed at any moment costs the chunk at hand, and nothing else.
 func TestKilledWorker(t *testing.T) {
+	t.Parallel()
 	recording := source(t, "320x180", 25, 60)
 	seed := uint64(time.Now().UnixNano())
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -129,6 +130,7 @@ func TestKilledWorker(t *testing.T) {
 // SIGTERM: another worker can have the task, of which much is left to do, long before its
 // lease ends, and the worker is gone with its encoder.
 func TestTerminatedWorker(t *testing.T) {
+	t.Parallel()
 	data := t.TempDir()
 	enqueue(t, "send", "--data", data, "--as", "talk", "--profile", "slow", source(t, "640x360", 25, 60))
 	w := startWorker(t, "--data", data, "--lease", "1h")
@@ -220,10 +222,11 @@ func TestBadRecordings(t *testing.T) {
 
 // The worker's memory and its scratch do not grow with the recording.
 func TestFlatMemoryAndScratch(t *testing.T) {
+	t.Parallel()
 	type peak struct{ memory, scratch int64 }
 	measure := func(seconds int) peak {
 		data := t.TempDir()
-		enqueue(t, "send", "--data", data, "--as", "talk", "--profile", "quick", source(t, "64x36", 10, seconds))
+		enqueue(t, "send", "--data", data, "--as", "talk", "--profile", "long", source(t, "64x36", 10, seconds))
 		w := startWorker(t, "--data", data, "--exit-when-idle", "--slots", "1", "--threads", "1")
 		var p peak
 		eventually(t, patience, "the worker is done", func() bool {
@@ -244,8 +247,8 @@ func TestFlatMemoryAndScratch(t *testing.T) {
 		}
 		return p
 	}
-	short, long := measure(10), measure(600)
-	t.Logf("10 s: %d KiB of memory, %d KiB of scratch; 10 min: %d KiB, %d KiB", short.memory>>10, short.scratch>>10, long.memory>>10, long.scratch>>10)
+	short, long := measure(24), measure(600) // one chunk, and 25
+	t.Logf("24 s: %d KiB of memory, %d KiB of scratch; 10 min: %d KiB, %d KiB", short.memory>>10, short.scratch>>10, long.memory>>10, long.scratch>>10)
 	if long.memory > short.memory+16<<20 {
 		t.Errorf("memory grew from %d to %d bytes", short.memory, long.memory)
 	}
