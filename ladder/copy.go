@@ -150,10 +150,7 @@ func (p *Plan) withCopy(all []Rendition) []Rendition {
 func (p *Plan) copyArgs(c Chunk) ffmpeg.KwArgs {
 	args := p.hls(c.From / p.SegmentFrames)
 	args[mapped], args["c:v"], args["frames:v"] = "0:v:0", "copy", c.To-c.From
-	args["hls_time"] = decimal(p.SegmentTime - early)  // a keyframe that comes a little early ends a segment too
-	if c := p.Source.Picture.Colour; p.Copy.Untagged { // players must not have to guess
-		args["bsf:v"] = fmt.Sprintf("h264_metadata=colour_primaries=%d:transfer_characteristics=%d:matrix_coefficients=%d", c.Primaries, c.Transfer, c.Matrix)
-	}
+	args["hls_time"] = decimal(p.SegmentTime - early) // a keyframe that comes a little early ends a segment too
 	args["hls_segment_options"] = fmt.Sprintf("%s:video_track_timescale=%d", args["hls_segment_options"], p.timescale())
 	return args
 }

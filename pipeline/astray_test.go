@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
+	"regexp"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -205,7 +205,7 @@ func raise(store *memory, key string) {
 	if err != nil {
 		panic(err)
 	}
-	store.put(key, []byte(strings.Replace(string(body), `"v": 1`, `"v": 2`, 1)))
+	store.put(key, regexp.MustCompile(`"v": \d+`).ReplaceAll(body, []byte(`"v": 99`)))
 }
 
 // The message of such a task is replaced by an identical one that waits for a while, as
