@@ -20,10 +20,10 @@ import (
 var kept sync.Map
 
 // once makes something, or returns a copy of what was made before.
-func once(of string, make func() []byte) []byte {
+func once(of string, produce func() []byte) []byte {
 	body, ok := kept.Load(of)
 	if !ok {
-		body, _ = kept.LoadOrStore(of, make())
+		body, _ = kept.LoadOrStore(of, produce())
 	}
 	whole, ok := body.([]byte)
 	if !ok {
