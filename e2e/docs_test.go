@@ -76,7 +76,7 @@ func TestFaultsAreShown(t *testing.T) {
 			next++
 		}
 	}
-	if next != 47 {
+	if next < 57 {
 		t.Errorf("the list ends before fault %d", next)
 	}
 }

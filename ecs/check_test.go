@@ -13,6 +13,7 @@ import (
 
 	"afterlive/internal/standin"
 	"afterlive/ladder"
+	"afterlive/player"
 )
 
 // faults collects what is wrong.
@@ -64,21 +65,23 @@ func storage(t Template) error {
 		f.wantf(t.At("Resources/"+bucket+"/DeletionPolicy") == "RetainExceptOnCreate", "%s must outlive the stack", bucket)
 		f.wantf(strings.Contains(t.Text(bucket, "LifecycleConfiguration"), "AbortIncompleteMultipartUpload"), "%s keeps uploads that died", bucket)
 	}
-	filter := t.Text("Recordings", "NotificationConfiguration")
-	f.wantf(strings.Contains(filter, "recordings/") && strings.Contains(filter, ".flv"), "the notification must be of recordings/*.flv alone: %s", filter)
-	news := regexp.MustCompile(`Name:(?:prefix|suffix) Value:(\S+?)\]`).FindAllStringSubmatch(t.Text("Vod", "NotificationConfiguration"), -1)
-	var filters []string
-	for _, m := range news {
-		filters = append(filters, m[1])
-	}
-	f.wantf(slices.Equal(filters, []string{"vod/", "/asset.json", "jobs/", "-failed.json"}), "news is of finished assets and failures alone: %v", filters)
+	f.wantf(slices.Equal(filters(t, "Recordings"), []string{"recordings/", ".flv", "recordings/", ".FLV"}), "notifications must be of recordings/*.flv alone, in either case: %v", filters(t, "Recordings"))
+	f.wantf(slices.Equal(filters(t, "Vod"), []string{"vod/", "/asset.json", "jobs/", "-failed.json"}), "news is of finished assets and failures alone: %v", filters(t, "Vod"))
 	f.wantf(strings.HasSuffix(ladder.PointerKey("live/x"), "/asset.json"), "the pointer is no asset.json")
-	note, err := os.ReadFile(standin.Root() + "/pipeline/status.go")
-	f.wantf(err == nil && strings.Contains(string(note), `-failed.json"`), "workers don't note failures as *-failed.json")
+	f.wantf(strings.HasSuffix(ladder.FailureKey("j", "audio", time.Now()), "-failed.json"), "workers don't note failures as *-failed.json")
+	f.wantf(!strings.HasSuffix(ladder.DroppedKey("j", "audio"), "-failed.json"), "what an operator drops is news")
 	for _, policy := range []string{"JobsPolicy", "NewsPolicy"} {
 		f.wantf(strings.Contains(t.Text(policy, "PolicyDocument"), "StringEquals:map[aws:SourceAccount:AWS::AccountId]"), "%s lets other accounts in", policy)
 	}
 	return errors.Join(f...)
+}
+
+// filters are the prefixes and suffixes of a bucket's notifications.
+func filters(t Template, bucket string) (all []string) {
+	for _, m := range regexp.MustCompile(`Name:(?:prefix|suffix) Value:(\S+?)\]`).FindAllStringSubmatch(t.Text(bucket, "NotificationConfiguration"), -1) {
+		all = append(all, m[1])
+	}
+	return all
 }
 
 func scaling(t Template) error {
@@ -169,6 +172,10 @@ func cdn(t Template) error {
 	f.wantf(strings.Contains(served, "[${Vod.Arn}/vod/* ${Vod.Arn}/player/*]"), "the CDN must serve vod/ and player/ alone: %s", served)
 	kept := regexp.MustCompile(`ErrorCachingMinTTL:(\d+)`).FindAllStringSubmatch(t.Text("Cdn", "DistributionConfig/CustomErrorResponses"), -1)
 	f.wantf(len(kept) == 6 && kept[0][1] == "5" && kept[1][1] == "5" && kept[2][1] == "1", "what is not there yet must not be remembered: %v", kept)
+	f.wantf(t.Text("Cdn", "DistributionConfig/DefaultCacheBehavior/AllowedMethods") == "[GET HEAD OPTIONS]" && t.Text("Cdn", "DistributionConfig/DefaultCacheBehavior/OriginRequestPolicyId") == "Preflight" &&
+		strings.Contains(t.Text("Preflight", "OriginRequestPolicyConfig"), "Access-Control-Request-Method") && strings.Contains(t.Text("Vod", "CorsConfiguration"), "AllowedHeaders:[Range]"), "a preflight is refused")
+	f.wantf(t.Property("AnyPage", "ResponseHeadersPolicyConfig/SecurityHeadersConfig/ContentSecurityPolicy/ContentSecurityPolicy") == player.Policy, "the player has another policy than from a worker")
+	f.wantf(t.Property("AnyPage", "ResponseHeadersPolicyConfig/SecurityHeadersConfig/ContentTypeOptions/Override") == true, "browsers may guess types")
 	if t.At("Resources/LivePlaylist") != nil {
 		first := t.Property("Cdn", "DistributionConfig/CacheBehaviors/0")
 		f.wantf(strings.Contains(fmt.Sprint(first), "CachePolicyId:LivePlaylist") && strings.Contains(fmt.Sprint(first), "TargetOriginId:live"), "live playlists come from %v", first)

@@ -86,6 +86,8 @@ up() {
 	if made "$name"; then
 		! given Capacity "$@" || fail "Capacity cannot be changed while the fleet is there: take the stack down, or make another"
 	else
+		# The name is part of the buckets' names, of at most 63 characters, and regions have up to 14.
+		[[ $name =~ ^[a-z][a-z0-9-]{0,23}$ ]] || fail "$name: a stack's name must be lower-case letters, digits and -, at most 24, a letter first: its buckets are named after it"
 		# An account that has never used ECS lacks its role; where it is there, this fails.
 		aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com >/dev/null 2>&1 || true
 		if ! given Vpc "$@"; then

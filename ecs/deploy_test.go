@@ -152,6 +152,18 @@ func TestDeploy(t *testing.T) {
 		!slices.Contains(calls, "aws ec2 wait instance-stopped --instance-ids the-Instance") || !slices.Contains(calls, "aws autoscaling delete-auto-scaling-group --auto-scaling-group-name hosts-1 --force-delete") {
 		t.Errorf("down: %v, %q", err, calls)
 	}
+	for _, name := range []string{"Events", "my_events", "a-name-of-25-characters-xx", "1st", ""} {
+		calls, err := deploy(t, "", "up", name, registry)
+		if err == nil || !strings.Contains(err.Error(), "its buckets are named after it") || strings.Contains(strings.Join(calls, "\n"), " deploy ") {
+			t.Errorf("up %q: %v, %q", name, err, calls)
+		}
+	}
+	if calls, err := deploy(t, "", "up", "a-name-of-24-characters-", registry); err != nil {
+		t.Errorf("%v, %q", err, calls)
+	}
+	if _, err := deploy(t, "CREATE_COMPLETE", "up", "A-stack-that-is-there-already", registry); err != nil {
+		t.Errorf("an update: %v", err)
+	}
 	for _, args := range [][]string{{}, {"up", "events"}, {"live", "events", registry, "StreamKey=0123456789abcdef"}, {"live", "events", registry, "Encoders=0.0.0.0/0"}} {
 		if calls, err := deploy(t, "", args...); err == nil || strings.Contains(strings.Join(calls, "\n"), "deploy") {
 			t.Errorf("%v: %v, %q", args, err, calls)

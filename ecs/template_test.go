@@ -2,8 +2,11 @@ package ecs
 
 import (
 	"bytes"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,6 +47,36 @@ func TestTemplatesAreValid(t *testing.T) {
 	}
 }
 
+// The handbook names every alarm that the template makes, and no other.
+func TestAlarmsAreDocumented(t *testing.T) {
+	vod, err := Parse(Vod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(filepath.Join(standin.Root(), "docs", "operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told, made []string
+	for _, m := range regexp.MustCompile("alarm `(\\w+)`").FindAllStringSubmatch(string(page), -1) {
+		told = append(told, m[1])
+	}
+	resources, ok := vod["Resources"].(map[string]any)
+	if !ok {
+		t.Fatal("the template has no resources")
+	}
+	for name := range resources {
+		if vod.At("Resources/"+name+"/Type") == "AWS::CloudWatch::Alarm" && vod.Text(name, "AlarmActions") == "[Alarms]" {
+			made = append(made, name)
+		}
+	}
+	slices.Sort(told)
+	slices.Sort(made)
+	if !slices.Equal(told, made) {
+		t.Errorf("the handbook tells of %v, there are %v", told, made)
+	}
+}
+
 // Mistakes that were made on purpose are all found, by the validator or by us.
 func TestMistakesAreFound(t *testing.T) {
 	found(t, Vod, check, []mistake{
@@ -77,6 +110,11 @@ func TestMistakesAreFound(t *testing.T) {
 		{"a bucket that may be public", "BlockPublicPolicy: true", "BlockPublicPolicy: false"},
 		{"recordings go with the stack", "DeletionPolicy: RetainExceptOnCreate # somebody's event is in it", "DeletionPolicy: Delete"},
 		{"every object is a job", "{Name: suffix, Value: .flv}", "{Name: suffix, Value: .txt}"},
+		{"capitals are no job", "{Name: suffix, Value: .FLV}", "{Name: suffix, Value: .flv}"},
+		{"preflights are refused", "AllowedMethods: [GET, HEAD, OPTIONS]", "AllowedMethods: [GET, HEAD]"},
+		{"preflights don't reach S3", "Access-Control-Request-Method]}", "X-Request-Method]}"},
+		{"S3 refuses preflights", "AllowedHeaders: [Range]", "AllowedHeaders: [Accept]"},
+		{"a policy that stops the player", "script-src 'self'", "script-src 'none'"},
 		{"misspelled variable", "AFTERLIVE_FAILED", "AFTERLIVE_FAILURES"},
 		{"plans are public", `"${Vod.Arn}/player/*"`, `"${Vod.Arn}/*"`},
 		{"missing segments are remembered", "{ErrorCode: 404, ErrorCachingMinTTL: 5}", "{ErrorCode: 404, ErrorCachingMinTTL: 300}"},

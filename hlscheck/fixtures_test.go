@@ -2,11 +2,14 @@ package hlscheck
 
 import (
 	"bytes"
+	"os"
 	"regexp"
 	"slices"
 	"testing"
 
+	"github.com/Eyevinn/mp4ff/avc"
 	"github.com/Eyevinn/mp4ff/mp4"
+	"github.com/Eyevinn/mp4ff/sei"
 )
 
 // fixtures break one rule each, and what goes with it.
@@ -117,10 +120,15 @@ func fixtures(t *testing.T) map[string]func(f files) {
 				x.Moof.Traf.Trun.Samples[0].Flags = mp4.NonSyncSampleFlags
 			})
 		},
-		"1.13": func(f files) { swap("top", "slow")(f) },
-		"8.1":  list("top", "#EXTINF:6.000000,\ns00", "#EXTINF:5.900000,\ns00"),
-		"2.3":  func(f files) { f["sound/init.mp4"] = f["mono/init.mp4"] },
-		"1.10": func(f files) { f.replace(t, "top/init.mp4", "avc1", "avc3") },
+		"1.13":            func(f files) { swap("top", "slow")(f) },
+		"8.1":             list("top", "#EXTINF:6.000000,\ns00", "#EXTINF:5.900000,\ns00"),
+		"2.3":             func(f files) { f["sound/init.mp4"] = f["mono/init.mp4"] },
+		"1.10":            func(f files) { f.replace(t, "top/init.mp4", "avc1", "avc3") },
+		"9.16":            swap("top", "hdr"),
+		"4.4":             swap("top", "captions"),
+		"RFC8216-4.3.4.2": m(`,AUDIO="a"`, `,AUDIO="b"`),
+		"13.2":            list("top", "#EXT-X-MAP", "#EXT-X-KEY:METHOD=SAMPLE-AES-CTR,URI=\"skd://k\",KEYFORMAT=\"com.apple.streamingkeydelivery\"\n#EXT-X-MAP"),
+		"13.11":           list("top", "#EXT-X-MAP", "#EXT-X-KEY:METHOD=SAMPLE-AES-CTR,URI=\"data:,k\",KEYFORMAT=\"urn:uuid:edef8ba9-79d6-4ace-a3c8-27dcd51d21ed\"\n#EXT-X-MAP"),
 	}
 }
 
@@ -139,7 +147,33 @@ func transportFixtures(t *testing.T) map[string]func(f files) {
 		"2.3":         list("sound", "s00.ts", "../mono/s00.ts"),
 		"1.11":        func(f files) { f.replace(t, "master.m3u8", `CODECS="avc1.64000c`, `CODECS="avc1.640028`) },
 		"6.10":        func(f files) { f["frames/s01.ts"] = f["top/s01.ts"] },
+		"9.16":        func(f files) { f.replace(t, "master.m3u8", "\ntop/index.m3u8", "\nhdr/index.m3u8") },
+		"4.4":         func(f files) { f.replace(t, "master.m3u8", "\ntop/index.m3u8", "\ncaptions/index.m3u8") },
 		"RFC8216-4.1": func(f files) { f["top/s01.ts"] = slices.Delete(slices.Clone(f["top/s01.ts"]), 4*packet, 5*packet) },
+	}
+}
+
+// caption puts a message of captions (CEA-608, one pair of bytes) before each picture of
+// a stream of H.264.
+func caption(t *testing.T, from, to string, pair [2]byte) {
+	t.Helper()
+	stream, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	message, err := avc.CreateSEINalu([]sei.SEIMessage{sei.CreateCTA608SEIMessage([]byte{0x41, 0xff, 0xfc, pair[0], pair[1], 0xff})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []byte
+	for _, unit := range avc.ExtractNalusFromByteStream(stream) {
+		if kind := avc.GetNaluType(unit[0]); (kind == avc.NALU_IDR || kind == avc.NALU_NON_IDR) && unit[1]&0x80 != 0 { // its first slice
+			out = append(append(out, 0, 0, 0, 1), message...)
+		}
+		out = append(append(out, 0, 0, 0, 1), unit...)
+	}
+	if err := os.WriteFile(to, out, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -49,6 +49,8 @@ type Measured struct {
 	Duration float64 `json:"duration_s"`
 	Average  float64 `json:"average_bandwidth"`
 	Peak     float64 `json:"peak_bandwidth"`
+
+	Encrypted string `json:"encrypted,omitempty"` // its first key's method
 }
 
 // Broken are the findings of a severity.
@@ -79,7 +81,7 @@ type say func(where, format string, args ...any)
 
 // Rules are all rules, as "hlscheck --rules" lists them.
 func Rules() []Rule {
-	return slices.Concat(multivariantRules, playlistRules, trickplayRules, mediaRules, deliveryRules)
+	return slices.Concat(multivariantRules, playlistRules, protectionRules, trickplayRules, mediaRules, deliveryRules)
 }
 
 // Depth is how closely to look.
@@ -91,8 +93,9 @@ const (
 	Media                  // every segment too
 )
 
-// Check checks the presentation of a multivariant playlist. An error means that it
-// could not be looked at, not that a rule is broken.
+// Check checks the presentation of a multivariant playlist, whose name is a reference as
+// playlists have them. An error means that it could not be looked at, not that a rule is
+// broken: it is no playlist, it is live, it is on a server that doesn't answer.
 func Check(ctx context.Context, source Source, master string, depth Depth) (*Report, error) {
 	p, err := load(ctx, source, master, depth)
 	if err != nil {
@@ -105,8 +108,7 @@ func Check(ctx context.Context, source Source, master string, depth Depth) (*Rep
 		})
 	}
 	for _, t := range p.renditions() {
-		average, peak := t.bandwidth()
-		r.Renditions = append(r.Renditions, Measured{t.uri, len(t.segments), t.duration(), average, peak})
+		r.Renditions = append(r.Renditions, Measured{t.uri, len(t.segments), t.duration(), t.average, t.peak, t.encryption()})
 	}
 	return r, nil
 }

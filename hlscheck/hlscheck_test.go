@@ -53,6 +53,7 @@ func (f files) change(t *testing.T, name string, edit func(*mp4.Fragment)) {
 	for _, s := range file.Segments {
 		for _, fragment := range s.Fragments {
 			edit(fragment)
+			fragment.Moof.Traf.Trun.DataOffset = int32(fragment.Moof.Size()) + 8 // behind the mdat's header
 		}
 	}
 	var out bytes.Buffer
@@ -71,41 +72,19 @@ type rendition struct {
 	args []string
 }
 
-// good makes a presentation that breaks no rule, and beside it renditions that do. kind
-// is ffmpeg's name of what segments are.
-func good(t *testing.T, kind string) files {
+// ffmpeg runs it in a folder.
+func ffmpeg(t *testing.T, dir string, args ...string) {
 	t.Helper()
-	dir := t.TempDir()
-	video := func(size string, gop int, more ...string) []string {
-		return append([]string{"-map", "0:v", "-vf", "scale=" + size, "-c:v", "libx264", "-profile:v", "high", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-g", fmt.Sprint(gop), "-keyint_min", fmt.Sprint(gop), "-sc_threshold", "0", "-flags", "+cgop"}, more...)
+	cmd := exec.CommandContext(t.Context(), "ffmpeg", append([]string{"-v", "error", "-nostdin", "-y"}, args...)...)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("ffmpeg %q: %v\n%s", args, err, out)
 	}
-	sound := func(channels string) []string {
-		return []string{"-map", "1:a", "-c:a", "aac", "-b:a", "64k", "-ac", channels}
-	}
-	frames := append(video("320x180,select='not(mod(n,25))'", 1, "-crf", "30", "-fps_mode", "passthrough", "-enc_time_base", "1:25"), "-hls_time", "1", "-hls_flags", "independent_segments+iframes_only")
-	for _, r := range []rendition{
-		{"top", video("320x180", 50, "-crf", "22", "-maxrate", "900k", "-bufsize", "900k")},
-		{"same", video("320x180", 50, "-crf", "28", "-maxrate", "500k", "-bufsize", "500k")},
-		{"low", video("160x90", 50, "-crf", "34", "-maxrate", "90k", "-bufsize", "90k")},
-		{"slow", video("320x180", 150, "-crf", "22")},
-		{"square", video("180x180", 50, "-crf", "28")},
-		{"sound", sound("2")},
-		{"mono", sound("1")},
-		{"frames", frames},
-	} {
-		if err := os.Mkdir(filepath.Join(dir, r.name), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		args := []string{"-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=18", "-f", "lavfi", "-i", "sine=f=440:r=48000:d=18", "-t", "18"}
-		args = append(args, "-f", "hls", "-hls_time", "6", "-hls_playlist_type", "vod", "-hls_segment_type", kind, "-hls_flags", "independent_segments")
-		args = append(args, r.args...)
-		cmd := exec.CommandContext(t.Context(), "ffmpeg", args...)
-		cmd.Dir = filepath.Join(dir, r.name)
-		cmd.Args = append(cmd.Args, "-hls_segment_filename", "s%02d"+extensions[kind], "index.m3u8")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v\n%s", r.name, err, out)
-		}
-	}
+}
+
+// read takes what is in a folder.
+func read(t *testing.T, dir string) files {
+	t.Helper()
 	f := files{}
 	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -121,6 +100,62 @@ func good(t *testing.T, kind string) files {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return f
+}
+
+const duration = "18"
+
+// made are presentations that were made already, by kind.
+var made = map[string]files{}
+
+// good is a presentation that breaks no rule, and beside it renditions that do. kind is
+// ffmpeg's name of what segments are.
+func good(t *testing.T, kind string) files {
+	t.Helper()
+	if made[kind] == nil {
+		made[kind] = makeGood(t, kind)
+	}
+	return maps.Clone(made[kind])
+}
+
+func makeGood(t *testing.T, kind string) files {
+	t.Helper()
+	dir := t.TempDir()
+	video := func(size string, gop int, more ...string) []string {
+		return append([]string{"-map", "0:v", "-vf", "scale=" + size, "-c:v", "libx264", "-profile:v", "high", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-g", fmt.Sprint(gop), "-keyint_min", fmt.Sprint(gop), "-sc_threshold", "0", "-flags", "+cgop"}, more...)
+	}
+	sound := func(channels string) []string {
+		return []string{"-map", "1:a", "-c:a", "aac", "-b:a", "64k", "-ac", channels}
+	}
+	frames := append(video("320x180,select='not(mod(n,25))'", 1, "-crf", "30", "-fps_mode", "passthrough", "-enc_time_base", "1:25"), "-hls_time", "1", "-hls_flags", "independent_segments+iframes_only")
+	hls := func(name string, from, args []string) {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		args = slices.Concat(from, []string{"-f", "hls", "-hls_time", "6", "-hls_playlist_type", "vod", "-hls_segment_type", kind, "-hls_flags", "independent_segments"},
+			args, []string{"-hls_segment_filename", "s%02d" + extensions[kind], "index.m3u8"})
+		ffmpeg(t, filepath.Join(dir, name), args...)
+	}
+	from := []string{"-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=" + duration, "-f", "lavfi", "-i", "sine=f=440:r=48000:d=" + duration, "-t", duration}
+	for _, r := range []rendition{
+		{"top", video("320x180", 50, "-crf", "22", "-maxrate", "900k", "-bufsize", "900k")},
+		{"same", video("320x180", 50, "-crf", "28", "-maxrate", "500k", "-bufsize", "500k")},
+		{"low", video("160x90", 50, "-crf", "34", "-maxrate", "90k", "-bufsize", "90k")},
+		{"slow", video("320x180", 150, "-crf", "22")},
+		{"square", video("180x180", 50, "-crf", "28")},
+		{"hdr", video("320x180", 50, "-crf", "28", "-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc")},
+		{"sound", sound("2")},
+		{"mono", sound("1")},
+		{"frames", frames},
+	} {
+		hls(r.name, from, r.args)
+	}
+	ffmpeg(t, dir, append(from, append(video("320x180", 50, "-crf", "28", "-bf", "0"), "-f", "h264", "plain.h264")...)...)
+	for name, pair := range map[string][2]byte{"captions": {0xc8, 0xe9}, "padding": {0x80, 0x80}} {
+		caption(t, filepath.Join(dir, "plain.h264"), filepath.Join(dir, name+".h264"), pair)
+		hls(name, []string{"-r", "25", "-i", "../" + name + ".h264"}, []string{"-c", "copy"})
+	}
+	f := read(t, dir)
 	f.replace(t, "frames/index.m3u8", "#EXTINF:0.040000", "#EXTINF:1.000000") // as long as it is shown
 	f.master(t)
 	return f
@@ -135,7 +170,7 @@ func (f files) master(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return p.variants[0].track.bandwidth()
+		return p.variants[0].track.average, p.variants[0].track.peak
 	}
 	soundAverage, soundPeak := rate("sound")
 	var b strings.Builder
@@ -228,12 +263,12 @@ func TestDelivery(t *testing.T) {
 	f := good(t, "fmp4")
 	for name, tc := range map[string]struct {
 		gzip  bool
-		kinds map[string]string
+		kinds map[string][]string
 		want  []string
 	}{
 		"as it should be": {true, types, nil},
 		"not compressed":  {false, types, []string{"10.1"}},
-		"as octets":       {true, map[string]string{".m3u8": "application/octet-stream"}, []string{"10.4"}},
+		"as octets":       {true, map[string][]string{".m3u8": {"application/octet-stream"}}, []string{"10.4"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -242,7 +277,7 @@ func TestDelivery(t *testing.T) {
 					http.NotFound(w, r)
 					return
 				}
-				w.Header().Set("Content-Type", tc.kinds[path.Ext(r.URL.Path)])
+				w.Header()["Content-Type"] = tc.kinds[path.Ext(r.URL.Path)][:min(1, len(tc.kinds[path.Ext(r.URL.Path)]))]
 				if path.Ext(r.URL.Path) == ".m3u8" && tc.gzip {
 					var packed bytes.Buffer
 					z := gzip.NewWriter(&packed)
@@ -302,7 +337,7 @@ func TestDamagedSegments(t *testing.T) {
 		}
 	}
 	// A length that leads back to where it is.
-	if isIDR([]byte{0xff, 0xff, 0xff, 0xfc, 1, 2, 3, 4}) || isIDR([]byte{0, 0, 0}) {
+	if isIDR([]byte{0xff, 0xff, 0xff, 0xfc, 1, 2, 3, 4}, 4) || isIDR([]byte{0, 0, 0}, 4) {
 		t.Error("that is no picture")
 	}
 }

@@ -1,6 +1,7 @@
 package hlscheck
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -27,8 +28,8 @@ func eachPicture(check func(v variant, say say)) func(p *presentation, say say) 
 	}
 }
 
-// h264 is the profile and level of a CODECS attribute's avc1; ok is false if it has none.
-func h264(codecs string) (profile, level int, ok bool) {
+// profileOf is the profile and level of a CODECS attribute's avc1; ok is false if it has none.
+func profileOf(codecs string) (profile, level int, ok bool) {
 	for c := range strings.SplitSeq(codecs, ",") {
 		var constraints int
 		if n, err := fmt.Sscanf(strings.TrimSpace(c), "avc1.%02x%02x%02x", &profile, &constraints, &level); n == 3 && err == nil {
@@ -41,20 +42,19 @@ func h264(codecs string) (profile, level int, ok bool) {
 // rates are what a variant's attributes must say, in bits per second: its own, and the
 // largest of the sounds that may go with it.
 func (p *presentation) rates(v variant) (average, peak float64) {
-	average, peak = v.track.bandwidth()
+	average, peak = v.track.average, v.track.peak
 	soundAverage, soundPeak := 0.0, 0.0
 	for _, a := range p.media {
-		if a.Type == "AUDIO" && a.GroupId == v.Audio && a.track != nil && a.track != v.track {
-			x, y := a.track.bandwidth()
-			soundAverage, soundPeak = math.Max(soundAverage, x), math.Max(soundPeak, y)
+		if a.Type == audioType && a.GroupID == v.Audio && a.track != nil && a.track != v.track {
+			soundAverage, soundPeak = math.Max(soundAverage, a.track.average), math.Max(soundPeak, a.track.peak)
 		}
 	}
 	return average + soundAverage, peak + soundPeak
 }
 
-// near tells whether what is said is within a tenth of what is measured.
-func near(said uint32, measured float64) bool {
-	return math.Abs(float64(said)-measured) <= measured/10
+// near tells whether what is measured is within a tenth of what is said.
+func near(said int64, measured float64) bool {
+	return math.Abs(float64(said)-measured) <= float64(said)/10
 }
 
 const highProfile, level41, level52 = 100, 41, 52
@@ -67,7 +67,7 @@ var multivariantRules = []Rule{
 	})},
 	{Number: "9.2", Severity: Must, Text: "Every variant with a picture has RESOLUTION", check: func(p *presentation, say say) {
 		for _, v := range p.variants {
-			if _, _, avc := h264(v.Codecs); (avc || v.track.init != nil && v.track.init.entry != entryAAC) && v.width*v.height == 0 {
+			if v.track.picture && v.width*v.height == 0 {
 				say(v.URI, "RESOLUTION is %q", v.Resolution)
 			}
 		}
@@ -93,11 +93,11 @@ var multivariantRules = []Rule{
 			}
 		}
 		if n < 2 && largest > 0 {
-			say(p.name(), "there is one")
+			say(p.name(), "only one variant has it")
 		}
 	}},
 	{Number: "9.11", Severity: Should, Text: "The multivariant playlist says EXT-X-INDEPENDENT-SEGMENTS", check: func(p *presentation, say say) {
-		if !p.list.IndependentSegments() {
+		if !p.list.independent {
 			say(p.name(), "it doesn't")
 		}
 	}},
@@ -149,7 +149,7 @@ var multivariantRules = []Rule{
 	{Number: "1.3a", Severity: Should, Text: "Some variants of H.264 are at most High, level 4.1", check: func(p *presentation, say say) {
 		some, fit := false, false
 		for _, v := range p.variants {
-			if profile, level, ok := h264(v.Codecs); ok {
+			if profile, level, ok := profileOf(v.Codecs); ok {
 				some = true
 				fit = fit || profile <= highProfile && level <= level41
 			}
@@ -159,22 +159,22 @@ var multivariantRules = []Rule{
 		}
 	}},
 	{Number: "1.3b", Severity: Must, Text: "H.264 is at most High, level 5.2", check: eachVariant(func(v variant, say say) {
-		if profile, level, ok := h264(v.Codecs); ok && (profile > highProfile || level > level52) {
+		if profile, level, ok := profileOf(v.Codecs); ok && (profile > highProfile || level > level52) {
 			say(v.URI, "profile %d, level %d", profile, level)
 		}
 	})},
 	{Number: "1.4", Severity: Should, Text: "H.264 is of profile High", check: eachVariant(func(v variant, say say) {
-		if profile, _, ok := h264(v.Codecs); ok && profile != highProfile {
+		if profile, _, ok := profileOf(v.Codecs); ok && profile != highProfile {
 			say(v.URI, "it is of profile %d", profile)
 		}
 	})},
 	{Number: "1.5", Severity: Must, Text: "HEVC and AV1 are in fMP4", check: eachVariant(func(v variant, say say) {
-		if (strings.Contains(v.Codecs, "hvc1") || strings.Contains(v.Codecs, "av01")) && v.track.init == nil {
+		if hasCodec(v.Codecs, "hvc1", "hev1", "dvh1", "dvhe", "av01", "dav1") && len(v.track.inits) == 0 && len(v.track.list.segments) > 0 {
 			say(v.URI, "%s without EXT-X-MAP", v.Codecs)
 		}
 	})},
 	{Number: "1.11", Severity: Must, Text: "CODECS names the profile and level that the init segment has", check: eachVariant(func(v variant, say say) {
-		profile, level, ok := h264(v.Codecs)
+		profile, level, ok := profileOf(v.Codecs)
 		if i := v.track.init; ok && i != nil && i.profile > 0 && (int(i.profile) != profile || int(i.level) != level) {
 			say(v.URI, "profile %d, level %d against %d, %d", profile, level, i.profile, i.level)
 		}
@@ -186,17 +186,17 @@ var multivariantRules = []Rule{
 	})},
 	{Number: "8.10", Severity: Must, Text: "Every EXT-X-MEDIA but of TYPE=VIDEO has LANGUAGE", check: func(p *presentation, say say) {
 		for _, a := range p.media {
-			if a.Type != "VIDEO" && a.Language == "" {
+			if a.Type != videoType && a.Language == "" {
 				say(p.name(), "%s %q has none", a.Type, a.Name)
 			}
 		}
 	}},
 	{Number: "2.9", Severity: Should, Text: "Stereo AAC has 32 to 160 kb/s", check: func(p *presentation, say say) {
 		for _, a := range p.media {
-			if a.track == nil || a.track.init == nil || a.track.init.channels != 2 {
+			if a.track == nil || !a.track.init.stereo() || !a.track.init.sounds[0].aac {
 				continue
 			}
-			if average, _ := a.track.bandwidth(); average < 32e3 || average > 176e3 { // 10 % for the container
+			if average := a.track.average; average < 32e3 || average > 176e3 { // 10 % for the container
 				say(a.URI, "it has %.0f b/s", average)
 			}
 		}
@@ -227,8 +227,10 @@ var multivariantRules = []Rule{
 		}
 		say(p.name(), "none is")
 	}},
+	{Number: "9.16", Severity: Must, Text: "Where a picture is HDR, every variant with a picture has VIDEO-RANGE, and says what it is", check: eachRange},
+	{Number: "4.4", Severity: Must, Text: "Captions (CEA-608, CEA-708) in a picture are declared by an EXT-X-MEDIA", check: eachCaptions},
 	{Number: "1.38", Severity: Must, Text: "Pictures with REQ-VIDEO-LAYOUT are HEVC, in a playlist of version 12", check: eachVariant(func(v variant, say say) {
-		if v.ReqVideoLayout != "" && !strings.Contains(v.Codecs, "hvc1") {
+		if v.ReqVideoLayout != "" && !hasCodec(v.Codecs, "hvc1", "dvh1") {
 			say(v.URI, "%s with %s", v.ReqVideoLayout, v.Codecs)
 		}
 	})},
@@ -246,6 +248,39 @@ func eachAspect(p *presentation, say say) {
 		}
 		if a, b := float64(v.width)/float64(v.height), float64(first.width)/float64(first.height); math.Abs(a-b) > 0.02*b {
 			say(v.URI, "%s against %s", v.Resolution, first.Resolution)
+		}
+	}
+}
+
+// eachRange holds VIDEO-RANGE against what init segments tell. Without it, a variant is SDR.
+func eachRange(p *presentation, say say) {
+	all := slices.DeleteFunc(slices.Concat(p.variants, p.iframes), func(v variant) bool { return !v.track.picture })
+	if !slices.ContainsFunc(all, func(v variant) bool {
+		is := v.track.init.videoRange()
+		return v.VideoRange != "" && v.VideoRange != sdr || is != "" && is != sdr
+	}) {
+		return
+	}
+	for _, v := range all {
+		switch is := v.track.init.videoRange(); {
+		case v.VideoRange == "":
+			say(v.URI, "it has none, and is %s", cmp.Or(is, "beside one that is HDR"))
+		case is != "" && v.VideoRange != is:
+			say(v.URI, "it says %s, and is %s", v.VideoRange, is)
+		}
+	}
+}
+
+// eachCaptions looks for captions that nobody is told of. An I-frame playlist declares none.
+func eachCaptions(p *presentation, say say) {
+	for _, v := range p.variants {
+		i := slices.IndexFunc(v.track.segments, func(s segment) bool { return s.media != nil && s.media.captions })
+		if i < 0 {
+			continue
+		}
+		declared := slices.ContainsFunc(p.media, func(a alternative) bool { return a.Type == captionsType && a.GroupID == v.Captions })
+		if !declared {
+			say(v.URI, "%s has captions, CLOSED-CAPTIONS is %q", v.track.segments[i].uri, v.Captions)
 		}
 	}
 }

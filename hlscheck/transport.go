@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/Eyevinn/mp4ff/aac"
 	"github.com/Eyevinn/mp4ff/avc"
 	"github.com/asticode/go-astits"
 )
@@ -74,7 +73,8 @@ func checkPackets(body []byte) error {
 			continue
 		}
 		counter := p[3] & 0x0f
-		if before, ok := counters[pid]; ok && counter != (before+1)&0x0f {
+		jumps := p[3]&0x20 != 0 && p[4] > 0 && p[5]&0x80 != 0 // and says so: discontinuity_indicator
+		if before, ok := counters[pid]; ok && !jumps && counter != (before+1)&0x0f {
 			return fmt.Errorf("packet %d of stream %d has continuity counter %d after %d", n/packet, pid, counter, before)
 		}
 		counters[pid] = counter
@@ -92,6 +92,7 @@ type stream struct {
 	pid        uint16
 	kind       astits.StreamType // 0: none was found yet
 	last, step int64             // when the last one is decoded, and how long it lasts
+	sounds     []sound           // of which only the kind is known
 	init       *initSegment
 }
 
@@ -109,20 +110,29 @@ func (s *stream) skip(p *astits.Packet) bool {
 	return s.read > enoughTables
 }
 
-// choose takes the picture if there is one, else the sound.
+// choose takes the picture if there is one, else the sound. Beside a picture of a kind
+// that is not looked into, nothing is.
 func (s *stream) choose(pmt *astits.PMTData) {
 	if s.kind != 0 {
 		return
 	}
-	for _, kind := range []astits.StreamType{astits.StreamTypeH264Video, astits.StreamTypeAACAudio} {
-		for _, e := range pmt.ElementaryStreams {
-			if e.StreamType == kind {
-				s.pid, s.kind, s.ticks = e.ElementaryPID, kind, 90_000
-				s.first = false
-				return
-			}
+	s.sounds = nil
+	var best *astits.PMTElementaryStream
+	for _, e := range pmt.ElementaryStreams {
+		aac := e.StreamType == astits.StreamTypeAACAudio
+		if e.StreamType.IsAudio() {
+			s.sounds = append(s.sounds, sound{aac: aac || e.StreamType == astits.StreamTypeAACLATMAudio})
+		}
+		if e.StreamType.IsVideo() || aac && best == nil {
+			best = e
 		}
 	}
+	if best == nil || best.StreamType != astits.StreamTypeH264Video && best.StreamType != astits.StreamTypeAACAudio {
+		s.init = &initSegment{sounds: s.sounds}
+		return
+	}
+	s.pid, s.kind, s.ticks = best.ElementaryPID, best.StreamType, 90_000
+	s.first, s.init = false, nil
 }
 
 func (s *stream) add(pes *astits.PESData) error {
@@ -144,6 +154,7 @@ func (s *stream) add(pes *astits.PESData) error {
 			return fmt.Errorf("one packet is decoded at %d, the next at %d (1/90000 s)", s.last, at)
 		}
 		s.step = at - s.last
+		s.longest = max(s.longest, s.step)
 	}
 	s.last = at
 	if s.kind == astits.StreamTypeAACAudio {
@@ -157,12 +168,15 @@ func (s *stream) picture(data []byte, at int64) error {
 	if s.init == nil {
 		sps, _ := avc.GetParameterSetsFromByteStream(data)
 		if len(sps) > 0 {
-			parsed, err := avc.ParseSPSNALUnit(sps[0], false)
+			parsed, err := avc.ParseSPSNALUnit(sps[0], false) // some have a damaged VUI
 			if err != nil {
 				return fmt.Errorf("read parameter sets: %w", err)
 			}
-			s.init = &initSegment{entry: "avc1", profile: byte(parsed.Profile), level: byte(parsed.Level)} //nolint:gosec // they have eight bits
+			s.describe(sps[0], parsed)
 		}
+	}
+	for _, unit := range avc.ExtractNalusOfTypeFromByteStream(avc.NALU_SEI, data, false) {
+		s.captions = s.captions || len(unit) > 1 && seiHasCaptions(unit[1:])
 	}
 	if len(avc.ExtractNalusOfTypeFromByteStream(avc.NALU_IDR, data, false)) > 0 {
 		s.first = s.first || at == s.start
@@ -171,24 +185,24 @@ func (s *stream) picture(data []byte, at int64) error {
 	return nil
 }
 
+// describe is what an init segment would say of the picture.
+func (s *stream) describe(sps []byte, parsed *avc.SPS) {
+	s.init = &initSegment{
+		entry: "avc1", picture: true, h264: true, transfer: transferOfAVC(sps), sounds: s.sounds,
+		profile: byte(parsed.Profile), level: byte(parsed.Level), //nolint:gosec // they have eight bits
+	}
+}
+
 // sound counts the frames of AAC in a packet. Where one goes on in the next packet, the
 // last one's length is what the one before had.
 func (s *stream) sound(data []byte, at int64) {
-	frames, rate := int64(0), int64(0)
-	for len(data) > 0 {
-		header, skip, err := aac.DecodeADTSHeader(bytes.NewReader(data))
-		if err != nil || skip != 0 || int(header.HeaderLength)+int(header.PayloadLength) > len(data) {
-			rate = 0
-			break
-		}
-		data = data[int(header.HeaderLength)+int(header.PayloadLength):]
-		frames, rate = frames+1, int64(aac.FrequencyTable[header.SamplingFrequencyIndex])
-		if s.init == nil {
-			s.init = &initSegment{entry: entryAAC, channels: int(header.ChannelConfig)}
-		}
+	frames, rate, channels := adts(data)
+	if s.init == nil && frames > 0 {
+		s.init = &initSegment{entry: entryAAC, sounds: []sound{{aac: true, channels: channels}}}
 	}
 	if rate > 0 {
 		s.step = frames * aacFrame * s.ticks / rate
+		s.longest = max(s.longest, aacFrame*s.ticks/rate)
 	}
 	s.first = true
 	s.keys = append(s.keys, at-s.start)

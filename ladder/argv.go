@@ -41,7 +41,7 @@ const mapped, threadCount, format = "map", "threads", "format"
 func (p *Plan) ChunkArgs(k, threads int) []string {
 	c := p.Chunks[k]
 	images, imageOutputs := p.images(k)
-	args := pictures(threads)
+	args := p.decoderArgs(c.Cut, threads)
 	args = append(args, "-filter_complex", p.filters(c, images))
 	for i, l := range p.Ladders {
 		for j, r := range l.Renditions {
@@ -55,7 +55,7 @@ func (p *Plan) ChunkArgs(k, threads int) []string {
 			})...)
 		}
 		if l.Frames != nil {
-			args = append(args, output(l.Name+"/"+FramesRendition, p.hls(c.From/p.SegmentFrames), framesArgs(*l.Frames), ffmpeg.KwArgs{
+			args = append(args, output(l.Name+"/"+FramesRendition, p.hls(c.From/p.SegmentFrames), p.framesArgs(*l.Frames), ffmpeg.KwArgs{
 				mapped:      fmt.Sprintf("[k%d]", i),
 				threadCount: 1,
 			})...)
@@ -108,27 +108,18 @@ func (p *Plan) grid(c Chunk, from, to int) string {
 	if c.Hold {
 		fps += ",tpad=stop_mode=clone:stop=-1"
 	}
-	if s := p.Source.Resized; s != nil {
-		fps = fmt.Sprintf("scale=%d:%d:force_original_aspect_ratio=decrease,pad=%d:%d:-1:-1:eval=frame,setsar=1,", s.Width, s.Height, s.Width, s.Height) + fps
-	}
-	return fps + fmt.Sprintf(",trim=start_pts=%d:end_pts=%d", from, to)
+	return fmt.Sprintf("%s,%s,trim=start_pts=%d:end_pts=%d", p.Source.Picture.filters(), fps, from, to)
 }
 
-// pictures is the input of a cut's pictures. One of another size must not start the
-// filters, and their count of frames, anew. threads are the decoder's, and the filters'.
-func pictures(threads int) []string {
-	args := input("h264", 0, ffmpeg.KwArgs{"reinit_filter": 0, threadCount: threads})
-	return append(args, "-filter_complex_threads", strconv.Itoa(threads))
-}
-
-// input reads a cut from standard input, with its timestamps as they are but
-// for [flv.Lead] and what is left out ahead, in seconds. ffmpeg may open nothing but the pipe, as nothing but FLV, with
+// input reads a cut from standard input, with its timestamps as they are but for what the
+// cut adds, and what is left out ahead, in seconds. ffmpeg may open nothing but the pipe, as nothing but FLV, with
 // no decoder but the named ones.
-func input(decoders string, ahead float64, more ...ffmpeg.KwArgs) []string {
+func input(decoders string, c flv.Cut, ahead float64, more ...ffmpeg.KwArgs) []string {
+	lead := flv.Lead.Seconds() + float64(c.Lead)/1000
 	args := ffmpeg.Input("pipe:0", ffmpeg.MergeKwArgs(append(more, ffmpeg.KwArgs{
 		format:               "flv",
 		"copyts":             "",
-		"itsoffset":          decimal(-flv.Lead.Seconds() - ahead),
+		"itsoffset":          decimal(-lead - ahead),
 		"protocol_whitelist": "pipe",
 		"codec_whitelist":    decoders,
 	}))).Output("x").GetArgs()
@@ -157,14 +148,18 @@ func (p *Plan) x264(r Rendition, chunk int) ffmpeg.KwArgs {
 
 // quality is constant quality without a cap.
 func (p *Plan) quality(crf float64, preset string) ffmpeg.KwArgs {
-	args := h264(crf, preset)
+	args := p.h264(crf, preset)
 	args["g"], args["keyint_min"], args["sc_threshold"], args["flags"], args["bf"] = p.GOPFrames, p.GOPFrames, 0, "+cgop", 2
 	return args
 }
 
 // h264 is what all encoders of pictures have in common.
-func h264(crf float64, preset string) ffmpeg.KwArgs {
-	return ffmpeg.KwArgs{"c:v": "libx264", "profile:v": "high", "preset": preset, "crf": decimal(crf), "fps_mode": "passthrough"}
+func (p *Plan) h264(crf float64, preset string) ffmpeg.KwArgs {
+	c := p.Source.Picture.Colour
+	return ffmpeg.KwArgs{
+		"c:v": "libx264", "profile:v": "high", "preset": preset, "crf": decimal(crf), "fps_mode": "passthrough",
+		"color_primaries": c.Primaries, "color_trc": c.Transfer, "colorspace": c.Matrix, "color_range": "tv",
+	}
 }
 
 // hls is the muxer: fMP4 segments whose decode times are absolute, so that the

@@ -8,7 +8,8 @@ import "time"
 type Asset struct {
 	Version   int           `json:"v"`
 	Job       string        `json:"job"`
-	Planned   time.Time     `json:"planned"` // of two jobs of one asset, the later planned one wins
+	Planned   time.Time     `json:"planned"`         // of two jobs of one asset, the later planned one wins
+	Chosen    time.Time     `json:"chosen,omitzero"` // when an operator brought this job back: counts in place of planned
 	Profile   string        `json:"profile"`
 	Recording string        `json:"recording"` // its key
 	Duration  float64       `json:"duration_s"`
@@ -22,6 +23,17 @@ type Asset struct {
 	Storyboard string `json:"storyboard,omitempty"` // WebVTT thumbnails, likewise
 
 	Discontinuities []Discontinuity `json:"discontinuities,omitempty"`
+	Missing         []Missing       `json:"missing,omitempty"` // of the recording
+}
+
+// Outranks tells whether a job that is planned, but not chosen by an operator, must leave
+// the pointer as it is.
+func (a Asset) Outranks(p *Plan) bool {
+	since := a.Planned
+	if a.Chosen.After(since) {
+		since = a.Chosen
+	}
+	return a.Job != p.Job && since.After(p.Created)
 }
 
 // AssetLadder is one multivariant playlist of an asset.
@@ -49,9 +61,9 @@ type AssetRendition struct {
 func (p *Presentation) Asset() Asset {
 	plan := p.plan
 	a := Asset{
-		Version: 1, Job: plan.Job, Planned: plan.Created, Profile: plan.Profile,
+		Version: AssetVersion, Job: plan.Job, Planned: plan.Created, Profile: plan.Profile,
 		Recording: plan.Recording.Key, Duration: plan.Duration, Master: MasterFile,
-		Effort: p.effort, Discontinuities: plan.Source.Discontinuities,
+		Effort: p.effort, Discontinuities: plan.Source.Discontinuities, Missing: p.Missing(),
 	}
 	if len(plan.Ladders) == 0 {
 		a.Ladders = []AssetLadder{{Name: AudioLadder, Master: plan.Job + "/" + AudioLadder + "/" + MasterFile}}

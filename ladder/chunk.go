@@ -81,11 +81,23 @@ func (p *Plan) chunk(x *flv.Index, ends func(from int) int) {
 			From: from, To: to,
 			Fill: first > from,
 			Hold: to == p.Frames || last+1 < to,
-			Cut:  x.VideoCut(nearly(p.Rate, from), p.Rate.Time(to)),
+			Cut:  x.VideoCut(p.entry(from), p.Rate.Time(to)),
 		})
 		from = to
 	}
 }
+
+// entry is the moment from which a chunk needs pictures that begins at a frame: a
+// deinterlacer looks at those before, too.
+func (p *Plan) entry(frame int) time.Duration {
+	t := nearly(p.Rate, frame)
+	if p.Source.Picture.Deinterlace != "" {
+		t -= p.Rate.Time(framesBefore)
+	}
+	return t
+}
+
+const framesBefore = 3
 
 // wasteful tells whether a chunk [from, to) is too short where keyframes are rarer than
 // chunks: the next one would start at the same keyframe, so no picture would be decoded at
@@ -95,8 +107,8 @@ func (p *Plan) wasteful(x *flv.Index, from, to int) bool {
 	if to <= p.Rate.Frame(x.Video.First) {
 		return false
 	}
-	key := x.KeyframeBefore(nearly(p.Rate, from))
-	if key != x.KeyframeBefore(nearly(p.Rate, to)) {
+	key := x.KeyframeBefore(p.entry(from))
+	if key != x.KeyframeBefore(p.entry(to)) {
 		return false
 	}
 	last := p.Rate.Frame(x.Video.Last)

@@ -16,8 +16,11 @@ const SourceCopy = "copy"
 
 // Copy says what became of the wish to copy the recording's picture.
 type Copy struct {
-	Reorder int    `json:"reorder,omitempty"` // pictures by which keyframes are shown after they are decoded
-	Fault   string `json:"fault,omitempty"`   // why it is encoded like the others
+	Reorder int     `json:"reorder,omitempty"` // pictures by which keyframes are shown after they are decoded
+	Rate    Bitrate `json:"rate,omitempty"`    // that the recording's picture has
+	Fault   string  `json:"fault,omitempty"`   // why it is encoded like the others
+
+	Untagged bool `json:"untagged,omitempty"` // its stream doesn't say its colours
 }
 
 const (
@@ -36,7 +39,8 @@ func (p *Plan) planCopy(x *flv.Index, profile Profile) *flv.Index {
 	if p.Copy.Fault = p.copyFault(x, profile); p.Copy.Fault != "" {
 		return x
 	}
-	p.Copy.Reorder = x.Video.Steady.Reorder
+	p.Copy.Reorder, p.Copy.Rate = x.Video.Steady.Reorder, pictureRate(x)
+	p.Copy.Untagged = colourOf(x.Video.Forms[0]) != p.Source.Picture.Colour
 	p.GOPFrames = x.Video.Steady.GOP
 	gop := float64(p.GOPFrames) / x.Video.Rate.FPS()
 	p.SegmentFrames = p.GOPFrames * max(1, int(math.Round(profile.Segment.Seconds()/gop)))
@@ -59,20 +63,24 @@ func keyframeAt(x *flv.Index, frame int) bool {
 
 // copyFault is why a recording's picture cannot be copied.
 func (p *Plan) copyFault(x *flv.Index, profile Profile) string {
-	v := x.Video
+	v, f := x.Video, x.Video.Forms[0]
 	switch gop := v.Rate.Time(v.Steady.GOP); {
 	case profile.Ladders[0].Projection.cube():
 		return "the first ladder is a cube's: its picture is another one"
 	case len(x.Epochs) > 1 || len(x.Damage) > 0:
 		return "its clock jumps, or bytes of it are damaged"
-	case len(v.Sizes) > 1 || len(v.Headers) > 1:
+	case len(v.Forms) > 1 || len(v.Headers) > 1:
 		return "its encoder's settings change on the way"
-	case !v.Plain || !copiedProfiles[v.Profile] || v.SARNum != v.SARDen:
-		return fmt.Sprintf("profile %d, or a picture that is interlaced, has no square pixels, or not 4:2:0 of 8 bits: not all players show that", v.Profile)
-	case v.Level > mostLevel:
-		return fmt.Sprintf("level %.1f; at most %.1f is allowed", float64(v.Level)/10, float64(mostLevel)/10)
-	case v.Width%2 != 0 || v.Height%2 != 0:
-		return fmt.Sprintf("%dx%d is odd", v.Width, v.Height)
+	case !f.Plain() || !copiedProfiles[f.Profile] || f.SARNum != f.SARDen || v.Rotation != 0:
+		return fmt.Sprintf("profile %d, or a picture that is interlaced, turned, has no square pixels, or not 4:2:0 of 8 bits: not all players show that", f.Profile)
+	case f.Colour.Full || colourOf(f).or(p.Source.Picture.Untagged) != p.Source.Picture.Colour:
+		return "its colours are of full range, or must be converted: the other renditions would look different"
+	case v.LengthSize() != 4:
+		return fmt.Sprintf("its NAL units have lengths of %d bytes; segments have 4", v.LengthSize())
+	case f.Level > mostLevel:
+		return fmt.Sprintf("level %.1f; at most %.1f is allowed", float64(f.Level)/10, float64(mostLevel)/10)
+	case f.Width%2 != 0 || f.Height%2 != 0:
+		return fmt.Sprintf("%dx%d is odd", f.Width, f.Height)
 	case v.Steady.Fault != "":
 		return v.Steady.Fault
 	case gop > longestGOP:
@@ -94,23 +102,28 @@ func (p *Plan) copyFault(x *flv.Index, profile Profile) string {
 	return p.tooLarge(x, profile)
 }
 
+// pictureRate is the average rate of a recording's picture.
+func pictureRate(x *flv.Index) Bitrate {
+	bytes := x.End - x.Video.Keyframes[0].Offset
+	if a := x.Audio; a != nil {
+		bytes -= int64(x.Duration.Seconds() * 16e3) // its sound, about
+	}
+	return max(1, Bitrate(float64(8*bytes)/x.Duration.Seconds()))
+}
+
 // tooLarge is why a recording is more than a profile allows.
 func (p *Plan) tooLarge(x *flv.Index, profile Profile) string {
-	v := x.Video
-	bits := x.End - v.Keyframes[0].Offset
-	if a := x.Audio; a != nil {
-		bits -= int64(x.Duration.Seconds() * 16e3) // its sound, about
-	}
-	rate := Bitrate(float64(8*bits) / x.Duration.Seconds())
+	rate := pictureRate(x)
 	var limit Bitrate
+	side := min(p.Source.Width, p.Source.Height)
 	for _, r := range profile.Ladders[0].Rungs {
-		if r.Height >= v.Height {
-			limit = p.rendition(r, v.Width, v.Height).Maxrate
+		if r.Height >= side {
+			limit = p.rendition(r, p.Source.Width, p.Source.Height).Maxrate
 		}
 	}
 	switch {
 	case limit == 0:
-		return fmt.Sprintf("it is %d pixels high, the profile's largest rung %d", v.Height, profile.Ladders[0].Rungs[0].Height)
+		return fmt.Sprintf("its smaller side is %d pixels, that of the profile's largest rung %d", side, profile.Ladders[0].Rungs[0].Height)
 	case float64(rate) > capExceeded*float64(limit):
 		return fmt.Sprintf("it has %d kb/s, and a rung of its size at most %d", rate/1000, limit/1000)
 	}
@@ -124,7 +137,7 @@ func (p *Plan) withCopy(all []Rendition) []Rendition {
 		return all
 	}
 	top := all[0]
-	top.Name, top.Width, top.Height, top.Copy = fmt.Sprintf("%dp", p.Source.Height), p.Source.Width, p.Source.Height, true
+	top.Name, top.Width, top.Height, top.Copy = sizeName(p.Source.Width, p.Source.Height), p.Source.Width, p.Source.Height, true
 	if all[0].Height == p.Source.Height {
 		all = all[1:]
 	}

@@ -30,12 +30,11 @@ func TestCopyIsNoLargerThanItsRung(t *testing.T) {
 		{"at 60 fps a rung has more", 360, 60, 1_539_000, false, ""},
 		{"too much at 60 fps", 360, 60, 1_541_000, false, "a rung of its size at most 1400"},
 		{"as many lines as allowed", 720, 30, 3_000_000, false, ""},
-		{"too many lines", 722, 30, 1000, false, "it is 722 pixels high, the profile's largest rung 720"},
+		{"too many lines", 722, 30, 1000, false, "its smaller side is 722 pixels, that of the profile's largest rung 720"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			rate := flv.Rate{Num: tc.fps, Den: 1}
-			x := index(640, tc.height, rate, 100*time.Second, 2*time.Second)
-			x.Video.Plain, x.Video.Profile, x.Video.Level = true, 100, 40
+			x := index(2*tc.height, tc.height, rate, 100*time.Second, 2*time.Second)
 			x.Video.Steady.GOP = 2 * tc.fps
 			bits := tc.picture + sound
 			if tc.mute {

@@ -28,7 +28,7 @@ type Fit struct {
 type FitRung struct {
 	Ladder string  `json:"ladder"`
 	Name   string  `json:"name"`
-	Rate   Bitrate `json:"rate"` // that its crf asks for, by the samples, up to its maxrate
+	Rate   Bitrate `json:"rate"` // that its crf asks for, by the samples, up to its maxrate; of a copy, its own
 	Kept   bool    `json:"kept"`
 	Why    string  `json:"why"`
 }
@@ -76,7 +76,7 @@ func (p *Plan) SampleArgs(s Chunk) []string {
 		options[mapped], options[format] = fmt.Sprintf("[v%d]", i), "h264"
 		outputs = append(outputs, ffmpeg.Input("x").Output(f.file(), options).GetArgs()[2:]...)
 	}
-	args := append(pictures(0), "-filter_complex",
+	args := append(p.decoderArgs(s.Cut, 0), "-filter_complex",
 		fmt.Sprintf("[0:v:0]%s,split=%d%s;%s", p.grid(s, s.From, s.To), len(rungs), strings.Join(rungs, ""), strings.Join(scales, ";")))
 	return append(args, outputs...)
 }
@@ -93,14 +93,16 @@ func (f fittedRung) file() string {
 }
 
 // fitted are the renditions that samples tell of: not those of cubes, whose ladders are
-// there to be compared.
+// there to be compared, and no copy, whose rate is known.
 func (p *Plan) fitted() (all []fittedRung) {
 	for i, l := range p.Ladders {
 		if l.Projection.cube() {
 			continue
 		}
 		for _, r := range l.Renditions {
-			all = append(all, fittedRung{r, i})
+			if !r.Copy {
+				all = append(all, fittedRung{r, i})
+			}
 		}
 	}
 	return all
@@ -135,7 +137,8 @@ func (p *Plan) FitTo(samples []Chunk, bytes []int64) {
 }
 
 // fit goes through a ladder from its top: a rung that asks for hardly less than the one
-// above it helps nobody. The last one stays, for the slowest networks.
+// above it helps nobody. The last one stays, for the slowest networks, unless the one above
+// is a copy that has fewer bits, from a better encoder.
 func (p *Plan) fit(ladder int, rates map[string]Bitrate) []Rendition {
 	var kept []Rendition
 	l := p.Ladders[ladder]
@@ -143,22 +146,22 @@ func (p *Plan) fit(ladder int, rates map[string]Bitrate) []Rendition {
 	if last < 0 {
 		last = len(l.Renditions) - 1
 	}
-	above := Bitrate(0)
+	above, copied := Bitrate(0), false
 	for j, r := range l.Renditions {
 		rate := rates[fittedRung{r, ladder}.file()]
 		decision := FitRung{Ladder: l.Name, Name: r.Name, Rate: rate, Kept: true, Why: "first of its ladder"}
-		if above > 0 {
+		if r.Copy {
+			decision.Rate, decision.Why = p.Copy.Rate, "the recording's own picture"
+		} else if above > 0 {
 			step := float64(above) / float64(max(1, rate))
 			decision.Why = fmt.Sprintf("%.2f times less than the one above", step)
-			if step < leastStep && j < last {
-				decision.Kept = false
-			}
+			decision.Kept = step >= leastStep || j >= last && (step >= 1 || !copied || r.Audio != 0)
 		}
-		if j >= last {
+		if j >= last && decision.Kept {
 			decision.Why += "; for slow networks"
 		}
 		if decision.Kept {
-			above = rate
+			above, copied = decision.Rate, r.Copy
 			kept = append(kept, r)
 		}
 		p.Fit.Rungs = append(p.Fit.Rungs, decision)

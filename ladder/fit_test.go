@@ -65,6 +65,51 @@ func TestFit(t *testing.T) {
 	}
 }
 
+// Beside a copy, its own rate counts, whatever samples would say of its size; and where it has
+// fewer bits than the rungs below it, these help nobody.
+func TestFitBesideACopy(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		own   Bitrate   // of the recording
+		rates []Bitrate // that the samples ask for, from 720p down
+		want  string
+	}{
+		{"a wasteful encoder", 5_800e3, []Bitrate{1.5e6, 1.1e6, 8e5, 5e5, 1e5}, "1080p, 720p, 432p, 360p, 234p"},
+		{"one like ours", 2e6, []Bitrate{1.5e6, 1.1e6, 8e5, 5e5, 1e5}, "1080p, 540p, 360p, 234p"},
+		{"a better one", 2e6, []Bitrate{3e6, 1.9e6, 1.1e6, 6e5, 1e5}, "1080p, 432p, 360p, 234p"},
+		{"bits below those of every rung", 3e5, []Bitrate{3e6, 1.9e6, 1.1e6, 6e5, 1e5}, "1080p, 234p"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			x := index(1920, 1080, flv.Rate{Num: 30, Den: 1}, 10*time.Minute, 2*time.Second)
+			x.Audio = nil
+			x.End = x.Video.Keyframes[0].Offset + int64(tc.own)/8*600
+			x.Video.Steady.GOP = 60
+			own := profile(t, "flat")
+			own.Source = SourceCopy
+			p := plan(t, x, own)
+			if p.Copy.Fault != "" || p.Copy.Rate != tc.own {
+				t.Fatalf("%+v", p.Copy)
+			}
+			samples := p.Samples(x)
+			if files := p.SampleFiles(); len(files) != len(tc.rates) || strings.Contains(strings.Join(p.SampleArgs(samples[0]), " "), "-1080p") {
+				t.Fatalf("sampled: %v", files)
+			}
+			var bytes []int64
+			for _, r := range tc.rates {
+				bytes = append(bytes, int64(r)*2*int64(len(samples))/8)
+			}
+			p.FitTo(samples, bytes)
+			var got []string
+			for _, r := range p.Ladders[0].Renditions {
+				got = append(got, r.Name)
+			}
+			if s := strings.Join(got, ", "); s != tc.want || p.Fit.Rungs[0].Rate != tc.own || !p.Ladders[0].Renditions[0].Copy {
+				t.Errorf("left: %s\nwant:  %s\n%+v", s, tc.want, p.Fit.Rungs)
+			}
+		})
+	}
+}
+
 // Samples are few, apart from each other, and begin where a keyframe is.
 func TestSamples(t *testing.T) {
 	for _, tc := range []struct {

@@ -9,7 +9,7 @@ package ladder
 import (
 	"fmt"
 	"math"
-	"slices"
+	"strings"
 	"time"
 
 	"afterlive/internal/flv"
@@ -40,6 +40,10 @@ type Plan struct {
 	Chunks  []Chunk  `json:"chunks"`
 	Audio   *Audio   `json:"audio,omitempty"`
 
+	Missing []Missing `json:"missing,omitempty"` // of the recording, as far as it is known before anything is encoded
+	Accept  []string  `json:"accept,omitempty"`  // what may be missing all the same
+
+	Captions   []Caption   `json:"captions,omitempty"`
 	Storyboard *Storyboard `json:"storyboard,omitempty"`
 	Fit        *Fit        `json:"fit,omitempty"`
 	Copy       *Copy       `json:"copy,omitempty"`
@@ -59,15 +63,15 @@ type Recording struct {
 
 // Source is what the scan found.
 type Source struct {
-	Width      int       `json:"width,omitempty"` // as displayed, in square pixels
-	Height     int       `json:"height,omitempty"`
-	Resized    *flv.Size `json:"resized,omitempty"` // where the size changes on the way: what all are brought to, in coded pixels
-	Frames     int       `json:"frames,omitempty"`  // coded
-	Duration   float64   `json:"duration_s"`
-	Audio      string    `json:"audio,omitempty"` // codec
-	SampleRate int       `json:"sample_rate,omitempty"`
-	Channels   int       `json:"channels,omitempty"`
-	Epochs     int       `json:"epochs"` // 1: the clock never jumped
+	Width      int     `json:"width,omitempty"` // as displayed, in square pixels, upright
+	Height     int     `json:"height,omitempty"`
+	Picture    Picture `json:"picture,omitzero"`
+	Frames     int     `json:"frames,omitempty"` // coded
+	Duration   float64 `json:"duration_s"`
+	Audio      string  `json:"audio,omitempty"` // codec
+	SampleRate int     `json:"sample_rate,omitempty"`
+	Channels   int     `json:"channels,omitempty"`
+	Epochs     int     `json:"epochs"` // 1: the clock never jumped
 
 	Discontinuities []Discontinuity `json:"discontinuities,omitempty"`
 }
@@ -115,13 +119,17 @@ type Extract struct {
 // New plans a recording: which renditions of which size, and which chunks. The
 // caller fills in the job, the asset, the recording and the time.
 func New(x *flv.Index, p Profile) (*Plan, error) {
-	plan := &Plan{Version: 1, Profile: p.Name, Duration: x.Duration.Seconds(), SegmentTime: p.Segment.Seconds(), Container: p.Container}
+	plan := &Plan{Version: PlanVersion, Profile: p.Name, Duration: x.Duration.Seconds(), SegmentTime: p.Segment.Seconds(), Container: p.Container}
 	plan.Source = Source{Duration: x.Duration.Seconds(), Epochs: len(x.Epochs)}
 	for _, g := range x.Gaps[:min(len(x.Gaps), maxDiscontinuities)] {
 		plan.Source.Discontinuities = append(plan.Source.Discontinuities, Discontinuity{At: g.At.Seconds(), Lost: g.Lost.Seconds()})
 	}
+	plan.Missing, plan.Accept = missing(x), p.Accept
+	if err := tooMuch(plan.Missing, plan.Accept); err != nil {
+		return nil, err
+	}
 	var ahead time.Duration
-	if x.Video != nil {
+	if x.Video != nil && len(p.Ladders) > 0 {
 		var err error
 		if ahead, err = plan.video(x, p); err != nil {
 			return nil, err
@@ -129,12 +137,15 @@ func New(x *flv.Index, p Profile) (*Plan, error) {
 	}
 	if a := x.Audio; a != nil {
 		plan.Source.Audio, plan.Source.SampleRate, plan.Source.Channels = a.Codec, a.SampleRate, a.Channels
-		plan.Audio = &Audio{Renditions: soundRenditions(p, plan.Ladders), Loudness: p.Loudness, Cut: x.AudioCut(), Ahead: ahead.Seconds()}
+		plan.Audio = &Audio{Renditions: soundRenditions(p, plan.Ladders), Loudness: p.Loudness, Cut: x.AudioCut(), Frames: a.Frames, Ahead: ahead.Seconds()}
+	}
+	if len(plan.Ladders) == 0 && plan.Audio == nil {
+		return nil, &flv.Error{Reason: ReasonNoSound, Detail: fmt.Sprintf("profile %s publishes sound alone, and there is none in it", p.Name)}
 	}
 	if plan.Duration <= 0 {
 		return nil, &flv.Error{Reason: flv.ZeroDuration, Detail: "nothing in it lasts"}
 	}
-	return plan, nil
+	return plan.foreseen()
 }
 
 // reordering is how much later than its sound a recording's picture begins if that is only
@@ -153,17 +164,18 @@ func (p *Plan) video(x *flv.Index, profile Profile) (ahead time.Duration, err er
 	v := x.Video
 	p.Rate = v.Rate
 	p.Source.Frames = v.Frames
-	p.Source.Width, p.Source.Height = displaySize(v)
-	if len(v.Sizes) > 1 {
-		p.Source.Resized = &flv.Size{Width: max(2, v.Width/2*2), Height: max(2, v.Height/2*2)} // pad rounds to whole chroma samples
+	p.Source.Picture = newPicture(v, profile.Deinterlace)
+	p.Source.Width, p.Source.Height = p.Source.Picture.size()
+	if p.Source.Picture.Deinterlace == Fields && 2*v.Rate.FPS() <= mostFPS {
+		p.Rate.Num *= 2
 	}
-	p.GOPFrames = int(math.Round(profile.GOP.Seconds() * v.Rate.FPS()))
+	p.GOPFrames = int(math.Round(profile.GOP.Seconds() * p.Rate.FPS()))
 	p.SegmentFrames = p.GOPFrames * int(profile.Segment/profile.GOP)
 	if profile.Source == SourceCopy {
 		x = p.planCopy(x, profile)
 	}
 	p.SegmentTime = p.seconds(p.SegmentFrames)
-	p.Frames = max(1, v.Rate.Frame(x.Duration))
+	p.Frames = max(1, p.Rate.Frame(x.Duration))
 	p.Duration = p.seconds(p.Frames)
 	for i, l := range profile.Ladders {
 		if err := checkSphere(p.Source.Width, p.Source.Height, l); err != nil {
@@ -179,7 +191,7 @@ func (p *Plan) video(x *flv.Index, profile Profile) (ahead time.Duration, err er
 			Renditions: renditions, Frames: frames(renditions),
 		})
 	}
-	p.Quality = profile.Quality
+	p.Quality, p.Captions = profile.Quality, captions(v.Captions, profile.Captions)
 	if profile.Fit && len(p.fitted()) > 0 {
 		p.Fit = &Fit{}
 	}
@@ -193,45 +205,56 @@ func (p *Plan) seconds(n int) float64 {
 	return float64(n) * float64(p.Rate.Den) / float64(p.Rate.Num)
 }
 
-// displaySize is the picture's size in square pixels.
-func displaySize(v *flv.Video) (width, height int) {
-	return int(math.Round(float64(v.Width) * float64(v.SARNum) / float64(v.SARDen))), v.Height
-}
-
-// renditions fits a profile's rungs to the source: none is larger than the
-// source, all have its display aspect to the nearest even pixel, and a source
-// below all rungs gets one of its own size.
+// renditions fits a profile's rungs to the source: none is larger than the source, and all
+// have its display aspect to the nearest even pixel. A rung's height is that of the
+// smaller side, so upright pictures have the same rungs. A source whose size falls
+// between two rungs, or below all, gets one of its own size.
 func (p *Plan) renditions(l ProfileLadder) []Rendition {
 	if l.Projection.cube() {
 		return p.fitFaces(l)
 	}
 	width, height := p.Source.Width, p.Source.Height
+	side := min(width, height)
+	sized := func(r Rung) Rendition {
+		scale := float64(r.Height) / float64(side)
+		if width < height {
+			return p.rendition(r, r.Height, even(scale*float64(height)))
+		}
+		return p.rendition(r, even(scale*float64(width)), r.Height)
+	}
 	var out []Rendition
-	for _, r := range l.Rungs {
-		if w := even(float64(r.Height) * float64(width) / float64(height)); r.Height <= height && w <= width {
-			out = append(out, p.rendition(r, w, r.Height))
+	above := -1 // the smallest rung that is larger than the source, but no special one
+	for i, r := range l.Rungs {
+		switch one := sized(r); {
+		case one.Width <= width && one.Height <= height:
+			out = append(out, one)
+		case r.Audio == 0:
+			above = i
 		}
 	}
-	return l.orWhole(out, func(r Rung) Rendition {
-		return p.rendition(r, max(2, width/2*2), max(2, height/2*2))
-	})
+	if above < 0 {
+		return out
+	}
+	whole := p.rendition(l.Rungs[above], max(2, width/2*2), max(2, height/2*2))
+	if len(out) == 0 || out[0].Audio != 0 {
+		return append([]Rendition{whole}, out...)
+	}
+	switch share := float64(out[0].pixels()) / float64(whole.pixels()); {
+	case share > nearlyWhole:
+		return out
+	case share > closeBelow && len(out) > 1 && out[1].Audio == 0:
+		out = out[1:]
+	}
+	return append([]Rendition{whole}, out...)
 }
 
-// orWhole puts a rendition of the source's own size first, made of the smallest rung,
-// where no rung fits but those that are for slow networks.
-func (l ProfileLadder) orWhole(fit []Rendition, whole func(Rung) Rendition) []Rendition {
-	smallest := l.Rungs[len(l.Rungs)-1]
-	for _, r := range l.Rungs {
-		if r.Audio == 0 {
-			smallest = r
-		}
-	}
-	ordinary := func(r Rendition) bool { return r.Audio == 0 || smallest.Audio != 0 }
-	if slices.ContainsFunc(fit, ordinary) {
-		return fit
-	}
-	return append([]Rendition{whole(smallest)}, fit...)
-}
+const (
+	nearlyWhole = 0.9  // of the source's pixels: a rung that has as many is as good as one of its size
+	closeBelow  = 0.77 // of the source's pixels: a rung that has as many isn't worth its bits beside one of its size
+	mostFPS     = 60   // of the output (HLS authoring rule 1.18)
+)
+
+func (r Rendition) pixels() int { return r.Width * r.Height }
 
 func (p *Plan) rendition(r Rung, width, height int) Rendition {
 	maxrate, bufsize := r.Maxrate, r.Bufsize
@@ -241,21 +264,24 @@ func (p *Plan) rendition(r Rung, width, height int) Rendition {
 		maxrate, bufsize = maxrate*14/10, bufsize*14/10
 	}
 	return Rendition{
-		Name: fmt.Sprintf("%dp", height), Width: width, Height: height,
+		Name: sizeName(width, height), Width: width, Height: height,
 		CRF: r.CRF, Maxrate: maxrate, Bufsize: bufsize, Preset: r.Preset, Audio: r.Audio,
 	}
 }
+
+// sizeName is what a size is called: by its smaller side.
+func sizeName(width, height int) string { return fmt.Sprintf("%dp", min(width, height)) }
 
 // distinct numbers renditions of one size, the second of 720p being 720p-2.
 func distinct(all []Rendition) []Rendition {
 	same := 1
 	for i := range all[1:] {
-		if all[i+1].Height != all[i].Height {
+		if all[i+1].pixels() != all[i].pixels() {
 			same = 1
 			continue
 		}
 		same++
-		all[i+1].Name = fmt.Sprintf("%dp-%d", all[i+1].Height, same)
+		all[i+1].Name = fmt.Sprintf("%s-%d", strings.TrimSuffix(all[i].Name, fmt.Sprintf("-%d", same-1)), same)
 	}
 	return all
 }

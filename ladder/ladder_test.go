@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"afterlive/internal/flv"
+	"afterlive/internal/h264"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files")
@@ -35,17 +36,24 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
+// form is progressive H.264 that says nothing of its colours.
+func form(width, height int, length time.Duration) flv.Form {
+	unsaid := h264.Colour{Primaries: 2, Transfer: 2, Matrix: 2}
+	return flv.Form{Form: h264.Form{Width: width, Height: height, SARNum: 1, SARDen: 1, Profile: 100, Level: 40, Chroma: 1, Depth: 8, Colour: unsaid}, Time: length}
+}
+
 // index is a recording with a keyframe every gop.
 func index(width, height int, rate flv.Rate, length, gop time.Duration) *flv.Index {
-	v := &flv.Video{Width: width, Height: height, SARNum: 1, SARDen: 1, Rate: rate, Frames: rate.Frame(length), Last: length - rate.Time(1)}
+	v := &flv.Video{Rate: rate, Frames: rate.Frame(length), Last: length - rate.Time(1), Tail: rate.Time(1)}
+	v.Forms = []flv.Form{form(width, height, length)}
 	for t := time.Duration(0); t < length; t += gop {
-		v.Keyframes = append(v.Keyframes, flv.Keyframe{Offset: 13 + int64(t/time.Millisecond)*100, DTS: t, PTS: t})
+		v.Keyframes = append(v.Keyframes, flv.Keyframe{Offset: 13 + int64(t/time.Millisecond)*100, DTS: t, PTS: t, Whole: t})
 	}
-	v.Headers = []flv.Header{{Offset: 13, Body: []byte{0x17, 0}}}
+	v.Headers = []flv.Header{{Offset: 13, Body: []byte{0x17, 0, 0, 0, 0, 1, 100, 0, 40, 0xff}}}
 	v.End = 13 + int64(length/time.Millisecond)*100
 	return &flv.Index{
 		End: v.End, Duration: length, Video: v,
-		Audio:  &flv.Audio{Codec: "aac", SampleRate: 44100, Channels: 2, Frames: 1, Last: length, Headers: []flv.Header{{Offset: 13, Body: []byte{0xaf, 0}}}},
+		Audio:  &flv.Audio{Codec: "aac", SampleRate: 44100, Channels: 2, Format: 10, Frames: 1, Last: length, Headers: []flv.Header{{Offset: 13, Body: []byte{0xaf, 0}}}},
 		Epochs: []flv.Epoch{{Offset: 13}},
 	}
 }
@@ -82,20 +90,27 @@ func TestRenditions(t *testing.T) {
 	}{
 		{"1080p", 1920, 1080, 1, 1, "flat", "1920x1080 1280x720 960x540 768x432 640x360 416x234"},
 		{"720p is not upscaled", 1280, 720, 1, 1, "flat", "1280x720 960x540 768x432 640x360 416x234"},
-		{"between rungs", 1100, 620, 1, 1, "flat", "958x540 766x432 638x360 416x234"},
+		{"between rungs", 1100, 620, 1, 1, "flat", "1100x620 958x540 766x432 638x360 416x234"},
 		{"below all rungs", 320, 180, 1, 1, "flat", "320x180"},
 		{"between the last two: its own size, and the one for slow networks", 480, 270, 1, 1, "flat", "480x270 416x234"},
 		{"odd size below all rungs", 321, 181, 1, 1, "flat", "320x180"},
 		{"4:3", 1440, 1080, 1, 1, "flat", "1440x1080 960x720 720x540 576x432 480x360 312x234"},
 		{"anamorphic: shown as 16:9", 1440, 1080, 4, 3, "flat", "1920x1080 1280x720 960x540 768x432 640x360 416x234"},
-		{"portrait", 1080, 1920, 1, 1, "flat", "608x1080 406x720 304x540 244x432 202x360 132x234"},
+		{"portrait", 1080, 1920, 1, 1, "flat", "1080x1920 720x1280 540x960 432x768 360x640 234x416"},
+		{"wide SD: its own size instead of 432p", 854, 480, 1, 1, "flat", "854x480 640x360 416x234"},
+		{"VGA", 640, 480, 1, 1, "flat", "640x480 480x360 312x234"},
+		{"PAL", 720, 576, 1, 1, "flat", "720x576 540x432 450x360 292x234"},
+		{"upright SD", 480, 854, 1, 1, "flat", "480x854 360x640 234x416"},
+		{"nearly a rung", 1920, 1088, 1, 1, "flat", "1906x1080 1270x720 952x540 762x432 636x360 412x234"},
+		{"larger than all rungs", 2560, 1440, 1, 1, "flat", "1920x1080 1280x720 960x540 768x432 640x360 416x234"},
+		{"a sphere between rungs", 3008, 1504, 1, 1, "360", "3008x1504 2560x1280 1920x960 1280x640 960x480 640x320"},
 		{"tiny", 2, 2, 1, 1, "flat", "2x2"},
 		{"360 at 4K", 3840, 1920, 1, 1, "360", "3840x1920 2560x1280 1920x960 1280x640 960x480 640x320"},
 		{"360 whose pixels aren't square", 640, 322, 161, 160, "360", "640x320"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			x := index(tc.width, tc.height, flv.Rate{Num: 30, Den: 1}, time.Minute, 2*time.Second)
-			x.Video.SARNum, x.Video.SARDen = tc.sarNum, tc.sarDen
+			x.Video.Forms[0].SARNum, x.Video.Forms[0].SARDen = tc.sarNum, tc.sarDen
 			p := plan(t, x, profile(t, tc.profile))
 			var got []string
 			aspect := float64(p.Source.Width) / float64(p.Source.Height)
@@ -137,7 +152,7 @@ func TestChoose(t *testing.T) {
 	if p, err := all.Choose(Auto, &flv.Index{Audio: &flv.Audio{}}); err != nil || p.Name != "flat" {
 		t.Errorf("sound only: %q, %v", p.Name, err)
 	}
-	if _, err := all.Choose("nope", index(2, 2, rate, time.Second, time.Second)); err == nil || !strings.Contains(err.Error(), "360, compare, cubemap, eac, flat, mine and auto") {
+	if _, err := all.Choose("nope", index(2, 2, rate, time.Second, time.Second)); err == nil || !strings.Contains(err.Error(), "360, audio, compare, cubemap, eac, flat, mine and auto") {
 		t.Errorf("unknown profile: %v", err)
 	}
 }

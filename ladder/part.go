@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"time"
 )
 
 // Part is what one finished task contributed, stored as
@@ -17,6 +18,7 @@ type Part struct {
 	Host    Host    `json:"host"`
 	Tracks  []Track `json:"tracks"`
 	Images  Images  `json:"images,omitzero"`
+	Lost    Lost    `json:"lost,omitzero"`
 
 	Loudness *Loudness `json:"loudness,omitempty"` // of the recording's sound, if that is to be brought to another
 
@@ -62,6 +64,10 @@ func ChunkPart(k int) string { return fmt.Sprintf("chunk-%05d", k) }
 // AudioPart is the name of the sound's part.
 const AudioPart = "audio"
 
+// PublishTask is what failures of publishing are noted as: the task with which it went
+// wrong is done, and its part is there.
+const PublishTask = "publish"
+
 // PartNames are the parts that a plan needs before it can be published, in the
 // order in which they play.
 func (p *Plan) PartNames() []string {
@@ -90,19 +96,35 @@ func PartKey(job, name string) string { return PartsPrefix(job) + name + ".json"
 // given up, as the failed queue has them.
 func FailuresPrefix(job string) string { return "jobs/" + job + "/failures/" }
 
+// FailurePrefix is what the keys of one task's failures start with.
+func FailurePrefix(job, task string) string { return FailuresPrefix(job) + task + "-" }
+
+// FailureKey is where a failure is.
+func FailureKey(job, task string, at time.Time) string {
+	return fmt.Sprintf("%s%d-failed.json", FailurePrefix(job, task), at.UnixMilli())
+}
+
+// DroppedKey is where it is noted that an operator gave a task up.
+func DroppedKey(job, task string) string { return FailurePrefix(job, task) + "dropped.json" }
+
 // PointerKey is the asset's pointer: which job is the published one.
-func PointerKey(asset string) string { return "vod/" + asset + "/asset.json" }
+func PointerKey(asset string) string { return "vod/" + asset + "/" + PointerFile }
 
 // StableMasterKey is the asset's own multivariant playlist, whose URL stays.
-func StableMasterKey(asset string) string { return "vod/" + asset + "/master.m3u8" }
+func StableMasterKey(asset string) string { return "vod/" + asset + "/" + MasterFile }
+
+// Reserved tells whether an element of an asset's name is called like a file that
+// every asset has: "talk/master.m3u8" would have its folder where "talk" has that.
+func Reserved(element string) bool { return element == PointerFile || element == MasterFile }
 
 // Key is a published object of this job.
 func (p *Plan) Key(elements ...string) string {
 	return path.Join(append([]string{"vod", p.Asset, p.Job}, elements...)...)
 }
 
-// Names of the playlists in a rendition's and in a ladder's folder.
+// Names of the playlists in a rendition's and in a ladder's folder, and of the pointer.
 const (
 	MediaPlaylistFile = "index.m3u8"
 	MasterFile        = "master.m3u8"
+	PointerFile       = "asset.json"
 )

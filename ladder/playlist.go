@@ -18,6 +18,7 @@ type Presentation struct {
 	tracks map[string]Track // by "<ladder>/<rendition>"
 	images []Images         // by chunk
 	effort Total
+	lost   Lost
 }
 
 // Assemble joins the parts of a plan, given in the order of [Plan.PartNames].
@@ -36,6 +37,8 @@ func Assemble(p *Plan, parts []Part) (*Presentation, error) {
 		if i < len(p.Chunks) {
 			out.images = append(out.images, part.Images)
 		}
+		out.lost.Frames += part.Lost.Frames
+		out.lost.Audio += part.Lost.Audio
 		for _, t := range part.Tracks {
 			if err := out.append(t); err != nil {
 				return nil, fmt.Errorf("assemble job %s: part %s: %w", p.Job, part.Name, err)
@@ -216,6 +219,7 @@ func (p *Presentation) master(l Ladder) []byte {
 		if p.plan.Audio != nil {
 			p.addSound(&v, p.plan.soundOf(r))
 		}
+		p.declareCaptions(&v)
 		list.Append(toJob+l.Name+"/"+r.Name+"/"+MediaPlaylistFile, nil, v)
 	}
 	if l.Frames != nil {
@@ -233,7 +237,7 @@ func (p *Presentation) addSound(v *m3u8.VariantParams, r AudioRendition) {
 	v.Codecs += "," + t.Codecs
 	v.Audio = r.Name
 	v.Alternatives = []*m3u8.Alternative{{
-		Type: "AUDIO", GroupId: r.Name, Name: "Audio", Language: "und", // the recording doesn't say
+		Type: "AUDIO", GroupId: r.Name, Name: "Audio", Language: undetermined,
 		Default: true, Autoselect: true, Channels: &m3u8.Channels{Amount: 2},
 		URI: toJob + AudioLadder + "/" + r.Name + "/" + MediaPlaylistFile,
 	}}

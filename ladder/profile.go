@@ -20,17 +20,20 @@ const Auto = "auto"
 
 // Profile is a way to publish recordings, read from YAML.
 type Profile struct {
-	Name      string          `yaml:"name"`
-	GOP       time.Duration   `yaml:"gop"`     // between keyframes
-	Segment   time.Duration   `yaml:"segment"` // a multiple of GOP
-	Chunk     time.Duration   `yaml:"chunk"`   // a multiple of Segment: the work of one task; 0: see [ChunkEnds]
-	Audio     Bitrate         `yaml:"audio"`
-	Container Container       `yaml:"container"` // of segments
-	Fit       bool            `yaml:"fit"`       // whether samples of the recording decide which rungs there are; not of cubes
-	Source    string          `yaml:"source"`    // "copy": the first ladder's top rendition is not encoded, where the recording allows
-	Loudness  float64         `yaml:"loudness"`  // LUFS (EBU R128) to which the sound is brought; 0: left as it is
-	Quality   int             `yaml:"quality"`   // frames to compare with the recording after publishing; of spheres
-	Ladders   []ProfileLadder `yaml:"ladders"`
+	Name        string          `yaml:"name"`
+	GOP         time.Duration   `yaml:"gop"`     // between keyframes
+	Segment     time.Duration   `yaml:"segment"` // a multiple of GOP
+	Chunk       time.Duration   `yaml:"chunk"`   // a multiple of Segment: the work of one task; 0: see [ChunkEnds]
+	Audio       Bitrate         `yaml:"audio"`
+	Container   Container       `yaml:"container"`   // of segments
+	Fit         bool            `yaml:"fit"`         // whether samples of the recording decide which rungs there are; not of cubes
+	Source      string          `yaml:"source"`      // "copy": the first ladder's top rendition is not encoded, where the recording allows
+	Loudness    float64         `yaml:"loudness"`    // LUFS (EBU R128) to which the sound is brought; 0: left as it is
+	Deinterlace Deinterlace     `yaml:"deinterlace"` // how often an interlaced recording shows a picture
+	Quality     int             `yaml:"quality"`     // frames to compare with the recording after publishing; of spheres
+	Captions    string          `yaml:"captions"`    // the language of closed captions that recordings carry, as BCP 47 has it
+	Accept      []string        `yaml:"accept"`      // what may be missing of a recording: see [Missing]
+	Ladders     []ProfileLadder `yaml:"ladders"`     // none: the sound alone
 }
 
 // ProfileLadder is one set of rungs with one projection.
@@ -111,7 +114,7 @@ func (all Profiles) Choose(name string, x *flv.Index) (Profile, error) {
 	if name == "" || name == Auto {
 		name = "flat"
 		if x.Video != nil {
-			if w, h := displaySize(x.Video); w == 2*h {
+			if w, h := newPicture(x.Video, Frames).size(); w == 2*h {
 				name = "360"
 			}
 		}
@@ -140,6 +143,12 @@ func (p Profile) withDefaults() Profile {
 	}
 	if p.Container == "" {
 		p.Container = FMP4
+	}
+	if p.Captions == "" {
+		p.Captions = undetermined
+	}
+	if p.Deinterlace == "" {
+		p.Deinterlace = Frames
 	}
 	for i := range p.Ladders {
 		p.Ladders[i] = p.Ladders[i].withDefaults()

@@ -122,11 +122,12 @@ func (p *Plan) QualityFrames() int {
 }
 
 // pick is the filter that leaves the frames to compare of segments in a row, as
-// brightness, numbered from 0.
+// brightness, numbered from 0. The numbers count as they are: what is taken for video's
+// narrower range, later filters would stretch.
 func (p *Plan) pick() string {
 	frames, compared := p.sampled()
 	step := frames / compared
-	return fmt.Sprintf("select='lt(mod(n,%d),%d)*eq(mod(mod(n,%d),%d),%d)',extractplanes=y,settb=1/25,setpts=N", frames, step*compared, frames, step, step/2)
+	return fmt.Sprintf("select='lt(mod(n,%d),%d)*eq(mod(mod(n,%d),%d),%d)',extractplanes=y,setparams=range=pc,settb=1/25,setpts=N", frames, step*compared, frames, step, step/2)
 }
 
 // ReferenceArgs is the ffmpeg command line that writes the frames to compare of a
@@ -137,7 +138,7 @@ func (p *Plan) ReferenceArgs(segment int, file string) []string {
 	from := segment * p.SegmentFrames
 	width, height := p.referenceSize()
 	filter := fmt.Sprintf("[0:v:0]%s,scale=%d:%d:flags=bicubic,format=yuv420p,%s[v]", p.grid(c, from, min(from+p.SegmentFrames, p.Frames)), width, height, p.pick())
-	args := append(pictures(0), "-filter_complex", filter)
+	args := append(p.decoderArgs(c.Cut, 0), "-filter_complex", filter)
 	return append(args, "-map", "[v]", "-fps_mode", "passthrough", "-f", "rawvideo", file)
 }
 
@@ -222,7 +223,7 @@ func pads(name string, n int) string {
 
 // NewQuality is a measurement of which nothing is measured yet.
 func (p *Plan) NewQuality() *Quality {
-	return &Quality{Version: 1, Job: p.Job, Frames: p.QualityFrames(), Segments: p.QualitySegments(), ViewSize: p.viewSize(), Views: views}
+	return &Quality{Version: QualityVersion, Job: p.Job, Frames: p.QualityFrames(), Segments: p.QualitySegments(), ViewSize: p.viewSize(), Views: views}
 }
 
 // MeasuredRendition is what the mean square errors of a rendition's frames mean, one

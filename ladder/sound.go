@@ -19,6 +19,7 @@ type Audio struct {
 	Loudness   float64          `json:"loudness,omitempty"` // LUFS to which it is brought; 0: as it is
 	Ahead      float64          `json:"ahead_s,omitempty"`  // that begins before the picture, and is left out
 	Cut        flv.Cut          `json:"cut"`
+	Frames     int              `json:"frames"`            // of it
 	Extract    *Extract         `json:"extract,omitempty"` // what the cut would give, where that lies beside the recording
 }
 
@@ -78,11 +79,17 @@ func (p *Plan) AudioArgs(measured *Loudness) []string {
 	return args
 }
 
-func (p *Plan) soundInput() []string { return input("aac,mp3,mp3float", p.Audio.Ahead) }
+func (p *Plan) soundInput() []string {
+	return input(p.Audio.Cut.SoundDecoders(), p.Audio.Cut, p.Audio.Ahead)
+}
 
-// continuous is the filter that makes of the decoded sound one stream without holes.
+// continuous is the filter that makes of the decoded sound one stream without holes: drift
+// and small holes are taken up by stretching, which makes no holes of its own, larger ones
+// become silence. From then on samples are counted: times may still jump by what is being
+// stretched. The resampler is always there (flags=res): where it is made only when it must
+// first stretch, as at equal rates, it adds seconds (ffmpeg 5.1: 15 in a minute of 100 ppm).
 func (p *Plan) continuous() string {
-	return fmt.Sprintf("[0:a:0]aresample=%d:async=1:min_hard_comp=0.1:first_pts=0", audioRate)
+	return fmt.Sprintf("[0:a:0]aresample=%d:async=1000:min_hard_comp=0.25:flags=res:first_pts=0,asetpts=N/SR/TB", audioRate)
 }
 
 // Loudness is what EBU R128 measures of a sound track (ITU-R BS.1770, EBU Tech 3342).
@@ -112,12 +119,19 @@ func (a *Audio) target(spread float64) string {
 }
 
 // normalize is the second pass. Where the true peak leaves room, loudnorm only turns the
-// volume: its range is what was measured. Where not, it also compresses.
+// volume: its range is what was measured. Where not, it also compresses. It takes no
+// measurement above full scale, as clipped sound has: that is turned down first.
 func (a *Audio) normalize(m *Loudness) string {
 	if m == nil {
 		return ""
 	}
-	return fmt.Sprintf("loudnorm=%s:measured_I=%s:measured_LRA=%s:measured_TP=%s:measured_thresh=%s:offset=%s:linear=true",
+	quieter := ""
+	if above := math.Ceil(max(m.Integrated, m.Threshold)); above > 0 {
+		lower := *m
+		lower.Integrated, lower.Peak, lower.Threshold = m.Integrated-above, m.Peak-above, m.Threshold-above
+		quieter, m = fmt.Sprintf("volume=%sdB,", decimal(-above)), &lower
+	}
+	return quieter + fmt.Sprintf("loudnorm=%s:measured_I=%s:measured_LRA=%s:measured_TP=%s:measured_thresh=%s:offset=%s:linear=true",
 		a.target(min(mostRange, max(leastRange, math.Ceil(m.Range)))), decimal(m.Integrated), decimal(m.Range), decimal(m.Peak), decimal(m.Threshold), decimal(m.Offset))
 }
 

@@ -115,7 +115,10 @@ func (p *Plan) fitFaces(l ProfileLadder) []Rendition {
 			out = append(out, p.rendition(r, 3*r.Face, 2*r.Face))
 		}
 	}
-	return l.orWhole(out, func(r Rung) Rendition { return p.rendition(r, 3*most, 2*most) })
+	if len(out) > 0 {
+		return out
+	}
+	return []Rendition{p.rendition(l.Rungs[len(l.Rungs)-1], 3*most, 2*most)}
 }
 
 // v360 is the filter that turns an equirectangular picture into a ladder's

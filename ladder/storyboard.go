@@ -103,6 +103,11 @@ func (p *Plan) SheetSize(c Chunk) (width, height int) {
 	return s.Columns * s.Width, rows * s.Height
 }
 
+// jpegColours are those of JPEG: BT.601, of full range (JFIF 1.02).
+func (p *Plan) jpegColours() string {
+	return "in_color_matrix=" + matrixName(p.Source.Picture.Colour.Matrix) + ":out_color_matrix=bt601:out_range=pc"
+}
+
 const jpegFormat = "setsar=1,format=yuvj420p"
 
 // images are a chunk's filters that make images, each from a tap of the picture as it
@@ -123,10 +128,10 @@ func (p *Plan) images(k int) (filters []string, outputs []string) {
 		outputs = append(append(outputs, naming...), StoryboardFolder+"/"+file)
 	}
 	_, height := p.SheetSize(c)
-	add(fmt.Sprintf("%s,scale=%d:%d:flags=area:out_range=pc,%s,tile=%dx%d", pick, s.Width, s.Height, jpegFormat, s.Columns, height/s.Height),
+	add(fmt.Sprintf("%s,scale=%d:%d:flags=area:%s,%s,tile=%dx%d", pick, s.Width, s.Height, p.jpegColours(), jpegFormat, s.Columns, height/s.Height),
 		sheetPattern, len(p.Sheets(c)), "-start_number", "0")
 	if k == s.Poster {
-		add(fmt.Sprintf("%s,scale=%d:%d:flags=bicubic:out_range=pc,%s,thumbnail=n=%d,%s", pick, s.PosterWidth, s.PosterHeight, jpegFormat, posterChoice, jpegFormat),
+		add(fmt.Sprintf("%s,scale=%d:%d:flags=bicubic:%s,%s,thumbnail=n=%d,%s", pick, s.PosterWidth, s.PosterHeight, p.jpegColours(), jpegFormat, posterChoice, jpegFormat),
 			PosterFile, 1, "-update", "1")
 	}
 	return filters, outputs

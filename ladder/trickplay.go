@@ -51,8 +51,8 @@ func frames(all []Rendition) *Rendition {
 func (p *Plan) framesFilter() string { return fmt.Sprintf(`select=not(mod(n\,%d))`, p.FrameStep()) }
 
 // framesArgs encodes I-frames alone. Their rate is low, and their size what it must be.
-func framesArgs(r Rendition) ffmpeg.KwArgs {
-	args := h264(r.CRF, r.Preset)
+func (p *Plan) framesArgs(r Rendition) ffmpeg.KwArgs {
+	args := p.h264(r.CRF, r.Preset)
 	args["g"], args["bf"] = 1, 0
 	return args
 }

@@ -38,9 +38,14 @@ func (p Profile) validate() error {
 	}
 	f.addf(p.Audio < 32_000 || p.Audio > 320_000, "audio is %d bit/s, it must be 32k to 320k", p.Audio)
 	f.addf(p.Container != FMP4 && p.Container != TS, "container is %q, it must be %q, or %q for players that know no other", p.Container, FMP4, TS)
+	f.addf(p.Deinterlace != Frames && p.Deinterlace != Fields, "deinterlace is %q, it must be %q, or %q for one picture of every field", p.Deinterlace, Frames, Fields)
 	f.addf(p.Loudness != 0 && (p.Loudness < quietest || p.Loudness > loudestTarget), "loudness is %g LUFS, it must be %g to %g, or 0: left as it is", p.Loudness, quietest, loudestTarget)
+	f.addf(!languageTag.MatchString(p.Captions), "captions is %q, it must be the language of closed captions, such as en or pt-BR", p.Captions)
 	f.addf(p.Source != "" && p.Source != SourceCopy, "source is %q, it must be %q or left out", p.Source, SourceCopy)
-	f.addf(len(p.Ladders) == 0, "it has no ladders")
+	f.addf(len(p.Ladders) == 0 && !slices.Contains(p.Accept, NoVideo), "it has no ladders; a profile for sound alone says accept: [%s]", NoVideo)
+	for _, what := range p.Accept {
+		f.addf(!slices.Contains(accepted, what), "accept has %q, it may have %s", what, strings.Join(accepted, ", "))
+	}
 	flat := slices.ContainsFunc(p.Ladders, func(l ProfileLadder) bool { return l.Projection == Flat })
 	f.addf(p.Quality < 0 || p.Quality > 240 || p.Quality > 0 && flat, "quality is %d, it must be 0 to 240 frames, and 0 where a ladder is flat: it compares spheres", p.Quality)
 	names := map[string]bool{AudioLadder: true}

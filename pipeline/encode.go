@@ -27,6 +27,16 @@ const collectEvery = time.Second / 4
 type usage struct {
 	cpu  time.Duration
 	read int64 // bytes of the recording
+	lost ladder.Lost
+	log  string
+}
+
+// blame adds ffmpeg's last words to a fault that has none: it ended well, or was ended.
+func (u usage) blame(err error) error {
+	if e, ok := errors.AsType[*taskError](err); ok && e.log == "" {
+		e.log = u.log
+	}
+	return err
 }
 
 // encode feeds the part's bytes of the recording to ffmpeg, and carries off what
@@ -50,7 +60,7 @@ func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Pla
 	ended := make(chan error, 1)
 	go func() {
 		ran, err := p.FFmpeg.Run(ctx, folder, w.args, input, w.follow(log, hold))
-		used.cpu = ran.CPU
+		used.cpu, used.lost, used.log = ran.CPU, w.lost(plan, input, ran), ran.Log
 		ended <- err
 	}()
 	tick := time.NewTicker(collectEvery)
@@ -74,6 +84,18 @@ func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Pla
 			}
 		}
 	}
+}
+
+// lost is what ffmpeg was given, and what didn't come out of its decoders. It hides that
+// well: missing pictures are made up for by repeating others, missing sound by silence.
+func (w work) lost(plan *ladder.Plan, input io.Reader, ran Ran) (l ladder.Lost) {
+	switch given, ok := input.(*flv.Reader); {
+	case w.chunk == nil:
+		l.Audio = plan.Audio.LostOf(ran.Decoded)
+	case ok:
+		l.Frames = max(0, plan.Source.Picture.Shown(given.Frames())-ran.Pictures)
+	}
+	return l
 }
 
 // makeFolders makes those that ffmpeg writes to.
@@ -172,7 +194,7 @@ func (c *continued) Close() error {
 }
 
 func (p *Pipeline) counted(r io.ReadCloser, own *atomic.Int64) io.ReadCloser {
-	return counted{r, own, p.Metrics.bytes.WithLabelValues("read")}
+	return counted{attentive{r}, own, p.Metrics.bytes.WithLabelValues("read")}
 }
 
 // counted counts the bytes that are read.

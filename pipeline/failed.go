@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -118,9 +119,9 @@ func (o Operator) read(ctx context.Context, body []byte) FailedTask {
 		return f
 	}
 	f.Tasks = tasks
-	if len(tasks) == 1 {
-		t := tasks[0]
-		f.Job, f.Task, f.Asset = t.JobID(), t.Name(), job.Asset(t.Key)
+	if len(tasks) == 1 { // what the worker has found out about its job and its task goes before
+		t := tasks[0].In(o.Bucket)
+		f.Job, f.Task, f.Asset = cmp.Or(f.Job, t.JobID()), cmp.Or(f.Task, t.Name()), job.Asset(t.Key)
 	}
 	if f.Asset == "" && f.Job != "" {
 		if plan, err := LoadPlan(ctx, o.Store, f.Job); err == nil {
@@ -182,9 +183,44 @@ func (o Operator) anew(ctx context.Context, t job.Task, profile string) (job.Tas
 	return job.Task{Kind: job.Recording, Bucket: o.Bucket, Key: plan.Recording.Key, ETag: plan.Recording.ETag, Profile: profile}, nil
 }
 
-// Forget removes the notes of a task's failures: from now on it is in work, or of no
-// interest.
+// Forget removes the notes of a task's failures: from now on it is in work.
 func (o Operator) Forget(ctx context.Context, f FailedTask) error {
+	return o.forget(ctx, f, "")
+}
+
+// Drop notes that a task was given up for good. The notes of its failures go: nobody is to
+// look after them any more.
+func (o Operator) Drop(ctx context.Context, f FailedTask) error {
+	if f.Job == "" {
+		return nil
+	}
+	key := ladder.DroppedKey(f.Job, f.Task)
+	body := mustJSON(note{f.Failure, time.Now().UTC()})
+	if err := o.Store.Write(ctx, key, body, ""); err != nil && !errors.Is(err, fs.ErrExist) { // it was dropped before
+		return fmt.Errorf("note that %s of job %s is dropped: %w", f.Task, f.Job, err)
+	}
+	return o.forget(ctx, f, key)
+}
+
+// Resume forgets that tasks of a job were dropped, and that its recording could not be
+// planned: the recording is sent again.
+func (o Operator) Resume(ctx context.Context, id string) error {
+	given, err := notes(ctx, o.Store, id)
+	if err != nil {
+		return err
+	}
+	for task, n := range given {
+		if task == string(job.Recording) || n.state() == Dropped {
+			if err := o.forget(ctx, FailedTask{Failure: job.Failure{Job: id, Task: task}}, ""); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// forget removes the notes of a task, but for one.
+func (o Operator) forget(ctx context.Context, f FailedTask, but string) error {
 	if f.Job == "" {
 		return nil
 	}
@@ -193,7 +229,7 @@ func (o Operator) Forget(ctx context.Context, f FailedTask) error {
 		return fmt.Errorf("list failures of job %s: %w", f.Job, err)
 	}
 	for _, key := range keys {
-		if strings.HasPrefix(key, ladder.FailuresPrefix(f.Job)+f.Task+"-") {
+		if strings.HasPrefix(key, ladder.FailurePrefix(f.Job, f.Task)) && key != but {
 			if err := o.Store.Delete(ctx, key); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("forget failure: %w", err)
 			}

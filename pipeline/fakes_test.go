@@ -25,6 +25,9 @@ type memory struct {
 	objects map[string][]byte
 	writes  map[string]int // how often a key was written; its ETag
 	before  func(op, key string) error
+	lags    bool // lists don't show parts yet
+
+	unlisted map[string]bool // nor these
 }
 
 func newMemory() *memory {
@@ -58,6 +61,9 @@ func (m *memory) put(key string, body []byte) {
 }
 
 func (m *memory) Stat(_ context.Context, key string) (int64, string, error) {
+	if err := m.op("stat", key); err != nil {
+		return 0, "", err
+	}
 	body, etag, err := m.get(key)
 	return int64(len(body)), etag, err
 }
@@ -105,12 +111,19 @@ func (m *memory) Upload(ctx context.Context, key, file string) error {
 	return m.Write(ctx, key, body, "")
 }
 
+func (m *memory) Delete(_ context.Context, key string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.objects, key)
+	return nil
+}
+
 func (m *memory) List(_ context.Context, prefix string) ([]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var keys []string
 	for key := range m.objects {
-		if strings.HasPrefix(key, prefix) {
+		if strings.HasPrefix(key, prefix) && !m.unlisted[key] && (!m.lags || !strings.Contains(key, "/parts/")) {
 			keys = append(keys, key)
 		}
 	}

@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -35,15 +34,16 @@ type FFmpeg struct {
 	Alloc   int64         // bytes that it may ask for at once; 0: its own limit
 	File    int64         // bytes of a file that it may write; 0: any
 	Stall   time.Duration // without progress, after which an encoder is killed
+	Apart   bool          // in namespaces of its own: see [FFmpeg.Isolate]
 }
 
 // Ran is what is to be said of an encoder that has ended.
 type Ran struct {
-	CPU time.Duration // that it had on all cores
-	Log string        // the end of it
+	CPU      time.Duration // that it had on all cores
+	Log      string        // the end of it
+	Pictures int           // that came to the output's grid, if it has one
+	Decoded  int           // frames of the input's first stream
 }
-
-var errStalled = errors.New("ffmpeg made no progress")
 
 // hangsOn is how long what ffmpeg has started may keep our end of a pipe open.
 const hangsOn = 2 * time.Second
@@ -81,7 +81,7 @@ func FindFFmpeg(ctx context.Context, name string) (file, version string, err err
 // the same, since ffmpeg exits with 0 after much that is not well.
 //
 // ffmpeg gets a process group of its own, dies with the worker, and sees nothing
-// of the worker's environment: no credentials, no proxy settings.
+// of the worker's environment.
 func (f FFmpeg) Run(ctx context.Context, folder string, args []string, input io.Reader, report func(Progress)) (ran Ran, err error) {
 	// The kernel's parent-death signal comes when the starting thread ends.
 	runtime.LockOSThread()
@@ -89,11 +89,11 @@ func (f FFmpeg) Run(ctx context.Context, folder string, args []string, input io.
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	watchdog := time.AfterFunc(f.Stall, func() { cancel(transient("stalled", fmt.Errorf("%w for %s", errStalled, f.Stall))) })
-	defer watchdog.Stop()
+	watchdog := newWatchdog(f.Stall, cancel)
+	defer watchdog.end()
 
 	var log tail
-	globals := []string{"-hide_banner", "-nostdin", "-y", "-loglevel", "level+warning", "-nostats", "-stats_period", "1", "-progress", "pipe:1"}
+	globals := []string{"-hide_banner", "-nostdin", "-y", "-loglevel", "level+verbose", "-nostats", "-stats_period", "1", "-progress", "pipe:1"}
 	if f.Pixels > 0 {
 		globals = append(globals, "-max_pixels", strconv.Itoa(f.Pixels)) // of the first input's decoder, as it comes before it
 	}
@@ -102,11 +102,14 @@ func (f FFmpeg) Run(ctx context.Context, folder string, args []string, input io.
 	}
 	cmd := exec.CommandContext(ctx, f.Path, append(globals, args...)...)
 	cmd.Dir = folder
-	cmd.Env = []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH")}
-	cmd.Stdin = &feed{input, cancel, func() { watchdog.Reset(f.Stall) }}
-	cmd.Stdout = &progress{advanced: func() { watchdog.Reset(f.Stall) }, report: report}
+	cmd.Env = environment()
+	cmd.Stdin = &feed{input, cancel, watchdog}
+	cmd.Stdout = &progress{advanced: watchdog.advanced, report: report}
 	cmd.Stderr = &log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if f.Apart {
+		isolated(cmd.SysProcAttr)
+	}
 	// Not SIGTERM: nobody wants what it would still write, and some inputs make it deaf.
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = hangsOn
@@ -121,7 +124,7 @@ func (f FFmpeg) Run(ctx context.Context, folder string, args []string, input io.
 		}
 	}
 	err = cmd.Wait()
-	ran = Ran{CPU: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), Log: log.String()}
+	ran = Ran{CPU: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), Log: log.String(), Pictures: log.pictures, Decoded: log.decoded}
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // whatever it left behind; mostly nothing, an error
 	switch {
 	case ctx.Err() != nil:
@@ -142,14 +145,15 @@ func diedOf(state *os.ProcessState, s syscall.Signal) bool {
 // feed passes input on. If the input breaks, ffmpeg must not take that for its
 // end: it would finish a short file and call it good.
 type feed struct {
-	input  io.Reader
-	cancel context.CancelCauseFunc
-	alive  func() // ffmpeg, or the input on the way to its next track, gets further
+	input    io.Reader
+	cancel   context.CancelCauseFunc
+	watchdog *watchdog
 }
 
 func (f *feed) Read(p []byte) (int, error) {
+	f.watchdog.asks()
 	n, err := f.input.Read(p)
-	f.alive()
+	f.watchdog.answered()
 	if err != nil && !errors.Is(err, io.EOF) {
 		f.cancel(fmt.Errorf("read recording: %w", err))
 	}
@@ -197,20 +201,50 @@ func (p *progress) take(line string) {
 	}
 }
 
-// tail keeps the end of a log.
-type tail struct{ lines []string }
+// tail keeps the end of a log, and what ffmpeg counts in it.
+type tail struct {
+	lines             []string
+	partial           string // a line whose end is still to come
+	pictures, decoded int
+}
 
 const tailLines, tailLine = 20, 300
 
+// What ffmpeg says, in versions 5 to 7, of the filter that puts pictures on the grid, and
+// of its input's first stream.
+var (
+	gridCount  = regexp.MustCompile(`\] (\d+) frames in, \d+ frames out; `)
+	inputCount = regexp.MustCompile(`Input stream #0:0 .*; (\d+) frames decoded`)
+	chatter    = regexp.MustCompile(`\[(info|verbose)\]`)
+)
+
 func (t *tail) Write(b []byte) (int, error) {
-	for scan := bufio.NewScanner(bytes.NewReader(b)); scan.Scan(); {
-		line := scan.Text()
-		t.lines = append(t.lines, line[:min(len(line), tailLine)])
+	text := t.partial + string(b)
+	for {
+		line, rest, found := strings.Cut(text, "\n")
+		if !found {
+			t.partial = line[:min(len(line), 8<<10)] // no line of ffmpeg's is longer
+			return len(b), nil
+		}
+		t.take(line)
+		text = rest
 	}
+}
+
+func (t *tail) take(line string) {
+	if m := gridCount.FindStringSubmatch(line); m != nil {
+		t.pictures, _ = strconv.Atoi(m[1]) // digits
+	}
+	if m := inputCount.FindStringSubmatch(line); m != nil {
+		t.decoded, _ = strconv.Atoi(m[1])
+	}
+	if chatter.MatchString(line) || strings.TrimSpace(line) == "" {
+		return
+	}
+	t.lines = append(t.lines, line[:min(len(line), tailLine)])
 	if extra := len(t.lines) - tailLines; extra > 0 {
 		t.lines = append(t.lines[:0], t.lines[extra:]...)
 	}
-	return len(b), nil
 }
 
 func (t *tail) String() string { return strings.Join(t.lines, "\n") }

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path"
 
 	"afterlive/ladder"
@@ -30,17 +31,13 @@ func Garbage(ctx context.Context, store Store, id string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	named := map[string]bool{}
+	kept := map[string]int64{}
 	for _, part := range parts {
-		for _, t := range part.Tracks {
-			named[plan.Key(t.Ladder, t.Rendition, t.Init)] = true
-			for _, s := range t.Segments {
-				named[plan.Key(t.Ladder, t.Rendition, s.URI)] = true
-			}
-		}
-		for _, image := range part.Images.All() {
-			named[plan.Key(ladder.StoryboardFolder, image.URI)] = true
-		}
+		maps.Copy(kept, named(plan, &part))
+	}
+	folders := map[string]bool{plan.Key(ladder.StoryboardFolder): true} // others may be assets' below this name
+	for key := range kept {
+		folders[path.Dir(key)] = true
 	}
 	keys, err := store.List(ctx, plan.Key()+"/")
 	if err != nil {
@@ -50,7 +47,7 @@ func Garbage(ctx context.Context, store Store, id string) ([]string, error) {
 	for _, key := range keys {
 		switch path.Ext(key) {
 		case ladder.FMP4.Extension(), ladder.TS.Extension(), path.Ext(ladder.InitFile), path.Ext(ladder.PosterFile):
-			if !named[key] {
+			if _, ok := kept[key]; !ok && folders[path.Dir(key)] {
 				garbage = append(garbage, key)
 			}
 		}

@@ -53,13 +53,14 @@ func (p *pulse) watch(ctx context.Context) (done func()) {
 }
 
 // Healthy tells what is wrong with a worker that should be replaced. A queue that
-// cannot be reached is; a long task is not. It is to be asked now and then: a task's
+// cannot be reached is, and a store that has nothing of what messages speak of; a long
+// task is not. It is to be asked now and then: a task's
 // end is noticed by asking.
 func (w *Worker) Healthy() error {
+	faults := []error{w.astray.fault()}
 	p := &w.pulse
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var faults []error
 	if quiet := time.Since(p.last); !p.last.IsZero() && quiet > max(silent, w.Lease/4+time.Minute) { // a task's heartbeats
 		faults = append(faults, fmt.Errorf("the queue has not answered for %s", quiet.Round(time.Second)))
 	}

@@ -1,9 +1,12 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
+
+	"afterlive/internal/job"
 )
 
 // Hold links a task that is being done with its message. Through it the task
@@ -15,6 +18,7 @@ type Hold struct {
 	mu        sync.Mutex
 	ends      time.Time // when the task will be done, by its own estimate; zero: it has none
 	duplicate bool
+	job       string // that a recording's task has found to be its own; "": as its message says
 }
 
 // Prove is what a task asks before a write that commits it: one extra heartbeat.
@@ -44,6 +48,24 @@ func (h *Hold) Duplicate() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.duplicate = true
+}
+
+// Belongs tells the worker which job a recording's task belongs to: its message may leave
+// out the bucket and the version.
+func (h *Hold) Belongs(id string) {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.job = id
+}
+
+// jobOf is the job that a task belongs to.
+func (h *Hold) jobOf(t job.Task) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return cmp.Or(h.job, t.JobID())
 }
 
 // outcome is how a task that did not fail is counted.

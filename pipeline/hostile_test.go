@@ -108,7 +108,8 @@ func TestHostileMedia(t *testing.T) {
 		{"36 all zero", func() []byte { return retimed(good, func(uint32) uint32 { return 0 }) }, expect{0, "zero_duration"}},
 		{"36 first second clamped to 0", func() []byte { return retimed(good, func(at uint32) uint32 { return max(at, 1000) - 1000 }) }, expect{19, ""}},
 
-		{"37 sound only, and the header says both", func() []byte { return without(good, func(f flvTag) bool { return f.kind() == 9 }) }, expect{20, ""}},
+		{"37 sound only, and the header says both", func() []byte { return without(good, func(f flvTag) bool { return f.kind() != 8 }) }, expect{20, ""}},
+		{"37 sound only, and the metadata speaks of video", func() []byte { return without(good, func(f flvTag) bool { return f.kind() == 9 }) }, expect{0, "no_picture"}},
 		{"37 picture only", func() []byte { return without(good, func(f flvTag) bool { return f.kind() == 8 }) }, expect{20, ""}},
 		{"37 no metadata", func() []byte { return without(good, func(f flvTag) bool { return f.kind() == 18 }) }, expect{20, ""}},
 		{"37 duration 0", func() []byte { return joined(append([]flvTag{metadata(0)}, split(good)...)...) }, expect{20, ""}},
@@ -146,9 +147,9 @@ func TestHostileMedia(t *testing.T) {
 		{"38 pixels that are not square", func() []byte { return movie(t, "-vf", "setsar=16/11") }, expect{20, ""}},
 
 		{"39 Sorenson", func() []byte { return encoded(t, "flv", "-c:v", "flv1", "-an") }, expect{0, "unsupported_codec"}},
-		{"39 Nellymoser", func() []byte { return encoded(t, "flv", "-c:v", "libx264", "-c:a", "nellymoser", "-ar", "22050") }, expect{0, "unsupported_codec"}},
+		{"39 Nellymoser", func() []byte { return encoded(t, "flv", "-c:v", "libx264", "-c:a", "nellymoser", "-ar", "22050") }, expect{20, ""}},
 		{"39 VP6", func() []byte { return joined(newTag(9, 0, []byte{0x14, 0, 1, 2, 3, 4})) }, expect{0, "unsupported_codec"}},
-		{"39 Speex", func() []byte { return joined(newTag(8, 0, []byte{0xb2, 0, 1, 2, 3, 4})) }, expect{0, "unsupported_codec"}},
+		{"39 Opus", func() []byte { return joined(newTag(8, 0, []byte("\x91Opus\x00"))) }, expect{0, "unsupported_codec"}},
 		{"39 HEVC", func() []byte { return joined(newTag(9, 0, []byte("\x90hvc1\x00"))) }, expect{0, "unsupported_codec"}},
 		{"39 AV1", func() []byte { return joined(newTag(9, 0, []byte("\x90av01\x00"))) }, expect{0, "unsupported_codec"}},
 	} {

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,7 +31,7 @@ type Shelf interface {
 // StoreIndex puts beside a recording what saves workers from reading all of it, from the
 // file that was uploaded under that key and version. The sound goes first: an index
 // means that both are there. Of a recording that is to be refused, nothing is stored.
-func StoreIndex(ctx context.Context, shelf Shelf, key, etag, file string) error {
+func StoreIndex(ctx context.Context, shelf Shelf, key, etag, file, promised string) error {
 	_, _, err := shelf.Stat(ctx, indexKey(key, etag))
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -63,6 +64,7 @@ func StoreIndex(ctx context.Context, shelf Shelf, key, etag, file string) error 
 	if err != nil {
 		return fmt.Errorf("index recording: %w", err)
 	}
+	index.Promised = cmp.Or(index.Promised, promised)
 	body, err := index.Marshal()
 	if err != nil {
 		return fmt.Errorf("index recording: %w", err)

@@ -20,8 +20,8 @@ func uploaded(t *testing.T, body []byte) (p *Pipeline, store *memory, queue *mes
 	file := filepath.Join(t.TempDir(), "talk.flv")
 	must(t, os.WriteFile(file, body, 0o600))
 	etag := store.etag(smallTask.Key)
-	must(t, StoreIndex(t.Context(), store, smallTask.Key, etag, file))
-	must(t, StoreIndex(t.Context(), store, smallTask.Key, etag, file)) // an uploader that comes back
+	must(t, StoreIndex(t.Context(), store, smallTask.Key, etag, file, ""))
+	must(t, StoreIndex(t.Context(), store, smallTask.Key, etag, file, "")) // an uploader that comes back
 	return p, store, queue, indexKey(smallTask.Key, etag), soundKey(smallTask.Key, etag)
 }
 
@@ -110,7 +110,7 @@ func TestNoIndex(t *testing.T) {
 	store := newMemory()
 	file := filepath.Join(t.TempDir(), "talk.flv")
 	must(t, os.WriteFile(file, []byte("once upon a time"), 0o600))
-	must(t, StoreIndex(t.Context(), store, smallTask.Key, "x", file))
+	must(t, StoreIndex(t.Context(), store, smallTask.Key, "x", file, ""))
 	must(t, os.WriteFile(file, smallRecording(t), 0o600))
 	store.before = func(op, key string) error {
 		if op == "write" { // the sound's: the scan is over
@@ -118,7 +118,7 @@ func TestNoIndex(t *testing.T) {
 		}
 		return nil
 	}
-	if err := StoreIndex(t.Context(), store, smallTask.Key, "x", file); err == nil || !strings.Contains(err.Error(), "changed") {
+	if err := StoreIndex(t.Context(), store, smallTask.Key, "x", file, ""); err == nil || !strings.Contains(err.Error(), "changed") {
 		t.Errorf("got %v", err)
 	}
 	for key := range store.objects {

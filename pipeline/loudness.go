@@ -25,13 +25,13 @@ func (p *Pipeline) measureLoudness(ctx context.Context, log *zap.Logger, plan *l
 	defer enough()
 	defer context.AfterFunc(ctx, func() { _ = source.Close() })()
 	ran, err := p.FFmpeg.Run(ctx, folder, plan.LoudnessArgs(), input, func(Progress) {})
-	used := usage{cpu: ran.CPU, read: read.Load()}
+	used := usage{cpu: ran.CPU, read: read.Load(), log: ran.Log}
 	if err != nil {
 		return nil, used, fmt.Errorf("measure loudness: %w", err)
 	}
 	measured, err := ladder.ParseLoudness(ran.Log)
 	if err != nil {
-		return nil, used, transient("bad_output", err)
+		return nil, used, used.blame(transient("bad_output", err))
 	}
 	log.Info("loudness measured", zap.Any("loudness", measured), zap.Float64("wanted_lufs", plan.Audio.Loudness), zap.Duration("took", time.Since(began)))
 	w.args = plan.AudioArgs(measured)

@@ -14,12 +14,13 @@ const (
 	outcomeDone        = "done"
 	outcomeDuplicate   = "duplicate" // it had been done before
 	outcomeInterrupted = "interrupted"
+	outcomeLeft        = "left" // to other workers: those of a newer version, or that have the store
 	outcomeRetry       = "retry"
 	outcomeFailed      = "failed"
 	outcomeLeaseLost   = "lease_lost"
 )
 
-var outcomes = []string{outcomeDone, outcomeDuplicate, outcomeInterrupted, outcomeRetry, outcomeFailed, outcomeLeaseLost}
+var outcomes = []string{outcomeDone, outcomeDuplicate, outcomeInterrupted, outcomeLeft, outcomeRetry, outcomeFailed, outcomeLeaseLost}
 
 // Metrics count what a worker does. docs/operations.md says what to watch.
 type Metrics struct {
@@ -35,6 +36,7 @@ type Metrics struct {
 	bytes       *prometheus.CounterVec   // by direction
 	published   prometheus.Counter
 	ignored     prometheus.Counter
+	missing     *prometheus.CounterVec // by what
 }
 
 // NewMetrics registers them; with nil they are counted for nobody.
@@ -48,7 +50,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	}
 	m := &Metrics{
 		received:   counter("messages_received_total", "Messages received."),
-		settled:    counters("messages_settled_total", "Messages settled, by outcome: done, duplicate, interrupted, retry, failed, lease_lost.", "outcome"),
+		settled:    counters("messages_settled_total", "Messages settled, by outcome: done, duplicate, interrupted, left, retry, failed, lease_lost.", "outcome"),
 		working:    f.NewGauge(prometheus.GaugeOpts{Name: "afterlive_messages_in_work", Help: "Messages held at the moment."}),
 		failures:   counters("attempts_failed_total", "Attempts that failed, by reason code.", "reason"),
 		pollErrors: counter("receive_errors_total", "Polls of the queue that failed."),
@@ -60,6 +62,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		media:     counter("media_seconds_total", "Length of the pictures that were encoded and kept (of the sound, where there is no picture); its rate is the speed against real time."),
 		bytes:     counters("bytes_total", "Bytes read from recordings and written to the store.", "direction"),
 		published: counter("assets_published_total", "Assets published."),
+		missing:   counters("assets_incomplete_total", "Assets published that lack something of their recording, by what: no-video, no-audio, lost-frames, lost-audio, lost-time.", "what"),
 		ignored:   counter("events_ignored_total", "Messages that were no recordings: deletions, test events, our own output."),
 	}
 	for _, o := range outcomes {

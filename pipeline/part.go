@@ -102,7 +102,7 @@ func (p *Pipeline) make(ctx context.Context, log *zap.Logger, plan *ladder.Plan,
 	}
 	defer os.RemoveAll(folder) // the scratch is swept at the next start, should this fail
 
-	part := &ladder.Part{Version: 1, Name: w.part, Attempt: strings.ToLower(rand.Text()[:8]), Worker: p.Worker, Host: p.Host}
+	part := &ladder.Part{Version: ladder.PartVersion, Name: w.part, Attempt: strings.ToLower(rand.Text()[:8]), Worker: p.Worker, Host: p.Host}
 	log.Info("part begun", zap.String("attempt_id", part.Attempt))
 	began := time.Now()
 	var first usage
@@ -113,15 +113,19 @@ func (p *Pipeline) make(ctx context.Context, log *zap.Logger, plan *ladder.Plan,
 	}
 	used, err := p.encode(ctx, log, plan, w, folder, part.Attempt, hold)
 	if err != nil {
-		return nil, err
+		return nil, used.blame(err)
 	}
 	part.CPU, part.Read, part.Encode = (first.cpu + used.cpu).Seconds(), first.read+used.read, p.Metrics.spent("encode", began)
 	ended := time.Now()
 	if err := p.collect(ctx, plan, w, part.Attempt, true); err != nil {
-		return nil, err
+		return nil, used.blame(err)
 	}
 	if part.Images, err = p.collectImages(ctx, plan, w, folder, part.Attempt); err != nil {
-		return nil, err
+		return nil, used.blame(err)
+	}
+	part.Lost = used.lost
+	if part.Lost != (ladder.Lost{}) {
+		log.Warn("some of the recording cannot be decoded", zap.Int("pictures", part.Lost.Frames), zap.Int("sound", part.Lost.Audio))
 	}
 	part.Upload, part.Slot = p.Metrics.spent("upload", ended), time.Since(began).Seconds()
 	part.Price(p.Host)

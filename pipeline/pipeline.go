@@ -5,7 +5,8 @@
 //	            decide the message's fate (settle.go)
 //	plan.go     recording (or its index.go) ─► plan.json, and a message for every part
 //	part.go     chunk or sound ─► encode.go ─► verify.go ─► upload ─► the part
-//	publish.go  all parts ─► playlists ─► pointer
+//	publish.go  all parts ─► what they name is there (stored.go), and keeps the rules
+//	            (rules.go) ─► playlists ─► pointer
 //	quality.go  if wanted: published renditions against the recording ─► quality.json
 //
 // The store is the ledger, the queue is the scheduler. A task is done when its
@@ -14,6 +15,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -58,9 +60,10 @@ type Recordings interface {
 
 // Store is the ledger, and where results go. Write is conditional on the version
 // that the caller has seen (its ETag; "": none), and Upload on there being none:
-// both return [fs.ErrExist] when somebody else was first. Load returns
+// both return [fs.ErrExist] when somebody else was first. Load and Stat return
 // [fs.ErrNotExist]. Objects are whole or absent.
 type Store interface {
+	Stat(ctx context.Context, key string) (size int64, etag string, err error)
 	Load(ctx context.Context, key string) (body []byte, etag string, err error)
 	Write(ctx context.Context, key string, body []byte, etag string) error
 	Upload(ctx context.Context, key, file string) error
@@ -108,9 +111,9 @@ func (l Limits) patience(ctx context.Context, length time.Duration) (context.Con
 // check refuses what is beyond the limits.
 func (l Limits) check(x *flv.Index) error {
 	if x.Video != nil && l.Pixels > 0 {
-		for _, s := range x.Video.Sizes {
-			if s.Width*s.Height > l.Pixels {
-				return permanent("too_large", fmt.Errorf("its picture is %dx%d; at most %d pixels are allowed here (--max-pixels)", s.Width, s.Height, l.Pixels))
+		for _, f := range x.Video.Forms {
+			if f.Width*f.Height > l.Pixels {
+				return permanent("too_large", fmt.Errorf("its picture is %s; at most %d pixels are allowed here (--max-pixels)", f.Size(), l.Pixels))
 			}
 		}
 	}
@@ -128,10 +131,13 @@ func (p *Pipeline) Do(ctx context.Context, t job.Task, hold *Hold) error {
 	}
 	plan, err := LoadPlan(ctx, p.Store, t.Job)
 	if errors.Is(err, fs.ErrNotExist) {
-		return permanent("no_plan", err)
+		return transient("no_plan", err) // rarer than a worker that looks in the wrong store
 	}
 	if err != nil {
 		return err
+	}
+	if plan.Version < ladder.PlanVersion {
+		return permanent("old_plan", fmt.Errorf("the plan of job %s has version %d, this worker's have %d", t.Job, plan.Version, ladder.PlanVersion))
 	}
 	switch {
 	case t.Kind == job.Audio && plan.Audio != nil:
@@ -149,16 +155,43 @@ func (p *Pipeline) Do(ctx context.Context, t job.Task, hold *Hold) error {
 	return p.publishIfComplete(ctx, plan, hold)
 }
 
-// Done tells whether a task's part exists.
+// Done tells whether what a task makes exists: a part, a plan (to send messages has
+// killed nobody yet), what was measured.
 func (p *Pipeline) Done(ctx context.Context, t job.Task) (bool, error) {
-	_, _, err := p.Store.Load(ctx, ladder.PartKey(t.Job, t.Name()))
+	key, err := p.result(ctx, t)
+	if err == nil {
+		_, _, err = p.Store.Load(ctx, key)
+	}
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// LoadPlan reads a job's plan.
+// result is the key of what a task makes.
+func (p *Pipeline) result(ctx context.Context, t job.Task) (string, error) {
+	switch t.Kind {
+	case job.Recording:
+		etag := t.ETag
+		if etag == "" {
+			var err error
+			if _, etag, err = p.Recordings.Stat(ctx, t.Key); err != nil {
+				return "", err
+			}
+		}
+		id := job.ID(t.In(p.Bucket).Bucket, t.Key, etag, cmp.Or(t.Profile, job.DefaultProfile))
+		return ladder.PlanKey(id), nil
+	case job.Quality:
+		plan, err := LoadPlan(ctx, p.Store, t.Job)
+		if err != nil {
+			return "", err
+		}
+		return plan.Key(ladder.QualityFile), nil
+	}
+	return ladder.PartKey(t.Job, t.Name()), nil
+}
+
+// LoadPlan reads a job's plan, if it is of no newer version than this program.
 func LoadPlan(ctx context.Context, store Store, id string) (*ladder.Plan, error) {
 	var plan ladder.Plan
 	if _, err := loadJSON(ctx, store, ladder.PlanKey(id), &plan); err != nil {
@@ -171,6 +204,9 @@ func loadJSON(ctx context.Context, store Store, key string, v any) (etag string,
 	body, etag, err := store.Load(ctx, key)
 	if err != nil {
 		return "", fmt.Errorf("load %s: %w", key, err)
+	}
+	if err := understood(key, body, v); err != nil {
+		return "", err
 	}
 	if err := json.Unmarshal(body, v); err != nil {
 		return "", fmt.Errorf("read %s: %w", key, err)

@@ -25,6 +25,10 @@ func (p *Pipeline) plan(ctx context.Context, t job.Task, hold *Hold) error {
 	if bucket != p.Bucket {
 		return permanent("wrong_bucket", fmt.Errorf("the recording is in bucket %q, this worker reads %q", bucket, p.Bucket))
 	}
+	profile := cmp.Or(t.Profile, job.DefaultProfile)
+	if t.ETag != "" {
+		hold.Belongs(job.ID(bucket, t.Key, t.ETag, profile))
+	}
 	size, etag, err := p.Recordings.Stat(ctx, t.Key)
 	if errors.Is(err, fs.ErrNotExist) {
 		return permanent("no_recording", err)
@@ -37,12 +41,12 @@ func (p *Pipeline) plan(ctx context.Context, t job.Task, hold *Hold) error {
 		hold.Duplicate()
 		return nil
 	}
-	profile := cmp.Or(t.Profile, job.DefaultProfile)
 	id := job.ID(bucket, t.Key, etag, profile)
+	hold.Belongs(id)
 	plan, err := LoadPlan(ctx, p.Store, id)
 	if errors.Is(err, fs.ErrNotExist) {
 		recording := ladder.Recording{Key: t.Key, ETag: etag, Size: size}
-		if err := p.makePlan(ctx, id, recording, profile); err != nil {
+		if err := p.makePlan(ctx, id, recording, profile, t.Promised); err != nil {
 			return err
 		}
 		plan, err = LoadPlan(ctx, p.Store, id)
@@ -54,14 +58,19 @@ func (p *Pipeline) plan(ctx context.Context, t job.Task, hold *Hold) error {
 }
 
 // makePlan scans a recording and stores its plan, unless there is one by then:
-// somebody else's, or our own, if the answer to an earlier try got lost.
-func (p *Pipeline) makePlan(ctx context.Context, id string, r ladder.Recording, profile string) error {
+// somebody else's, or our own, if the answer to an earlier try got lost. promised is the
+// video that its stream had announced.
+func (p *Pipeline) makePlan(ctx context.Context, id string, r ladder.Recording, profile, promised string) error {
 	began := time.Now()
+	if err := NameFree(ctx, p.Store, r.Key); err != nil {
+		return fmt.Errorf("plan %s: %w", r.Key, err)
+	}
 	index, err := p.index(ctx, &r)
 	took := p.Metrics.spent("scan", began)
 	if err != nil {
 		return fmt.Errorf("scan %s: %w", r.Key, err)
 	}
+	index.Promised = cmp.Or(index.Promised, promised)
 	if err := p.Limits.check(index); err != nil {
 		return fmt.Errorf("plan %s: %w", r.Key, err)
 	}

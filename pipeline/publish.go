@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"afterlive/internal/job"
 	"afterlive/ladder"
 )
 
@@ -35,39 +36,55 @@ func PartsDone(ctx context.Context, store Store, plan *ladder.Plan) (map[string]
 // A reader sees nothing of it before the last two writes, and the whole of it
 // after the first of them: everything else is under the job's own folder.
 func (p *Pipeline) publishIfComplete(ctx context.Context, plan *ladder.Plan, hold *Hold) error {
-	done, err := PartsDone(ctx, p.Store, plan)
-	if err != nil {
+	all, err := p.complete(ctx, plan)
+	if err != nil || !all {
 		return err
-	}
-	names := plan.PartNames()
-	for _, name := range names {
-		if !done[name] {
-			return nil
-		}
 	}
 	began := time.Now()
 	defer func() { p.Metrics.spent("publish", began) }()
-	parts, err := p.loadParts(ctx, plan.Job, names)
+	if err := p.publish(ctx, plan, hold); err != nil {
+		return publishing{err}
+	}
+	return p.askForQuality(ctx, plan)
+}
+
+// publishing is a failure of publishing, whatever the task with which it went wrong: that
+// is done.
+type publishing struct{ error }
+
+func (e publishing) Unwrap() error { return e.error }
+
+func (p *Pipeline) publish(ctx context.Context, plan *ladder.Plan, hold *Hold) error {
+	presentation, err := p.present(ctx, plan)
 	if err != nil {
-		return err
-	}
-	presentation, err := ladder.Assemble(plan, parts)
-	if err != nil {
-		return permanent("parts_differ", err)
-	}
-	if err := p.keepsTheRules(ctx, plan, presentation); err != nil {
-		return err
-	}
-	if err := p.writePlaylists(ctx, plan, presentation); err != nil {
 		return err
 	}
 	if err := hold.Prove(ctx); err != nil {
 		return err
 	}
-	if err := p.point(ctx, plan, presentation); err != nil {
-		return err
+	return p.point(ctx, plan, presentation.Asset())
+}
+
+// present makes the playlists of a job whose parts are all there, if they keep the rules.
+func (p *Pipeline) present(ctx context.Context, plan *ladder.Plan) (*ladder.Presentation, error) {
+	parts, err := p.loadParts(ctx, plan.Job, plan.PartNames())
+	if err != nil {
+		return nil, err
 	}
-	return p.askForQuality(ctx, plan)
+	presentation, err := ladder.Assemble(plan, parts)
+	if err != nil {
+		return nil, permanent("parts_differ", err)
+	}
+	if err := presentation.Incomplete(); err != nil {
+		return nil, err
+	}
+	if err := p.areStored(ctx, plan, parts); err != nil {
+		return nil, err
+	}
+	if err := p.keepsTheRules(ctx, plan, presentation); err != nil {
+		return nil, err
+	}
+	return presentation, p.writePlaylists(ctx, plan, presentation)
 }
 
 func (p *Pipeline) loadParts(ctx context.Context, id string, names []string) ([]ladder.Part, error) {
@@ -126,29 +143,46 @@ func (p *Pipeline) writePlaylists(ctx context.Context, plan *ladder.Plan, presen
 	return nil
 }
 
-// point makes the job the asset's, unless a job planned later already is.
-func (p *Pipeline) point(ctx context.Context, plan *ladder.Plan, presentation *ladder.Presentation) error {
+// point makes the job the asset's, unless a job that was planned later, or chosen by an
+// operator since this one was planned, already is. What an operator chooses always is.
+func (p *Pipeline) point(ctx context.Context, plan *ladder.Plan, asset ladder.Asset) error {
 	for {
 		var current ladder.Asset
 		etag, err := loadJSON(ctx, p.Store, ladder.PointerKey(plan.Asset), &current)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		if current.Job == plan.Job || current.Planned.After(plan.Created) {
+		if err := sameRecording(current, plan.Recording.Key); err != nil {
+			return err
+		}
+		if asset.Chosen.IsZero() && (current.Job == plan.Job || current.Outranks(plan)) {
+			if current.Job != plan.Job {
+				p.Log.Info("job is superseded", zap.String("job", plan.Job), zap.String("asset", plan.Asset), zap.String("by", current.Job))
+			}
 			break
 		}
-		won, err := p.writeJSON(ctx, ladder.PointerKey(plan.Asset), presentation.Asset(), etag)
+		won, err := p.writeJSON(ctx, ladder.PointerKey(plan.Asset), asset, etag)
 		if err != nil {
 			return err
 		}
 		if won {
 			p.Metrics.published.Inc()
+			p.tellMissing(plan, asset.Missing)
 			p.Log.Info("asset published", zap.String("job", plan.Job), zap.String("asset", plan.Asset),
 				zap.Duration("after", time.Since(plan.Created)))
 			break
 		}
 	}
 	return p.writeStableMaster(ctx, plan.Asset)
+}
+
+// tellMissing tells operators of what was published incomplete.
+func (p *Pipeline) tellMissing(plan *ladder.Plan, all []ladder.Missing) {
+	for _, m := range all {
+		p.Metrics.missing.WithLabelValues(m.What).Inc()
+		p.Log.Warn("asset lacks something of its recording", zap.String("job", plan.Job), zap.String("asset", plan.Asset),
+			zap.String("what", m.What), zap.Float64("share", m.Share), zap.String("why", m.Why))
+	}
 }
 
 // writeStableMaster makes the asset's own multivariant playlist that of the job
@@ -178,4 +212,34 @@ func (p *Pipeline) writeStableMaster(ctx context.Context, asset string) error {
 			return err
 		}
 	}
+}
+
+// Publish makes a finished job the asset's, though another that was planned later is it
+// now. It stays so until a job is planned after this.
+func (o Operator) Publish(ctx context.Context, id string) (ladder.Asset, error) {
+	plan, err := LoadPlan(ctx, o.Store, id)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
+		return ladder.Asset{}, fmt.Errorf("there is no job %q (enqueue status lists them)", id)
+	}
+	if err != nil {
+		return ladder.Asset{}, err
+	}
+	done, err := PartsDone(ctx, o.Store, plan)
+	if err != nil {
+		return ladder.Asset{}, err
+	}
+	if missing := len(plan.PartNames()) - len(done); missing > 0 {
+		return ladder.Asset{}, fmt.Errorf("job %s is not complete: %d of its %d parts are missing", id, missing, len(plan.PartNames()))
+	}
+	p := &Pipeline{Store: o.Store, Metrics: NewMetrics(nil), Log: zap.NewNop()}
+	presentation, err := p.present(ctx, plan)
+	if err != nil {
+		return ladder.Asset{}, err
+	}
+	asset := presentation.Asset()
+	asset.Chosen = time.Now().UTC()
+	if err := p.point(ctx, plan, asset); err != nil {
+		return ladder.Asset{}, err
+	}
+	return asset, o.Forget(ctx, FailedTask{Failure: job.Failure{Job: id, Task: ladder.PublishTask}})
 }

@@ -116,9 +116,10 @@ func TestForeignObjects(t *testing.T) {
 	must(t, queue.Send(t.Context(), smallTask.Body(), 0))
 	id := job.ID("", smallTask.Key, store.etag(smallTask.Key), smallTask.Profile)
 	foreign := map[string]string{
-		"vod/live/talk/" + id + "/flat/48p/s00000-deadbeef.m4s": "half a segment",
-		"vod/live/talk/" + id + "/flat/48p/notes.txt":           "mine",
-		"vod/live/talk/thumb.jpg":                               "mine",
+		"vod/live/talk/" + id + "/flat/48p/s00000-deadbeef.m4s":                     "half a segment",
+		"vod/live/talk/" + id + "/flat/48p/notes.txt":                               "mine",
+		"vod/live/talk/" + id + "/hd/fedcba9876543210/flat/48p/s00000-deadbeef.m4s": "of an asset below this name",
+		"vod/live/talk/thumb.jpg":                                                   "mine",
 	}
 	for key, body := range foreign {
 		store.put(key, []byte(body))
@@ -321,40 +322,62 @@ func TestNewerJobWins(t *testing.T) {
 	}
 }
 
+// A job that comes in late leaves the asset as it is; an operator may turn it back, and
+// then it stays so, until something newer is planned.
 func TestPointerIsNotTurnedBack(t *testing.T) {
 	p, store, queue := newSmall(t, smallRecording(t))
-	if err := queue.Send(t.Context(), smallTask.Body(), 0); err != nil {
-		t.Fatal(err)
+	with := func(profile string) *ladder.Plan {
+		t.Helper()
+		task := smallTask
+		task.Profile = profile
+		must(t, queue.Send(t.Context(), task.Body(), 0))
+		drain(t, p, queue)
+		plan, err := LoadPlan(t.Context(), store, job.ID("", task.Key, store.etag(task.Key), profile))
+		must(t, err)
+		return plan
 	}
-	drain(t, p, queue)
-	jobs, err := FindJobs(t.Context(), store, "")
-	if err != nil {
-		t.Fatal(err)
+	wants := func(when string, want *ladder.Plan, others ...*ladder.Plan) {
+		t.Helper()
+		for _, plan := range append(others, want) {
+			state := map[bool]State{true: Published, false: Superseded}[plan == want]
+			if s, err := JobStatus(t.Context(), store, plan.Job); err != nil || s.State != state || s.Published != want.Job {
+				t.Errorf("%s: %s is %s, of %s: %v", when, plan.Profile, s.State, s.Published, err)
+			}
+		}
+		master, _, err := store.get("vod/live/talk/master.m3u8")
+		if err != nil || !strings.Contains(string(master), want.Job) {
+			t.Errorf("%s: the stable playlist is not that of %s: %v", when, want.Profile, err)
+		}
+		if problem := reachable(store, "vod/live/talk/master.m3u8"); problem != "" {
+			t.Errorf("%s: %s", when, problem)
+		}
 	}
-	older, err := LoadPlan(t.Context(), store, jobs[0].Job)
-	if err != nil {
-		t.Fatal(err)
+	older, newer := with("stitch"), with("flat")
+	wants("planned later", newer, older)
+	with("stitch")
+	wants("sent again", newer, older)
+	must(t, p.publishIfComplete(t.Context(), older, nil))
+	wants("an earlier job comes in late", newer, older)
+
+	operator := Operator{Store: store}
+	asset, err := operator.Publish(t.Context(), older.Job)
+	if err != nil || asset.Job != older.Job || asset.Chosen.IsZero() {
+		t.Fatalf("published %+v, %v", asset, err)
 	}
-	again := smallTask
-	again.Profile = "flat" // another job of the same asset
-	if err := queue.Send(t.Context(), again.Body(), 0); err != nil {
-		t.Fatal(err)
+	wants("an operator chose the earlier", older, newer)
+	with("flat")
+	must(t, p.publishIfComplete(t.Context(), newer, nil))
+	wants("what was planned before the choice comes again", older, newer)
+	newest := with("auto")
+	wants("planned after the choice", newest, older, newer)
+
+	for name, id := range map[string]string{"no job": "0123456789abcdef", "no name of a job": "live/talk"} {
+		if _, err := operator.Publish(t.Context(), id); err == nil || !strings.Contains(err.Error(), "there is no job") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
-	drain(t, p, queue)
-	newer, _, err := store.get("vod/live/talk/asset.json")
-	if err != nil || strings.Contains(string(newer), older.Job) {
-		t.Fatalf("the later job is not the asset's: %v", err)
-	}
-	if err := p.publishIfComplete(t.Context(), older, nil); err != nil {
-		t.Fatal(err)
-	}
-	if now, _, err := store.get("vod/live/talk/asset.json"); err != nil || !bytes.Equal(now, newer) {
-		t.Errorf("an earlier job turned the pointer back: %v", err)
-	}
-	if problem := reachable(store, "vod/live/talk/master.m3u8"); problem != "" {
-		t.Error(problem)
-	}
-	if s, err := JobStatus(t.Context(), store, older.Job); err != nil || s.State != Superseded {
-		t.Errorf("the earlier job: %+v, %v", s, err)
+	must(t, store.Delete(t.Context(), ladder.PartKey(older.Job, ladder.AudioPart)))
+	if _, err := operator.Publish(t.Context(), older.Job); err == nil || !strings.Contains(err.Error(), "1 of its 3 parts") {
+		t.Errorf("a job that lacks a part: %v", err)
 	}
 }

@@ -152,7 +152,8 @@ var meanSquare = regexp.MustCompile(`(?m)^lavfi\.psnr\.mse\.y=([0-9.]+)$`)
 
 // compare runs a comparison and returns the errors of every frame, file by file.
 func (p *Pipeline) compare(ctx context.Context, args []string, folder string, frames int) ([][]float64, error) {
-	if _, err := p.FFmpeg.Run(ctx, folder, args, strings.NewReader(""), func(Progress) {}); err != nil {
+	ran, err := p.FFmpeg.Run(ctx, folder, args, strings.NewReader(""), func(Progress) {})
+	if err != nil {
 		return nil, err
 	}
 	var all [][]float64
@@ -170,7 +171,7 @@ func (p *Pipeline) compare(ctx context.Context, args []string, folder string, fr
 			errs = append(errs, e)
 		}
 		if len(errs) != frames {
-			return nil, transient("bad_output", fmt.Errorf("%s has %d frames, want %d", name, len(errs), frames))
+			return nil, usage{log: ran.Log}.blame(transient("bad_output", fmt.Errorf("%s has %d frames, want %d", name, len(errs), frames)))
 		}
 		all = append(all, errs)
 	}

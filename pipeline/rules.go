@@ -30,7 +30,8 @@ func (p *Pipeline) keepsTheRules(ctx context.Context, plan *ladder.Plan, present
 }
 
 // unpublished is a job's folder as it will be: playlists as they will be written, init
-// segments as they are, and segments as the parts say.
+// segments as they are, and segments as the parts say. No part of a file is asked for:
+// that is done of segments, and of those only sizes are wanted.
 type unpublished struct {
 	store        Store
 	plan         *ladder.Plan
@@ -40,7 +41,7 @@ type unpublished struct {
 	unread       error            // why something could not be read that may be there
 }
 
-func (u *unpublished) Read(ctx context.Context, name string) (hlscheck.Object, error) {
+func (u *unpublished) Read(ctx context.Context, name string, _ hlscheck.Range) (hlscheck.Object, error) {
 	folder, file := path.Split(name)
 	l, rendition := path.Split(strings.TrimSuffix(folder, "/"))
 	switch file {

@@ -119,3 +119,121 @@ func TestRulesWaitForTheStore(t *testing.T) {
 	must(t, p.Do(t.Context(), last, nil))
 	checkPublished(t, store)
 }
+
+// segmentOf is the key of a segment of the first chunk: its first, or its last.
+func segmentOf(t *testing.T, store *memory, last bool) string {
+	t.Helper()
+	plan := onlyPlan(t, store)
+	var part ladder.Part
+	_, err := loadJSON(t.Context(), store, ladder.PartKey(plan.Job, ladder.ChunkPart(0)), &part)
+	must(t, err)
+	track := part.Tracks[0]
+	s := track.Segments[0]
+	if last {
+		s = track.Segments[len(track.Segments)-1]
+	}
+	return plan.Key(track.Ladder, track.Rendition, s.URI)
+}
+
+// A segment that the store has lost, or has in another size, is not published. It may
+// come; else its part is made again.
+func TestMissingSegmentIsNotPublished(t *testing.T) {
+	for name, tc := range map[string]struct {
+		last  bool
+		spoil func(body []byte) []byte
+		want  string
+	}{
+		"the first is gone":   {false, nil, "is not in the store"},
+		"the last is gone":    {true, nil, "is not in the store"},
+		"the last is shorter": {true, func(body []byte) []byte { return body[:len(body)-1] }, "and should have"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, store, last := allButLast(t)
+			key := segmentOf(t, store, tc.last)
+			whole := store.objects[key]
+			delete(store.objects, key)
+			if tc.spoil != nil {
+				store.objects[key] = tc.spoil(whole)
+			}
+			err := p.Do(t.Context(), last, nil)
+			reason, final := verdict(err)
+			if err == nil || reason != "segment_missing" || final || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "part chunk-00000: "+key) {
+				t.Fatalf("got %q, final %t: %v", reason, final, err)
+			}
+			for key := range store.objects {
+				if strings.HasSuffix(key, ".m3u8") || strings.HasSuffix(key, "asset.json") {
+					t.Errorf("%s was published", key)
+				}
+			}
+			store.objects[key] = whole
+			must(t, p.Do(t.Context(), last, nil))
+			checkPublished(t, store)
+		})
+	}
+}
+
+// What the advice says of a missing segment helps: the part alone is made again.
+func TestMissingSegmentIsMadeAgain(t *testing.T) {
+	p, store, last := allButLast(t)
+	key, queue := segmentOf(t, store, false), &messages{}
+	delete(store.objects, key)
+	if reason, _ := verdict(p.Do(t.Context(), last, nil)); reason != "segment_missing" {
+		t.Fatalf("got %q", reason)
+	}
+	part := ladder.PartKey(last.Job, ladder.ChunkPart(0))
+	delete(store.objects, part)
+	delete(store.writes, part) // it may be written again
+	p.Queue = queue
+	must(t, p.Do(t.Context(), smallTask, nil))
+	if n := len(queue.bodies()); n != 1 {
+		t.Errorf("%d messages were sent, want 1", n)
+	}
+	drain(t, p, queue)
+	checkPublished(t, store)
+}
+
+// A store whose lists lag is asked by name; one that answers nothing is asked again.
+func TestStoreIsAskedByName(t *testing.T) {
+	p, store, last := allButLast(t)
+	key := segmentOf(t, store, false)
+	store.unlisted = map[string]bool{key: true}
+	asked := false
+	store.before = func(op, k string) error {
+		asked = asked || op == "stat" && k == key
+		if op == "stat" && k == key {
+			return errors.New("unexpected EOF")
+		}
+		return nil
+	}
+	err := p.Do(t.Context(), last, nil)
+	if _, final := verdict(err); !asked || err == nil || final || !strings.Contains(err.Error(), "unexpected EOF") {
+		t.Fatalf("asked %t, final %t: %v", asked, final, err)
+	}
+	store.before = nil
+	must(t, p.Do(t.Context(), last, nil))
+	store.unlisted = nil
+	checkPublished(t, store)
+}
+
+// Publishing asks for one segment of each rendition and part, whatever there is.
+func TestPublishingAsksForFew(t *testing.T) {
+	p, store, last := allButLast(t)
+	asked := 0
+	store.before = func(op, key string) error {
+		if op == "stat" && strings.HasPrefix(key, "vod/") {
+			asked++
+		}
+		return nil
+	}
+	must(t, p.Do(t.Context(), last, nil))
+	plan, want := onlyPlan(t, store), 0
+	for _, name := range plan.PartNames() {
+		var part ladder.Part
+		_, err := loadJSON(t.Context(), store, ladder.PartKey(plan.Job, name), &part)
+		must(t, err)
+		want += len(part.Tracks)
+	}
+	if asked != want || want == 0 {
+		t.Errorf("%d segments were asked for, want %d", asked, want)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"afterlive/internal/job"
+	"afterlive/ladder"
 )
 
 const (
@@ -28,6 +29,8 @@ const (
 //	done                 delete
 //	lease lost           touch nothing; it is somebody else's
 //	interrupted          an identical message in its place
+//	the store is gone    likewise: this worker's store, the others' may be another
+//	of a newer program   likewise, after a while
 //	failed, may pass     one with failures+1 in its place, after a while
 //	failed for good      to the failed queue, with the reason
 //
@@ -35,7 +38,7 @@ const (
 // between there are two, which costs little; the other order could lose it.
 func (w *Worker) settle(ctx context.Context, s settlement) {
 	reason, final := verdict(s.err)
-	outcome, err := s.done, error(nil) // of the settling itself
+	outcome, err := s.hold.outcome(), error(nil) // of the settling itself
 	switch {
 	case s.err == nil:
 		err = w.Queue.Delete(ctx, s.d.Receipt)
@@ -44,6 +47,12 @@ func (w *Worker) settle(ctx context.Context, s settlement) {
 	case errors.Is(s.err, errInterrupted):
 		outcome = outcomeInterrupted
 		err = w.replace(ctx, w.Queue, s.d, s.d.Body, 0)
+	case w.isLost(s.err):
+		outcome = outcomeLeft
+		err = w.replace(ctx, w.Queue, s.d, s.d.Body, 0)
+	case errors.Is(s.err, errNewer):
+		outcome = outcomeLeft
+		err = w.replace(ctx, w.Queue, s.d, s.d.Body, newerPause+jitter(newerPause))
 	case !final && len(s.tasks) > 1: // it could not be divided; what was sent already is found done
 		outcome = outcomeRetry
 		err = w.replace(ctx, w.Queue, s.d, s.d.Body, backoff(1))
@@ -57,13 +66,14 @@ func (w *Worker) settle(ctx context.Context, s settlement) {
 		err = w.fail(ctx, s.d, w.failure(s, reason, final))
 	}
 	w.account(s, outcome, reason, err)
+	w.whetherAstray(s, reason)
 }
 
 // settlement is a message, and how its task went.
 type settlement struct {
 	d     *job.Delivery
 	tasks []job.Task
-	done  string // its outcome, if there was no error
+	hold  *Hold // says its outcome, if there was no error
 	took  time.Duration
 	err   error
 }
@@ -73,7 +83,7 @@ func (w *Worker) account(s settlement, outcome, reason string, settleErr error) 
 	w.Metrics.settled.WithLabelValues(outcome).Inc()
 	fields := []zap.Field{zap.String("outcome", outcome), zap.Int("receives", s.d.Receives), zap.Duration("took", s.took)}
 	for _, t := range s.tasks {
-		fields = append(fields, zap.String("job", t.JobID()), zap.String("task", t.Name()), zap.Int("attempt", t.Failures+1))
+		fields = append(fields, zap.String("job", s.hold.jobOf(t)), zap.String("task", t.Name()), zap.Int("attempt", t.Failures+1))
 		if t.Key != "" {
 			fields = append(fields, zap.String("key", t.Key))
 		}
@@ -138,8 +148,11 @@ func (w *Worker) failure(s settlement, reason string, final bool) job.Failure {
 		f.Class = "permanent"
 	}
 	if len(s.tasks) == 1 {
-		f.Job, f.Task = s.tasks[0].JobID(), s.tasks[0].Name()
+		f.Job, f.Task = s.hold.jobOf(s.tasks[0]), s.tasks[0].Name()
 		f.Source, f.ETag = s.tasks[0].Key, s.tasks[0].ETag
+		if _, ok := errors.AsType[publishing](s.err); ok {
+			f.Task = ladder.PublishTask
+		}
 	}
 	f.Message = s.d.Body
 	if !json.Valid(s.d.Body) {

@@ -16,85 +16,47 @@ import (
 	"afterlive/ladder"
 )
 
+// State is where a job stands.
+type State string
+
+// The states of a job. All but the first are ends, until an operator changes it.
+const (
+	Working    State = "working"    // its tasks wait, are done, or will be tried again
+	Failed     State = "failed"     // a task that it needs is in the failed queue; replay tries it again
+	Dropped    State = "dropped"    // an operator dropped such a task; sending the recording again takes it up
+	Published  State = "published"  // it is what the asset's URL shows
+	Superseded State = "superseded" // it is complete, but the asset is another job; publish brings it back
+)
+
 // Status is how far a job is, read from the store alone.
 type Status struct {
 	Job       string        `json:"job"`
 	Asset     string        `json:"asset"`
 	Profile   string        `json:"profile"`
 	Planned   time.Time     `json:"planned,omitzero"`
-	State     string        `json:"state"` // one of those below
+	State     State         `json:"state"`
 	Parts     int           `json:"parts"`
 	Done      int           `json:"done"`
 	Duration  float64       `json:"duration_s"` // of the recording
 	Encoded   float64       `json:"encoded_s"`  // of its picture (of its sound, if there is no picture)
 	Master    string        `json:"master,omitempty"`
-	Reason    string        `json:"reason,omitempty"` // of the failure, and what to know of it
+	Task      string        `json:"task,omitempty"`   // that was given up
+	Reason    string        `json:"reason,omitempty"` // of its failure, and what to know of it
 	Detail    string        `json:"detail,omitempty"`
 	Effort    *ladder.Total `json:"effort,omitempty"`        // that it took, once published
 	Published string        `json:"published_job,omitempty"` // whose result the asset is at the moment
 }
 
-// States of a job.
-const (
-	Working    = "working"
-	Failed     = "failed" // a task that it needs was given up
-	Published  = "published"
-	Superseded = "superseded" // a job planned later was published in its place
-)
-
-// NoteFailure keeps a failure with its job, and adds which recording it is about. Its
-// key's end is what operators may have S3 notify them of.
-func (p *Pipeline) NoteFailure(ctx context.Context, f *job.Failure) error {
-	if f.Source == "" {
-		if plan, err := LoadPlan(ctx, p.Store, f.Job); err == nil {
-			f.Source, f.ETag = plan.Recording.Key, plan.Recording.ETag
-		}
-	}
-	key := fmt.Sprintf("%s%s-%d-failed.json", ladder.FailuresPrefix(f.Job), f.Task, f.Time.UnixMilli())
-	_, err := p.writeJSON(ctx, key, *f, "")
-	return err
-}
-
-// failures are the last failure of each of a job's tasks.
-func failures(ctx context.Context, store Store, id string) (map[string]job.Failure, error) {
-	keys, err := store.List(ctx, ladder.FailuresPrefix(id))
-	if err != nil {
-		return nil, fmt.Errorf("list failures of job %s: %w", id, err)
-	}
-	last := map[string]job.Failure{}
-	for _, key := range keys {
-		var f job.Failure
-		if _, err := loadJSON(ctx, store, key, &f); err != nil {
-			return nil, err
-		}
-		if f.Time.After(last[f.Task].Time) {
-			last[f.Task] = f
-		}
-	}
-	return last, nil
-}
-
-// LastFailure is how a task of a job failed last; ok is false if it never did.
-func LastFailure(ctx context.Context, store Store, id, task string) (f job.Failure, ok bool, err error) {
-	all, err := failures(ctx, store, id)
-	f, ok = all[task]
-	return f, ok, err
-}
-
 // JobStatus reads how far a job is. [fs.ErrNotExist]: it isn't planned yet, or
 // never will be.
 func JobStatus(ctx context.Context, store Store, id string) (Status, error) {
-	failed, err := failures(ctx, store, id)
+	given, err := notes(ctx, store, id)
 	if err != nil {
 		return Status{}, err
 	}
 	plan, err := LoadPlan(ctx, store, id)
-	if f, ok := failed[string(job.Recording)]; ok && errors.Is(err, fs.ErrNotExist) {
-		var t job.Task // its profile, unless S3 sent the message
-		if err := json.Unmarshal(f.Message, &t); err != nil {
-			return Status{}, fmt.Errorf("read failure of job %s: %w", id, err)
-		}
-		return Status{Job: id, Asset: job.Asset(f.Source), Profile: t.Profile, State: Failed, Reason: f.Reason, Detail: f.Detail}, nil
+	if n, ok := given[string(job.Recording)]; ok && errors.Is(err, fs.ErrNotExist) {
+		return n.unplanned(id)
 	}
 	if err != nil {
 		return Status{}, err
@@ -103,8 +65,29 @@ func JobStatus(ctx context.Context, store Store, id string) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
+	var pointer ladder.Asset
+	_, err = loadJSON(ctx, store, ladder.PointerKey(plan.Asset), &pointer)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Status{}, err
+	}
+	s := howFar(plan, done)
+	s.decide(plan, done, pointer, given)
+	return s, nil
+}
+
+// unplanned is the status of a job whose recording could not be planned.
+func (n note) unplanned(id string) (Status, error) {
+	var t job.Task // its profile, unless S3 sent the message
+	if err := json.Unmarshal(n.Message, &t); err != nil {
+		return Status{}, fmt.Errorf("read failure of job %s: %w", id, err)
+	}
+	return Status{Job: id, Asset: job.Asset(n.Source), Profile: t.Profile, State: n.state(), Task: n.Task, Reason: n.Reason, Detail: n.Detail}, nil
+}
+
+// howFar is how much of a plan is done.
+func howFar(plan *ladder.Plan, done map[string]bool) Status {
 	s := Status{
-		Job: id, Asset: plan.Asset, Profile: plan.Profile, Planned: plan.Created, State: Working,
+		Job: plan.Job, Asset: plan.Asset, Profile: plan.Profile, Planned: plan.Created, State: Working,
 		Parts: len(plan.PartNames()), Done: len(done), Duration: plan.Duration,
 	}
 	for k, c := range plan.Chunks {
@@ -115,24 +98,30 @@ func JobStatus(ctx context.Context, store Store, id string) (Status, error) {
 	if len(plan.Chunks) == 0 && done[ladder.AudioPart] {
 		s.Encoded = plan.Duration
 	}
-	var pointer ladder.Asset
-	_, err = loadJSON(ctx, store, ladder.PointerKey(plan.Asset), &pointer)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return Status{}, err
-	}
+	return s
+}
+
+// decide finds the state. A note of a part that is there is of a copy of its message, and
+// means nothing.
+func (s *Status) decide(plan *ladder.Plan, done map[string]bool, pointer ladder.Asset, given map[string]note) {
 	s.Published = pointer.Job
-	switch {
-	case pointer.Job == id:
+	if pointer.Job == plan.Job {
 		s.State, s.Master, s.Effort = Published, ladder.StableMasterKey(plan.Asset), &pointer.Effort
-	case s.Done == s.Parts && pointer.Planned.After(plan.Created):
+		return
+	}
+	needed := []string{ladder.PublishTask}
+	if s.Done < s.Parts {
+		needed = append(plan.PartNames(), string(job.Recording)) // its message sends theirs
+	} else if pointer.Outranks(plan) {
 		s.State = Superseded
 	}
-	for _, name := range plan.PartNames() {
-		if f, ok := failed[name]; ok && !done[name] {
-			s.State, s.Reason, s.Detail = Failed, f.Reason, name+": "+f.Detail
+	for _, name := range needed {
+		n, ok := given[name]
+		if !ok || done[name] || s.State == Failed { // what can be replayed comes before what was dropped
+			continue
 		}
+		s.State, s.Task, s.Reason, s.Detail = n.state(), name, n.Reason, name+": "+n.Detail
 	}
-	return s, nil
 }
 
 // FindJobs returns the jobs that a name means: a job, an asset (all of its jobs),
@@ -149,10 +138,12 @@ func FindJobs(ctx context.Context, store Store, name string) ([]Status, error) {
 	}
 	var ids []string
 	for _, key := range keys {
-		if parts := strings.Split(key, "/"); len(parts) > 2 && !slices.Contains(ids, parts[1]) {
+		if parts := strings.Split(key, "/"); len(parts) > 2 {
 			ids = append(ids, parts[1])
 		}
 	}
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
 	all := make([]Status, len(ids))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(uploads)

@@ -169,7 +169,8 @@ func singlePass(t *testing.T, recording string, plan *ladder.Plan, origin float6
 	dir := t.TempDir()
 	r := plan.Ladders[0].Renditions[0]
 	ffmpeg(t, "-v", "error", "-nostdin", "-y", "-copyts", "-itsoffset", fmt.Sprint(-origin), "-i", recording, "-map", "0:v:0",
-		"-vf", fmt.Sprintf("fps=%s:start_time=0,tpad=stop_mode=clone:stop=-1,trim=end_pts=%d,scale=%d:%d:out_range=tv,setsar=1,format=yuv420p", plan.Rate, plan.Frames, r.Width, r.Height),
+		"-color_primaries", "smpte170m", "-color_trc", "smpte170m", "-colorspace", "smpte170m", // which an untagged picture of this size has
+		"-vf", fmt.Sprintf("fps=%s:start_time=0,tpad=stop_mode=clone:stop=-1,trim=end_pts=%d,scale=%d:%d:out_range=tv,setsar=1,format=yuv420p,setparams=color_primaries=smpte170m:color_trc=smpte170m:colorspace=smpte170m", plan.Rate, plan.Frames, r.Width, r.Height),
 		"-fps_mode", "passthrough", "-c:v", "libx264", "-profile:v", "high", "-preset", r.Preset, "-crf", fmt.Sprint(r.CRF),
 		"-maxrate", fmt.Sprint(int(r.Maxrate)), "-bufsize", fmt.Sprint(int(r.Bufsize)),
 		"-g", fmt.Sprint(plan.GOPFrames), "-keyint_min", fmt.Sprint(plan.GOPFrames), "-sc_threshold", "0", "-flags", "+cgop", "-bf", "2",

@@ -14,7 +14,7 @@ import (
 	"github.com/Eyevinn/mp4ff/mp4"
 	"github.com/asticode/go-astits"
 
-	"afterlive/internal/flv"
+	"afterlive/internal/h264"
 	"afterlive/ladder"
 )
 
@@ -134,7 +134,7 @@ func (m *muxer) unit(s mp4.FullSample) ([]byte, error) {
 			add(set)
 		}
 	}
-	for nalu := range flv.NALUnits(s.Data, 4) {
+	for nalu := range h264.Units(s.Data, 4) {
 		if avc.GetNaluType(nalu[0]) != avc.NALU_AUD {
 			add(nalu)
 		}

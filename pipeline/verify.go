@@ -57,6 +57,11 @@ func (o *output) pictureHeader(plan *ladder.Plan, l ladder.Ladder, r ladder.Rend
 			return fmt.Errorf("a frame at %s fps is no whole number of 1/%d s", plan.Rate, o.track.Timescale)
 		}
 		markSphere(entry, l)
+		if c := plan.Source.Picture.Colour; r.Copy && plan.Copy.Untagged { // its stream doesn't say it, and players must not have to guess
+			entry.AddChild(&mp4.ColrBox{
+				ColorType: "nclx", ColorPrimaries: uint16(c.Primaries), TransferCharacteristics: uint16(c.Transfer), MatrixCoefficients: uint16(c.Matrix),
+			})
+		}
 		return nil
 	}
 	return tick

@@ -27,6 +27,8 @@ type Worker struct {
 	Note   func(ctx context.Context, f *job.Failure) error // also told of them, if set; may add what it knows
 	Do     func(ctx context.Context, t job.Task, hold *Hold) error
 	Done   func(ctx context.Context, t job.Task) (bool, error) // whether there is nothing left to do; asked before a task is taken for deadly
+	Lost   func(err error) bool                                // whether an error says that the store itself is gone, if set
+	Bucket string                                              // of recordings whose messages name none
 	Slots  int                                                 // tasks at once; no message is held that isn't worked on
 	Lease  time.Duration                                       // a quarter of it is the time between heartbeats
 	Drain  time.Duration                                       // that a task gets to finish after a shutdown began, if it can be expected to
@@ -40,7 +42,8 @@ type Worker struct {
 	Metrics *Metrics
 	Log     *zap.Logger
 
-	pulse pulse
+	pulse  pulse
+	astray astray
 }
 
 // Run works until stop is cancelled, or the queue is idle. stop ends receiving;
@@ -68,16 +71,24 @@ const refused = 15 * time.Second
 func (w *Worker) slot(stop, work context.Context) error {
 	failures := 0
 	for stop.Err() == nil && work.Err() == nil {
+		if err := w.astray.fault(); err != nil {
+			if w.Idle != nil { // nobody waits for it to be started anew
+				return err
+			}
+			w.pulse.beat()
+			sleep(stop, refused)
+			continue
+		}
 		release, ok := w.protect(work)
 		if !ok { // until ECS stops this task, or finds that it needs it after all
 			w.pulse.beat()
 			sleep(stop, refused)
 			continue
 		}
-		idle, err := w.turn(stop, work, &failures)
+		idle := w.turn(stop, work, &failures)
 		release()
-		if idle || err != nil {
-			return err
+		if idle {
+			return nil
 		}
 		if w.Protect != nil {
 			sleep(stop, unprotected)
@@ -95,7 +106,7 @@ func (w *Worker) protect(ctx context.Context) (release func(), ok bool) {
 
 // turn receives a message and does its task, if one comes. failures counts receipts
 // that failed in a row. idle is true once there is nothing left to do.
-func (w *Worker) turn(stop, work context.Context, failures *int) (idle bool, err error) {
+func (w *Worker) turn(stop, work context.Context, failures *int) (idle bool) {
 	began := time.Now()
 	d, unread := w.Queue.Receive(stop, w.Lease)
 	switch {
@@ -105,19 +116,31 @@ func (w *Worker) turn(stop, work context.Context, failures *int) (idle bool, err
 		w.handle(stop, work, d, began)
 	case stop.Err() != nil:
 	case unread != nil:
-		*failures++
-		w.Metrics.pollErrors.Inc()
-		pause := jitter(min(100*time.Millisecond<<min(*failures, 10), 30*time.Second))
-		w.Log.Warn("queue cannot be read", zap.Error(unread), zap.Int("failures", *failures), zap.Duration("pause", pause))
-		sleep(stop, pause)
+		w.unread(stop, unread, failures)
 	default:
-		*failures = 0
 		w.pulse.beat()
-		if w.Idle != nil {
-			return w.Idle(work)
+		if w.Idle == nil {
+			*failures = 0
+			return false
 		}
+		idle, err := w.Idle(work)
+		if err != nil { // that nothing is left is not to be known from it
+			w.unread(stop, err, failures)
+			return false
+		}
+		*failures = 0
+		return idle
 	}
-	return false, nil //nolint:nilerr // the slot goes on, and asks again
+	return false
+}
+
+// unread waits after the queue could not be read, the longer the more often that was so.
+func (w *Worker) unread(stop context.Context, err error, failures *int) {
+	*failures++
+	w.Metrics.pollErrors.Inc()
+	pause := jitter(min(100*time.Millisecond<<min(*failures, 10), 30*time.Second))
+	w.Log.Warn("queue cannot be read", zap.Error(err), zap.Int("failures", *failures), zap.Duration("pause", pause))
+	sleep(stop, pause)
 }
 
 // jitter is full jitter: anything up to d, so that workers that failed together
@@ -152,6 +175,9 @@ func (w *Worker) handle(stop, work context.Context, d *job.Delivery, began time.
 
 	started := time.Now()
 	tasks, err := job.Parse(d.Body)
+	for i := range tasks {
+		tasks[i] = tasks[i].In(w.Bucket)
+	}
 	switch {
 	case err != nil:
 		err = permanent("bad_message", err)
@@ -161,7 +187,7 @@ func (w *Worker) handle(stop, work context.Context, d *job.Delivery, began time.
 	// Settling is not cut short, and the message is held until it is done.
 	settle, done := context.WithTimeout(context.WithoutCancel(work), settleTime)
 	defer done()
-	w.settle(settle, settlement{d, tasks, hold.outcome(), time.Since(started), err})
+	w.settle(settle, settlement{d, tasks, hold, time.Since(started), err})
 	release()
 	<-kept
 }

@@ -151,10 +151,23 @@ func describe(stdout io.Writer, f pipeline.FailedTask) {
 	if f.Log != "" {
 		fmt.Fprintf(stdout, "\nthe last that ffmpeg said:\n  %s\n", strings.ReplaceAll(f.Log, "\n", "\n  "))
 	}
-	fmt.Fprintf(stdout, "\n%s\n\n", cmp.Or(f.Advice, pipeline.Advice(f.Reason)))
+	fmt.Fprintf(stdout, "\n%s\n\n", advice(f))
+}
+
+// advice is what to do about a failure, in this program's words: the worker that gave the task
+// up may be older.
+func advice(f pipeline.FailedTask) string {
+	text := cmp.Or(pipeline.Advice(f.Reason), f.Advice)
+	if f.Job == "" {
+		return text
+	}
+	return strings.NewReplacer("JOB", f.Job, "ASSET", f.Asset).Replace(text)
 }
 
 func reproduce(stdout io.Writer, plan *ladder.Plan, f pipeline.FailedTask, at string) {
+	if f.Task == ladder.PublishTask { // the part is there
+		return
+	}
 	for _, t := range f.Tasks {
 		var args []string
 		switch t.Kind {

@@ -18,6 +18,7 @@ import (
 	"afterlive/internal/blob"
 	"afterlive/internal/job"
 	"afterlive/internal/wiring"
+	"afterlive/ladder"
 )
 
 type hookCommand struct {
@@ -60,6 +61,9 @@ func (c *hookCommand) hook(ctx context.Context, log *zap.Logger, flags wiring.Fl
 	case errors.Is(err, errLive): // a publisher came back before the hook did
 		log.Warn("recording goes on in the same file; the hook of its end will take it (record_unique on keeps them apart)")
 		return nil
+	case errors.Is(err, errBusy):
+		log.Info("recording is taken by another process")
+		return nil
 	case errors.Is(err, errEmpty): // nginx leaves one where it refused a second publisher
 		log.Info("recording is empty; nothing to do")
 		return nil
@@ -69,6 +73,10 @@ func (c *hookCommand) hook(ctx context.Context, log *zap.Logger, flags wiring.Fl
 	log = log.With(zap.String("spool", s.flv(e.ID)), zap.Int64("bytes", e.Size))
 	log.Info("recording is in the spool")
 	t, err := e.enqueue(ctx, log, s, flags)
+	if errors.Is(err, errBusy) {
+		log.Info("recording is uploaded by another process, or goes on; enqueue sweep looks again")
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("%w (the recording is kept as %s; enqueue sweep will try again)", err, s.flv(e.ID))
 	}
@@ -97,7 +105,7 @@ func (c *hookCommand) spooled() (spool, entry, error) {
 	if live, err := recording(c.Path); err != nil || live {
 		return s, entry{}, cmp.Or(err, errLive)
 	}
-	e, err := s.take(entry{Path: c.Path, App: c.App, Name: c.Name, Profile: c.Profile}, info)
+	e, err := s.take(entry{Path: c.Path, App: c.App, Name: c.Name, Profile: c.Profile, Video: s.promised(c.App, c.Name)}, info)
 	return s, e, err
 }
 
@@ -127,7 +135,7 @@ func (e entry) enqueue(ctx context.Context, log *zap.Logger, s spool, flags wiri
 		return t, err
 	}
 	defer func() { err = errors.Join(err, place.Close()) }()
-	out := sender{place: place, profile: e.Profile, note: func(err error) { log.Warn("recording has no index; a worker will read it", zap.Error(err)) }}
+	out := sender{place: place, profile: e.Profile, promised: e.Video, ours: true, note: func(err error) { log.Warn("recording has no index; a worker will read it", zap.Error(err)) }}
 	t, err = out.file(ctx, s.flv(e.ID), e.key(""))
 	if errors.Is(err, errTaken) { // two recordings of one stream within a second
 		t, err = out.file(ctx, s.flv(e.ID), e.key("-"+e.ID))
@@ -178,6 +186,9 @@ func plain(s string) string {
 		if !ok {
 			runes[i] = '_'
 		}
+	}
+	if name := string(runes); ladder.Reserved(name) { // a file of every asset is called so
+		return name + "_"
 	}
 	return string(runes)
 }

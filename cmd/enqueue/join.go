@@ -38,6 +38,7 @@ func (s sender) joined(ctx context.Context, stdout io.Writer, names []string, ke
 	for _, note := range notes {
 		fmt.Fprintln(stdout, "note:", note)
 	}
+	s.ours = true
 	return s.file(ctx, whole.Name(), key)
 }
 
@@ -54,13 +55,13 @@ func (s sender) part(ctx context.Context, name string) (flv.Part, error) {
 
 // stemOf is a recording's name without when it began.
 func stemOf(name string) string {
-	return uniqueSuffix.ReplaceAllString(strings.TrimSuffix(path.Base(name), ".flv"), "")
+	return uniqueSuffix.ReplaceAllString(withoutFLV(path.Base(name)), "")
 }
 
 // startOf is when a recording began, from the Unix seconds that record_unique puts
 // behind its name; zero where there are none.
 func startOf(name string) time.Time {
-	suffix := uniqueSuffix.FindString(strings.TrimSuffix(path.Base(name), ".flv"))
+	suffix := uniqueSuffix.FindString(withoutFLV(path.Base(name)))
 	seconds, err := strconv.ParseInt(strings.TrimPrefix(suffix, "-"), 10, 64)
 	if err != nil {
 		return time.Time{}

@@ -29,11 +29,13 @@ type commands struct {
 
 	Send    sendCommand    `cmd:"" help:"Enqueue a recording: a file, or one that is in the bucket already."`
 	Hook    hookCommand    `cmd:"" help:"What nginx-rtmp's exec_record_done runs. Moves the recording to the spool, uploads and enqueues it."`
+	Expect  expectCommand  `cmd:"" help:"What nginx-rtmp's exec_publish runs. Notes whether a stream has announced video, for the hook."`
 	Sweep   sweepCommand   `cmd:"" help:"Finish what hooks could not: recordings in the spool, and those that nginx left behind."`
 	Status  statusCommand  `cmd:"" help:"Show how far jobs are."`
 	Failed  failedCommand  `cmd:"" help:"List the tasks that failed; of those that are named, tell all that is known."`
 	Replay  replayCommand  `cmd:"" help:"Try failed tasks again. Only what is missing is made."`
 	Drop    dropCommand    `cmd:"" help:"Remove tasks from the failed queue. Recordings stay."`
+	Publish publishCommand `cmd:"" help:"Make an asset a job that is complete, though a later one is published: brings an earlier result back."`
 	GC      gcCommand      `cmd:"" name:"gc" help:"Remove segments of finished jobs that nothing names: of attempts that lost, or died."`
 	Input   inputCommand   `cmd:"" help:"Write the piece of a recording that ffmpeg gets for a part, to see for oneself."`
 	Quality qualityCommand `cmd:"" help:"Show the measured quality of an asset, projection against projection."`

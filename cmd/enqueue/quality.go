@@ -44,8 +44,10 @@ func (c *qualityCommand) Run(ctx context.Context, stdout io.Writer, f wiring.Fla
 		return fmt.Errorf("the quality of %s isn't measured: its profile %q has no quality: say how many frames to compare", c.Asset, asset.Profile)
 	}
 	missing := fmt.Sprintf("the quality of %s is still to be measured, by a task of its own", c.Asset)
-	if f, failed, err := pipeline.LastFailure(ctx, place.Store, asset.Job, string(job.Quality)); err != nil {
+	if f, dropped, failed, err := pipeline.LastFailure(ctx, place.Store, asset.Job, string(job.Quality)); err != nil {
 		return err
+	} else if dropped {
+		missing = fmt.Sprintf("the quality of %s could not be measured (%s), and the task was dropped: %s", c.Asset, f.Reason, f.Detail)
 	} else if failed {
 		missing = fmt.Sprintf("the quality of %s could not be measured (%s; enqueue replay %s tries again): %s", c.Asset, f.Reason, asset.Job, f.Detail)
 	}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -284,5 +286,85 @@ func TestSendJoined(t *testing.T) {
 	}
 	if sent := b.sent(); len(sent) > 0 {
 		t.Errorf("sent %+v", sent)
+	}
+}
+
+// Hook and sweep come to one recording at once: one of them takes it, with its own note,
+// and the other leaves it alone.
+func TestHookAndSweepAtOnce(t *testing.T) {
+	b := newBox(t)
+	path := b.record("talk-1764000000.flv", "FLV one")
+	s := spool{folder: filepath.Join(b.rec, ".spool")}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, release, err := lockFile(path) // the hook is about to move it
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.must("sweep", "--older=0s", "--app=other", b.rec)
+	b.must("hook", "--path="+path, "--app=other", "--name=talk")
+	if sent := b.sent(); len(sent) > 0 || len(b.left()) != 1 {
+		t.Errorf("sent %+v, left %v, though another is at it", sent, b.left())
+	}
+	if err := release(); err != nil {
+		t.Fatal(err)
+	}
+	e, err := s.take(entry{Path: path, App: "live", Name: "talk", Profile: "auto"}, info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.take(entry{Path: path, App: "other", Name: "talk"}, info); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("taken twice: %v", err)
+	}
+	if release, err = s.lock(e); err != nil { // the hook uploads it
+		t.Fatal(err)
+	}
+	b.must("sweep", "--older=0s", "--app=other", b.rec)
+	if sent := b.sent(); len(sent) > 0 {
+		t.Errorf("sent %+v, though another uploads it", sent)
+	}
+	if err := release(); err != nil {
+		t.Fatal(err)
+	}
+	b.must("sweep", "--older=0s", "--app=other", b.rec)
+	if sent := b.sent(); sent["recordings/live/talk/talk-1764000000.flv"].Profile != "auto" || len(b.left()) > 0 {
+		t.Errorf("sent %+v, left %v", sent, b.left())
+	}
+}
+
+// A recording that took the place of another is not taken for it.
+func TestTakeLooksAgain(t *testing.T) {
+	b := newBox(t)
+	path := b.record("talk.flv", "FLV one")
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(b.record("new.flv", "FLV two"), path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (spool{folder: filepath.Join(b.rec, ".spool")}).take(entry{Path: path}, info); !errors.Is(err, fs.ErrNotExist) || len(b.left()) != 1 {
+		t.Errorf("got %v, left %v", err, b.left())
+	}
+}
+
+// Notes that hooks had not written to the end are removed once no hook can be at them.
+func TestSweepRemovesHalfNotes(t *testing.T) {
+	b := newBox(t)
+	folder := filepath.Join(b.rec, ".spool")
+	old := time.Now().Add(-time.Hour)
+	for _, name := range []string{noteTemp + "123", noteTemp + "456"} {
+		if err := errors.Join(os.MkdirAll(folder, 0o755), os.WriteFile(filepath.Join(folder, name), []byte(`{"id":`), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chtimes(filepath.Join(folder, noteTemp+"123"), old, old); err != nil {
+		t.Fatal(err)
+	}
+	b.must("sweep", b.rec)
+	if left := strings.Join(b.left(), " "); left != ".spool/"+noteTemp+"456" {
+		t.Errorf("left %s", left)
 	}
 }

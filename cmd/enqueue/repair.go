@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"afterlive/internal/flv"
+	"afterlive/internal/job"
 	"afterlive/internal/wiring"
 	"afterlive/ladder"
 	"afterlive/pipeline"
@@ -66,33 +68,60 @@ func (c *dropCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Fl
 	if err := c.explicit(c.All); err != nil {
 		return err
 	}
-	return c.sift(ctx, stdout, flags, "dropped", func(ctx context.Context, o pipeline.Operator, f pipeline.FailedTask) error { return o.Forget(ctx, f) }, c.DryRun)
+	return c.sift(ctx, stdout, flags, "dropped", func(ctx context.Context, o pipeline.Operator, f pipeline.FailedTask) error { return o.Drop(ctx, f) }, c.DryRun)
 }
 
 // sift does what is to be done with the failed tasks that are meant.
 func (s selection) sift(ctx context.Context, stdout io.Writer, flags wiring.Flags, done string, do func(context.Context, pipeline.Operator, pipeline.FailedTask) error, dry bool) error {
 	return operate(ctx, flags, func(o pipeline.Operator, _ *wiring.Place) error {
 		var mu sync.Mutex
-		count := 0
+		count, failed := 0, 0
 		err := o.Sift(ctx, func(ctx context.Context, f pipeline.FailedTask) (bool, error) {
 			if !s.means(f) {
 				return false, nil
 			}
+			var err error
 			if !dry {
-				if err := do(ctx, o, f); err != nil {
-					return false, err
-				}
+				err = do(ctx, o, f)
+			}
+			if ctx.Err() != nil {
+				return false, err
 			}
 			mu.Lock()
 			defer mu.Unlock()
+			became := map[bool]string{true: "would be " + done, false: done}[dry]
 			count++
-			fmt.Fprintf(stdout, "%s %s %s (%s) %s\n", f.Job, f.Task, f.Asset, f.Reason, map[bool]string{true: "would be " + done, false: done}[dry])
-			return !dry, nil
+			if err != nil { // it stays where it is, and keeps no other from being tried
+				failed++
+				became = fmt.Sprintf("cannot be %s: %v", done, err)
+			}
+			fmt.Fprintf(stdout, "%s %s %s (%s) %s\n", cmp.Or(f.Job, "-"), cmp.Or(f.Task, "-"), cmp.Or(f.Asset, "-"), f.Reason, became)
+			return !dry && err == nil, nil
 		})
-		fmt.Fprintf(stdout, "%d tasks\n", count)
-		if err == nil && count == 0 && len(s.Names) > 0 {
+		fmt.Fprintf(stdout, "%d tasks\n", count-failed)
+		switch {
+		case failed > 0:
+			return errors.Join(err, fmt.Errorf("%d of %d tasks cannot be %s", failed, count, done))
+		case err == nil && count == 0 && len(s.Names) > 0:
 			return errors.New("there is no such task in the failed queue")
 		}
+		return err
+	})
+}
+
+type publishCommand struct {
+	Job string `arg:"" help:"The job, as \"enqueue status ASSET\" lists them."`
+}
+
+// Run makes an asset one of its earlier jobs.
+func (c *publishCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) error {
+	return operate(ctx, flags, func(o pipeline.Operator, _ *wiring.Place) error {
+		asset, err := o.Publish(ctx, c.Job)
+		if err != nil {
+			return fmt.Errorf("publish job %s: %w", c.Job, err)
+		}
+		name := job.Asset(asset.Recording)
+		_, err = fmt.Fprintf(stdout, "asset %s is job %s (%s) from now on: %s\n", name, c.Job, asset.Profile, playURL(name))
 		return err
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,46 +37,95 @@ func (c *sendCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Fl
 	if err != nil {
 		return err
 	}
+	id := job.ID(t.Bucket, t.Key, t.ETag, t.Profile)
+	if err := s.operator().Resume(ctx, id); err != nil {
+		s.note(err)
+	}
 	if err := s.send(ctx, t); err != nil {
 		return err
 	}
-	id := job.ID(t.Bucket, t.Key, t.ETag, t.Profile)
 	fmt.Fprintf(stdout, "enqueued %s as job %s\nasset %s; to see how far it is: enqueue status %s --watch%s\n", strings.Join(c.Recording, ", "), id, job.Asset(t.Key), id, flags.Args())
+	if before, err := pipeline.JobStatus(ctx, place.Store, id); err == nil && before.State == pipeline.Superseded {
+		fmt.Fprintf(stdout, "note: it was made before, and is superseded by job %s; to bring it back: enqueue publish %s%s\n", before.Published, id, flags.Args())
+	}
 	return nil
 }
 
 // task uploads what is not in the bucket yet.
 func (c *sendCommand) task(ctx context.Context, stdout io.Writer, s sender) (job.Task, error) {
-	first := c.Recording[0]
+	first, key := c.Recording[0], c.key()
 	switch {
 	case c.Join && c.As == "":
 		return job.Task{}, errors.New("--join needs --as: what is the whole to be called?")
-	case c.Join:
-		return s.joined(ctx, stdout, c.Recording, c.key())
-	case len(c.Recording) > 1:
+	case !c.Join && len(c.Recording) > 1:
 		return job.Task{}, errors.New("one recording at a time; or --join, if these are parts of one stream")
+	case !c.Join && c.As != "" && strings.HasPrefix(first, "s3://"):
+		return job.Task{}, fmt.Errorf("%s is in the bucket already, and is called as it is: --as is for what is uploaded", first)
+	}
+	if err := s.free(ctx, key); err != nil {
+		return job.Task{}, err
+	}
+	switch {
+	case c.Join:
+		return s.joined(ctx, stdout, c.Recording, key)
 	case strings.HasPrefix(first, "s3://"):
 		return s.existing(ctx, first)
 	}
-	return s.file(ctx, first, c.key())
+	return s.file(ctx, first, key)
 }
 
+// key is what the recording is called, or to be called, in the bucket: always .flv, since
+// names of assets have no extension.
 func (c *sendCommand) key() string {
-	if c.As != "" {
-		return job.Prefix + strings.TrimSuffix(strings.Trim(c.As, "/"), ".flv") + ".flv"
+	switch name, there := strings.CutPrefix(c.Recording[0], "s3://"); {
+	case c.As != "":
+		return job.Prefix + withoutFLV(strings.Trim(c.As, "/")) + ".flv"
+	case there:
+		_, key, _ := strings.Cut(name, "/")
+		return key
+	default:
+		name = filepath.Base(name)
+		return job.Prefix + strings.TrimSuffix(name, filepath.Ext(name)) + ".flv"
 	}
-	return job.Prefix + filepath.Base(c.Recording[0])
+}
+
+// withoutFLV cuts the extension off, however it is written.
+func withoutFLV(name string) string {
+	if job.IsFLV(name) {
+		return name[:len(name)-len(".flv")]
+	}
+	return name
 }
 
 // sender uploads recordings and enqueues them.
 type sender struct {
-	place   *wiring.Place
-	profile string
-	note    func(error) // of what nobody needs, and did not come off
+	place    *wiring.Place
+	profile  string
+	promised string      // the video that the stream has announced
+	ours     bool        // files are, to be removed once they are uploaded
+	note     func(error) // of what nobody needs, and did not come off
 }
 
 func (s sender) task(key, etag string) job.Task {
-	return job.Task{Version: job.Version, Kind: job.Recording, Bucket: s.place.Bucket, Key: key, ETag: etag, Profile: s.profile}
+	return job.Task{Version: job.Version, Kind: job.Recording, Bucket: s.place.Bucket, Key: key, ETag: etag, Profile: s.profile, Promised: s.promised}
+}
+
+func (s sender) operator() pipeline.Operator { return pipeline.Operator{Store: s.place.Store} }
+
+// free refuses a name under which nothing can be published. Where that cannot be known, the
+// worker will say it.
+func (s sender) free(ctx context.Context, key string) error {
+	if _, err := job.Parse(s.task(key, "").Body()); err != nil {
+		return err
+	}
+	err := pipeline.NameFree(ctx, s.place.Store, key)
+	if errors.Is(err, pipeline.ErrNameTaken) {
+		return fmt.Errorf("%w; choose another name (--as NAME)", err)
+	}
+	if err != nil {
+		s.note(err)
+	}
+	return nil
 }
 
 func (s sender) send(ctx context.Context, t job.Task) error {
@@ -102,6 +152,9 @@ func (s sender) object(ctx context.Context, uri string) (key string, size int64,
 		return "", 0, "", fmt.Errorf("%s is not in the workers' bucket of recordings %q", uri, s.place.Bucket)
 	}
 	size, etag, err = s.place.Recordings.Stat(ctx, key)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("there is no %s: %w", uri, err)
+	}
 	return key, size, etag, err
 }
 
@@ -123,7 +176,7 @@ func (s sender) file(ctx context.Context, file, key string) (job.Task, error) {
 	_, _, err = s.place.Recordings.Stat(ctx, key) // spares sending what is there
 	existed := err == nil
 	if errors.Is(err, fs.ErrNotExist) {
-		err = s.place.Recordings.Upload(ctx, key, file)
+		err = s.upload(ctx, key, file)
 		existed = errors.Is(err, fs.ErrExist)
 	}
 	if err != nil && !existed {
@@ -146,10 +199,17 @@ func (s sender) file(ctx context.Context, file, key string) (job.Task, error) {
 	case !same:
 		return job.Task{}, fmt.Errorf("upload %s: the object has %d bytes, the file %d: did it change meanwhile?", key, size, info.Size())
 	}
-	if err := pipeline.StoreIndex(ctx, s.place.Recordings, key, etag, file); err != nil { // workers can do without
+	if err := pipeline.StoreIndex(ctx, s.place.Recordings, key, etag, file, s.promised); err != nil { // workers can do without
 		s.note(err)
 	}
 	return s.task(key, etag), nil
+}
+
+func (s sender) upload(ctx context.Context, key, file string) error {
+	if s.ours {
+		return s.place.Recordings.Upload(ctx, key, file)
+	}
+	return s.place.Recordings.Copy(ctx, key, file)
 }
 
 // same compares a file with the object of that name.
@@ -182,4 +242,6 @@ func (s sender) same(ctx context.Context, file, key, etag string, size int64) (b
 }
 
 // playURL is where a worker's --http shows an asset's stable playlist.
-func playURL(asset string) string { return "/" + ladder.StableMasterKey(asset) }
+func playURL(asset string) string {
+	return (&url.URL{Path: "/" + ladder.StableMasterKey(asset)}).EscapedPath()
+}

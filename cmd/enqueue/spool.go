@@ -27,6 +27,7 @@ type entry struct {
 	App     string    `json:"app"`
 	Name    string    `json:"name"` // of the stream
 	Profile string    `json:"profile"`
+	Video   string    `json:"video,omitempty"` // that the stream has announced
 	Size    int64     `json:"size"`
 	Time    time.Time `json:"time"`
 }
@@ -37,10 +38,19 @@ func (s spool) note(id string) string { return filepath.Join(s.folder, id+".json
 // take moves a recording into the spool, so that the same path can be recorded to
 // again. The note comes first: a crash in between leaves a note without a file,
 // which harms nobody, and never a file that nobody knows of. The id is made from
-// the file itself: taking it twice is taking it once.
-func (s spool) take(e entry, info fs.FileInfo) (entry, error) {
+// the file itself: taking it twice is taking it once. Hook and sweep never take it at
+// once, or one would write its note over that of the other.
+func (s spool) take(e entry, info fs.FileInfo) (_ entry, err error) {
 	if err := os.MkdirAll(s.folder, 0o755); err != nil {
 		return e, fmt.Errorf("make spool: %w", err)
+	}
+	locked, release, err := lockFile(e.Path)
+	if err != nil {
+		return e, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	if !os.SameFile(info, locked) {
+		return e, fmt.Errorf("%s was replaced: %w", e.Path, fs.ErrNotExist)
 	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
@@ -86,14 +96,19 @@ func (s spool) remove(e entry) error {
 }
 
 // entries are the recordings that wait. Notes whose file is not there, because a
-// hook died before it could move it, or after it removed it, are dropped.
+// hook died before it could move it, or after it removed it, are dropped, and so are those
+// that a hook had not written to the end.
 func (s spool) entries() ([]entry, error) {
 	notes, err := filepath.Glob(s.note("*"))
-	if err != nil {
+	halves, err2 := filepath.Glob(filepath.Join(s.folder, noteTemp+"*"))
+	if err := errors.Join(err, err2); err != nil {
 		return nil, err
 	}
 	var all []entry
 	var faults []error
+	for _, half := range halves {
+		faults = append(faults, dropOld(half))
+	}
 	for _, note := range notes {
 		flv := strings.TrimSuffix(note, ".json") + ".flv"
 		if _, err := os.Stat(flv); errors.Is(err, fs.ErrNotExist) {
@@ -126,20 +141,35 @@ var errBusy = errors.New("another process is at it")
 
 // lock keeps other processes from an entry until it is released, or this one dies.
 func (s spool) lock(e entry) (release func() error, err error) {
-	f, err := os.Open(s.note(e.ID))
+	_, release, err = lockFile(s.flv(e.ID))
+	if errors.Is(err, fs.ErrNotExist) { // done with, meanwhile
+		err = errBusy
+	}
+	return release, err
+}
+
+// lockFile keeps our other processes from a recording, wherever it is moved, until it is
+// released, or this one dies. It is no lock of nginx's kind.
+func lockFile(name string) (info fs.FileInfo, release func() error, err error) {
+	f, err := os.Open(name)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			err = errBusy
 		}
-		return nil, errors.Join(err, f.Close())
+		return nil, nil, errors.Join(err, f.Close())
 	}
-	if _, err := os.Stat(s.flv(e.ID)); err != nil { // done with, meanwhile
-		return nil, errors.Join(errBusy, f.Close())
+	info, err = f.Stat()
+	now, err2 := os.Stat(name)
+	if err := errors.Join(err, err2); err != nil {
+		return nil, nil, errors.Join(err, f.Close())
 	}
-	return f.Close, nil
+	if !os.SameFile(info, now) { // it was moved before it was locked, and another is there
+		return nil, nil, errors.Join(errBusy, f.Close())
+	}
+	return info, f.Close, nil
 }
 
 // uploads is how many recordings are on their way at once: fifty streams may end with
@@ -178,8 +208,10 @@ func (s spool) turn(ctx context.Context) (done func() error, err error) {
 	}
 }
 
+const noteTemp = ".note-" // in front of the name of a note that is being written
+
 func writeDurably(name string, body []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(name), ".note-")
+	f, err := os.CreateTemp(filepath.Dir(name), noteTemp)
 	if err != nil {
 		return err
 	}

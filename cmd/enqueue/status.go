@@ -90,7 +90,8 @@ func (c *statusCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.
 		defer cancel()
 	}
 	screen, pace := newScreen(stdout, c.Watch), pace{}
-	for stuck := 0; ; {
+	watch := watch{name: c.Name, patient: c.Timeout > 0}
+	for {
 		r, err := c.look(ctx, place, pace)
 		if err != nil {
 			return errors.Join(context.Cause(ctx), err)
@@ -98,21 +99,8 @@ func (c *statusCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.
 		if err := c.print(screen, r); err != nil || !c.Watch {
 			return err
 		}
-		if r.done() && (c.Name != "" || r.Queue == counts{}) {
-			return r.failure()
-		}
-		stuck++
-		if !r.stuck() {
-			stuck = 0
-		}
-		if len(r.Jobs) == 0 && c.Timeout > 0 { // it may yet be enqueued; the timeout says how long to wait
-			stuck = 0
-		}
-		if stuck == looksStuck && len(r.Jobs) == 0 {
-			return fmt.Errorf("there is no job or asset %q, and nothing is left to be planned; %d tasks are in the failed queue (enqueue status and enqueue failed list what there is)", c.Name, r.Failed)
-		}
-		if stuck == looksStuck {
-			return fmt.Errorf("nothing is left to do, but it isn't published: %d tasks are in the failed queue, and the worker's log says why", r.Failed)
+		if ended, err := watch.look(r); ended {
+			return err
 		}
 		select {
 		case <-ctx.Done():
@@ -142,36 +130,6 @@ func (c *statusCommand) look(ctx context.Context, place *wiring.Place, pace pace
 	return r, nil
 }
 
-// done tells whether there is nothing left to watch.
-func (r report) done() bool {
-	for _, s := range r.Jobs {
-		if s.State == pipeline.Working {
-			return false
-		}
-	}
-	return len(r.Jobs) > 0
-}
-
-// failure is an error if any of the jobs has failed.
-func (r report) failure() error {
-	var faults []error
-	for _, s := range r.Jobs {
-		if s.State == pipeline.Failed {
-			faults = append(faults, fmt.Errorf("job %s (%s) failed: %s", s.Job, s.Asset, s.Reason))
-		}
-	}
-	return errors.Join(faults...)
-}
-
-// looksStuck is how often in a row a queue must look empty: SQS counts roughly.
-const looksStuck = 3
-
-// stuck tells whether nobody will go on with what is watched: all that is left is
-// in the failed queue.
-func (r report) stuck() bool {
-	return r.Queue == counts{} && (r.Failed > 0 || len(r.Jobs) == 0)
-}
-
 func (c *statusCommand) print(screen *screen, r report) error {
 	if c.JSON {
 		return json.NewEncoder(screen.out).Encode(r)
@@ -199,8 +157,10 @@ func line(s watched) string {
 	text := fmt.Sprintf("%s [%s] %d/%d parts, %s of %s  %s  %s (%s)", s.Job, bar, s.Done, s.Parts,
 		clock(s.Encoded), clock(s.Duration), s.State, s.Asset, s.Profile)
 	switch {
-	case s.State == pipeline.Failed:
+	case s.State == pipeline.Failed || s.State == pipeline.Dropped:
 		text += fmt.Sprintf("\n    %s: %s", s.Reason, strings.ReplaceAll(s.Detail, "\n", "\n    "))
+	case s.State == pipeline.Superseded:
+		text += "  by " + s.Published
 	case s.Left > 0:
 		text += "  about " + clock(s.Left) + " left"
 	case s.Master != "":

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -69,12 +68,12 @@ func (c *sweepCommand) Run(ctx context.Context, flags wiring.Flags) error {
 // collect moves recordings into the spool that nobody writes to any more, and that
 // no hook has taken.
 func (c *sweepCommand) collect(log *zap.Logger, s spool) (faults []error) {
-	files, err := filepath.Glob(filepath.Join(c.Dir, "*.flv"))
-	hidden, err2 := filepath.Glob(filepath.Join(c.Dir, ".*.flv")) // a stream may be called so
+	files, err := filepath.Glob(filepath.Join(c.Dir, "*.[fF][lL][vV]"))
+	hidden, err2 := filepath.Glob(filepath.Join(c.Dir, ".*.[fF][lL][vV]")) // a stream may be called so
 	faults = append(faults, err, err2)
 	for _, file := range slices.Compact(slices.Sorted(slices.Values(append(files, hidden...)))) {
 		err := c.collectOne(log, s, file)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) { // else its hook came by
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errBusy) { // else its hook came by
 			faults = append(faults, fmt.Errorf("%s: %w", file, err))
 		}
 	}
@@ -103,7 +102,7 @@ var uniqueSuffix = regexp.MustCompile(`-\d{9,11}$`) // of record_unique: Unix se
 
 // streamOf is the stream's name, from the file's, which nginx has escaped.
 func streamOf(file string) string {
-	name := uniqueSuffix.ReplaceAllString(strings.TrimSuffix(filepath.Base(file), ".flv"), "")
+	name := uniqueSuffix.ReplaceAllString(withoutFLV(filepath.Base(file)), "")
 	if plain, err := url.PathUnescape(name); err == nil {
 		return plain
 	}

@@ -85,7 +85,7 @@ func open(name string) (source hlscheck.Source, master string, err error) {
 		if err != nil {
 			return nil, "", err
 		}
-		return hlscheck.Web(base), filepath.Base(base.Path), nil
+		return hlscheck.Web(base), base.String(), nil
 	}
 	info, err := os.Stat(name)
 	if err != nil {
@@ -99,7 +99,8 @@ func open(name string) (source hlscheck.Source, master string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	return hlscheck.Dir(os.DirFS("/")), strings.TrimPrefix(filepath.ToSlash(name), "/"), nil
+	path := url.URL{Path: strings.TrimPrefix(filepath.ToSlash(name), "/")}
+	return hlscheck.Dir(os.DirFS("/")), path.String(), nil
 }
 
 func (f *flags) list(stdout io.Writer) error {
@@ -119,7 +120,11 @@ func (f *flags) print(stdout io.Writer, r *hlscheck.Report) error {
 	}
 	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	for _, m := range r.Renditions {
-		fmt.Fprintf(table, "%s\t%d segments\t%.3f s\taverage %.0f b/s\tpeak %.0f b/s\n", m.Playlist, m.Segments, m.Duration, m.Average, m.Peak)
+		fmt.Fprintf(table, "%s\t%d segments\t%.3f s\taverage %.0f b/s\tpeak %.0f b/s", m.Playlist, m.Segments, m.Duration, m.Average, m.Peak)
+		if m.Encrypted != "" {
+			fmt.Fprintf(table, "\tencrypted by %s", m.Encrypted)
+		}
+		fmt.Fprintln(table)
 	}
 	for _, finding := range r.Findings {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", finding.Severity, finding.Rule, finding.Where, finding.Text)

@@ -91,12 +91,10 @@ func onSpotNotice(ctx context.Context, log *zap.Logger, wanted bool, drain func(
 		return
 	}
 	go func() {
-		notice, err := ecs.WaitForNotice(ctx)
-		switch {
-		case ctx.Err() != nil:
-		case err != nil:
-			log.Info("no spot notices are to be had; SIGTERM will do", zap.Error(err))
-		default:
+		notice, err := ecs.WaitForNotice(ctx, func(err error) {
+			log.Info("no spot notices are to be had so far; SIGTERM will do", zap.Error(err))
+		})
+		if err == nil {
 			log.Warn("EC2 takes this host away", zap.String("action", notice.Action), zap.Time("at", notice.Time))
 			drain()
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"go.uber.org/zap"
 
+	"afterlive/internal/blob"
 	"afterlive/internal/wiring"
 	"afterlive/ladder"
 	"afterlive/pipeline"
@@ -114,6 +115,9 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := place.Check(ctx, log); err != nil {
+		return errors.Join(err, place.Close())
+	}
 	scratch, err := pipeline.NewScratch(f.Scratch)
 	if err != nil {
 		return errors.Join(err, place.Close())
@@ -134,17 +138,21 @@ func (f *flags) work(ctx context.Context, log *zap.Logger, place *wiring.Place, 
 	}
 	name := workerName()
 	host := f.host(ctx, log)
+	encoder, err := pipeline.FFmpeg{Path: ffmpeg, Threads: f.Threads, Pixels: f.MaxPixels, Alloc: f.MaxAlloc, File: f.MaxScratch, Stall: f.Stall}.Isolate(ctx)
+	if err != nil {
+		log.Info("ffmpeg shares the network with this worker: it gets no namespaces of its own here", zap.Error(err))
+	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics := pipeline.NewMetrics(registry)
 	p := &pipeline.Pipeline{
 		Queue: place.Queue, Recordings: place.Recordings, Bucket: place.Bucket, Store: place.Store, Profiles: profiles,
-		FFmpeg:  pipeline.FFmpeg{Path: ffmpeg, Threads: f.Threads, Pixels: f.MaxPixels, Alloc: f.MaxAlloc, File: f.MaxScratch, Stall: f.Stall},
+		FFmpeg:  encoder,
 		Limits:  pipeline.Limits{Pixels: f.MaxPixels, Duration: f.MaxDuration, Scratch: f.MaxScratch, Slowness: f.MaxSlowness},
 		Scratch: scratch, Worker: name, Host: host, Metrics: metrics, Log: log,
 	}
 	w := &pipeline.Worker{
-		Queue: place.Queue, Failed: place.Failed, Note: p.NoteFailure, Do: p.Do, Done: p.Done, Slots: f.Slots, Lease: f.Lease, Drain: f.Drain,
+		Queue: place.Queue, Failed: place.Failed, Note: p.NoteFailure, Do: p.Do, Done: p.Done, Lost: gone, Bucket: place.Bucket, Slots: f.Slots, Lease: f.Lease, Drain: f.Drain,
 		Name: name, Program: "afterlive " + wiring.Version + ", ffmpeg " + version, Metrics: metrics, Log: log,
 	}
 	if f.ExitWhenIdle {
@@ -164,13 +172,17 @@ func (f *flags) work(ctx context.Context, log *zap.Logger, place *wiring.Place, 
 		}
 		defer server.Close()
 	}
-	log.Info("worker started", zap.String("worker", name), zap.String("program", w.Program), zap.Int("slots", f.Slots), zap.Int("threads", f.Threads), zap.Duration("lease", f.Lease), zap.Duration("drain", f.Drain),
+	log.Info("worker started", zap.String("worker", name), zap.String("program", w.Program), zap.Int("slots", f.Slots), zap.Int("threads", f.Threads),
+		zap.Bool("ffmpeg_apart", encoder.Apart), zap.Duration("lease", f.Lease), zap.Duration("drain", f.Drain),
 		zap.String("data", f.Data), zap.String("queue", f.Queue), zap.String("recordings", f.Recordings), zap.String("store", f.Store))
 	defer context.AfterFunc(stop, func() { log.Info("worker is shutting down", zap.Duration("drain", f.Drain)) })()
 	err = runUntil(w, stop, untilSecondSignal(ctx))
 	log.Info("worker stopped", zap.Any("messages", metrics.Tally()), zap.Error(err))
 	return err
 }
+
+// gone recognizes errors that are of this worker's store, not of a task.
+func gone(err error) bool { return errors.Is(err, blob.ErrNoBucket) }
 
 // runUntil runs the worker. At a second signal it doesn't wait for polls that nobody
 // can end; what one of them still brings is handed out again after the lease.

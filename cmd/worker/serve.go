@@ -41,9 +41,9 @@ func (f *flags) serve(ctx context.Context, log *zap.Logger, healthy func() error
 	if err != nil {
 		log.Warn("player", zap.Error(err))
 	}
-	mux.Handle("GET /player/", http.StripPrefix("/player/", http.FileServerFS(page)))
+	mux.Handle("GET /player/", http.StripPrefix("/player/", withHeader("Content-Security-Policy", player.Policy, http.FileServerFS(page))))
 	mux.Handle("GET /{$}", http.RedirectHandler("/player/", http.StatusFound))
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: withHeader("X-Content-Type-Options", "nosniff", mux), ReadHeaderTimeout: 10 * time.Second}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", f.HTTP)
 	if err != nil {
 		return nil, fmt.Errorf("serve http: %w", err)
@@ -55,6 +55,14 @@ func (f *flags) serve(ctx context.Context, log *zap.Logger, healthy func() error
 		}
 	}()
 	return server, nil
+}
+
+// withHeader adds a header to all that h answers.
+func withHeader(name, value string, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set(name, value)
+		h.ServeHTTP(w, r)
+	})
 }
 
 // askHealth asks another process, the worker that listens on addr, whether it is well.

@@ -16,6 +16,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"strings"
 )
 
 // Immutable is the Cache-Control of what never changes under its name; Changing
@@ -29,7 +30,7 @@ const (
 // authoring rule 10.4).
 func Headers(key string) (contentType, cacheControl string) {
 	contentType, cacheControl = "application/octet-stream", Immutable
-	switch path.Ext(key) {
+	switch strings.ToLower(path.Ext(key)) { // a recorder may write .FLV
 	case ".m3u8":
 		contentType = "application/vnd.apple.mpegurl"
 	case ".mp4":

@@ -33,6 +33,7 @@ type contract interface {
 	Load(ctx context.Context, key string) (body []byte, etag string, err error)
 	Write(ctx context.Context, key string, body []byte, etag string) error
 	Upload(ctx context.Context, key, file string) error
+	Copy(ctx context.Context, key, file string) error
 	List(ctx context.Context, prefix string) ([]string, error)
 	Delete(ctx context.Context, key string) error
 }
@@ -47,6 +48,9 @@ func TestConformance(t *testing.T) {
 			}
 			return d
 		})
+	})
+	t.Run("directory without hard links", func(t *testing.T) {
+		conform(t, func(t *testing.T, _ string) contract { return blob.DirWithoutLinks(t) })
 	})
 	t.Run("S3", func(t *testing.T) {
 		cloud := standin.Start(t)
@@ -176,15 +180,28 @@ func testUpload(t *testing.T, s contract) {
 		if err := os.WriteFile(file, body, 0o644); err != nil {
 			t.Fatal(err)
 		}
+		copied := fmt.Sprintf("copied/%d.flv", size)
+		if err := s.Copy(t.Context(), copied, file); err != nil {
+			t.Fatal(err)
+		}
 		key := fmt.Sprintf("up/%d.flv", size)
 		if err := s.Upload(t.Context(), key, file); err != nil {
 			t.Fatal(err)
+		}
+		if err := s.Copy(t.Context(), key, file); !errors.Is(err, fs.ErrExist) {
+			t.Errorf("copy of %d bytes to a name that is taken: %v", size, err)
 		}
 		if got, _ := load(t, s, key); got != string(body) {
 			t.Errorf("%d bytes came back as %d", size, len(got))
 		}
 		if err := s.Upload(t.Context(), key, file); !errors.Is(err, fs.ErrExist) {
 			t.Errorf("upload of %d bytes a second time: %v", size, err)
+		}
+		if err := os.Truncate(file, 0); err != nil { // the caller's, where it was copied
+			t.Fatal(err)
+		}
+		if got, _ := load(t, s, copied); got != string(body) {
+			t.Errorf("the copy of %d bytes has %d", size, len(got))
 		}
 	}
 }
@@ -287,6 +304,23 @@ func TestDirRemovesWhatIsHalfWritten(t *testing.T) {
 	}
 	if left, err := filepath.Glob(filepath.Join(root, ".tmp", "put-*")); err != nil || len(left) != 1 || left[0] != fresh {
 		t.Errorf("left %v, %v", left, err)
+	}
+}
+
+// Where a file is given away on the same file system, nothing is copied.
+func TestDirTakesTheFileItself(t *testing.T) {
+	root := t.TempDir()
+	d, err := blob.NewDir(filepath.Join(root, "store"))
+	must(t, err)
+	file := filepath.Join(root, "segment")
+	must(t, os.WriteFile(file, make([]byte, 1000), 0o600))
+	must(t, d.Upload(t.Context(), "vod/s.m4s", file))
+	before, err := os.Stat(file)
+	must(t, err)
+	after, err := os.Stat(filepath.Join(root, "store", "vod", "s.m4s"))
+	must(t, err)
+	if !os.SameFile(before, after) || after.Mode().Perm() != 0o644 {
+		t.Errorf("it was copied, or has mode %s", after.Mode())
 	}
 }
 

@@ -14,12 +14,21 @@ import (
 )
 
 // Dir keeps objects as files below a root, for any number of processes at once.
-type Dir struct{ root string }
+type Dir struct {
+	root string
+	// How a file gets a name that must not be taken: the first that the file system can.
+	link, rename func(file, name string) error
+}
 
 // NewDir makes the root where it doesn't exist, and removes what processes left half
-// written that were killed.
+// written that were killed. It refuses a file system on which two writers could both
+// win.
 func NewDir(root string) (*Dir, error) {
 	if err := os.MkdirAll(filepath.Join(root, temporary), 0o755); err != nil {
+		return nil, fmt.Errorf("make store: %w", err)
+	}
+	d := &Dir{root: root, link: os.Link, rename: renameNew}
+	if err := d.check(); err != nil {
 		return nil, fmt.Errorf("make store: %w", err)
 	}
 	half, err := filepath.Glob(filepath.Join(root, temporary, "put-*"))
@@ -31,7 +40,7 @@ func NewDir(root string) (*Dir, error) {
 			_ = os.Remove(name) // the next one may, if we may not
 		}
 	}
-	return &Dir{root: root}, nil
+	return d, nil
 }
 
 // halfWritten is how long nothing must have been written to a temporary file before
@@ -118,21 +127,6 @@ func (d *Dir) Write(_ context.Context, key string, body []byte, etag string) err
 	return d.put("write", key, strings.NewReader(string(body)), etag)
 }
 
-// Upload stores a file if there is no such object yet. A file that is written to
-// meanwhile, or replaced, is [ErrChanged], and stores nothing.
-func (d *Dir) Upload(_ context.Context, key, file string) error {
-	f, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	body, err := watch(f)
-	if err != nil {
-		return err
-	}
-	return d.put("upload", key, body, "")
-}
-
 // put writes aside, and then puts the file in place in one step.
 func (d *Dir) put(op, key string, body io.Reader, etag string) error {
 	name, err := d.path(op, key)
@@ -149,7 +143,7 @@ func (d *Dir) put(op, key string, body io.Reader, etag string) error {
 		return fmt.Errorf("%s %s: %w", op, key, err)
 	}
 	if etag == "" {
-		err = os.Link(tmp.Name(), name) // fails where the name is taken
+		err = d.create(tmp.Name(), name)
 	} else {
 		err = d.swap(tmp.Name(), name, etag)
 	}

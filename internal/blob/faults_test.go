@@ -126,15 +126,20 @@ func must(t *testing.T, err error) {
 }
 
 // What S3 has is not what was sent: the upload fails, and whoever waits for it does
-// not commit.
+// not commit. Without a checksum, the size is looked at.
 func TestUploadIsConfirmed(t *testing.T) {
 	cloud := standin.Start(t)
 	cloud.Bucket(t, "faults", false)
 	s := blob.NewS3(cloud.Config, "faults", "")
 	name := filepath.Join(t.TempDir(), "segment")
-	must(t, os.WriteFile(name, make([]byte, 1000), 0o644))
+	must(t, os.WriteFile(name, bytes.Repeat([]byte("x"), 1000), 0o644))
 	proxy := cloud.Proxy(t)
 	through := blob.NewS3(cloud.Config, "faults", "")
+	proxy.Quirks(standin.Quirks{Spoils: true})
+	if err := through.Upload(t.Context(), "vod/s1.m4s", name); err == nil {
+		t.Error("what was changed on its way is taken")
+	}
+	proxy.Quirks(standin.Quirks{NoSums: true})
 	proxy.Script(func(c standin.Call) standin.Fault {
 		if c.Op == http.MethodHead { // somebody shortens it before we look
 			must(t, s.Delete(context.WithoutCancel(t.Context()), "vod/s0.m4s"))

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
@@ -49,25 +48,6 @@ func (s *S3) key(op, key string) (*string, error) {
 	return aws.String(path.Join(s.prefix, key)), nil
 }
 
-// translate gives the SDK's errors the meanings of package fs.
-func translate(op, key string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if response, ok := errors.AsType[*awshttp.ResponseError](err); ok {
-		switch response.HTTPStatusCode() {
-		case http.StatusNotFound:
-			return fmt.Errorf("%s %s: %w", op, key, fs.ErrNotExist)
-		case http.StatusPreconditionFailed:
-			if op == "read" { // the version asked for is gone
-				return fmt.Errorf("%s %s: %w", op, key, fs.ErrNotExist)
-			}
-			return fmt.Errorf("%s %s: %w", op, key, fs.ErrExist)
-		}
-	}
-	return fmt.Errorf("%s %s: %w", op, key, err)
-}
-
 // Stat tells an object's size and version.
 func (s *S3) Stat(ctx context.Context, key string) (size int64, etag string, err error) {
 	name, err := s.key("stat", key)
@@ -75,13 +55,30 @@ func (s *S3) Stat(ctx context.Context, key string) (size int64, etag string, err
 		return 0, "", err
 	}
 	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.bucket, Key: name})
-	if err != nil {
-		return 0, "", translate("stat", key, err)
+	if _, status := code(err); status == http.StatusNotFound {
+		return s.whatIsMissing(ctx, name, key)
 	}
-	return aws.ToInt64(out.ContentLength), unquote(out.ETag), nil
+	if err != nil {
+		return 0, "", s.translate("stat", key, err)
+	}
+	return aws.ToInt64(out.ContentLength), opaque(out.ETag), nil
 }
 
-func unquote(etag *string) string { return strings.Trim(aws.ToString(etag), `"`) }
+// whatIsMissing asks again where HEAD answered 404, in a way that has a body to say
+// what is not there: object or bucket. By then the object may be.
+func (s *S3) whatIsMissing(ctx context.Context, name *string, key string) (size int64, etag string, err error) {
+	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.bucket, Key: name})
+	if err != nil {
+		return 0, "", s.translate("stat", key, err)
+	}
+	return aws.ToInt64(out.ContentLength), opaque(out.ETag), s.translate("stat", key, out.Body.Close())
+}
+
+// opaque is an ETag without its quotes, and without the mark of a weak one: proxies
+// that pack answers put that on, and S3 itself knows it without.
+func opaque(etag *string) string {
+	return strings.Trim(strings.TrimPrefix(aws.ToString(etag), "W/"), `"`)
+}
 
 // Load reads a small object whole.
 func (s *S3) Load(ctx context.Context, key string) (body []byte, etag string, err error) {
@@ -91,18 +88,18 @@ func (s *S3) Load(ctx context.Context, key string) (body []byte, etag string, er
 	}
 	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.bucket, Key: name})
 	if err != nil {
-		return nil, "", translate("load", key, err)
+		return nil, "", s.translate("load", key, err)
 	}
 	body, err = io.ReadAll(out.Body)
 	if err := errors.Join(err, out.Body.Close()); err != nil {
-		return nil, "", translate("load", key, err)
+		return nil, "", s.translate("load", key, err)
 	}
 	if aws.ToString(out.ContentEncoding) == packed {
 		if body, err = unpack(body); err != nil {
-			return nil, "", translate("load", key, err)
+			return nil, "", s.translate("load", key, err)
 		}
 	}
-	return body, unquote(out.ETag), nil
+	return body, opaque(out.ETag), nil
 }
 
 // Write stores a small object if it is still the version etag; "": if there is
@@ -131,7 +128,7 @@ func (s *S3) Write(ctx context.Context, key string, body []byte, etag string) er
 		_, err := s.client.PutObject(ctx, in)
 		return err
 	})
-	err = translate("write", key, err)
+	err = s.translate("write", key, err)
 	if etag != "" && errors.Is(err, fs.ErrNotExist) { // If-Match on nothing: the version is gone
 		return fmt.Errorf("write %s: %w", key, fs.ErrExist)
 	}
@@ -143,8 +140,7 @@ func (s *S3) Write(ctx context.Context, key string, body []byte, etag string) er
 func (s *S3) settled(ctx context.Context, write func() error) error {
 	for try := 0; ; try++ {
 		err := write()
-		response, ok := errors.AsType[*awshttp.ResponseError](err)
-		if try == 5 || !ok || response.HTTPStatusCode() != http.StatusConflict {
+		if _, status := code(err); try == 5 || status != http.StatusConflict {
 			return err
 		}
 		if err := wait(ctx, s.pause<<try); err != nil {
@@ -166,7 +162,7 @@ func (s *S3) List(ctx context.Context, prefix string) ([]string, error) {
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, translate("list", prefix, err)
+			return nil, s.translate("list", prefix, err)
 		}
 		for _, object := range page.Contents {
 			keys = append(keys, strings.TrimPrefix(aws.ToString(object.Key), cut))
@@ -182,7 +178,7 @@ func (s *S3) Delete(ctx context.Context, key string) error {
 		return err
 	}
 	if _, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.bucket, Key: name}); err != nil {
-		return translate("delete", key, err)
+		return s.translate("delete", key, err)
 	}
 	return nil
 }

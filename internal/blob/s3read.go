@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -22,7 +23,14 @@ func (s *S3) Read(ctx context.Context, key, etag string, from, to int64) (io.Rea
 	ctx, cancel := context.WithCancel(ctx)
 	r := &rangeReader{ctx: ctx, close: cancel, s: s, name: *name, key: key, etag: etag, pos: from, end: to}
 	if from < to {
-		if err := r.open(); err != nil { //nolint:contextcheck // r has ctx
+		err := r.open() //nolint:contextcheck // r has ctx
+		for errors.Is(err, errSilent) {
+			if err = r.again(err); err != nil {
+				break
+			}
+			err = r.open() //nolint:contextcheck // likewise
+		}
+		if err != nil {
 			cancel()
 			return nil, err
 		}
@@ -43,23 +51,43 @@ type rangeReader struct {
 	pos    int64
 	end    int64
 	body   io.ReadCloser
-	cancel context.CancelFunc // of the connection behind body
+	conn   context.Context         //nolint:containedctx // of the connection behind body
+	cancel context.CancelCauseFunc // of conn
 	tries  int
 }
 
 func (r *rangeReader) open() error {
-	ctx, cancel := context.WithCancel(r.ctx)
+	ctx, cancel := context.WithCancelCause(r.ctx)
+	quiet := r.silence(cancel)
+	defer quiet.Stop()
 	out, err := r.s.client.GetObject(ctx, &s3.GetObjectInput{
 		Bucket: &r.s.bucket, Key: &r.name,
 		IfMatch: aws.String(`"` + r.etag + `"`),
 		Range:   aws.String(fmt.Sprintf("bytes=%d-%d", r.pos, r.end-1)),
 	})
 	if err != nil {
-		cancel()
-		return translate("read", r.key, err)
+		err = orSilent(ctx, err)
+		cancel(nil)
+		return r.s.translate("read", r.key, err)
 	}
-	r.body, r.cancel = out.Body, cancel
+	r.body, r.cancel, r.conn = out.Body, cancel, ctx
 	return nil
+}
+
+// errSilent is of a kind that readers elsewhere know, who know nothing of S3.
+var errSilent = fmt.Errorf("S3 sends nothing: %w", os.ErrDeadlineExceeded)
+
+// silence gives up on a connection by which nothing comes for a while.
+func (r *rangeReader) silence(cancel context.CancelCauseFunc) *time.Timer {
+	return time.AfterFunc(r.s.idle, func() { cancel(errSilent) })
+}
+
+// orSilent is why a connection ended, if it was for its silence.
+func orSilent(ctx context.Context, err error) error {
+	if err != nil && errors.Is(context.Cause(ctx), errSilent) {
+		return errSilent
+	}
+	return err
 }
 
 func (r *rangeReader) Read(p []byte) (int, error) {
@@ -76,15 +104,20 @@ func (r *rangeReader) Read(p []byte) (int, error) {
 		if err == nil {
 			continue
 		}
-		r.tries++
-		if r.tries >= readTries || r.ctx.Err() != nil || errors.Is(err, fs.ErrNotExist) {
-			return 0, fmt.Errorf("read %s at byte %d of %d: %w", r.key, r.pos, r.end, err)
-		}
-		r.hangUp()
-		if err := wait(r.ctx, r.s.pause<<r.tries); err != nil {
+		if err := r.again(err); err != nil {
 			return 0, err
 		}
 	}
+}
+
+// again waits before another try, or says why there is none.
+func (r *rangeReader) again(err error) error {
+	r.tries++
+	if r.tries >= readTries || r.ctx.Err() != nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrNoBucket) {
+		return fmt.Errorf("read %s at byte %d of %d: %w", r.key, r.pos, r.end, err)
+	}
+	r.hangUp()
+	return wait(r.ctx, r.s.pause<<r.tries)
 }
 
 // read takes what comes next, or gives up on a silent connection. Time counts
@@ -95,18 +128,18 @@ func (r *rangeReader) read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	silence := time.AfterFunc(r.s.idle, r.cancel)
-	defer silence.Stop()
+	quiet := r.silence(r.cancel)
+	defer quiet.Stop()
 	n, err := r.body.Read(p)
 	if n == 0 && errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF // less came than was asked for
 	}
-	return n, err
+	return n, orSilent(r.conn, err)
 }
 
 func (r *rangeReader) hangUp() {
 	if r.body != nil {
-		r.cancel()
+		r.cancel(nil)
 		r.body.Close() // its error says only what hanging up means
 		r.body = nil
 	}

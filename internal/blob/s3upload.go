@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/feature/s3/manager"
@@ -12,9 +13,9 @@ import (
 )
 
 // Upload stores a file if there is no such object yet, in parts where it is
-// large, and looks whether all of it is there. The file is read by offset, so a
-// retry sends all of it again. A file that is written to meanwhile, or replaced, is
-// [ErrChanged], and stores nothing.
+// large. All of it is there then: S3 says so by the checksum of what it stored, or is
+// asked for the size. The file is read by offset, so a retry sends all of it again. A
+// file that is written to meanwhile, or replaced, is [ErrChanged], and stores nothing.
 func (s *S3) Upload(ctx context.Context, key, file string) error {
 	name, err := s.key("upload", key)
 	if err != nil {
@@ -32,19 +33,28 @@ func (s *S3) Upload(ctx context.Context, key, file string) error {
 	contentType, cacheControl := Headers(key)
 	// feature/s3/manager is on the design card. It is deprecated in favour of
 	// feature/s3/transfermanager, which has no 1.0 yet; it is used here alone.
-	uploader := manager.NewUploader(s.client) //nolint:staticcheck // see above
+	uploader := manager.NewUploader(s.client, func(u *manager.Uploader) { //nolint:staticcheck // see above
+		u.RequestChecksumCalculation = s.client.Options().RequestChecksumCalculation // it would not ask
+	})
+	var sums checksums
 	err = s.settled(ctx, func() error {
 		if _, err := body.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
-		_, err := uploader.Upload(ctx, &s3.PutObjectInput{ //nolint:staticcheck // see above
+		out, err := uploader.Upload(ctx, &s3.PutObjectInput{ //nolint:staticcheck // see above
 			Bucket: &s.bucket, Key: name, Body: body, IfNoneMatch: aws.String("*"),
 			ContentType: &contentType, CacheControl: &cacheControl,
 		})
+		if err == nil {
+			sums = checksums{out.ChecksumCRC32, out.ChecksumCRC32C, out.ChecksumCRC64NVME, out.ChecksumSHA1, out.ChecksumSHA256}
+		}
 		return err
 	})
 	if err != nil {
-		return translate("upload", key, fmt.Errorf("%s: %w", file, err))
+		return s.translate("upload", key, fmt.Errorf("%s: %w", file, err))
+	}
+	if sums.any() {
+		return nil
 	}
 	size, _, err := s.Stat(ctx, key)
 	if err == nil && size != body.size() {
@@ -52,3 +62,14 @@ func (s *S3) Upload(ctx context.Context, key, file string) error {
 	}
 	return err
 }
+
+// checksums are those that S3 answers with: of what it has, held against what it was
+// sent. Where a client sends none, or a server keeps none, there are none.
+type checksums [5]*string
+
+func (c checksums) any() bool {
+	return slices.ContainsFunc(c[:], func(sum *string) bool { return aws.ToString(sum) != "" })
+}
+
+// Copy is Upload: S3 never has the file itself.
+func (s *S3) Copy(ctx context.Context, key, file string) error { return s.Upload(ctx, key, file) }

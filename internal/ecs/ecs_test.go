@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -168,7 +169,7 @@ func TestSpotNotice(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			imdsServer(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }, "")
-			n, err := WaitForNotice(t.Context())
+			n, err := WaitForNotice(t.Context(), func(err error) { t.Error(err) })
 			if err != nil || n.Action == "" || strings.HasPrefix(body, "{") != (n.Action == "terminate" && n.Time.Year() == 2026) {
 				t.Errorf("got %+v, %v", n, err)
 			}
@@ -180,16 +181,59 @@ func TestSpotNotice(t *testing.T) {
 			w.WriteHeader(http.StatusNotFound)
 			cancel() // one look is enough
 		}, "")
-		if n, err := WaitForNotice(ctx); !errors.Is(err, context.Canceled) && !errors.Is(err, ErrNoIMDS) {
+		if n, err := WaitForNotice(ctx, func(error) {}); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %+v, %v", n, err)
 		}
 	})
 	t.Run("no such service", func(t *testing.T) {
 		t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")
-		began := time.Now()
-		if _, err := WaitForNotice(t.Context()); !errors.Is(err, ErrNoIMDS) {
-			t.Errorf("got %v", err)
+		ctx, cancel := context.WithCancel(t.Context())
+		var told error
+		n, err := WaitForNotice(ctx, func(err error) { told = err; cancel() })
+		if !errors.Is(err, context.Canceled) || !errors.Is(told, ErrNoIMDS) {
+			t.Errorf("got %+v, %v; told %v", n, err, told)
 		}
-		t.Logf("told after %s", time.Since(began))
+	})
+}
+
+// One look that fails ends nothing, be it the first. Who has never answered is asked ever
+// more rarely, and told of once; who has, every few seconds.
+func TestSpotWatch(t *testing.T) {
+	down := errors.New("connection refused")
+	for name, tc := range map[string]struct {
+		look  func(n int) (*Notice, error)
+		after time.Duration // at most, the notice is seen
+		told  int
+	}{
+		"the first look fails": {func(n int) (*Notice, error) {
+			return map[bool]*Notice{true: {Action: "terminate"}}[n > 2], map[bool]error{true: down}[n == 1]
+		}, 20 * time.Second, 1},
+		"down for ten minutes": {func(n int) (*Notice, error) {
+			return map[bool]*Notice{true: {Action: "terminate"}}[n > 8], map[bool]error{true: down}[n <= 8]
+		}, 10 * time.Minute, 1},
+		"fails after it has answered": {func(n int) (*Notice, error) {
+			return map[bool]*Notice{true: {Action: "terminate"}}[n > 30], map[bool]error{true: down}[n > 1 && n < 30]
+		}, 150 * time.Second, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began, n, told := time.Now(), 0, 0
+				notice, err := watch(t.Context(), func(context.Context) (*Notice, error) { n++; return tc.look(n) }, func(error) { told++ })
+				if took := time.Since(began); err != nil || notice.Action != "terminate" || took > tc.after || told != tc.told {
+					t.Errorf("%+v, %v after %s and %d looks, told %d times", notice, err, took, n, told)
+				}
+			})
+		})
+	}
+	t.Run("there is none", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
+			defer cancel()
+			n := 0
+			_, err := watch(ctx, func(context.Context) (*Notice, error) { n++; return nil, down }, func(error) {})
+			if !errors.Is(err, context.DeadlineExceeded) || n > 1500 {
+				t.Errorf("%v after %d looks", err, n)
+			}
+		})
 	})
 }

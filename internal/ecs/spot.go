@@ -21,6 +21,7 @@ var ErrNoIMDS = errors.New("there is no EC2 instance metadata here")
 const (
 	pollEvery = 5 * time.Second // the notice comes two minutes ahead, or less
 	askTime   = 2 * time.Second
+	mostPause = time.Minute // between two looks where nobody has ever answered
 )
 
 // Notice is EC2's word that it will take a spot instance away.
@@ -29,29 +30,41 @@ type Notice struct {
 	Time   time.Time `json:"time"`
 }
 
-// WaitForNotice returns once EC2 announces that it takes this instance away, or with
-// an error: [ErrNoIMDS], or that of ctx. A metadata service that fails later is
-// asked on.
-func WaitForNotice(ctx context.Context) (Notice, error) {
+// WaitForNotice returns once EC2 announces that it takes this instance away, or ctx ends.
+// A metadata service that fails is asked on, ever more rarely as long as it has never
+// answered: there may be none, or it may be slow to come. silent is told of that once,
+// with [ErrNoIMDS].
+func WaitForNotice(ctx context.Context, silent func(error)) (Notice, error) {
 	client := imds.New(imds.Options{
 		EnableFallback: aws.FalseTernary, // IMDSv1 may be off, and must not be waited for
 		Retryer:        aws.NopRetryer{}, // the next look is the retry
 	})
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for answered := false; ; {
-		notice, err := ask(ctx, client)
+	return watch(ctx, func(ctx context.Context) (*Notice, error) { return ask(ctx, client) }, silent)
+}
+
+func watch(ctx context.Context, look func(context.Context) (*Notice, error), silent func(error)) (Notice, error) {
+	pause := pollEvery
+	for answered, told := false, false; ; {
+		notice, err := look(ctx)
 		switch {
-		case err == nil && notice != nil:
+		case ctx.Err() != nil:
+			return Notice{}, ctx.Err()
+		case notice != nil:
 			return *notice, nil
 		case err == nil:
-			answered = true
+			answered, pause = true, pollEvery
 		case !answered:
-			return Notice{}, fmt.Errorf("%w: %w", ErrNoIMDS, err)
+			if !told {
+				silent(fmt.Errorf("%w: %w", ErrNoIMDS, err))
+			}
+			told = true
+			pause = min(2*pause, mostPause)
 		}
+		t := time.NewTimer(pause)
 		select {
-		case <-tick.C:
+		case <-t.C:
 		case <-ctx.Done():
+			t.Stop()
 			return Notice{}, ctx.Err()
 		}
 	}

@@ -6,9 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"sort"
+	"sync/atomic"
 	"time"
+
+	"afterlive/internal/h264"
 )
 
 // Cut names the part of a recording that one task reads, and all that is needed
@@ -20,21 +24,39 @@ type Cut struct {
 	Until  int64   `json:"until,omitempty"`  // ms; the first tag at or after it is the last; 0: none is
 	Enough int64   `json:"enough,omitempty"` // by which byte that tag has come, most likely; 0: nobody knows
 	Header []byte  `json:"header,omitempty"`
+	Format *byte   `json:"format,omitempty"` // of sound that is neither AAC, which has a header, nor MP3 (annex E.4.2.1)
 	Epochs []Epoch `json:"epochs"`
 	Skip   []Range `json:"skip,omitempty"` // damage
+
+	Rate  Rate  `json:"rate,omitzero"`   // of pictures, for who must know how long the last one lasts
+	Lead  int64 `json:"lead,omitempty"`  // ms that are added to timestamps beyond [Lead]
+	Whole int64 `json:"whole,omitempty"` // ms; pictures shown from then on must be decoded; where 0, from the first on
+	End   int64 `json:"end,omitempty"`   // ms; and before then; 0: up to the last
+
+	// Pictures say how they are to be turned, which is done once for all and not left to ffmpeg.
+	Oriented bool `json:"oriented,omitempty"`
+
+	// By how many ms pictures are shown after they are decoded, at least and at most.
+	MinComposition int64 `json:"min_composition,omitempty"`
+	MaxComposition int64 `json:"max_composition,omitempty"`
 }
 
-// VideoCut covers the pictures shown in [from, to): from the last keyframe up to from
-// (the first keyframe, where there is none) to the first frame that follows to by a
-// margin or more. That covers the reordering of B-frames, and lets the frame-rate filter
-// see what follows.
+// VideoCut covers the pictures shown in [from, to): from the last keyframe from which
+// they are whole (the first keyframe, where there is none) to the first frame that
+// follows to by a margin or more. That covers pictures that are shown before they are
+// decoded, and lets the frame-rate filter see what follows.
 func (x *Index) VideoCut(from, to time.Duration) Cut {
-	const margin = 250 * time.Millisecond
-	keys := x.Video.Keyframes
+	v := x.Video
+	margin := max(250*time.Millisecond, -v.MinComposition)
+	keys := v.Keyframes
 	start := x.KeyframeBefore(from)
-	c := Cut{From: keys[start].Offset, To: x.Video.End}
-	if to < x.Video.Last {
+	c := Cut{
+		From: keys[start].Offset, To: v.End, Rate: v.Rate, Whole: keys[start].Whole.Milliseconds(),
+		Oriented: v.Oriented, MinComposition: v.MinComposition.Milliseconds(), MaxComposition: v.MaxComposition.Milliseconds(),
+	}
+	if to < v.Last {
 		c.Until = (max(to, keys[start].PTS) + margin).Milliseconds()
+		c.End = to.Milliseconds()
 		for i := start + 1; i+1 < len(keys); i++ {
 			if keys[i].DTS.Milliseconds() >= c.Until {
 				c.To = keys[i+1].Offset
@@ -43,7 +65,16 @@ func (x *Index) VideoCut(from, to time.Duration) Cut {
 		}
 		c.Enough = min(c.To, x.enough(time.Duration(c.Until)*time.Millisecond))
 	}
-	return x.finish(c, x.Video.Headers)
+	return x.finish(c, v.Headers)
+}
+
+// lead is what must be added to timestamps beyond [Lead], in ms: all of pictures whose
+// decoding begins long before they are shown.
+func (x *Index) lead() int64 {
+	if x.Video == nil {
+		return 0
+	}
+	return max(0, -x.Video.FirstDTS.Milliseconds())
 }
 
 // FromFirstPicture is the index with the first picture at zero, however much sound comes
@@ -56,11 +87,10 @@ func (x *Index) FromFirstPicture() *Index {
 	y, v := *x, *x.Video
 	y.Video = &v
 	y.Duration -= ms(d)
-	v.First, v.Last = v.First-ms(d), v.Last-ms(d)
+	v.First, v.Last, v.FirstDTS = v.First-ms(d), v.Last-ms(d), v.FirstDTS-ms(d)
 	v.Keyframes = slices.Clone(v.Keyframes)
 	for i := range v.Keyframes {
-		v.Keyframes[i].DTS -= ms(d)
-		v.Keyframes[i].PTS -= ms(d)
+		v.Keyframes[i] = v.Keyframes[i].moved(-ms(d))
 	}
 	y.Epochs = slices.Clone(x.Epochs)
 	for i := range y.Epochs {
@@ -91,22 +121,29 @@ func (x *Index) enough(t time.Duration) int64 {
 }
 
 // KeyframeBefore is the number of the keyframe at which a cut starts that shows
-// pictures from t on. What is shown at t is never before it: the keyframe itself would
-// be shown instead.
+// pictures from t on, whole. What is shown at t is never before it: the keyframe itself
+// would be shown instead.
 func (x *Index) KeyframeBefore(t time.Duration) int {
 	keys := x.Video.Keyframes
-	later := sort.Search(len(keys), func(i int) bool { return keys[i].PTS > t })
-	return max(0, later-1)
+	i := sort.Search(len(keys), func(i int) bool { return keys[i].PTS > t }) - 1
+	for i > 0 && keys[i].Whole > t {
+		i--
+	}
+	return max(0, i)
 }
 
 // AudioCut covers the whole sound track.
 func (x *Index) AudioCut() Cut {
 	c := Cut{Audio: true, From: x.Audio.Bytes.From, To: x.Audio.Bytes.To}
+	if f := x.Audio.Format; f != formatAAC && f != formatMP3 {
+		c.Format = &f
+	}
 	return x.finish(c, x.Audio.Headers)
 }
 
 // finish adds the codec header and the epochs that are in force in the cut.
 func (x *Index) finish(c Cut, headers []Header) Cut {
+	c.Lead = x.lead()
 	for _, h := range headers {
 		if h.Offset > c.From && c.Header != nil {
 			break
@@ -130,19 +167,22 @@ func (x *Index) finish(c Cut, headers []Header) Cut {
 }
 
 // Reader turns src, which must deliver the bytes [From, To) of the recording,
-// into a standalone FLV of one track, on the repaired timeline plus [Lead]. It
-// reads no more of src than it needs. A src that ends early gives
+// into a standalone FLV of one track, on the repaired timeline plus [Lead] and the cut's
+// own. It reads no more of src than it needs. A src that ends early gives
 // io.ErrUnexpectedEOF.
-func (c Cut) Reader(src io.Reader) io.Reader {
-	r := &cutReader{cut: c, src: bufio.NewReaderSize(src, 64<<10), pos: c.From, skip: c.Skip, kind: tagVideo, codec: codecAVC}
+func (c Cut) Reader(src io.Reader) *Reader {
+	r := &Reader{cut: c, src: bufio.NewReaderSize(src, 64<<10), pos: c.From, skip: c.Skip, kind: tagVideo, codec: codecAVC}
 	flags := byte(1)
 	if c.Audio {
-		r.kind, r.codec, flags = tagAudio, formatMP3, 4
-		if c.Header != nil {
-			r.codec = formatAAC
-		}
+		r.kind, r.codec, flags = tagAudio, c.soundFormat(), 4
 	}
 	r.pending = append(r.pending, 'F', 'L', 'V', 1, flags, 0, 0, 0, 9, 0, 0, 0, 0)
+	if c.Rate.Num > 0 {
+		script := metadata(c.Rate)
+		r.pending = appendTagHeader(r.pending, tagScript, len(script), 0)
+		r.pending = append(r.pending, script...)
+		r.pending = appendTrailer(r.pending, len(script))
+	}
 	if c.Header != nil {
 		r.pending = appendTagHeader(r.pending, r.kind, len(c.Header), 0)
 		r.pending = append(r.pending, c.Header...)
@@ -151,11 +191,21 @@ func (c Cut) Reader(src io.Reader) io.Reader {
 	return r
 }
 
+// metadata is an onMetaData (annex E.5) that tells of the frame rate, as an array of AMF 0.
+// Without it, ffmpeg leaves out a picture that no other follows, if the stream itself
+// doesn't say how long one lasts.
+func metadata(r Rate) []byte {
+	b := []byte("\x02\x00\x0aonMetaData\x08\x00\x00\x00\x01\x00\x09framerate\x00")
+	b = binary.BigEndian.AppendUint64(b, math.Float64bits(r.FPS()))
+	return append(b, 0, 0, 9)
+}
+
 // longestSkip is how many bytes of the other track, or of damage, one Read may pass
 // over.
 const longestSkip = 16 << 20
 
-type cutReader struct {
+// Reader is what [Cut.Reader] makes.
+type Reader struct {
 	cut     Cut
 	src     *bufio.Reader
 	kind    byte
@@ -167,9 +217,14 @@ type cutReader struct {
 	body    int    // bytes of the tag's body still to hand out
 	size    int    // of that body
 	last    bool   // the tag at hand is the last
+	frames  atomic.Int64
 }
 
-func (r *cutReader) Read(p []byte) (int, error) {
+// Frames is how many pictures of a cut were handed out so far that must be decoded. It may be asked
+// while the reader is read.
+func (r *Reader) Frames() int { return int(r.frames.Load()) }
+
+func (r *Reader) Read(p []byte) (int, error) {
 	for began := r.pos; len(r.pending) == 0 && r.body == 0; {
 		if r.last || r.pos >= r.cut.To {
 			return 0, io.EOF
@@ -196,7 +251,7 @@ func (r *cutReader) Read(p []byte) (int, error) {
 }
 
 // next reads a tag's header, and skips the tag if it is of another kind.
-func (r *cutReader) next() error {
+func (r *Reader) next() error {
 	for len(r.skip) > 0 && r.skip[0].To <= r.pos {
 		r.skip = r.skip[1:]
 	}
@@ -233,7 +288,7 @@ func (r *cutReader) next() error {
 	}
 	raw := int64(head[4])<<16 | int64(head[5])<<8 | int64(head[6]) | int64(head[7])<<24
 	t := raw + r.cut.Epochs[r.epoch].Shift
-	r.pending = appendTagHeader(r.pending[:0], r.kind, size, max(0, t+Lead.Milliseconds()))
+	r.pending = appendTagHeader(r.pending[:0], r.kind, size, max(0, t+Lead.Milliseconds()+r.cut.Lead))
 	r.size, r.body = size, size
 	if r.kind == tagVideo && size >= 5 {
 		return r.frame(t)
@@ -243,7 +298,7 @@ func (r *cutReader) next() error {
 
 // frame looks into a video tag at repaired time t: whether it is the last that is
 // wanted, and whether its composition time must be mended.
-func (r *cutReader) frame(t int64) error {
+func (r *Reader) frame(t int64) error {
 	start, err := r.src.Peek(5)
 	if err != nil {
 		return torn(err)
@@ -251,8 +306,16 @@ func (r *cutReader) frame(t int64) error {
 	if start[1] != packetFrame { // a codec header is not a frame
 		return nil
 	}
+	start = slices.Clone(start) // what is peeked again may lie elsewhere
 	r.last = r.cut.Until > 0 && t >= r.cut.Until
-	if _, bad := composition(start); bad {
+	if r.cut.Oriented {
+		if err := r.forgetOrientation(); err != nil {
+			return torn(err)
+		}
+	}
+	c := compositionOf(start)
+	if c < r.cut.MinComposition || c > r.cut.MaxComposition { // as the scan did
+		c = 0
 		r.pending = append(r.pending, start[0], start[1], 0, 0, 0)
 		r.body -= 5
 		_, err = r.src.Discard(5)
@@ -261,7 +324,20 @@ func (r *cutReader) frame(t int64) error {
 			_, err = r.src.Discard(tagTrailerSize)
 		}
 	}
+	if shown := t + c; (r.cut.Whole == 0 || shown >= r.cut.Whole) && (r.cut.End == 0 || shown < r.cut.End) {
+		r.frames.Add(1)
+	}
 	return torn(err)
+}
+
+// forgetOrientation changes the picture at hand while it is still in the buffer.
+func (r *Reader) forgetOrientation() error {
+	const lengthSizeMinusOne, most = 5 + 4, 4 << 10 // such messages come before the picture itself
+	body, err := r.src.Peek(min(r.body, most))
+	if err == nil && len(r.cut.Header) > lengthSizeMinusOne {
+		h264.ForgetOrientation(body[5:], int(r.cut.Header[lengthSizeMinusOne]&3)+1)
+	}
+	return err
 }
 
 func torn(err error) error {

@@ -158,7 +158,7 @@ func TestScanSizes(t *testing.T) {
 	r.tag(tagVideo, at, []byte{0x17, 0, 0, 0, 0, 1, 66, 0, 30, 0xff, 0xe0, 0}) // no SPS in it
 	r.seconds(at, 2, 50)
 	x := scan(t, r.Bytes())
-	if v := x.Video; len(v.Sizes) != 2 || v.Sizes[0] != (Size{640, 360}) || v.Sizes[1] != (Size{640, 322}) || v.Width != 640 || v.Frames != 150 {
-		t.Errorf("sizes %v, %d frames", v.Sizes, v.Frames)
+	if v := x.Video; len(v.Forms) != 2 || v.Forms[0].Size() != "640x360" || v.Forms[1].Size() != "640x322" || v.Forms[0].Frames != 50 || v.Frames != 150 {
+		t.Errorf("forms %+v, %d frames", v.Forms, v.Frames)
 	}
 }

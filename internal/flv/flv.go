@@ -14,6 +14,8 @@ import (
 	"fmt"
 	"math/bits"
 	"time"
+
+	"afterlive/internal/h264"
 )
 
 // Sizes in bytes of the fixed parts of the format (annex E.2 to E.4).
@@ -30,8 +32,8 @@ const (
 	tagScript = 18
 )
 
-// Lead is added to every timestamp of a cut. Decode timestamps may be earlier
-// than the first picture, and FLV has no negative ones.
+// Lead is added to every timestamp of a cut, and [Cut.Lead] where that is not enough.
+// Decode timestamps may be earlier than the first picture, and FLV has no negative ones.
 const Lead = time.Second
 
 // Reason says, as a stable word, why a recording is refused.
@@ -110,44 +112,60 @@ type Index struct {
 	Audio    *Audio        `json:"audio,omitempty"` // nil: picture only
 	Epochs   []Epoch       `json:"epochs"`
 	Gaps     []Gap         `json:"gaps,omitempty"` // where the clock jumped, and the timeline was closed up
+	Missing  []Missing     `json:"missing,omitempty"`
+	Promised string        `json:"promised,omitempty"` // the video of which the metadata speaks
 }
+
+// Missing is what a recording has of a track, and that cannot be decoded.
+type Missing struct {
+	Track string `json:"track"` // one of those below
+	Tags  int    `json:"tags"`
+	Of    int    `json:"of"` // tags of the track, configurations included
+	Why   string `json:"why"`
+}
+
+// Tracks of a recording.
+const (
+	TrackVideo = "video"
+	TrackAudio = "audio"
+)
 
 // Video describes the H.264 track.
 type Video struct {
-	Width     int           `json:"width"` // coded size after cropping, in pixels
-	Height    int           `json:"height"`
-	Sizes     []Size        `json:"sizes"`   // all that there are, in the order in which they come; the first is Width x Height
-	SARNum    int           `json:"sar_num"` // sample aspect ratio, 1:1 where the stream says nothing
-	SARDen    int           `json:"sar_den"`
-	Profile   int           `json:"profile"` // profile_idc
-	Level     int           `json:"level"`   // level_idc
-	Plain     bool          `json:"plain"`   // progressive, 4:2:0, of 8 bits
+	Forms     []Form        `json:"forms"` // all that there are, in the order in which they come
 	Rate      Rate          `json:"rate"`
+	Dropped   int           `json:"dropped,omitempty"` // pictures that have no place of their own at Rate
+	Thinned   int           `json:"thinned,omitempty"` // one of so many has one, as they come faster than any output
+	Tail      time.Duration `json:"tail"`              // how long the last picture is shown
 	Steady    Steady        `json:"steady"`
-	Frames    int           `json:"frames"` // coded frames from the first keyframe on
+	Frames    int           `json:"frames"`           // coded frames from the first keyframe on
+	Fields    int           `json:"fields,omitempty"` // of them, that are one field
 	First     time.Duration `json:"first"`
 	Last      time.Duration `json:"last"`
+	FirstDTS  time.Duration `json:"first_dts"`
+	Rotation  int           `json:"rotation,omitempty"` // degrees, anticlockwise, by which it is to be turned
+	Oriented  bool          `json:"oriented,omitempty"` // pictures say how they are to be turned
+	Captions  h264.Captions `json:"captions,omitzero"`
 	Keyframes []Keyframe    `json:"keyframes"`
 	Headers   []Header      `json:"headers"`
 	End       int64         `json:"end"` // behind the last picture; sound may follow
-}
 
-// Size is that of a picture, in pixels.
-type Size struct {
-	Width  int `json:"width"`
-	Height int `json:"height"`
+	// By how much pictures are shown after they are decoded, at least (below zero: before) and at most.
+	MinComposition time.Duration `json:"min_composition,omitempty"`
+	MaxComposition time.Duration `json:"max_composition,omitempty"`
 }
 
 // Audio describes the sound track.
 type Audio struct {
-	Codec      string        `json:"codec"`       // "aac" or "mp3"
+	Codec      string        `json:"codec"`       // as ffmpeg calls it
 	SampleRate int           `json:"sample_rate"` // Hz
 	Channels   int           `json:"channels"`
 	Frames     int           `json:"frames"`
 	First      time.Duration `json:"first"`
 	Last       time.Duration `json:"last"`
 	Headers    []Header      `json:"headers,omitempty"`
-	Bytes      Range         `json:"bytes"` // from the first frame to behind the last
+	Bytes      Range         `json:"bytes"`  // from the first frame to behind the last
+	Format     byte          `json:"format"` // of its tags (annex E.4.2.1)
 }
 
 // Keyframe is a place where decoding can start. Keyframes that follow the one
@@ -157,6 +175,16 @@ type Keyframe struct {
 	Offset int64         // of its tag
 	DTS    time.Duration // of decoding
 	PTS    time.Duration // of showing
+	Whole  time.Duration // from which on what is shown is whole: PTS, or later where it is no IDR
+}
+
+// moved is the keyframe on a timeline that begins earlier by d.
+func (k Keyframe) moved(d time.Duration) Keyframe {
+	k.DTS, k.PTS = k.DTS+d, k.PTS+d
+	if k.Whole != never {
+		k.Whole += d
+	}
+	return k
 }
 
 // Header is a codec configuration (AVCDecoderConfigurationRecord or

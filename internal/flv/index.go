@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"afterlive/internal/h264"
 )
 
 // indexVersion changes with what [Scan] learns of the same recording.
@@ -39,8 +41,8 @@ func ParseIndex(body []byte, size int64) (*Index, error) {
 	return file.Index, nil
 }
 
-// longest is beyond what any recording lasts, and far from what a duration holds.
-const longest = 10 * 365 * 24 * time.Hour
+// maxLength is beyond what any recording lasts, and far from what a duration holds.
+const maxLength = 10 * 365 * 24 * time.Hour
 
 // nonsense names what no scan would say.
 func (x *Index) nonsense() string {
@@ -48,7 +50,7 @@ func (x *Index) nonsense() string {
 	switch {
 	case x.End < fileHeaderSize || x.End > x.Size:
 		return "end"
-	case x.Duration <= 0 || x.Duration > longest:
+	case x.Duration <= 0 || x.Duration > maxLength:
 		return "duration"
 	case len(x.Damage) > maxDamage || !ascending(x.Damage, func(r Range) int64 { return r.From }) ||
 		slices.ContainsFunc(x.Damage, func(r Range) bool { return !inside(r.From) || !inside(r.To) || r.From >= r.To }):
@@ -57,6 +59,8 @@ func (x *Index) nonsense() string {
 		return "epochs"
 	case len(x.Gaps) > maxEpochs:
 		return "gaps"
+	case slices.ContainsFunc(x.Missing, func(m Missing) bool { return m.Tags <= 0 || m.Tags > m.Of }):
+		return "missing"
 	case x.Video == nil && x.Audio == nil:
 		return "lack of tracks"
 	case x.Video != nil && !x.Video.possible(inside):
@@ -69,31 +73,36 @@ func (x *Index) nonsense() string {
 
 func (v *Video) possible(inside func(int64) bool) bool {
 	keys := v.Keyframes
-	return slices.Contains(standardRates[:], v.Rate) &&
-		len(v.Sizes) > 0 && v.Sizes[0] == Size{v.Width, v.Height} && !slices.ContainsFunc(v.Sizes, Size.absurd) &&
-		v.SARNum > 0 && v.SARDen > 0 && v.SARNum <= 4*v.SARDen && v.SARDen <= 4*v.SARNum && v.SARDen < 1<<32 &&
-		v.Frames > 0 && timely(v.First) && timely(v.Last) && v.First <= v.Last &&
-		v.Steady.GOP >= 0 && v.Steady.GOP <= v.Frames && v.Steady.Reorder >= -maxReorder && v.Steady.Reorder <= maxReorder &&
+	return slices.Contains(gridRates, v.Rate) &&
+		len(v.Forms) > 0 && len(v.Forms) <= maxForms && !slices.ContainsFunc(v.Forms, Form.absurd) &&
+		v.Frames > 0 && v.Fields >= 0 && v.Fields <= v.Frames && v.Dropped >= 0 && v.Dropped <= v.Frames && v.Thinned >= 0 && v.Tail > 0 && v.Tail <= time.Hour &&
+		timely(v.First) && timely(v.Last) && v.First <= v.Last && timely(v.FirstDTS) &&
+		v.MinComposition <= 0 && v.MinComposition >= -earlyReach*time.Millisecond && v.MaxComposition >= 0 && v.MaxComposition <= earlyReach*time.Millisecond &&
+		slices.Contains([]int{0, 90, 180, 270}, v.Rotation) &&
+		v.Steady.GOP >= 0 && v.Steady.GOP <= v.Frames && v.Steady.Reorder >= -maxSteadyReorder && v.Steady.Reorder <= maxSteadyReorder &&
 		len(keys) > 0 && len(keys) <= maxKeyframes+1 && ascending(keys, func(k Keyframe) int64 { return k.Offset }) &&
-		!slices.ContainsFunc(keys, func(k Keyframe) bool { return !inside(k.Offset) || !timely(k.DTS) || !timely(k.PTS) }) &&
+		!slices.ContainsFunc(keys, func(k Keyframe) bool {
+			return !inside(k.Offset) || !timely(k.DTS) || !timely(k.PTS) || k.Whole < k.PTS && k.Whole < keys[0].PTS
+		}) &&
 		inside(v.End) && keys[len(keys)-1].Offset < v.End &&
 		len(v.Headers) > 0 && len(v.Headers) <= maxHeaders && !slices.ContainsFunc(v.Headers, Header.absurd)
 }
 
 func (a *Audio) possible(inside func(int64) bool) bool {
-	return (a.Codec == "aac" && len(a.Headers) > 0 || a.Codec == codecMP3) && a.SampleRate >= 1000 && a.Channels >= 0 &&
+	return soundFormats[a.Format].Codec == a.Codec && (a.Format != formatAAC || len(a.Headers) > 0) && a.SampleRate >= 1000 && a.Channels >= 0 &&
 		a.Frames > 0 && timely(a.First) && timely(a.Last) && a.First <= a.Last &&
 		inside(a.Bytes.From) && inside(a.Bytes.To) && a.Bytes.From < a.Bytes.To &&
 		len(a.Headers) <= maxHeaders && !slices.ContainsFunc(a.Headers, Header.absurd)
 }
 
-const maxReorder = 1000 // pictures
+const maxSteadyReorder = 1000 // pictures
 
 // timely is a time that a repaired timeline can have.
-func timely(t time.Duration) bool { return t > -time.Hour && t <= longest }
+func timely(t time.Duration) bool { return t > -time.Hour && t <= maxLength }
 
-func (s Size) absurd() bool {
-	return s.Width < 2 || s.Height < 2 || s.Width > longestSide || s.Height > longestSide
+func (f Form) absurd() bool {
+	return f.Width < 2 || f.Height < 2 || f.Width > h264.MaxSide || f.Height > h264.MaxSide || f.Frames < 0 || f.Time < 0 ||
+		f.SARNum <= 0 || f.SARDen <= 0 || f.SARNum > 4*f.SARDen || f.SARDen > 4*f.SARNum || f.SARDen >= 1<<32
 }
 
 func (h Header) absurd() bool { return len(h.Body) == 0 || len(h.Body) > maxHeaderBody }
@@ -102,21 +111,37 @@ func ascending[T any](all []T, offset func(T) int64) bool {
 	return slices.IsSortedFunc(all, func(a, b T) int { return int(min(1, max(-1, offset(a)-offset(b)))) })
 }
 
-// MarshalJSON writes [offset, DTS, PTS], times in milliseconds: there are many.
+// MarshalJSON writes [offset, DTS, PTS], and Whole where that is another, times in
+// milliseconds: there are many. -1: never.
 func (k Keyframe) MarshalJSON() ([]byte, error) {
-	return json.Marshal([3]int64{k.Offset, k.DTS.Milliseconds(), k.PTS.Milliseconds()})
+	all := []int64{k.Offset, k.DTS.Milliseconds(), k.PTS.Milliseconds()}
+	if k.Whole == never {
+		all = append(all, -1)
+	} else if k.Whole != k.PTS {
+		all = append(all, k.Whole.Milliseconds())
+	}
+	return json.Marshal(all)
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote.
 func (k *Keyframe) UnmarshalJSON(body []byte) error {
-	var all [3]int64
+	var all []int64
 	if err := json.Unmarshal(body, &all); err != nil {
 		return err
 	}
-	const most = int64(longest / time.Millisecond)
-	if max(all[1], all[2]) > most || min(all[1], all[2]) < -most {
+	if len(all) < 3 || len(all) > 4 {
+		return fmt.Errorf("keyframe of %d numbers", len(all))
+	}
+	const most = int64(maxLength / time.Millisecond)
+	if slices.Max(all[1:]) > most || slices.Min(all[1:]) < -most {
 		return fmt.Errorf("keyframe at %d ms", all[1])
 	}
-	*k = Keyframe{Offset: all[0], DTS: ms(all[1]), PTS: ms(all[2])}
+	*k = Keyframe{Offset: all[0], DTS: ms(all[1]), PTS: ms(all[2]), Whole: ms(all[2])}
+	if len(all) == 4 {
+		k.Whole = ms(all[3])
+		if all[3] == -1 {
+			k.Whole = never
+		}
+	}
 	return nil
 }

@@ -37,7 +37,7 @@ func TestForeignIndex(t *testing.T) {
 		{"endless rate", `"rate":{"num":30,"den":1}`, `"rate":{"num":30,"den":0}`},
 		{"huge picture", `"width":640`, `"width":64000`},
 		{"negative aspect", `"sar_num":1`, `"sar_num":-1`},
-		{"no frames", `"frames":90`, `"frames":0`},
+		{"no frames", `"frames":90,"first":`, `"frames":0,"first":`},
 		{"first behind last", `"first":`, `"first":99999999999`},
 		{"no keyframes", `"keyframes":[[`, `"keyframes":[],"k":[[`},
 		{"a keyframe outside", `"keyframes":[[`, `"keyframes":[[99999`},

@@ -2,67 +2,156 @@ package flv
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
-// standardRates are the frame rates that encoders mean (HLS authoring rule 1.18
-// and the low rates of webcams).
-var standardRates = [...]Rate{
-	{10, 1}, {12, 1}, {15, 1}, {20, 1},
-	{24000, 1001}, {24, 1}, {25, 1}, {30000, 1001}, {30, 1},
-	{48, 1}, {50, 1}, {60000, 1001}, {60, 1},
-}
+// gridRates are the rates that an output can have: those that encoders mean (HLS authoring
+// rule 1.18 has the usual ones), and the others at which a recording may be steady.
+var gridRates = func() (all []Rate) {
+	for fps := 1; fps <= maxRate; fps++ {
+		all = append(all, Rate{fps, 1})
+	}
+	all = append(all, Rate{15, 2}, Rate{25, 2}, Rate{75, 2},
+		Rate{24000, 1001}, Rate{30000, 1001}, Rate{48000, 1001}, Rate{60000, 1001})
+	slices.SortFunc(all, func(a, b Rate) int { return a.Num*b.Den - b.Num*a.Den })
+	return all
+}()
 
-// cadence estimates a frame rate from the steps between frames. RTMP rounds
-// timestamps to milliseconds and encoders drop frames, so the steps are counted
-// by length: the median is the frame time to within a millisecond, and longer
-// steps are whole multiples of it. The memory it takes does not grow.
+const maxRate = 60 // fps
+
+// cadence finds the rate of a recording from when its pictures are shown. It tries all
+// that there are at once: which pictures would have a place of their own. What it takes of
+// memory does not grow.
 type cadence struct {
-	steps [1000]int // by length in ms; longer ones say nothing
-	last  int64
-	any   bool
+	waiting []int64 // PTS that earlier ones may still come before, in order
+	first   int64
+	last    int64
+	step    int64          // between the last two, ms
+	n       int            // pictures tried
+	dropped [gridCount]int // for every one of gridRates, pictures without a place of their own
+	place   [gridCount]int64
+	off     [gridCount]float64 // the sum of what pictures miss their places by, in frames
+
+	steps [2000]struct{ n, ms int } // by length: up to a second in ms, then in tenths of a second
 }
 
-func (c *cadence) add(dts int64) {
-	if step := dts - c.last; c.any && step > 0 && step < int64(len(c.steps)) {
-		c.steps[step]++
+const gridCount = maxRate + 7
+
+// add takes in a picture, in the order of decoding.
+func (c *cadence) add(pts int64) {
+	i, _ := slices.BinarySearch(c.waiting, pts)
+	c.waiting = slices.Insert(c.waiting, i, pts)
+	if len(c.waiting) > maxReorder {
+		c.try(c.waiting[0])
+		c.waiting = slices.Delete(c.waiting, 0, 1)
 	}
-	c.last, c.any = dts, true
 }
 
-// rate returns the standard rate nearest to the frames counted. A recording of
-// one frame has no steps and gets 30.
-func (c *cadence) rate() Rate {
-	median := c.median()
-	if median == 0 {
-		return Rate{30, 1}
+// try gives a picture its place on every grid, as ffmpeg's fps filter does: the nearest.
+func (c *cadence) try(pts int64) {
+	if c.n == 0 {
+		c.first = pts
+	} else if step := int(pts - c.last); step > 0 {
+		c.step = int64(step)
+		bin := &c.steps[stepBin(step)]
+		bin.n++
+		bin.ms += step
 	}
-	var frames, ms int
-	for step, n := range &c.steps {
-		if step > 10*median {
-			break
+	for i, r := range gridRates {
+		exact := float64(pts-c.first) * r.FPS() / 1000
+		place := int64(math.Floor(exact + 0.5))
+		c.off[i] += math.Abs(exact - float64(place))
+		if c.n > 0 && place <= c.place[i] {
+			c.dropped[i]++
+			continue
 		}
-		frames += n * int(math.Round(float64(step)/float64(median)))
-		ms += n * step
+		c.place[i] = place
 	}
-	fps := float64(frames) * 1000 / float64(ms)
-	best := standardRates[0]
-	for _, r := range standardRates {
-		if math.Abs(math.Log(r.FPS()/fps)) < math.Abs(math.Log(best.FPS()/fps)) {
-			best = r
+	c.last = pts
+	c.n++
+}
+
+func stepBin(ms int) int {
+	if ms >= 1000 {
+		ms = 1000 + (ms-1000)/100
+	}
+	return min(ms, 1999)
+}
+
+// rate is the one whose places the pictures have: that of their usual distance, if there at
+// most a hundredth of them lack one, else the lowest at which that is so. Pictures that
+// come faster than the highest rate are thinned out evenly. dropped are those without a
+// place; thinned, of how many one is left. A recording of one picture gets 30.
+func (c *cadence) rate() (r Rate, dropped, thinned int) {
+	for _, pts := range c.waiting {
+		c.try(pts)
+	}
+	c.waiting = nil
+	if c.median() == 0 {
+		return Rate{30, 1}, 0, 0
+	}
+	usual := c.usual()
+	if usual > maxRate*1.01 {
+		thinned = int(math.Ceil(usual / maxRate / 1.01))
+		i := nearest(usual / float64(thinned))
+		return gridRates[i], c.dropped[i], thinned
+	}
+	most := slices.Min(c.dropped[:]) + (c.n+50)/100
+	i := nearest(usual)
+	if c.dropped[i] > most {
+		i = slices.IndexFunc(c.dropped[:], func(n int) bool { return n <= most })
+		for j := i; j < gridCount && gridRates[j].FPS() < alike*gridRates[i].FPS(); j++ {
+			if c.dropped[j] <= most && c.off[j]/gridRates[j].FPS() < c.off[i]/gridRates[i].FPS() {
+				i = j
+			}
+		}
+	}
+	return gridRates[i], c.dropped[i], 0
+}
+
+// alike is by how much rates differ between which it doesn't matter that one is lower.
+const alike = 1.02
+
+func nearest(fps float64) int {
+	best := 0
+	for i, r := range gridRates {
+		if math.Abs(math.Log(r.FPS()/fps)) < math.Abs(math.Log(gridRates[best].FPS()/fps)) {
+			best = i
 		}
 	}
 	return best
 }
 
-func (c *cadence) median() int {
-	total, seen := 0, 0
-	for _, n := range &c.steps {
-		total += n
+// usual is the rate by the usual distance of pictures. RTMP rounds timestamps to
+// milliseconds and encoders drop frames, so the median is the distance to within a
+// millisecond, and longer ones are whole multiples of it.
+func (c *cadence) usual() float64 {
+	median := c.median()
+	var frames, ms int
+	for _, bin := range &c.steps {
+		if bin.n == 0 {
+			continue
+		}
+		step := float64(bin.ms) / float64(bin.n)
+		if step > 10*float64(median) {
+			break
+		}
+		frames += bin.n * int(math.Round(step/float64(median)))
+		ms += bin.ms
 	}
-	for step, n := range &c.steps {
-		if seen += n; 2*seen > total {
-			return step
+	return float64(frames) * 1000 / float64(ms)
+}
+
+// median is the middle of the distances, in ms; 0: there are none.
+func (c *cadence) median() int64 {
+	total, seen := 0, 0
+	for _, bin := range &c.steps {
+		total += bin.n
+	}
+	for _, bin := range &c.steps {
+		if seen += bin.n; 2*seen > total {
+			return int64(bin.ms / bin.n)
 		}
 	}
 	return 0

@@ -3,11 +3,16 @@ package flv
 import (
 	"bufio"
 	"bytes"
+	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math"
-	"time"
+	"slices"
+	"strings"
+
+	"afterlive/internal/h264"
 )
 
 const (
@@ -52,17 +57,26 @@ type scanner struct {
 	clock   clock
 	cadence cadence
 
+	stream     h264.Stream
+	reach      reach
 	steadiness steadiness
-	lengthSize int  // bytes of a NAL unit's length
-	idr        bool // whether the picture at hand holds an IDR
+	recovering []recovery
 
 	video                 *Video
 	audio                 *Audio
 	firstVideo, lastVideo int64 // PTS, ms
+	firstDTS, lastDTS     int64
 	firstAudio, lastAudio int64
-	codecSeen             bool     // a video codec was checked, though nothing may be decodable
-	strangers             [256]int // tags of other codecs in a row, by kind
-	broken                error    // why the first thing was skipped that could not be used
+	audioStep             int64  // between the last two
+	early                 int    // pictures before the first keyframe
+	promised              string // the video that its metadata speaks of
+	codecSeen             bool   // a video codec was checked, though nothing may be decodable
+
+	// By kind of tag.
+	tags           [256]int   // how many there are
+	unusable       [256]int   // of them
+	unsupportedRun [256]int   // tags of other codecs in a row
+	broken         [256]error // why the first thing was skipped that could not be used
 }
 
 func (s *scanner) fileHeader() error {
@@ -100,23 +114,27 @@ func (s *scanner) next() error {
 	kind := whole[0] & 0x1f
 	raw := uint32(whole[4])<<16 | uint32(whole[5])<<8 | uint32(whole[6]) | uint32(whole[7])<<24
 	body := whole[tagHeaderSize : tagHeaderSize+size]
-	start := bytes.Clone(body[:min(8, size)])
 	var header []byte
-	if isHeader(kind, start) && size <= maxHeaderBody {
+	if isHeader(kind, body) && size <= maxHeaderBody {
 		header = bytes.Clone(body)
 	}
-	s.idr = kind == tagVideo && len(start) > 5 && start[0]>>4 == frameKey && holdsIDR(body[5:], s.lengthSize)
-	skipped, err := s.r.Discard(tagHeaderSize + size + tagTrailerSize)
-	if err != nil {
-		return s.readError(err)
-	}
 	offset := s.pos
-	s.pos += int64(skipped)
+	s.pos += int64(tagHeaderSize + size + tagTrailerSize)
 	switch kind {
 	case tagVideo:
-		return s.videoTag(offset, raw, start, header)
+		s.tags[kind]++
+		err = s.videoTag(offset, raw, body, header)
 	case tagAudio:
-		return s.audioTag(offset, raw, start, header)
+		s.tags[kind]++
+		err = s.audioTag(offset, raw, body, header)
+	case tagScript:
+		s.promised = cmp.Or(s.promised, promisedVideo(body))
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := s.r.Discard(tagHeaderSize + size + tagTrailerSize); err != nil {
+		return s.readError(err)
 	}
 	return nil
 }
@@ -148,17 +166,22 @@ func (s *scanner) index(rest int64) (*Index, error) {
 	if s.audio != nil && s.audio.Frames == 0 {
 		s.audio = nil
 	}
-	if s.broken != nil && (s.codecSeen || s.audio == nil) && s.video == nil {
-		return nil, s.broken
+	if s.video != nil && s.video.Frames == 0 {
+		s.video = nil
 	}
-	if s.codecSeen && (s.video == nil || s.video.Frames == 0) {
-		return nil, refuse(NoKeyframe, "it has video, but no keyframe from which to decode")
+	if s.video != nil && s.audio.stray() && s.video.Frames > 4*s.audio.Frames {
+		s.unusable[tagAudio] += s.audio.Frames
+		s.broken[tagAudio] = cmp.Or(s.broken[tagAudio], refuse(UnsupportedCodec, "%d tags of sound (%s) in all: damage", s.audio.Frames, s.audio.Codec))
+		s.audio = nil
 	}
-	if s.video == nil && s.audio == nil {
-		return nil, refuse(ZeroDuration, "there is neither picture nor sound in it")
+	if err := s.nothing(); err != nil {
+		return nil, err
 	}
-	x := &Index{Size: s.pos + s.partial + rest, End: s.pos, Damage: s.damage, Video: s.video, Audio: s.audio, Epochs: s.clock.epochs, Gaps: s.clock.gaps}
-	rate := s.cadence.rate()
+	x := &Index{
+		Size: s.pos + s.partial + rest, End: s.pos, Damage: s.damage, Video: s.video, Audio: s.audio,
+		Epochs: s.clock.epochs, Gaps: s.clock.gaps, Missing: s.missing(), Promised: s.promised,
+	}
+	rate, dropped, thinned := s.cadence.rate()
 	origin := s.origin(rate)
 	for i := range x.Epochs {
 		x.Epochs[i].Shift -= origin
@@ -167,22 +190,77 @@ func (s *scanner) index(rest int64) (*Index, error) {
 		x.Gaps[i].At -= ms(origin)
 	}
 	if v := x.Video; v != nil {
-		v.Rate, v.Steady = rate, s.steadiness.steady(rate)
-		v.First, v.Last = ms(s.firstVideo-origin), ms(s.lastVideo-origin)
+		v.Rate, v.Dropped, v.Thinned, v.Steady = rate, dropped, thinned, s.steadiness.steady(rate)
+		v.Tail = max(v.Rate.Time(1), ms(min(s.cadence.median(), s.cadence.step)))
+		v.MinComposition, v.MaxComposition = ms(s.reach.min), ms(s.reach.max)
+		v.First, v.Last, v.FirstDTS = ms(s.firstVideo-origin), ms(s.lastVideo-origin), ms(s.firstDTS-origin)
 		for i := range v.Keyframes {
-			v.Keyframes[i].DTS -= ms(origin)
-			v.Keyframes[i].PTS -= ms(origin)
+			v.Keyframes[i] = v.Keyframes[i].moved(-ms(origin))
 		}
-		x.Duration = v.Last + v.Rate.Time(1)
+		x.Duration = v.Last + v.Tail
+		if s.audio != nil {
+			x.Duration = v.Last + rate.Time(1) // while there is sound, the last picture is shown; behind that, nobody waits for it
+		}
 		if v.Frames > 100 && v.Last-v.First < ms(int64(v.Frames)/2) {
 			return nil, refuse(ZeroDuration, "its clock stands still: %d pictures within %s", v.Frames, v.Last-v.First)
 		}
 	}
 	if a := x.Audio; a != nil {
 		a.First, a.Last = ms(s.firstAudio-origin), ms(s.lastAudio-origin)
-		x.Duration = max(x.Duration, a.Last+a.frameTime())
+		x.Duration = max(x.Duration, a.Last+a.frameTime(s.audioStep))
 	}
 	return x, nil
+}
+
+// nothing is why a recording is refused of which nothing can be decoded, or no picture
+// though it has some.
+func (s *scanner) nothing() error {
+	switch {
+	case s.video == nil && s.broken[tagVideo] != nil:
+		return s.broken[tagVideo]
+	case s.video == nil && s.codecSeen:
+		return refuse(NoKeyframe, "it has video, but no keyframe from which to decode")
+	case s.video == nil && s.audio == nil && s.broken[tagAudio] != nil:
+		return s.broken[tagAudio]
+	case s.video == nil && s.audio == nil:
+		return refuse(ZeroDuration, "there is neither picture nor sound in it")
+	}
+	return nil
+}
+
+// missing tells of tags that cannot be decoded.
+func (s *scanner) missing() (all []Missing) {
+	for kind, track := range map[byte]string{tagVideo: TrackVideo, tagAudio: TrackAudio} {
+		if n := s.unusable[kind]; n > 0 {
+			m := Missing{Track: track, Tags: n, Of: s.tags[kind], Why: fmt.Sprint(s.broken[kind])}
+			if refused, ok := errors.AsType[*Error](s.broken[kind]); ok {
+				m.Why = refused.Detail
+			}
+			all = append(all, m)
+		}
+	}
+	slices.SortFunc(all, func(a, b Missing) int { return strings.Compare(b.Track, a.Track) })
+	return all
+}
+
+// promisedVideo is the video that a recording's metadata speaks of (onMetaData, annex
+// E.5): in AMF 0, a name, and a number that is not zero.
+func promisedVideo(script []byte) string {
+	number := func(name string) float64 {
+		key := append([]byte{0, byte(len(name))}, name+"\x00"...)
+		if _, value, found := bytes.Cut(script, key); found && len(value) >= 8 {
+			return math.Float64frombits(binary.BigEndian.Uint64(value))
+		}
+		return 0
+	}
+	width, height, codec := number("width"), number("height"), number("videocodecid")
+	switch {
+	case width >= 1 && height >= 1:
+		return fmt.Sprintf("%.0fx%.0f", width, height)
+	case codec >= 1:
+		return fmt.Sprintf("codec %.0f", codec)
+	}
+	return ""
 }
 
 // origin is the zero of the repaired timeline: the first moment that can be shown
@@ -198,14 +276,13 @@ func (s *scanner) origin(rate Rate) int64 {
 		return s.firstVideo
 	}
 	frame := 1000 / rate.FPS()
+	if ahead := s.firstVideo - s.firstAudio; frame > longFrame && ahead <= longFrame {
+		return s.firstVideo // so little sound is left out: a still of a second before it would be worse
+	}
 	frames := math.Ceil(float64(s.firstVideo-s.firstAudio) / frame)
 	return s.firstVideo - int64(math.Round(frames*frame))
 }
 
-func (a *Audio) frameTime() time.Duration {
-	samples := 1024
-	if a.format() == formatMP3 {
-		samples = 1152
-	}
-	return time.Duration(samples) * time.Second / time.Duration(a.SampleRate)
-}
+// longFrame, in ms: where frames are longer, none is put before the first picture for the
+// sake of sound that begins up to so much before it.
+const longFrame = 100

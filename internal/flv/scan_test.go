@@ -16,8 +16,8 @@ func TestScan(t *testing.T) {
 	r.seconds(1000, 10, 50)
 	x := scan(t, r.Bytes())
 	v, a := x.Video, x.Audio
-	if v.Width != 640 || v.Height != 360 || v.SARNum != 1 || v.SARDen != 1 {
-		t.Errorf("picture %dx%d, SAR %d:%d", v.Width, v.Height, v.SARNum, v.SARDen)
+	if f := v.Forms[0]; len(v.Forms) != 1 || f.Size() != "640x360" || f.SARNum != 1 || f.SARDen != 1 || f.Frames != 250 || f.Time != 9960*time.Millisecond {
+		t.Errorf("forms %+v", v.Forms)
 	}
 	if v.Rate != (Rate{25, 1}) || v.Frames != 250 || len(v.Keyframes) != 5 {
 		t.Errorf("rate %s, %d frames, %d keyframes", v.Rate, v.Frames, len(v.Keyframes))
@@ -107,7 +107,7 @@ func TestScanRefuses(t *testing.T) {
 		r := newRecording()
 		for i, body := range bodies {
 			kind := byte(tagVideo)
-			if body[0] == 0xaf || body[0] == 0xb2 || body[0] == 0x92 {
+			if body[0] == 0xaf || body[0] == 0xc2 || body[0] == 0x92 {
 				kind = tagAudio
 			}
 			r.tag(kind, int64(i)*40, body)
@@ -133,7 +133,9 @@ func TestScanRefuses(t *testing.T) {
 		{"enhanced HEVC", with([]byte{0x90, 'h', 'v', 'c', '1', 0}), UnsupportedCodec},
 		{"enhanced AV1", with([]byte{0x90, 'a', 'v', '0', '1', 0}), UnsupportedCodec},
 		{"H.264, then HEVC", with(append([][]byte{avc640x360, {0x17, 1, 0, 0, 0, 1}}, slices.Repeat([][]byte{{0x90, 'h', 'v', 'c', '1', 0}}, 20)...)...), UnsupportedCodec},
-		{"Speex", with([]byte{0xb2, 0, 0}), UnsupportedCodec},
+		{"sound of no format", with([]byte{0xc2, 0, 0}), UnsupportedCodec},
+		{"AAC without configuration", with([]byte{0xaf, 1, 9, 9}), BadHeader},
+		{"AAC of a scalable kind", with([]byte{0xaf, 0, 0x32, 0x10}), UnsupportedCodec},
 		{"enhanced audio", with([]byte{0x92, 'O', 'p', 'u', 's'}), UnsupportedCodec},
 		{"H.264 configuration without SPS", with([]byte{0x17, 0, 0, 0, 0, 1, 66, 0, 30, 0xff, 0xe0, 0}), BadHeader},
 		{"H.264 configuration cut short", with([]byte{0x17, 0, 0, 0, 0, 1}), BadHeader},
@@ -227,6 +229,39 @@ func TestClockRepair(t *testing.T) {
 			t.Errorf("epochs %v, duration %s: a wrap is no jump", x.Epochs, x.Duration)
 		}
 	})
+	t.Run("tags of both kinds straddle the wrap", func(t *testing.T) {
+		r := newRecording().headers()
+		begin := int64(1)<<32 - 5000
+		for i := range int64(250) {
+			r.frame(begin+i*40, i%50 == 0, 0, 500)
+			r.sound(begin+i*40-30, 100) // it comes a little late
+		}
+		if x := scan(t, r.Bytes()); len(x.Gaps) > 0 || x.Duration.Round(100*time.Millisecond) != 10*time.Second {
+			t.Errorf("gaps %v, duration %s", x.Gaps, x.Duration)
+		}
+	})
+	t.Run("sound begins behind a burst of pictures", func(t *testing.T) {
+		r := newRecording().headers()
+		for i := range int64(100) { // a relay hands out its last GOP first
+			r.frame(i*40, i%50 == 0, 0, 500)
+		}
+		for i := range int64(250) {
+			r.sound(i*20, 100)
+		}
+		if x := scan(t, r.Bytes()); len(x.Epochs) != 1 || len(x.Gaps) > 0 || x.Audio.First != 0 {
+			t.Errorf("epochs %v, gaps %v, sound from %s", x.Epochs, x.Gaps, x.Audio.First)
+		}
+	})
+	t.Run("a picture every 5 s, and no sound", func(t *testing.T) {
+		r := newRecording().headers()
+		for i := range int64(10) {
+			r.frame(i*5000, true, 0, 500)
+		}
+		x := scan(t, r.Bytes())
+		if len(x.Epochs) != 1 || x.Duration != 50*time.Second || x.Video.Rate != (Rate{1, 1}) {
+			t.Errorf("epochs %v, duration %s, %s fps", x.Epochs, x.Duration, x.Video.Rate)
+		}
+	})
 	t.Run("picture pauses, sound goes on", func(t *testing.T) {
 		r := newRecording().headers()
 		r.seconds(0, 4, 50)
@@ -241,7 +276,7 @@ func TestClockRepair(t *testing.T) {
 }
 
 func TestRate(t *testing.T) {
-	for _, want := range standardRates {
+	for _, want := range gridRates {
 		for _, drop := range []int{0, 50, 7} {
 			c := &cadence{}
 			for n := range 600 {
@@ -251,18 +286,18 @@ func TestRate(t *testing.T) {
 				jitter := int64(n*7%3) - 1
 				c.add(int64(float64(n)*1000/want.FPS()+0.5) + jitter)
 			}
-			if got := c.rate(); got != want {
+			if got, _, _ := c.rate(); got != want {
 				t.Errorf("%s fps, one of %d frames dropped: got %s", want, drop, got)
 			}
 		}
 	}
-	if got := (&cadence{}).rate(); got != (Rate{30, 1}) {
+	if got, _, _ := (&cadence{}).rate(); got != (Rate{30, 1}) {
 		t.Errorf("no frames: %s", got)
 	}
 }
 
 func TestRateFrame(t *testing.T) {
-	for _, r := range standardRates {
+	for _, r := range gridRates {
 		week := int(r.FPS() * 7 * 24 * 3600)
 		for n := 0; n < week; n += 1 + n/1000 {
 			if got := r.Frame(r.Time(n)); got != n {

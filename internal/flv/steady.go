@@ -2,7 +2,6 @@ package flv
 
 import (
 	"fmt"
-	"iter"
 	"math"
 )
 
@@ -26,7 +25,7 @@ type steadiness struct {
 	lastKey int
 	gop     int
 	key     int64 // composition of keyframes, ms
-	off     [len(standardRates)]float64
+	off     [gridCount]float64
 	fault   string
 }
 
@@ -34,7 +33,7 @@ func (s *steadiness) add(dts, composition int64, key, idr bool) {
 	if s.n == 0 {
 		s.first, s.key = dts, composition
 	}
-	for i, r := range standardRates {
+	for i, r := range gridRates {
 		place := float64(dts-s.first) - float64(s.n)*1000/r.FPS()
 		whole := float64(composition) * r.FPS() / 1000
 		s.off[i] = max(s.off[i], math.Abs(place), math.Abs(whole-math.Round(whole))*1000/r.FPS())
@@ -64,7 +63,7 @@ func (s *steadiness) keyframe(composition int64, idr bool) {
 // steady is the verdict at a rate.
 func (s *steadiness) steady(rate Rate) Steady {
 	fault := s.fault
-	for i, r := range standardRates {
+	for i, r := range gridRates {
 		if r == rate && s.off[i] > farOff && fault == "" {
 			fault = fmt.Sprintf("pictures are up to %.0f ms off their places at %s fps: some are missing, or the rate is not steady", s.off[i], rate)
 		}
@@ -76,36 +75,4 @@ func (s *steadiness) steady(rate Rate) Steady {
 		return Steady{Fault: fault}
 	}
 	return Steady{GOP: s.gop, Reorder: int(math.Round(float64(s.key) * rate.FPS() / 1000))}
-}
-
-// holdsIDR tells whether a picture's NAL units are of an IDR picture (ISO/IEC 14496-10,
-// table 7-1: 5; 1 is another one).
-func holdsIDR(units []byte, lengthSize int) bool {
-	for unit := range NALUnits(units, lengthSize) {
-		switch unit[0] & 0x1f {
-		case 5:
-			return true
-		case 1:
-			return false
-		}
-	}
-	return false
-}
-
-// NALUnits are those of a picture, each behind its length in so many bytes (ISO/IEC
-// 14496-15, 5.3.2), up to the first that is damaged; none is empty.
-func NALUnits(picture []byte, lengthSize int) iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
-		for len(picture) > lengthSize {
-			size := 0
-			for _, b := range picture[:lengthSize] {
-				size = size<<8 | int(b)
-			}
-			picture = picture[lengthSize:]
-			if size == 0 || size > len(picture) || !yield(picture[:size]) {
-				return
-			}
-			picture = picture[size:]
-		}
-	}
 }

@@ -1,38 +1,9 @@
 package flv
 
 import (
-	"bytes"
 	"strings"
 	"testing"
 )
-
-// nal is a NAL unit of a type, behind its length.
-func nal(kind byte, size int) []byte {
-	return append([]byte{0, 0, 0, byte(size), kind}, make([]byte, size-1)...)
-}
-
-func TestHoldsIDR(t *testing.T) {
-	for _, tc := range []struct {
-		name  string
-		units []byte
-		want  bool
-	}{
-		{"IDR", nal(0x65, 9), true},
-		{"behind a delimiter and information", bytes.Join([][]byte{nal(9, 2), nal(6, 30), nal(0x65, 9)}, nil), true},
-		{"another picture", nal(0x41, 9), false},
-		{"information alone", nal(6, 30), false},
-		{"a length that is a lie", []byte{0, 0, 0, 200, 0x65}, false},
-		{"a length of zero", []byte{0, 0, 0, 0, 0x65}, false},
-		{"nothing", nil, false},
-	} {
-		if got := holdsIDR(tc.units, 4); got != tc.want {
-			t.Errorf("%s: %t", tc.name, got)
-		}
-	}
-	if holdsIDR(nal(0x65, 9), 0) {
-		t.Error("without a configuration, nobody knows how long a length is")
-	}
-}
 
 func TestSteady(t *testing.T) {
 	make30 := func(change func(n int, dts, composition int64, key, idr bool) (int64, int64, bool, bool)) Steady {

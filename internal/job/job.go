@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -51,6 +52,9 @@ type Task struct {
 	Key     string `json:"key,omitempty"`
 	ETag    string `json:"etag,omitempty"` // without quotes; empty: whatever is there
 	Profile string `json:"profile,omitempty"`
+	// The video that the stream had announced, such as "1280x720": a recording without any
+	// then fails, instead of being published as sound alone.
+	Promised string `json:"promised,omitempty"`
 
 	// Kinds "chunk", "audio" and "quality".
 	Job   string `json:"job,omitempty"`
@@ -65,6 +69,15 @@ func (t Task) Name() string {
 		return fmt.Sprintf("chunk-%05d", t.Chunk)
 	}
 	return string(t.Kind)
+}
+
+// In is the task where a recording whose message names no bucket is in this one: the job
+// that it becomes depends on it.
+func (t Task) In(bucket string) Task {
+	if t.Kind == Recording && t.Bucket == "" {
+		t.Bucket = bucket
+	}
+	return t
 }
 
 // JobID is the job that a task belongs to; "" where a recording's version isn't
@@ -89,16 +102,24 @@ func (t Task) Body() []byte {
 	return body
 }
 
+// PlanForm is the form of plans (ladder.PlanVersion). It is part of a job's name: a
+// recording that was planned by a version whose plans are no longer understood becomes
+// another job when it is sent again.
+const PlanForm = 2
+
 // ID is the job that a recording becomes: a hash of what is transcoded and how,
 // never of a message, so that duplicates collide on purpose.
 func ID(bucket, key, etag, profile string) string {
-	sum := sha256.Sum256([]byte(strings.Join([]string{bucket, key, etag, profile}, "\x00")))
+	sum := sha256.Sum256([]byte(strings.Join([]string{bucket, key, etag, profile, strconv.Itoa(PlanForm)}, "\x00")))
 	return hex.EncodeToString(sum[:8])
 }
 
 // Prefix is where recordings are in their bucket. Objects elsewhere are none,
 // our own output among them.
 const Prefix = "recordings/"
+
+// IsFLV tells whether a name is that of an FLV file. Recorders write .FLV too.
+func IsFLV(name string) bool { return strings.EqualFold(path.Ext(name), ".flv") }
 
 // Asset is the name under which a recording is published: its key without
 // prefix and extension.
@@ -107,6 +128,9 @@ func Asset(key string) string {
 }
 
 var jobID = regexp.MustCompile(`^[0-9a-f]{16}$`)
+
+// IsID tells whether a word has the form of a job's name.
+func IsID(word string) bool { return jobID.MatchString(word) }
 
 // validate refuses what no worker could do.
 func (t Task) validate() error {

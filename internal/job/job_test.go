@@ -68,6 +68,7 @@ func TestParseNotifications(t *testing.T) {
 		{"put", records(s3Event("ObjectCreated:Put", "recordings/a.flv")), "recordings/a.flv"},
 		{"with the prefix that other servers add", records(s3Event("s3:ObjectCreated:Put", "recordings/a.flv")), "recordings/a.flv"},
 		{"several", records(s3Event("ObjectCreated:Put", "recordings/a.flv"), s3Event("ObjectCreated:Copy", "recordings/b.flv")), "recordings/a.flv recordings/b.flv"},
+		{"in capitals", records(s3Event("ObjectCreated:Put", "recordings/A.FLV")), "recordings/A.FLV"},
 		{"none", `{"Records":[]}`, ""},
 		{"decoded once", records(s3Event("ObjectCreated:Put", "recordings/a%252Bb%2Bc+d.flv")), "recordings/a%2Bb+c d.flv"},
 		{"removed", records(s3Event("ObjectRemoved:Delete", "recordings/a.flv")), ""},
@@ -145,8 +146,10 @@ func TestID(t *testing.T) {
 			t.Error("different jobs have the same id")
 		}
 	}
-	if got := job.Asset("recordings/live/talk.1.flv"); got != "live/talk.1" {
-		t.Errorf("asset %q", got)
+	for _, key := range []string{"recordings/live/talk.1.flv", "recordings/live/talk.1.FLV"} {
+		if got := job.Asset(key); got != "live/talk.1" {
+			t.Errorf("asset %q", got)
+		}
 	}
 }
 

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
@@ -49,7 +51,7 @@ func (q *SQS) Receive(ctx context.Context, lease time.Duration) (*job.Delivery, 
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameApproximateReceiveCount},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("receive message: %w", err)
+		return nil, fmt.Errorf("receive message: %w", q.translate(err))
 	}
 	if len(out.Messages) == 0 {
 		return nil, nil //nolint:nilnil // an empty poll is neither a message nor an error
@@ -99,9 +101,28 @@ func (q *SQS) Send(ctx context.Context, body []byte, delay time.Duration) error 
 		QueueUrl: &q.url, MessageBody: aws.String(string(body)), DelaySeconds: int32(delay.Seconds()),
 	})
 	if err != nil {
-		return fmt.Errorf("send message: %w", err)
+		return fmt.Errorf("send message: %w", q.translate(err))
 	}
 	return nil
+}
+
+// ErrNoQueue means that the queue itself is not there.
+var ErrNoQueue = errors.New("there is no such queue")
+
+// ErrUnfit means that a queue cannot be used, and that no later attempt will find
+// otherwise.
+var ErrUnfit = errors.New("this queue cannot be used")
+
+// translate recognizes the answers that will be the same next time.
+func (q *SQS) translate(err error) error {
+	if _, gone := errors.AsType[*types.QueueDoesNotExist](err); gone {
+		return fmt.Errorf("%w in region %s: %s", ErrNoQueue, q.client.Options().Region, q.url)
+	}
+	response, ok := errors.AsType[*awshttp.ResponseError](err)
+	if ok && (response.HTTPStatusCode() == http.StatusForbidden || response.HTTPStatusCode() == http.StatusNotFound) {
+		return fmt.Errorf("%w with these credentials, or from region %s: %s: %w", ErrUnfit, q.client.Options().Region, q.url, err)
+	}
+	return err
 }
 
 // Backlog counts the messages.
@@ -113,7 +134,7 @@ func (q *SQS) Backlog(ctx context.Context) (Backlog, error) {
 	}
 	out, err := q.client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &q.url, AttributeNames: names})
 	if err != nil {
-		return Backlog{}, fmt.Errorf("count messages: %w", err)
+		return Backlog{}, fmt.Errorf("count messages: %w", q.translate(err))
 	}
 	var counts [3]int
 	for i, name := range names {

@@ -20,6 +20,7 @@ type Proxy struct {
 
 	mu      sync.Mutex
 	script  func(Call) Fault
+	quirks  Quirks
 	calls   []Call
 	reverse *httputil.ReverseProxy
 }
@@ -32,19 +33,20 @@ func (c *Cloud) Proxy(t testing.TB) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{reverse: &httputil.ReverseProxy{
-		Rewrite:      func(r *httputil.ProxyRequest) { r.SetURL(backend); r.Out.Host = r.In.Host }, // it is signed
+	p := &Proxy{}
+	p.reverse = &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(backend)
+			r.Out.Host = r.In.Host // it is signed
+			p.has().ask(r.Out)
+		},
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
-	}}
+	}
 	p.reverse.ModifyResponse = func(r *http.Response) error {
 		if n, ok := r.Request.Context().Value(number{}).(int); ok {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			if n <= len(p.calls) {
-				p.calls[n-1].Status = r.StatusCode
-			}
+			p.answered(n, r.StatusCode)
 		}
-		return nil
+		return p.has().answer(r)
 	}
 	server := httptest.NewServer(p)
 	t.Cleanup(server.CloseClientConnections)
@@ -57,6 +59,15 @@ func (c *Cloud) Proxy(t testing.TB) *Proxy {
 	}
 	c.Config = load(t)
 	return p
+}
+
+// answered notes what the S3 said to a call.
+func (p *Proxy) answered(n, status int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n <= len(p.calls) {
+		p.calls[n-1].Status = status
+	}
 }
 
 // Script decides from now on how requests fail. Calls are counted from 1 again.
@@ -84,6 +95,9 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var fault Fault
 	if script != nil {
 		fault = script(call)
+	}
+	if fault.none() && p.has().refuses(r) {
+		fault = Fault{Code: "NotImplemented", Status: http.StatusNotImplemented}
 	}
 	if fault.Delay > 0 {
 		time.Sleep(fault.Delay)
@@ -115,7 +129,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/xml")
 	w.WriteHeader(max(fault.Status, http.StatusOK))
-	fmt.Fprintf(w, `<?xml version="1.0" encoding="UTF-8"?><Error><Code>%s</Code><Message>injected</Message></Error>`, fault.Code)
+	fmt.Fprintf(w, errorBody, fault.Code, "injected")
 }
 
 // number is the key under which a request's context has the number of its Call.

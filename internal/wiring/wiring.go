@@ -99,6 +99,7 @@ type Queue interface {
 type Bucket interface {
 	pipeline.Recordings
 	pipeline.Store
+	Copy(ctx context.Context, key, file string) error // as Upload, of a file that its owner keeps
 	Delete(ctx context.Context, key string) error
 }
 
@@ -107,6 +108,7 @@ type Place struct {
 	Queue, Failed     Queue
 	Recordings, Store Bucket
 	Bucket            string // of Recordings; empty in a folder
+	checks            []check
 	close             func() error
 }
 
@@ -161,10 +163,14 @@ func (f Flags) openAWS(ctx context.Context) (*Place, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := usable(ctx, cfg); err != nil {
+		return nil, err
+	}
+	tasks, failed := queue.NewSQS(cfg, f.Queue, longPoll), queue.NewSQS(cfg, f.Failed, shortPoll)
+	from, to := blob.NewS3(cfg, recordings, ""), blob.NewS3(cfg, store, prefix)
 	return &Place{
-		Queue: queue.NewSQS(cfg, f.Queue, longPoll), Failed: queue.NewSQS(cfg, f.Failed, shortPoll),
-		Recordings: blob.NewS3(cfg, recordings, ""), Store: blob.NewS3(cfg, store, prefix),
-		Bucket: recordings, close: func() error { return nil },
+		Queue: tasks, Failed: failed, Recordings: from, Store: to,
+		Bucket: recordings, checks: checks(tasks, failed, from, to), close: func() error { return nil },
 	}, nil
 }
 

@@ -20,6 +20,19 @@ import { geometry } from "./projection.js";
 /** A frame as shown: when, in seconds of the stream, and its texture. @typedef {{time: number, picture: Picture}} Frame */
 
 const KEPT = 6; // frames a pane, when several are compared: under load, browsers leave out different ones
+const MEMORY = 400e6; // bytes of textures that all panes together keep, as far as two frames a pane allow
+const TOLD = 100; // complaints of hls.js that are kept: a live stream may go on with them for days
+
+/**
+ * How many frames each of so many panes keeps.
+ * @param {number} panes
+ * @param {number} width - of its picture
+ * @param {number} height
+ */
+export function kept(panes, width, height) {
+  if (panes < 2) return 1;
+  return Math.max(2, Math.min(KEPT, Math.floor(MEMORY / (panes * width * height * 4))));
+}
 
 const RECOVERY = 10_000; // ms within which a second media error is one too many
 
@@ -39,7 +52,7 @@ export class Pane {
       this.dead = true;
       failed(message);
     };
-    this.keep = 1;
+    this.panes = 1; // that are shown together
     /** @type {Frame[]} newest last */
     this.frames = [];
     /** @type {Frame | undefined} what the stage draws */
@@ -81,7 +94,7 @@ export class Pane {
     const { hls } = this;
     let recovered = -Infinity; // when, in ms of the page
     hls.on(Hls.Events.ERROR, (_, data) => {
-      this.faults.push(`${data.type}: ${data.details}`);
+      if (this.faults.push(`${data.type}: ${data.details}`) > TOLD) this.faults.shift();
       if (!data.fatal) return;
       if (data.type === Hls.ErrorTypes.MEDIA_ERROR && performance.now() - recovered > RECOVERY) {
         recovered = performance.now();
@@ -161,7 +174,9 @@ export class Pane {
     if (last && Math.abs(time - last.time) > 1) while (frames.length > 0) this.drop(); // it was sought elsewhere
     // Frames below the moment's resolution replace each other: two callbacks may tell of the same one.
     let frame = frames.length > 0 && last && Math.abs(time - last.time) < 0.002 ? frames.pop() : undefined;
-    if (!frame && frames.length >= this.keep) frame = frames.splice(frames[0] === this.shown ? 1 : 0, 1)[0];
+    const keep = kept(this.panes, video.videoWidth, video.videoHeight);
+    while (frames.length > keep) this.drop(); // its pictures have become larger
+    if (!frame && frames.length >= keep) frame = frames.splice(frames.length > 1 && frames[0] === this.shown ? 1 : 0, 1)[0];
     if (!this.stream.width && !this.hls?.levels.some((l) => l.width)) this.geometryOf(Math.max(this.widestSeen, video.videoWidth));
     const texture = frame && view.gl.isTexture(frame.picture.texture) ? frame.picture.texture : view.texture(); // or it was lost with its context
     view.upload(texture, video);
@@ -176,10 +191,11 @@ export class Pane {
     this.view.gl.deleteTexture(frame.picture.texture);
   }
 
-  /** @param {boolean} comparing */
-  compare(comparing) {
-    this.keep = comparing ? KEPT : 1;
-    while (this.frames.length > this.keep) this.drop();
+  /** @param {number} panes - that are shown together */
+  compare(panes) {
+    this.panes = panes;
+    const { videoWidth, videoHeight } = this.video;
+    while (this.frames.length > kept(panes, videoWidth || 1, videoHeight || 1)) this.drop();
   }
 
   /** Seconds that are buffered ahead. */

@@ -43,7 +43,7 @@ export class Stage {
   show(panes) {
     for (const p of this.panes) if (!panes.includes(p)) p.close();
     this.panes = panes;
-    for (const p of panes) p.compare(panes.length > 1);
+    for (const p of panes) p.compare(panes.length);
     const { wanted } = this.sync;
     this.sync.close();
     this.sync = new Sync(panes);

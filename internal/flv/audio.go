@@ -1,0 +1,164 @@
+package flv
+
+import (
+	"bytes"
+	"cmp"
+	"time"
+
+	"github.com/Eyevinn/mp4ff/aac"
+)
+
+// Formats of sound (annex E.4.2.1) that have a rule of their own.
+const (
+	formatMP3 = 2
+	formatAAC = 10
+	exAudio   = 9 // enhanced RTMP: a FourCC follows
+)
+
+const (
+	codecAAC        = "aac"
+	codecMP3        = "mp3"
+	codecNellymoser = "nellymoser"
+)
+
+// SoundFormat is a format of sound that can be decoded.
+type SoundFormat struct {
+	Codec    string
+	Decoders string // ffmpeg's, comma-separated
+	rate     int    // Hz; 0: the tag says it
+}
+
+// soundFormats are those that ffmpeg decodes, by their number in a tag.
+var soundFormats = map[byte]SoundFormat{
+	0:         {Codec: "pcm", Decoders: "pcm_u8,pcm_s16be,pcm_s16le"},
+	1:         {Codec: "adpcm", Decoders: "adpcm_swf"},
+	formatMP3: {Codec: codecMP3, Decoders: "mp3,mp3float"},
+	3:         {Codec: "pcm", Decoders: "pcm_u8,pcm_s16le"},
+	4:         {Codec: codecNellymoser, Decoders: codecNellymoser, rate: 16000},
+	5:         {Codec: codecNellymoser, Decoders: codecNellymoser, rate: 8000},
+	6:         {Codec: codecNellymoser, Decoders: codecNellymoser},
+	7:         {Codec: "pcm_alaw", Decoders: "pcm_alaw", rate: 8000},
+	8:         {Codec: "pcm_mulaw", Decoders: "pcm_mulaw", rate: 8000},
+	formatAAC: {Codec: codecAAC, Decoders: "aac"},
+	11:        {Codec: "speex", Decoders: "speex,libspeex", rate: 16000},
+	14:        {Codec: codecMP3, Decoders: "mp3,mp3float", rate: 8000},
+}
+
+// SoundDecoders are ffmpeg's for a cut's sound.
+func (c Cut) SoundDecoders() string { return soundFormats[c.soundFormat()].Decoders }
+
+func (c Cut) soundFormat() byte {
+	switch {
+	case c.Format != nil:
+		return *c.Format
+	case c.Header != nil:
+		return formatAAC
+	}
+	return formatMP3
+}
+
+// unsupportedSound says why a format is refused.
+func unsupportedSound(body []byte) error {
+	format := body[0] >> 4
+	if format == exAudio && len(body) >= 5 {
+		return refuse(UnsupportedCodec, "its sound is %q by enhanced RTMP; AAC, MP3, Speex, G.711 and Flash's older formats are supported", body[1:5])
+	}
+	return refuse(UnsupportedCodec, "its sound has format %d, which is none; AAC, MP3, Speex, G.711 and Flash's older formats are supported", format)
+}
+
+// audioTag takes in a whole audio tag, as videoTag does.
+func (s *scanner) audioTag(offset int64, raw uint32, body, header []byte) error {
+	if len(body) < 2 {
+		return nil
+	}
+	number := body[0] >> 4
+	format, known := soundFormats[number]
+	switch {
+	case !known:
+		return s.unsupported(tagAudio, unsupportedSound(body))
+	case s.audio.stray() && number != s.audio.Format: // what came before was a flipped bit
+		s.unusable[tagAudio] += s.audio.Frames
+		s.audio = nil
+		return s.audioTag(offset, raw, body, header)
+	case s.audio != nil && number != s.audio.Format:
+		return s.unsupported(tagAudio, refuse(UnsupportedCodec, "its sound changes from %s to %s", s.audio.Codec, format.Codec))
+	case number == formatAAC && header != nil:
+		return s.audioHeader(offset, header)
+	case number == formatAAC && s.audio == nil:
+		s.broken[tagAudio] = cmp.Or(s.broken[tagAudio], refuse(BadHeader, "its AAC has no configuration, without which nothing can decode it"))
+		s.unusable[tagAudio]++
+		return nil
+	case s.audio == nil:
+		s.audio = &Audio{
+			Codec: format.Codec, Format: number, SampleRate: cmp.Or(format.rate, 44100>>(3-body[0]>>2&3)), Channels: int(body[0]&1) + 1,
+		}
+	}
+	s.unsupportedRun[tagAudio] = 0
+	t := s.clock.at(offset, raw, tagAudio)
+	if s.audio.Frames == 0 {
+		s.firstAudio, s.lastAudio = t, t
+		s.audio.Bytes.From = offset
+	}
+	if len(s.clock.epochs) > maxEpochs {
+		return refuse(BadHeader, "its clock jumps more than %d times", maxEpochs)
+	}
+	s.audio.Frames++
+	s.audio.Bytes.To = s.pos
+	if t > s.lastAudio {
+		s.audioStep, s.lastAudio = t-s.lastAudio, t
+	}
+	return nil
+}
+
+// stray tells whether a track is so short that it may be tags with a flipped bit: AAC has a
+// configuration.
+func (a *Audio) stray() bool {
+	return a != nil && a.Format != formatAAC && a.Frames <= maxUnsupported
+}
+
+func (s *scanner) audioHeader(offset int64, body []byte) error {
+	if s.audio != nil && len(s.audio.Headers) > 0 && bytes.Equal(body, s.audio.Headers[len(s.audio.Headers)-1].Body) {
+		return nil
+	}
+	config, err := aac.DecodeAudioSpecificConfigHeader(bytes.NewReader(body[2:]))
+	var bad error
+	switch {
+	case err != nil:
+		bad = refuse(BadHeader, "its AAC configuration: %v", err)
+	case config.SamplingFrequency < 1000:
+		bad = refuse(BadHeader, "its AAC sampling rate is said to be %d Hz", config.SamplingFrequency)
+	case !decodable[config.ObjectType]:
+		bad = refuse(UnsupportedCodec, "its AAC is of object type %d (ISO/IEC 14496-3, table 1.17), which ffmpeg cannot decode", config.ObjectType)
+	}
+	if bad != nil {
+		s.broken[tagAudio] = cmp.Or(s.broken[tagAudio], bad)
+		return nil
+	}
+	if s.audio == nil {
+		s.audio = &Audio{Codec: codecAAC, Format: formatAAC, SampleRate: config.SamplingFrequency, Channels: int(config.ChannelConfiguration)}
+	}
+	if len(s.audio.Headers) == maxHeaders {
+		return refuse(BadHeader, "its audio configuration changes more than %d times", maxHeaders)
+	}
+	s.audio.Headers = append(s.audio.Headers, Header{Offset: offset, Body: body})
+	return nil
+}
+
+// decodable are the object types that ffmpeg's decoder knows (libavcodec/aacdec): Main,
+// LC, LTP, SBR, the error resilient LC and LTP, LD, PS, ELD.
+var decodable = map[byte]bool{1: true, 2: true, 4: true, 5: true, 17: true, 19: true, 23: true, 29: true, 39: true}
+
+// frameTime is how long the sound goes on behind the last tag's time; step is the time
+// between the last two, in ms.
+func (a *Audio) frameTime(step int64) time.Duration {
+	var samples int
+	switch a.Codec {
+	case codecAAC:
+		samples = 1024
+	case codecMP3:
+		samples = 1152
+	default:
+		return ms(step)
+	}
+	return time.Duration(samples) * time.Second / time.Duration(a.SampleRate)
+}

@@ -1,0 +1,11 @@
+package ladder
+
+// The versions of the documents in the store that this program writes, and the newest
+// that it understands. One goes up when a program of before would misread the document,
+// or leave out what matters; a new field that may be ignored changes none.
+const (
+	PlanVersion    = 2 // what pictures are brought to is in the plan
+	PartVersion    = 1
+	AssetVersion   = 1
+	QualityVersion = 1
+)

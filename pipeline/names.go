@@ -1,0 +1,65 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"afterlive/internal/job"
+	"afterlive/ladder"
+)
+
+// NameFree refuses a recording whose results would lie where those of another asset do, or
+// that would become the asset of another recording.
+func NameFree(ctx context.Context, store Store, key string) error {
+	asset := job.Asset(key)
+	elements := strings.Split(asset, "/")
+	for i, e := range elements[1:] {
+		other := strings.Join(elements[:i+1], "/")
+		if ladder.Reserved(e) {
+			return taken("%q would be in the way of the asset %q, which has a file %s", asset, other, e)
+		}
+		within, err := isJobOf(ctx, store, e, other)
+		if err != nil {
+			return err
+		}
+		if within {
+			return taken("%q would be in the folder of a job of the asset %q", asset, other)
+		}
+	}
+	var pointer ladder.Asset
+	if _, err := loadJSON(ctx, store, ladder.PointerKey(asset), &pointer); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return sameRecording(pointer, key)
+}
+
+// ErrNameTaken is that a recording cannot be published under its name.
+var ErrNameTaken = errors.New("the name is taken")
+
+func taken(format string, args ...any) error {
+	return permanent("name_taken", fmt.Errorf("%w: %s", ErrNameTaken, fmt.Sprintf(format, args...)))
+}
+
+// sameRecording refuses to replace an asset by that of another recording: talk.flv and
+// talk.FLV have one name.
+func sameRecording(pointer ladder.Asset, key string) error {
+	if pointer.Job == "" || pointer.Recording == key {
+		return nil
+	}
+	return taken("the asset %q is made from the recording %s", job.Asset(key), pointer.Recording)
+}
+
+// isJobOf tells whether an element of a name is a job of an asset.
+func isJobOf(ctx context.Context, store Store, element, asset string) (bool, error) {
+	if !job.IsID(element) {
+		return false, nil
+	}
+	plan, err := LoadPlan(ctx, store, element)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && plan.Asset == asset, err
+}

@@ -1,0 +1,48 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"afterlive/ladder"
+)
+
+// errNewer is a document of a newer program. A worker that does not understand it leaves
+// the task to those that do: in a fleet that is being updated there are some.
+var errNewer = errors.New("it was written by a newer version of afterlive: update this one")
+
+// newerPause is how long such a task waits for another worker.
+const newerPause = time.Minute
+
+// understood refuses what a newer program wrote, before it is read as something that it
+// may not be; into is what it would be read into.
+func understood(key string, body []byte, into any) error {
+	var document struct {
+		Version int `json:"v"`
+	}
+	if err := json.Unmarshal(body, &document); err != nil {
+		return fmt.Errorf("read %s: %w", key, err)
+	}
+	if newest := newest(into); document.Version > newest {
+		return fmt.Errorf("read %s: its version is %d, this program understands %d: %w", key, document.Version, newest, errNewer)
+	}
+	return nil
+}
+
+// newest is the version of a kind of document that this program understands.
+func newest(document any) int {
+	switch document.(type) {
+	case *ladder.Plan:
+		return ladder.PlanVersion
+	case *ladder.Part:
+		return ladder.PartVersion
+	case *ladder.Asset:
+		return ladder.AssetVersion
+	case *ladder.Quality:
+		return ladder.QualityVersion
+	}
+	return math.MaxInt // a failure's note, say: nobody acts on it
+}

@@ -1,0 +1,106 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"afterlive/ladder"
+)
+
+// named are the objects that a part names, by key, and their sizes, or unknown.
+func named(plan *ladder.Plan, part *ladder.Part) map[string]int64 {
+	all := map[string]int64{}
+	for _, t := range part.Tracks {
+		if plan.Container != ladder.TS {
+			all[plan.Key(t.Ladder, t.Rendition, t.Init)] = unknown
+		}
+		for _, s := range t.Segments {
+			all[plan.Key(t.Ladder, t.Rendition, s.URI)] = s.Bytes
+		}
+	}
+	for _, image := range part.Images.All() {
+		all[plan.Key(ladder.StoryboardFolder, image.URI)] = image.Bytes
+	}
+	return all
+}
+
+// unknown is the size of an init segment: parts don't tell it.
+const unknown = -1
+
+// samples are the last segments of a part's renditions, by key.
+func samples(plan *ladder.Plan, part *ladder.Part) (keys []string) {
+	for _, t := range part.Tracks {
+		if n := len(t.Segments); n > 0 {
+			keys = append(keys, plan.Key(t.Ladder, t.Rendition, t.Segments[n-1].URI))
+		}
+	}
+	return keys
+}
+
+// areStored looks whether the store has what the parts name: every object in its list, and
+// one segment of every rendition and part by its own name, and of what size it is. What
+// a list lacks, since some lag, is asked for by name too.
+//
+// That something is missing is transient: it may have been written a moment ago. If it
+// stays away, whoever removed it has to make up for it.
+func (p *Pipeline) areStored(ctx context.Context, plan *ladder.Plan, parts []ladder.Part) error {
+	keys, err := p.Store.List(ctx, plan.Key()+"/")
+	if err != nil {
+		return fmt.Errorf("list job %s: %w", plan.Job, err)
+	}
+	listed := map[string]bool{}
+	for _, key := range keys {
+		listed[key] = true
+	}
+	var lock sync.Mutex
+	var faults []error
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(uploads)
+	for _, part := range parts {
+		all, asked := named(plan, &part), samples(plan, &part)
+		for _, key := range slices.Sorted(maps.Keys(all)) {
+			if !listed[key] && !slices.Contains(asked, key) {
+				asked = append(asked, key)
+			}
+		}
+		for _, key := range asked {
+			group.Go(func() error {
+				fault, err := p.isStored(ctx, key, all[key])
+				if fault != nil {
+					lock.Lock()
+					defer lock.Unlock()
+					faults = append(faults, fmt.Errorf("part %s: %w", part.Name, fault))
+				}
+				return err
+			})
+		}
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if len(faults) > 0 {
+		return transient("segment_missing", fmt.Errorf("%d objects are not as their parts say; the first: %w", len(faults), faults[0]))
+	}
+	return nil
+}
+
+// isStored is a fault where an object isn't there, or is of another size, and an error
+// where nobody can tell.
+func (p *Pipeline) isStored(ctx context.Context, key string, size int64) (fault, err error) {
+	switch have, _, err := p.Store.Stat(ctx, key); {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s is not in the store", key), nil
+	case err != nil:
+		return nil, fmt.Errorf("look at %s: %w", key, err)
+	case size >= 0 && have != size:
+		return fmt.Errorf("%s has %d bytes, and should have %d", key, have, size), nil
+	}
+	return nil, nil
+}
