@@ -33,7 +33,7 @@ var chromium = sync.OnceValues(func() (context.Context, error) {
 })
 
 func startChromium(parent context.Context, flags ...string) (ctx context.Context, end func()) {
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.WindowSize(640, 480), chromedp.WSURLReadTimeout(patience),
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.WindowSize(720, 640), chromedp.WSURLReadTimeout(patience),
 		chromedp.Flag("autoplay-policy", "no-user-gesture-required"), chromedp.Flag("enable-unsafe-swiftshader", true),
 		chromedp.Flag("disable-component-update", true))
 	for _, name := range flags {

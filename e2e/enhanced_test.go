@@ -68,7 +68,7 @@ func TestEnhancedRTMP(t *testing.T) {
 			t.Logf("hooks say:\n%s", log)
 		}
 	})
-	eventually(t, time.Minute, "all recordings are enqueued", func() bool { return status(t, "--data", data).Queue.Waiting == 4 })
+	eventually(t, patience, "all recordings are enqueued", func() bool { return status(t, "--data", data).Queue.Waiting == 4 })
 	startWorker(t, "--data", data, "--exit-when-idle").finish(t)
 	got := map[string]string{}
 	for _, j := range status(t, "--data", data).Jobs {

@@ -124,13 +124,13 @@ var projections = []struct{ ladder, input string }{
 var everyWay = []view{{0, 0, 90}, {90, 0, 90}, {180, 0, 90}, {-90, 0, 90}, {0, 90, 90}, {0, -90, 90}, {45, 35, 90}, {-135, -35, 90}, {170, 10, 90}}
 
 // stage is the size of the player's, where it is held against what ffmpeg shows.
-var stage = image.Point{X: 400, Y: 400}
+var stage = image.Point{X: 256, Y: 256}
 
 // still opens a ladder at 5 s, paused, and returns the number of the frame shown.
 func (b browser) still(address, ladder string) int {
 	b.Helper()
 	b.visit(address + "/player/?asset=world&ladder=" + ladder)
-	b.run("player.stage.sync.pause(); Object.assign(document.getElementById('stage').style, {flex: 'none', width: '400px', height: '400px'}); player.stage.sync.seek(5)")
+	b.run("player.stage.sync.pause(); Object.assign(document.getElementById('stage').style, {flex: 'none', width: '256px', height: '256px'}); player.stage.sync.seek(5)")
 	b.wait("!player.stage.panes[0].video.seeking && Math.abs(player.stage.panes[0].shown.time - 5) < 0.1")
 	return int(math.Round(evaluate[float64](b, "player.stage.panes[0].shown.time") * 25))
 }
@@ -172,7 +172,7 @@ func playerGeometry(t *testing.T, data, address string) {
 	}
 }
 
-// seams looks along all twelve edges of the cube, and holds a band of 5 pixels on
+// seams looks along all twelve edges of the cube, and holds a band of 3 pixels on
 // each against the equirectangular ladder, which has no edges there: the error in the
 // band must be about that beside it.
 func seams(b browser, flat string, frame int) {
@@ -191,9 +191,9 @@ func seams(b browser, flat string, frame int) {
 	for i, want := range truth(b.T, flat, "e", frame, stage, edges) {
 		onEdge := func(x, y int) bool { // through the middle: upright between side faces, level above and below
 			if edges[i].pitch == 0 {
-				return abs(x-stage.X/2) <= 2
+				return abs(x-stage.X/2) <= 1
 			}
-			return abs(y-stage.Y/2) <= 2
+			return abs(y-stage.Y/2) <= 1
 		}
 		edge := likeness(shown[i], want, onEdge)
 		beside := likeness(shown[i], want, func(x, y int) bool { return !onEdge(x, y) })

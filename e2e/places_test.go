@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"afterlive/internal/standin"
 )
@@ -16,7 +15,7 @@ import (
 // refused runs a program that is to end by itself, with an error.
 func refused(t *testing.T, name string, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	out, err := commandError(ctx, name, args...)
 	if err == nil || ctx.Err() != nil {
@@ -88,7 +87,7 @@ func TestOthersS3(t *testing.T) {
 	must(t, os.Rename(source(t, "320x180", 25, 7), recording))
 	enqueue(t, append([]string{"send", "--profile", "quick", recording}, s.place...)...)
 	w := startWorker(t, s.place...)
-	eventually(t, 3*time.Minute, "it is published", func() bool {
+	eventually(t, patience, "it is published", func() bool {
 		seen, err := s.viewer.see(t.Context(), "TALK")
 		return err == nil && seen != ""
 	})
