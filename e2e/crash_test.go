@@ -71,15 +71,15 @@ func TestCrashAtEveryS3Operation(t *testing.T) {
 	old, kept, changed := seen, 0, 0
 	for k := 1; k <= operations; k += step {
 		for i, after := range []bool{false, true} {
-			w := &worker{}
+			started := make(chan *worker, 1) // a worker looks at its buckets as soon as it runs
 			crash := func(c standin.Call) standin.Fault {
 				if c.N != k {
 					return standin.Fault{}
 				}
-				return standin.Fault{Break: true, After: after, Then: func() { _ = w.Process.Kill() }}
+				return standin.Fault{Break: true, After: after, Then: func() { _ = (<-started).Process.Kill() }}
 			}
 			profile := fmt.Sprintf("quick%d", 2*k+i-1)
-			seen := s.publish(t, profile, crash, w)
+			seen := s.publish(t, profile, crash, started)
 			if seen == old {
 				kept++
 			} else {
@@ -99,14 +99,14 @@ func TestCrashAtEveryS3Operation(t *testing.T) {
 
 // publish sends the recording with a profile, and runs a worker until all is done or
 // it dies of the script. It returns the job that is seen then.
-func (s *sky) publish(t *testing.T, profile string, script func(standin.Call) standin.Fault, into ...*worker) string {
+func (s *sky) publish(t *testing.T, profile string, script func(standin.Call) standin.Fault, started ...chan *worker) string {
 	t.Helper()
 	s.proxy.Script(nil)
 	enqueue(t, append([]string{"send", "s3://recs/recordings/talk.flv", "--profile", profile}, s.place...)...)
 	s.proxy.Script(script)
 	w := s.start(t, profile)
-	for _, to := range into {
-		*to = *w
+	for _, told := range started {
+		told <- w
 	}
 	s.idle(t, w)
 	seen, err := s.viewer.see(t.Context(), "talk")

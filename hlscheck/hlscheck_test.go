@@ -308,6 +308,30 @@ func TestDelivery(t *testing.T) {
 }
 
 // Whatever is in a segment, it ends in findings.
+// A table that claims more than there is takes no memory for it.
+func TestTables(t *testing.T) {
+	table := func(name string, at int) []byte {
+		b := make([]byte, 8+at+4)
+		b[3] = byte(len(b))
+		copy(b[4:], name)
+		copy(b[8+at:], "\xff\xff\xff\xff")
+		return b
+	}
+	inside := func(name string, body []byte) []byte {
+		return append([]byte{0, 0, 0, byte(8 + len(body)), name[0], name[1], name[2], name[3]}, body...)
+	}
+	for name, at := range counts {
+		if err := tables(inside("moov", inside("trak", table(name, at)))); err == nil {
+			t.Errorf("%s may have four thousand million entries", name)
+		}
+	}
+	for _, b := range [][]byte{nil, []byte("moov"), {0, 0, 0, 0, 'm', 'o', 'o', 'v'}, {0, 0, 0, 1, 'm', 'o', 'o', 'f', 0, 0}, table("mdat", 4)} {
+		if err := tables(b); err != nil {
+			t.Errorf("% x: %v", b, err)
+		}
+	}
+}
+
 func TestDamagedSegments(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for kind, extension := range extensions {

@@ -7,9 +7,10 @@ import (
 	"strings"
 
 	"github.com/Eyevinn/mp4ff/aac"
-	"github.com/Eyevinn/mp4ff/avc"
 	"github.com/Eyevinn/mp4ff/hevc"
 	"github.com/Eyevinn/mp4ff/mp4"
+
+	avc264 "afterlive/internal/h264"
 )
 
 // initSegment is what an EXT-X-MAP names, or what a segment without one says itself: its
@@ -41,7 +42,7 @@ func (i *initSegment) stereo() bool {
 }
 
 func parseInit(body []byte) (*initSegment, error) {
-	file, err := mp4.DecodeFile(bytes.NewReader(body))
+	file, err := decode(body)
 	if err != nil {
 		return nil, fmt.Errorf("read init segment: %w", err)
 	}
@@ -149,10 +150,11 @@ const (
 )
 
 func transferOfAVC(sps []byte) int {
-	if s, err := avc.ParseSPSNALUnit(sps, true); err == nil && s.VUI != nil && s.VUI.ColourDescriptionFlag {
-		return int(s.VUI.TransferCharacteristics) //nolint:gosec // it has eight bits
+	form, err := avc264.ParseSPS(sps)
+	if err != nil || form.Colour.Transfer == unspecified {
+		return 0
 	}
-	return 0
+	return form.Colour.Transfer
 }
 
 func transferOfHEVC(sps []byte) int {

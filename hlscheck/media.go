@@ -1,7 +1,6 @@
 package hlscheck
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -28,7 +27,7 @@ func parseMP4(body []byte, init *initSegment, iframe bool) (*media, error) {
 	if iframe {
 		body = closeLast(body)
 	}
-	file, err := mp4.DecodeFile(bytes.NewReader(body))
+	file, err := decode(body)
 	if err != nil {
 		return nil, fmt.Errorf("it is no fMP4: %w", err)
 	}

@@ -131,7 +131,7 @@ func (c *expectCommand) look(ctx context.Context) (video string, known bool, err
 
 // What streams have announced lies in a folder of the spool, a file each.
 func (s spool) expected(app, name string) string {
-	return filepath.Join(s.folder, "expected", shorten(plain(app)), shorten(plain(name)))
+	return filepath.Join(s.folder, ".expected", shorten(plain(app)), shorten(plain(name)))
 }
 
 func (s spool) forget(app, name string) error {

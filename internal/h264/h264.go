@@ -74,6 +74,7 @@ type sequence struct {
 
 	frameNumber int  // bits of a frame's number
 	planes      bool // the three colours are coded apart
+	id          uint
 }
 
 // Configure reads an AVCDecoderConfigurationRecord (ISO/IEC 14496-15, 5.3.3.1), and
@@ -129,15 +130,15 @@ func (s *Stream) sets(b []byte, n int) (rest []byte, err error) {
 func (s *Stream) set(unit []byte) (f Form, err error) {
 	switch unit[0] & 0x1f {
 	case unitSPS:
-		sps, err := parseSPS(unit)
+		parsed, err := parse(unit)
 		if err != nil {
 			return f, fmt.Errorf("its sequence parameter set: %w", err)
 		}
-		f = form(sps)
+		f = parsed.Form
 		if f.Width < 2 || f.Height < 2 || f.Width > MaxSide || f.Height > MaxSide {
 			return f, fmt.Errorf("its picture is said to be %dx%d", f.Width, f.Height)
 		}
-		s.forms[uint(sps.ParameterID)] = sequence{f, int(sps.Log2MaxFrameNumMinus4) + 4, sps.SeparateColourPlaneFlag}
+		s.forms[parsed.id] = parsed
 	case unitPPS:
 		r := reader(unit)
 		picture, sequence := r.ReadExpGolomb(), r.ReadExpGolomb()
@@ -148,14 +149,21 @@ func (s *Stream) set(unit []byte) (f Form, err error) {
 	return f, nil
 }
 
-// parseSPS reads a sequence parameter set. What follows the aspect ratio is not needed to
-// decode, and some cameras write it wrongly.
-func parseSPS(unit []byte) (*avc.SPS, error) {
-	sps, err := avc.ParseSPSNALUnit(unit, true)
+// ParseSPS reads a sequence parameter set, up to what it says of colours: the rest is not
+// needed, and some cameras write it wrongly.
+func ParseSPS(unit []byte) (Form, error) {
+	s, err := parse(unit)
+	return s.Form, err
+}
+
+func parse(unit []byte) (s sequence, err error) {
+	sps, err := avc.ParseSPSNALUnit(unit, false)
 	if err != nil {
-		sps, err = avc.ParseSPSNALUnit(unit, false)
+		return s, err
 	}
-	return sps, err
+	s = sequence{form(sps), int(sps.Log2MaxFrameNumMinus4) + 4, sps.SeparateColourPlaneFlag, uint(sps.ParameterID)}
+	s.Colour = colour(unit)
+	return s, nil
 }
 
 func form(sps *avc.SPS) Form {
@@ -163,7 +171,6 @@ func form(sps *avc.SPS) Form {
 		Width: int(sps.Width), Height: int(sps.Height), SARNum: 1, SARDen: 1,
 		Profile: int(sps.Profile), Level: int(sps.Level), Interlaced: !sps.FrameMbsOnlyFlag,
 		Chroma: int(sps.ChromaFormatIDC), Depth: 8 + int(max(sps.BitDepthLumaMinus8, sps.BitDepthChromaMinus8)),
-		Colour: Colour{Primaries: Unspecified, Transfer: Unspecified, Matrix: Unspecified},
 	}
 	vui := sps.VUI
 	if vui == nil {
@@ -172,10 +179,6 @@ func form(sps *avc.SPS) Form {
 	// Beyond four to one, either way, it is a mistake.
 	if num, den := int(vui.SampleAspectRatioWidth), int(vui.SampleAspectRatioHeight); num > 0 && den > 0 && num <= 4*den && den <= 4*num {
 		f.SARNum, f.SARDen = num, den
-	}
-	f.Colour.Full = vui.VideoFullRangeFlag
-	if vui.ColourDescriptionFlag {
-		f.Colour.Primaries, f.Colour.Transfer, f.Colour.Matrix = int(vui.ColourPrimaries), int(vui.TransferCharacteristics), int(vui.MatrixCoefficients)
 	}
 	return f
 }

@@ -182,3 +182,15 @@ func FuzzStream(f *testing.F) {
 		}
 	})
 }
+
+// A damaged parameter set claims what it likes, and takes no memory for it.
+func TestDamagedSets(t *testing.T) {
+	sps, _ := sets(config640x322)
+	for at := 1; at < len(sps); at++ {
+		for value := range 256 {
+			damaged := bytes.Clone(sps)
+			damaged[at] = byte(value)
+			_, _ = ParseSPS(damaged) // whether it can be read is all the same
+		}
+	}
+}
