@@ -54,7 +54,7 @@ func truth(t *testing.T, playlist, projection string, frame int, size image.Poin
 	for i, v := range views {
 		wide := 2 * math.Atan(math.Tan(v.fov*math.Pi/360)*float64(size.X)/float64(size.Y)) * 180 / math.Pi
 		fmt.Fprintf(&taps, "[a%d]", i)
-		fmt.Fprintf(&graph, ";[a%d]v360=output=flat:input=%s:w=%d:h=%d:h_fov=%f:v_fov=%f:yaw=%f:pitch=%f:interp=linear,scale=in_color_matrix=bt709,format=rgb24[b%d]",
+		fmt.Fprintf(&graph, ";[a%d]v360=output=flat:input=%s:w=%d:h=%d:h_fov=%f:v_fov=%f:yaw=%f:pitch=%f:interp=linear,scale=in_color_matrix=auto,format=rgb24[b%d]",
 			i, projection, size.X, size.Y, wide, v.fov, v.yaw, v.pitch, i)
 	}
 	filter := fmt.Sprintf("[0:v]select=eq(n\\,%d),split=%d%s%s;%svstack=inputs=%d", frame, len(views), taps.String(), graph.String(), strings.ReplaceAll(taps.String(), "a", "b"), len(views))
