@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"afterlive/hlscheck"
@@ -218,10 +219,10 @@ func TestStoreIsAskedByName(t *testing.T) {
 // Publishing asks for one segment of each rendition and part, whatever there is.
 func TestPublishingAsksForFew(t *testing.T) {
 	p, store, last := allButLast(t)
-	asked := 0
+	var asked atomic.Int64
 	store.before = func(op, key string) error {
 		if op == "stat" && strings.HasPrefix(key, "vod/") {
-			asked++
+			asked.Add(1)
 		}
 		return nil
 	}
@@ -233,7 +234,7 @@ func TestPublishingAsksForFew(t *testing.T) {
 		must(t, err)
 		want += len(part.Tracks)
 	}
-	if asked != want || want == 0 {
-		t.Errorf("%d segments were asked for, want %d", asked, want)
+	if int(asked.Load()) != want || want == 0 {
+		t.Errorf("%d segments were asked for, want %d", asked.Load(), want)
 	}
 }
