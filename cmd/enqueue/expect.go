@@ -149,7 +149,7 @@ func (s spool) expect(app, name, video string) error {
 	return writeDurably(file, []byte(video))
 }
 
-// promised is the video that a stream has announced, if anybody has noted it.
+// promised is the video that a stream has announced; empty if expect has noted none.
 func (s spool) promised(app, name string) string {
 	video, err := os.ReadFile(s.expected(app, name))
 	if err != nil {
