@@ -198,17 +198,17 @@ func TestStoreIsAskedByName(t *testing.T) {
 	p, store, last := allButLast(t)
 	key := segmentOf(t, store, false)
 	store.unlisted = map[string]bool{key: true}
-	asked := false
+	var asked atomic.Bool
 	store.before = func(op, k string) error {
-		asked = asked || op == "stat" && k == key
 		if op == "stat" && k == key {
+			asked.Store(true)
 			return errors.New("unexpected EOF")
 		}
 		return nil
 	}
 	err := p.Do(t.Context(), last, nil)
-	if _, final := verdict(err); !asked || err == nil || final || !strings.Contains(err.Error(), "unexpected EOF") {
-		t.Fatalf("asked %t, final %t: %v", asked, final, err)
+	if _, final := verdict(err); !asked.Load() || err == nil || final || !strings.Contains(err.Error(), "unexpected EOF") {
+		t.Fatalf("asked %t, final %t: %v", asked.Load(), final, err)
 	}
 	store.before = nil
 	must(t, p.Do(t.Context(), last, nil))
