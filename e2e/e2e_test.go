@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -26,6 +27,9 @@ var bin string
 // patience bounds a wait for what comes when it comes: it ends a test that hangs, and
 // promises nothing, on a machine that does other things too.
 const patience = 5 * time.Minute
+
+// atOnce is how many tests run at once, where they may: they wait for most of their time.
+const atOnce = "4"
 
 func TestMain(m *testing.M) {
 	code, err := buildAndRun(m)
@@ -51,8 +55,18 @@ func buildAndRun(m *testing.M) (int, error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("build: %w\n%s", err, out)
 	}
-	defer closeChromium()
+	if err := flag.Set("test.parallel", atOnce); err != nil { // -parallel comes later
+		return 0, err
+	}
+	defer func() { closeChromium() }()
 	return m.Run(), nil
+}
+
+// alongside lets a test run beside others, with an environment of its own.
+func alongside(t *testing.T) {
+	t.Helper()
+	standin.Apart(t)
+	t.Parallel()
 }
 
 // profiles are small and quick, and have more than one chunk in 7 s.
@@ -113,6 +127,7 @@ func enqueue(t *testing.T, args ...string) string {
 	t.Helper()
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "enqueue"), args...)
+	cmd.Env = standin.Environ(t)
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
@@ -141,7 +156,7 @@ func startWorker(t *testing.T, args ...string) *worker {
 	own := w.scratch
 	file := writeFile(t, filepath.Join(t.TempDir(), "profiles.yaml"), profiles)
 	w.Cmd = exec.Command(filepath.Join(bin, "worker"), append([]string{"--scratch", own, "--profiles", file}, args...)...)
-	w.Env = append(os.Environ(), "AFTERLIVE_SLOTS=1") // unless args say otherwise: one task after the other
+	w.Env = append(standin.Environ(t), "AFTERLIVE_SLOTS=1") // unless args say otherwise: one task after the other
 	w.Stderr = w.log
 	if err := w.Start(); err != nil {
 		t.Fatal(err)
@@ -309,8 +324,11 @@ func terminate(t *testing.T, w *worker, s syscall.Signal) {
 }
 
 // commandError runs a binary and returns what it says, and how it ended.
-func commandError(ctx context.Context, name string, args ...string) (string, error) {
-	out, err := exec.CommandContext(ctx, filepath.Join(bin, name), args...).CombinedOutput()
+func commandError(ctx context.Context, t *testing.T, name string, args ...string) (string, error) {
+	t.Helper()
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, name), args...)
+	cmd.Env = standin.Environ(t)
+	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
 

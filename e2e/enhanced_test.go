@@ -56,6 +56,7 @@ func enhanced(tags []rtmpTag, fourCC string) (all []rtmpTag) {
 // encoder has announced video, and the job fails for the lack of it. Sound alone that
 // announced nothing else is published.
 func TestEnhancedRTMP(t *testing.T) {
+	alongside(t)
 	data := folder(t)
 	must(t, os.Chmod(data, 0o777)) // hooks run as nginx's user
 	o := startOrigin(t, "data: "+data+"\n")

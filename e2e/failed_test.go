@@ -25,10 +25,12 @@ type sender interface {
 // SQS and S3.
 func TestFailedTasks(t *testing.T) {
 	t.Run("folder", func(t *testing.T) {
+		alongside(t)
 		data := t.TempDir()
 		operators(t, []string{"--data", data}, func(t *testing.T) sender { return folderQueue(t, data, "failed") })
 	})
 	t.Run("SQS", func(t *testing.T) {
+		alongside(t)
 		cloud := standin.Start(t)
 		cloud.Bucket(t, "recs", false)
 		cloud.Bucket(t, "vod", true)
@@ -80,7 +82,7 @@ func operators(t *testing.T, place []string, failed func(*testing.T) sender) {
 	if out := run("failed", "--json", "--reason", "no_profile"); json.Unmarshal([]byte(out), &f) != nil || f.Reason != "no_profile" || f.Job == "" {
 		t.Errorf("failed --json says:\n%s", out)
 	}
-	if said, err := commandError(t.Context(), "enqueue", append([]string{"replay"}, place...)...); err == nil || !strings.Contains(said, "say which") {
+	if said, err := commandError(t.Context(), t, "enqueue", append([]string{"replay"}, place...)...); err == nil || !strings.Contains(said, "say which") {
 		t.Errorf("replay of nothing in particular: %v, %s", err, said)
 	}
 	if out := run("replay", "--all", "--dry-run"); strings.Count(out, "would be replayed") != 2 {
@@ -142,7 +144,7 @@ func publishedJob(t *testing.T, place []string, asset string) string {
 // missing, of recordings that nobody can do. All are handled and none is lost; what
 // is done is found so without encoding.
 func TestReplayThousand(t *testing.T) {
-	t.Parallel()
+	alongside(t)
 	data := t.TempDir()
 	recording := source(t, "320x180", 25, 14)
 	var ids []string
@@ -201,6 +203,7 @@ func TestReplayThousand(t *testing.T) {
 
 // Segments that no part names are removed, and nothing else.
 func TestGarbage(t *testing.T) {
+	alongside(t)
 	data := t.TempDir()
 	enqueue(t, "send", "--data", data, "--as", "talk", "--profile", "quick", source(t, "320x180", 25, 14))
 	startWorker(t, "--data", data, "--exit-when-idle").finish(t)
@@ -224,6 +227,7 @@ func TestGarbage(t *testing.T) {
 // A recording is published anew with another profile, and then its earlier result is
 // brought back.
 func TestEarlierResult(t *testing.T) {
+	alongside(t)
 	data := t.TempDir()
 	place := []string{"--data", data}
 	recording := source(t, "320x180", 25, 4)
@@ -262,7 +266,7 @@ func TestEarlierResult(t *testing.T) {
 	if out := enqueue(t, "status", second, "--data", data); !strings.Contains(out, "superseded") || !strings.Contains(out, "by "+first) {
 		t.Errorf("status says:\n%s", out)
 	}
-	if said, err := commandError(t.Context(), "enqueue", "publish", "0123456789abcdef", "--data", data); err == nil || !strings.Contains(said, "there is no job") {
+	if said, err := commandError(t.Context(), t, "enqueue", "publish", "0123456789abcdef", "--data", data); err == nil || !strings.Contains(said, "there is no job") {
 		t.Errorf("publish of nothing: %v, %s", err, said)
 	}
 }

@@ -14,7 +14,7 @@ import (
 // A second signal ends a worker at once, and so does a third; the task is handed back
 // all the same.
 func TestSecondSignal(t *testing.T) {
-	t.Parallel()
+	alongside(t)
 	recording := source(t, "640x360", 25, 60)
 	for _, signals := range [][]syscall.Signal{{syscall.SIGTERM, syscall.SIGTERM}, {syscall.SIGTERM, syscall.SIGINT}, {syscall.SIGINT, syscall.SIGINT, syscall.SIGTERM, syscall.SIGTERM}} {
 		data := t.TempDir()
@@ -63,6 +63,7 @@ func TestSecondSignalWhileIdle(t *testing.T) {
 // that is found out, named, and tried again; nothing is published, and the scratch is
 // empty afterwards.
 func TestDiskFull(t *testing.T) {
+	alongside(t)
 	scratch := t.TempDir()
 	small := func(size string) error {
 		return exec.Command("mount", "-t", "tmpfs", "-o", "size="+size, "none", scratch).Run()

@@ -22,6 +22,7 @@ import (
 )
 
 func TestFolder(t *testing.T) {
+	alongside(t)
 	data := t.TempDir()
 	recording := source(t, "320x180", 25, 14)
 	out := enqueue(t, "send", "--data", data, "--as", "live/talk", "--profile", "quick", recording)
@@ -63,6 +64,7 @@ func files(t *testing.T, dir string) map[string]time.Time {
 }
 
 func TestHTTP(t *testing.T) {
+	alongside(t)
 	data := t.TempDir()
 	enqueue(t, "send", "--data", data, "--as", "talk", "--profile", "quick", source(t, "320x180", 25, 3))
 	addr := "127.0.0.1:" + standin.FreePort(t)
@@ -84,7 +86,7 @@ func TestHTTP(t *testing.T) {
 
 // A worker that is killed at any moment costs the chunk at hand, and nothing else.
 func TestKilledWorker(t *testing.T) {
-	t.Parallel()
+	alongside(t)
 	recording := source(t, "320x180", 25, 60)
 	seed := uint64(time.Now().UnixNano())
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -130,7 +132,7 @@ func TestKilledWorker(t *testing.T) {
 // SIGTERM: another worker can have the task, of which much is left to do, long before its
 // lease ends, and the worker is gone with its encoder.
 func TestTerminatedWorker(t *testing.T) {
-	t.Parallel()
+	alongside(t)
 	data := t.TempDir()
 	enqueue(t, "send", "--data", data, "--as", "talk", "--profile", "slow", source(t, "640x360", 25, 60))
 	w := startWorker(t, "--data", data, "--lease", "1h")
@@ -156,6 +158,7 @@ func TestTerminatedWorker(t *testing.T) {
 // Bad input: a clear error where operators look, nothing published, and nothing
 // else disturbed.
 func TestBadRecordings(t *testing.T) {
+	alongside(t)
 	data, dir := t.TempDir(), t.TempDir()
 	good := source(t, "320x180", 25, 3)
 	film := filepath.Join(dir, "film.flv")
@@ -183,11 +186,11 @@ func TestBadRecordings(t *testing.T) {
 			t.Errorf("job %+v", j)
 		}
 	}
-	said, err := commandError(t.Context(), "enqueue", "status", "--data", data, "--watch", "text")
+	said, err := commandError(t.Context(), t, "enqueue", "status", "--data", data, "--watch", "text")
 	if err == nil || !strings.Contains(said, `starts with "Dear"`) {
 		t.Errorf("watching what has failed: %v\n%s", err, said)
 	}
-	said, err = commandError(t.Context(), "enqueue", "status", "--data", data, "--watch", "nobody")
+	said, err = commandError(t.Context(), t, "enqueue", "status", "--data", data, "--watch", "nobody")
 	if err == nil || !strings.Contains(said, "4 tasks are in the failed queue") {
 		t.Errorf("watching what will never be: %v\n%s", err, said)
 	}
@@ -222,7 +225,7 @@ func TestBadRecordings(t *testing.T) {
 
 // The worker's memory and its scratch do not grow with the recording.
 func TestFlatMemoryAndScratch(t *testing.T) {
-	t.Parallel()
+	alongside(t)
 	type peak struct{ memory, scratch int64 }
 	measure := func(seconds int) peak {
 		data := t.TempDir()
@@ -305,7 +308,7 @@ func TestBadFlags(t *testing.T) {
 		{"enqueue", nil, []string{"send", "--help"}},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		out, err := commandError(ctx, tc.name, tc.args...)
+		out, err := commandError(ctx, t, tc.name, tc.args...)
 		cancel()
 		if err == nil {
 			t.Errorf("%s %v: no error", tc.name, tc.args)

@@ -55,6 +55,7 @@ func startOrigin(t *testing.T, config string, changes ...[2]string) origin {
 	// Hooks outlive nginx, and write to folders that are removed with the test.
 	t.Cleanup(func() { settle(func() bool { return len(o.hooks()) == 0 }) })
 	cmd := exec.CommandContext(t.Context(), "nginx", "-c", writeFile(t, filepath.Join(o.dir, "nginx.conf"), text), "-p", o.dir, "-e", o.dir+"/nginx.log", "-g", "daemon off;")
+	cmd.Env = standin.Environ(t)
 	standin.Background(t, cmd, o.rtmp)
 	return o
 }
@@ -108,6 +109,7 @@ func get(t *testing.T, address string) (string, http.Header) {
 // The main job: a live stream is recorded, and becomes adaptive HLS, through SQS
 // and S3, with two workers.
 func TestLiveStreamBecomesVOD(t *testing.T) {
+	alongside(t)
 	cloud := standin.Start(t)
 	cloud.Bucket(t, "recs", false)
 	cloud.Bucket(t, "vod", true)

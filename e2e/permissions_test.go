@@ -23,6 +23,7 @@ var update = flag.Bool("update", false, "rewrite what the roles are compared wit
 // its failures and in its end is recorded. ecs/testdata/permissions.txt names them;
 // the roles in the templates are compared with it.
 func TestPermissionsAreThoseUsed(t *testing.T) {
+	alongside(t)
 	s := newSky(t)
 	used := map[string]bool{}
 	record := func(who string) {
@@ -37,7 +38,7 @@ func TestPermissionsAreThoseUsed(t *testing.T) {
 	must(t, os.Rename(source(t, "1280x720", fps, 14), recording))
 	s.proxy.Script(breakOnce("PUT uploadId"))
 	hook := []string{"hook", "--path=" + recording, "--app=live", "--name=talk", "--profile=large", "--log-file=" + filepath.Join(t.TempDir(), "log")}
-	if out, err := commandError(t.Context(), "enqueue", append(hook, s.place...)...); err == nil || !strings.Contains(out, "enqueue sweep will try again") {
+	if out, err := commandError(t.Context(), t, "enqueue", append(hook, s.place...)...); err == nil || !strings.Contains(out, "enqueue sweep will try again") {
 		t.Fatalf("hook: %v: %s", err, out)
 	}
 	enqueue(t, append([]string{"sweep", rec}, s.place...)...)

@@ -17,7 +17,7 @@ func refused(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	out, err := commandError(ctx, name, args...)
+	out, err := commandError(ctx, t, name, args...)
 	if err == nil || ctx.Err() != nil {
 		t.Errorf("%s %v: %v:\n%s", name, args, err, out)
 	}

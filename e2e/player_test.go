@@ -20,6 +20,7 @@ import (
 
 // The player, in a real browser.
 func TestPlayer(t *testing.T) {
+	alongside(t)
 	data, address := published(t)
 	t.Run("geometry", func(t *testing.T) { playerGeometry(t, data, address) })
 	t.Run("playback", func(t *testing.T) { playerPlayback(t, address) })

@@ -26,7 +26,7 @@ func publish(t *testing.T, o origin, name string, seconds int) *exec.Cmd {
 // killed: recordings are left without a hook. A sweep finds them, once; while they are
 // live, it leaves them alone.
 func TestOrphanIsSwept(t *testing.T) {
-	t.Parallel() // it waits for most of its time
+	alongside(t)
 	for name, end := range map[string]func(t *testing.T, o origin){
 		"stop": func(t *testing.T, o origin) { must(t, syscall.Kill(o.master(t), syscall.SIGTERM)) },
 		"worker is killed": func(t *testing.T, o origin) {
@@ -96,7 +96,7 @@ func (o origin) workers(t *testing.T) (pids []int) {
 // A recorder that starts a new file every few seconds: the parts are joined into one
 // asset, as long as the stream, without a seam.
 func TestRolledOverPartsAreJoined(t *testing.T) {
-	t.Parallel() // it waits for most of its time
+	alongside(t)
 	data := folder(t)
 	must(t, os.Chmod(data, 0o777)) // hooks run as nginx's user
 	o := startOrigin(t, "data: "+data+"\n", [2]string{"record_lock on;", "record_lock on; record_interval 4s;"})

@@ -53,6 +53,7 @@ type casualty struct {
 // who looks at what is published all the time. "make soak" runs 300 jobs, "make
 // test" a few.
 func TestSoak(t *testing.T) {
+	alongside(t)
 	seed := *seedFlag
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
@@ -199,7 +200,7 @@ func (s *storm) settled(t *testing.T, within time.Duration) {
 	eventually(t, within, "all tasks are settled", func() bool {
 		if failed := s.strict.Bodies("failed"); len(failed) > 0 {
 			t.Logf("replayed: %.300q", failed)
-			if _, err := commandError(t.Context(), "enqueue", append([]string{"replay", "--all"}, s.place...)...); err != nil {
+			if _, err := commandError(t.Context(), t, "enqueue", append([]string{"replay", "--all"}, s.place...)...); err != nil {
 				t.Logf("replay: %v", err) // it fails like all others, and can be repeated
 			}
 			return false

@@ -20,6 +20,7 @@ import (
 // What is made for finding one's way is used by players: I-frames for trick play, and
 // the storyboard. hls.js is ours; Shaka Player is a second one that nobody of us wrote.
 func TestTrickPlay(t *testing.T) {
+	alongside(t)
 	for _, profile := range []string{"quick", "transport"} {
 		data, address := t.TempDir(), "127.0.0.1:"+standin.FreePort(t)
 		enqueue(t, "send", "--data", data, "--as", "talk", "--profile", profile, source(t, "640x360", 25, 20))

@@ -51,7 +51,7 @@ func (c *Cloud) Proxy(t testing.TB) *Proxy {
 	server := httptest.NewServer(p)
 	t.Cleanup(server.CloseClientConnections)
 	p.URL = server.URL
-	t.Setenv("AWS_ENDPOINT_URL_S3", p.URL)
+	setenv(t, "AWS_ENDPOINT_URL_S3", p.URL)
 	for i, kv := range c.Env {
 		if strings.HasPrefix(kv, "AWS_ENDPOINT_URL_S3=") {
 			c.Env[i] = "AWS_ENDPOINT_URL_S3=" + p.URL

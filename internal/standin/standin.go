@@ -16,6 +16,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
@@ -29,8 +30,8 @@ type Cloud struct {
 
 const accessKey, secretKey, region = "standin", "standin-secret", "us-east-1"
 
-// Start starts both, and sets the SDK's environment variables for the test. More
-// arguments are the S3's own.
+// Start starts both, and sets the SDK's environment variables for the test: those of the
+// process, or the test's own (see Apart). More arguments are the S3's own.
 func Start(t testing.TB, args ...string) *Cloud {
 	t.Helper()
 	c := &Cloud{Endpoint: startS3(t, args...)}
@@ -38,19 +39,23 @@ func Start(t testing.TB, args ...string) *Cloud {
 		{"AWS_ACCESS_KEY_ID", accessKey}, {"AWS_SECRET_ACCESS_KEY", secretKey}, {"AWS_REGION", region},
 		{"AWS_ENDPOINT_URL_S3", c.Endpoint}, {"AWS_ENDPOINT_URL_SQS", startSQS(t)}, {"AWS_EC2_METADATA_DISABLED", "true"},
 	} {
-		t.Setenv(kv[0], kv[1])
+		setenv(t, kv[0], kv[1])
 		c.Env = append(c.Env, kv[0]+"="+kv[1])
 	}
 	c.Config = load(t)
 	return c
 }
 
-// load reads the SDK's configuration from the environment.
+// load reads the SDK's configuration from the test's environment.
 func load(t testing.TB) aws.Config {
 	t.Helper()
-	cfg, err := config.LoadDefaultConfig(t.Context())
+	cfg, err := config.LoadDefaultConfig(t.Context(), config.WithRegion(region),
+		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(accessKey, secretKey, "")))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if own := environment(t); own != nil {
+		cfg.ConfigSources = append([]any{endpoints(own.values())}, cfg.ConfigSources...)
 	}
 	return cfg
 }

@@ -67,7 +67,7 @@ func (s *Strict) Serve(t testing.TB) string {
 	t.Helper()
 	server := httptest.NewServer(s)
 	t.Cleanup(server.CloseClientConnections)
-	t.Setenv("AWS_ENDPOINT_URL_SQS", server.URL)
+	setenv(t, "AWS_ENDPOINT_URL_SQS", server.URL)
 	return server.URL
 }
 
