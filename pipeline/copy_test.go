@@ -17,7 +17,7 @@ import (
 const copyProfile = `
 - name: copy
   source: copy
-  chunk: 12s
+  chunk: 6s
   ladders:
     - name: flat
       projection: flat
@@ -72,10 +72,11 @@ func TestTopRenditionIsCopied(t *testing.T) {
 		{"GOPs of half a second at 50 fps", "50", 0.07, []string{"-g", "25", "-bf", "2"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			recording := streamed(t, tc.rate, 31, tc.ahead, append(tc.options, "-crf", "25")...)
+			t.Parallel()
+			recording := streamed(t, tc.rate, 22, tc.ahead, append(tc.options, "-crf", "25")...)
 			plan, dir, file := copied(t, recording, copyProfile)
 			top := plan.Ladders[0].Renditions[0]
-			if plan.Copy.Fault != "" || !top.Copy || top.Width != 320 || len(plan.Chunks) < 2 {
+			if plan.Copy.Fault != "" || !top.Copy || top.Width != 320 || len(plan.Chunks) < 3 {
 				t.Fatalf("copied: %+v, %+v, %d chunks", plan.Copy, top, len(plan.Chunks))
 			}
 			list := filepath.Join(dir, "flat", top.Name, "index.m3u8")
@@ -99,31 +100,38 @@ func TestCopyFallsBack(t *testing.T) {
 	whole := []string{"-g", "60", "-bf", "2", "-crf", "25"}
 	for _, tc := range []struct {
 		name, want string
-		recording  func() []byte
+		recording  func(t *testing.T) []byte
 	}{
-		{"GOPs of 4 s", "keyframes are 4s apart", func() []byte { return streamed(t, "30", 13, 0, "-g", "120", "-crf", "25") }},
-		{"open GOPs", "GOP is open", func() []byte {
-			return streamed(t, "30", 13, 0, "-g", "60", "-bf", "2", "-x264-params", "open-gop=1", "-crf", "25")
+		{"GOPs of 4 s", "keyframes are 4s apart", func(t *testing.T) []byte { return streamed(t, "30", 9, 0, "-g", "120", "-crf", "25") }},
+		{"open GOPs", "GOP is open", func(t *testing.T) []byte {
+			return streamed(t, "30", 9, 0, "-g", "60", "-bf", "2", "-x264-params", "open-gop=1", "-crf", "25")
 		}},
-		{"keyframes where scenes change", "pictures after the one before", func() []byte {
-			return streamed(t, "30", 13, 0, "-g", "60", "-force_key_frames", "5.5", "-crf", "25")
+		{"keyframes where scenes change", "pictures after the one before", func(t *testing.T) []byte {
+			return streamed(t, "30", 9, 0, "-g", "60", "-force_key_frames", "5.5", "-crf", "25")
 		}},
-		{"pictures are missing", "off their places", func() []byte {
-			return streamed(t, "30", 13, 0, append(whole, "-vf", "select='not(eq(mod(n,37),5))'", "-fps_mode", "passthrough")...)
+		{"pictures are missing", "off their places", func(t *testing.T) []byte {
+			return streamed(t, "30", 9, 0, append(whole, "-vf", "select='not(eq(mod(n,37),5))'", "-fps_mode", "passthrough")...)
 		}},
-		{"too many bits", "a rung of its size at most 4000", func() []byte {
-			return streamed(t, "30", 13, 0, append(whole, "-vf", "noise=alls=60:allf=t", "-crf", "10")...)
+		{"too many bits", "a rung of its size at most 4000", func(t *testing.T) []byte {
+			return streamed(t, "30", 9, 0, append(whole, "-vf", "noise=alls=60:allf=t", "-crf", "10")...)
 		}},
-		{"too many lines", "the profile's largest rung 360", func() []byte { return streamed(t, "30", 7, 0, append(whole, "-vf", "scale=640:362,setsar=1")...) }},
-		{"4:4:4", "profile 244", func() []byte { return streamed(t, "30", 13, 0, "-g", "60", "-crf", "0", "-profile:v", "high444") }},
-		{"4:2:2", "4:2:0", func() []byte { return streamed(t, "30", 13, 0, "-g", "60", "-crf", "25", "-pix_fmt", "yuv422p") }},
-		{"sound goes on", "before the sound", func() []byte { return streamed(t, "30", 13, 0, append(whole, "-vf", "trim=end=11")...) }},
-		{"the clock jumps", "clock jumps", func() []byte {
-			return shifted(streamed(t, "30", 13, 0, whole...), 7000, 60_000)
+		{"too many lines", "the profile's largest rung 360", func(t *testing.T) []byte {
+			return streamed(t, "30", 5, 0, append(whole, "-vf", "scale=640:362,setsar=1")...)
+		}},
+		{"4:4:4", "profile 244", func(t *testing.T) []byte {
+			return streamed(t, "30", 9, 0, "-g", "60", "-crf", "0", "-profile:v", "high444")
+		}},
+		{"4:2:2", "4:2:0", func(t *testing.T) []byte {
+			return streamed(t, "30", 9, 0, "-g", "60", "-crf", "25", "-pix_fmt", "yuv422p")
+		}},
+		{"sound goes on", "before the sound", func(t *testing.T) []byte { return streamed(t, "30", 9, 0, append(whole, "-vf", "trim=end=7")...) }},
+		{"the clock jumps", "clock jumps", func(t *testing.T) []byte {
+			return shifted(streamed(t, "30", 9, 0, whole...), 5000, 60_000)
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			plan, dir, _ := copied(t, tc.recording(), copyProfile)
+			t.Parallel()
+			plan, dir, _ := copied(t, tc.recording(t), copyProfile)
 			top := plan.Ladders[0].Renditions[0]
 			if !strings.Contains(plan.Copy.Fault, tc.want) || top.Copy {
 				t.Errorf("copied: %+v, want %q", plan.Copy, tc.want)

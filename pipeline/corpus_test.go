@@ -3,6 +3,7 @@ package pipeline
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -32,7 +33,10 @@ func once(of string, produce func() []byte) []byte {
 	return bytes.Clone(whole)
 }
 
-// movie is a good recording of 20 s with bits enough for damage to be small.
+// movieLength is that of movies, in seconds: three chunks of newSmall.
+const movieLength = 14
+
+// movie is a good recording with bits enough for damage to be small.
 func movie(t *testing.T, args ...string) []byte {
 	t.Helper()
 	return encoded(t, "flv", append([]string{"-c:v", "libx264", "-preset", "ultrafast", "-qp", "12", "-g", "50", "-c:a", "aac"}, args...)...)
@@ -52,7 +56,7 @@ func encode(t *testing.T, format string, args []string) []byte {
 	}
 	file := filepath.Join(t.TempDir(), "movie")
 	ffmpeg(t, slices.Concat([]string{
-		"-v", "error", "-nostdin", "-f", "lavfi", "-i", "testsrc2=r=25:d=20:s=" + size, "-f", "lavfi", "-i", "sine=d=20",
+		"-v", "error", "-nostdin", "-f", "lavfi", "-i", fmt.Sprintf("testsrc2=r=25:d=%d:s=%s", movieLength, size), "-f", "lavfi", "-i", fmt.Sprintf("sine=d=%d", movieLength),
 		"-pix_fmt", "yuv420p",
 	}, args, []string{"-f", format, file})...)
 	body, err := os.ReadFile(file)

@@ -155,6 +155,7 @@ func TestDifferential(t *testing.T) {
 	}
 	for _, i := range order {
 		t.Run(fmt.Sprintf("%02d %s", i, names[i]), func(t *testing.T) {
+			t.Parallel()
 			recording := sources[i].make(t)
 			out, err := publish(t, recording, "")
 			must(t, err)

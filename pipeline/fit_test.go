@@ -58,6 +58,7 @@ func TestLadderFitsTheRecording(t *testing.T) {
 		{"noise", "nullsrc=s=640x360:r=10,geq=lum='random(1)*255':cb=128:cr=128", "360p 288p 216p 90p"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
 			p, store, queue, plan := planned(t, tc.picture, "")
 			if got := names(plan); got != tc.want {
 				t.Errorf("left: %s, want %s; %+v", got, tc.want, plan.Fit)

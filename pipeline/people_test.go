@@ -135,6 +135,7 @@ func TestWhatPeopleRecord(t *testing.T) {
 		{name: "louder than full scale", profile: "loud", frames: 150, make: source{seconds: 6, audio: []string{"-af", "volume=40dB,aresample=44100", "-ac", "2", "-c:a", "aac", "-b:a", "256k"}}.make},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
 			recording := tc.make(t)
 			out, err := publish(t, recording, tc.profile)
 			if got := reasonOf(err); got != tc.reason {

@@ -54,6 +54,7 @@ func published(t *testing.T, recording []byte, profiles, profile string) (plan *
 func TestTransportStreamsAreTheSame(t *testing.T) {
 	for _, rate := range []string{"24000/1001", "30", "60000/1001"} {
 		t.Run(strings.ReplaceAll(rate, "/", ":"), func(t *testing.T) {
+			t.Parallel()
 			recording := streamed(t, rate, 15, 0, "-g", "100", "-bf", "2")
 			_, mp4 := published(t, recording, containerProfiles, "fmp4")
 			plan, ts := published(t, recording, containerProfiles, "ts")
