@@ -40,6 +40,8 @@ type contract interface {
 
 // TestConformance holds every implementation to the package's promises.
 func TestConformance(t *testing.T) {
+	standin.Apart(t)
+	t.Parallel()
 	t.Run("directory", func(t *testing.T) {
 		conform(t, func(t *testing.T, _ string) contract {
 			d, err := blob.NewDir(t.TempDir())
@@ -341,6 +343,8 @@ func TestHeaders(t *testing.T) {
 
 // S3 keeps the headers with which a CDN will answer.
 func TestS3Headers(t *testing.T) {
+	standin.Apart(t)
+	t.Parallel()
 	cloud := standin.Start(t)
 	cloud.Bucket(t, "vod", true)
 	store := blob.NewS3(cloud.Config, "vod", "")
@@ -415,6 +419,8 @@ func TestS3ReadGoesOn(t *testing.T) {
 // A reader that is closed while somebody reads lets go of its connection, and opens
 // no other.
 func TestS3ReadClosedMeanwhile(t *testing.T) {
+	standin.Apart(t)
+	t.Parallel()
 	cloud := standin.Start(t)
 	cloud.Bucket(t, "recs", false)
 	store := blob.NewS3(cloud.Config, "recs", "")

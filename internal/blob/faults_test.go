@@ -42,6 +42,8 @@ var (
 // rules: what is read is whole and of the version asked for, what is written is
 // there once, and an error says what it means.
 func TestS3Faults(t *testing.T) {
+	standin.Apart(t)
+	t.Parallel()
 	cloud := standin.Start(t)
 	cloud.Bucket(t, "faults", false)
 	proxy := cloud.Proxy(t)
@@ -128,6 +130,8 @@ func must(t *testing.T, err error) {
 // What S3 has is not what was sent: the upload fails, and whoever waits for it does
 // not commit. Without a checksum, the size is looked at.
 func TestUploadIsConfirmed(t *testing.T) {
+	standin.Apart(t)
+	t.Parallel()
 	cloud := standin.Start(t)
 	cloud.Bucket(t, "faults", false)
 	s := blob.NewS3(cloud.Config, "faults", "")
@@ -155,6 +159,8 @@ func TestUploadIsConfirmed(t *testing.T) {
 // A recorder starts over in the file while its parts are uploaded: nothing is
 // stored.
 func TestFileChangesDuringUpload(t *testing.T) {
+	standin.Apart(t)
+	t.Parallel()
 	cloud := standin.Start(t)
 	cloud.Bucket(t, "changes", false)
 	proxy := cloud.Proxy(t)

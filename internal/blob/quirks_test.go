@@ -22,6 +22,8 @@ const probe = "jobs/conditions.json"
 
 // What an S3 of others lacks is found before anything rests on it, and named.
 func TestCheck(t *testing.T) {
+	standin.Apart(t)
+	t.Parallel()
 	cloud := standin.Start(t)
 	cloud.Bucket(t, "checked", false)
 	proxy := cloud.Proxy(t)
@@ -63,6 +65,8 @@ func TestCheck(t *testing.T) {
 
 // A bucket that is not there is no object that is not there, whatever asks.
 func TestNoSuchBucket(t *testing.T) {
+	standin.Apart(t)
+	t.Parallel()
 	cloud := standin.Start(t)
 	s := blob.NewS3(cloud.Config, "afterlive-vdo", "")
 	file := filepath.Join(t.TempDir(), "file")
@@ -105,6 +109,8 @@ func TestNoChecksums(t *testing.T) {
 // A proxy that weakens ETags changes nothing: what is read and swapped is the version
 // that S3 knows.
 func TestWeakETags(t *testing.T) {
+	standin.Apart(t)
+	t.Parallel()
 	cloud := standin.Start(t)
 	cloud.Bucket(t, "weak", false)
 	proxy := cloud.Proxy(t)
@@ -128,6 +134,8 @@ func TestWeakETags(t *testing.T) {
 
 // A segment costs no second request where S3 has confirmed it by a checksum.
 func TestUploadAsksForTheSizeOnlyWithoutChecksum(t *testing.T) {
+	standin.Apart(t)
+	t.Parallel()
 	cloud := standin.Start(t)
 	cloud.Bucket(t, "heads", false)
 	proxy := cloud.Proxy(t)

@@ -3,6 +3,7 @@ package queue_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"net/http/httptest"
 	"path/filepath"
 	"slices"
@@ -29,10 +30,20 @@ type contract interface {
 // machine needs for anything.
 const pollTime, longPoll = 2 * time.Second, 20 * time.Second
 
+// These tests wait for most of their time: more of them run at once than there are cores.
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", "6"); err != nil { // -parallel comes later
+		panic(err)
+	}
+	m.Run()
+}
+
 // TestConformance holds every implementation to the package's promises. Leases
 // end by the clock of the server, so this waits for real: on messages, never on a
 // guess.
 func TestConformance(t *testing.T) {
+	standin.Apart(t)
+	t.Parallel()
 	t.Run("SQLite", func(t *testing.T) {
 		db, err := queue.OpenDB(t.Context(), filepath.Join(t.TempDir(), "queue.db"))
 		if err != nil {
@@ -51,6 +62,7 @@ func TestConformance(t *testing.T) {
 
 // The server that the rules of SQS are tested with is held to the same promises.
 func TestStrictConforms(t *testing.T) {
+	t.Parallel()
 	strict := standin.NewStrict()
 	server := httptest.NewServer(strict)
 	t.Cleanup(server.Close)
