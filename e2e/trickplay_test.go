@@ -21,9 +21,10 @@ import (
 // the storyboard. hls.js is ours; Shaka Player is a second one that nobody of us wrote.
 func TestTrickPlay(t *testing.T) {
 	alongside(t)
+	recording := source(t, "640x360", 25, 20)
 	for _, profile := range []string{"quick", "transport"} {
 		data, address := t.TempDir(), "127.0.0.1:"+standin.FreePort(t)
-		enqueue(t, "send", "--data", data, "--as", "talk", "--profile", profile, source(t, "640x360", 25, 20))
+		enqueue(t, "send", "--data", data, "--as", "talk", "--profile", profile, recording)
 		startWorker(t, "--data", data, "--http", address)
 		enqueue(t, "status", "--watch", "--timeout", patience.String(), "--data", data)
 		t.Run(profile+"/hls.js", func(t *testing.T) { trickHLSJS(t, "http://"+address, profile == "transport") })

@@ -52,6 +52,7 @@ func TestColours(t *testing.T) {
 		{"untagged, then BT.709", followed(redStill(t, size, untagged("bt601")...), redStill(t, size, bt709...))},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
 			out, err := publish(t, tc.recording, "")
 			must(t, err)
 			want := picture{red: 0xE0, green: 0x18, blue: 0x18}

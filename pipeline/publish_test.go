@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path"
 	"slices"
@@ -191,65 +192,66 @@ func TestConcurrentDeliveries(t *testing.T) {
 // next worker finishes with the parts that were there.
 func TestCrashAtEveryStoreOperation(t *testing.T) {
 	recording := smallRecording(t)
+	operations := dying(t, recording, math.MaxInt)
+	if operations < 40 {
+		t.Errorf("only %d places to crash at", operations)
+	}
+	t.Logf("crashes at each of %d store operations", operations)
+	for at := range operations {
+		t.Run(fmt.Sprint(at), func(t *testing.T) {
+			t.Parallel()
+			dying(t, recording, at)
+		})
+	}
+}
+
+// dying does a recording with a worker that dies after so many operations on the store,
+// and then with another. It returns how many operations the first one has tried.
+func dying(t *testing.T, recording []byte, at int) (operations int) {
+	t.Helper()
 	crash := errors.New("crash")
-	crashes := 0
-	for at := 0; ; at++ {
-		p, store, queue := newSmall(t, recording)
-		var mu sync.Mutex
-		n := 0
-		store.before = func(string, string) error {
-			mu.Lock()
-			defer mu.Unlock()
-			n++
-			if n > at {
-				return crash // and everything after it: the worker is dead
-			}
-			return nil
+	p, store, queue := newSmall(t, recording)
+	var mu sync.Mutex
+	store.before = func(string, string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		operations++
+		if operations > at {
+			return crash // and everything after it: the worker is dead
 		}
-		if err := queue.Send(t.Context(), smallTask.Body(), 0); err != nil {
-			t.Fatal(err)
-		}
-		died := false
-		for d := queue.take(time.Hour); d != nil && !died; d = queue.take(time.Hour) {
-			tasks, err := job.Parse(d.Body)
-			if err != nil {
+		return nil
+	}
+	must(t, queue.Send(t.Context(), smallTask.Body(), 0))
+	for d := queue.take(time.Hour); d != nil; d = queue.take(time.Hour) {
+		tasks, err := job.Parse(d.Body)
+		must(t, err)
+		if err := p.Do(t.Context(), tasks[0], nil); err != nil {
+			if operations <= at {
 				t.Fatal(err)
 			}
-			if err := p.Do(t.Context(), tasks[0], nil); err != nil {
-				died = true
-				break
-			}
-			if err := queue.Delete(t.Context(), d.Receipt); err != nil {
-				t.Fatal(err)
-			}
+			break
 		}
-		if !died {
-			break // it took at operations or fewer
-		}
-		crashes++
-		if _, _, err := store.get("vod/live/talk/master.m3u8"); err == nil {
-			if problem := reachable(store, "vod/live/talk/master.m3u8"); problem != "" {
-				t.Fatalf("crash at operation %d: %s", at, problem)
-			}
-		}
-		before := parts(store)
-		store.before = nil
-		for _, m := range queue.all {
-			m.hidden = time.Time{} // the dead worker's lease ends
-		}
-		drain(t, p, queue)
-		checkPublished(t, store)
-		after := parts(store)
-		for name, body := range before {
-			if after[name] != body {
-				t.Errorf("crash at operation %d: %s was made again", at, name)
-			}
+		must(t, queue.Delete(t.Context(), d.Receipt))
+	}
+	if _, _, err := store.get("vod/live/talk/master.m3u8"); err == nil {
+		if problem := reachable(store, "vod/live/talk/master.m3u8"); problem != "" {
+			t.Fatalf("crash at operation %d: %s", at, problem)
 		}
 	}
-	if crashes < 40 {
-		t.Errorf("only %d places to crash at", crashes)
+	before := parts(store)
+	store.before = nil
+	for _, m := range queue.all {
+		m.hidden = time.Time{} // the dead worker's lease ends
 	}
-	t.Logf("crashed at each of %d store operations", crashes)
+	drain(t, p, queue)
+	checkPublished(t, store)
+	after := parts(store)
+	for name, body := range before {
+		if after[name] != body {
+			t.Errorf("crash at operation %d: %s was made again", at, name)
+		}
+	}
+	return operations
 }
 
 // An upload that fails while ffmpeg is just ending is a failed task, and nothing

@@ -77,6 +77,7 @@ const transportQuality = `
 
 // Transport streams are measured like fMP4: the pictures are the same.
 func TestQualityOfTransportStreams(t *testing.T) {
+	t.Parallel()
 	recording := drifting(t)
 	var spheres []float64
 	for _, profiles := range []string{transportQuality, strings.ReplaceAll(transportQuality, "  container: ts\n", "")} {
@@ -138,6 +139,7 @@ func exactWSPSNR(a, b [][]byte, width, height int) float64 {
 // What is measured of published renditions is what the definition gives, and orders
 // them as their bits do.
 func TestQuality(t *testing.T) {
+	t.Parallel()
 	store, queue := newMemory(), &messages{}
 	recording := drifting(t)
 	store.put("recordings/r.flv", recording)

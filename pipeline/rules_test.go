@@ -23,6 +23,7 @@ func TestPresentationsKeepTheRules(t *testing.T) {
 	tall := movie(t, "-s", "180x320", "-an")
 	for name, recording := range map[string][]byte{"flat": flat, "360": sphere, "cubemap": sphere, "eac": sphere, "compare": sphere, "auto": tall} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			store, queue := newMemory(), &messages{}
 			store.put(smallTask.Key, recording)
 			p := newPipeline(t, store, queue, "")
@@ -149,6 +150,7 @@ func TestMissingSegmentIsNotPublished(t *testing.T) {
 		"the last is shorter": {true, func(body []byte) []byte { return body[:len(body)-1] }, "and should have"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			p, store, last := allButLast(t)
 			key := segmentOf(t, store, tc.last)
 			whole := store.objects[key]
