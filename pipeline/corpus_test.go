@@ -34,7 +34,7 @@ func once(of string, produce func() []byte) []byte {
 }
 
 // movieLength is that of movies, in seconds: three chunks of newSmall.
-const movieLength = 18
+const movieLength = 20
 
 // movie is a good recording with bits enough for damage to be small.
 func movie(t *testing.T, args ...string) []byte {
