@@ -58,8 +58,9 @@ func buildAndRun(m *testing.M) (int, error) {
 	if err := flag.Set("test.parallel", atOnce); err != nil { // -parallel comes later
 		return 0, err
 	}
-	defer func() { closeChromium() }()
-	return m.Run(), nil
+	code := m.Run()
+	closeChromium() // what it is now: a test may have opened one
+	return code, nil
 }
 
 // alongside lets a test run beside others, with an environment of its own.

@@ -46,8 +46,9 @@ func Environ(t testing.TB) []string {
 func environment(t testing.TB) *environ {
 	t.Helper()
 	for name, more := t.Name(), true; more; {
-		if own, ok := apart.Load(name); ok {
-			return own.(*environ)
+		value, _ := apart.Load(name)
+		if own, ok := value.(*environ); ok {
+			return own
 		}
 		at := strings.LastIndexByte(name, '/')
 		if more = at > 0; more {
