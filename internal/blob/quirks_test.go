@@ -45,6 +45,7 @@ func TestCheck(t *testing.T) {
 		{name: "forbids what is not there", bucket: "checked", quirks: standin.Quirks{Forbids: true}, want: blob.ErrUnfit, says: "s3:ListBucket"},
 		{name: "may not be written to", bucket: "checked", script: first(99, "PUT", forbidden), want: blob.ErrUnfit, says: "AccessDenied"},
 		{name: "is down", bucket: "checked", script: first(99, "GET", slowDown), want: errAny, says: "SlowDown"},
+		{name: "breaks off", bucket: "checked", script: first(99, "GET", standin.Fault{Half: true}), want: errAny},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := blob.NewS3(cloud.Config, tc.bucket, "")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
 )
 
 // CheckReads finds out whether the bucket is there and may be read, by asking for an
@@ -26,8 +27,9 @@ func (s *S3) CheckReads(ctx context.Context, key string) error {
 // unfit marks an answer that will be the same next time: S3 understood the request, and
 // will not do it.
 func (s *S3) unfit(err error) error {
+	_, torn := errors.AsType[*smithy.DeserializationError](err) // of the answer; nobody knows what it was
 	switch _, status := code(err); {
-	case err == nil, errors.Is(err, ErrUnfit), errors.Is(err, ErrNoBucket):
+	case err == nil, torn, errors.Is(err, ErrUnfit), errors.Is(err, ErrNoBucket):
 		return err
 	case status == http.StatusForbidden:
 		return fmt.Errorf("%w: bucket %q may not be used with these credentials, or they lack s3:ListBucket, "+
