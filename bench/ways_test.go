@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -241,7 +242,9 @@ func oneProcess(b *testing.B, file string, plan *ladder.Plan) outcome {
 	args := []string{"-nostdin", "-i", file}
 	args = append(args, behindInput(plan.ChunkArgs(0, 0))...)
 	if plan.Audio != nil {
-		args = append(args, behindInput(plan.AudioArgs(nil))...)
+		for _, r := range plan.Audio.Renditions {
+			args = append(args, "-map", "0:a:0", "-af", "aresample=async=1000", "-c:a", "aac", "-b:a", fmt.Sprint(int(r.Bitrate)), "-ac", "2", r.Name+".m4a")
+		}
 	}
 	o, dir := ffmpeg(b, args, nil)
 	o.bits = bytesOf(b, dir, plan)

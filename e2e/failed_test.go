@@ -103,7 +103,7 @@ func operators(t *testing.T, place []string, failed func(*testing.T) sender) {
 	var asset struct {
 		Job string `json:"job"`
 	}
-	for _, task := range []job.Task{{Kind: job.Audio}, {Kind: job.Chunk, Chunk: 1}} {
+	for _, task := range []job.Task{{Kind: job.Chunk}, {Kind: job.Chunk, Chunk: 1}} {
 		task.Job = publishedJob(t, place, "talk")
 		asset.Job = task.Job
 		must(t, failed(t).Send(t.Context(), task.Body(), 0))
@@ -153,7 +153,7 @@ func TestReplayThousand(t *testing.T) {
 		startWorker(t, "--data", data, "--exit-when-idle").finish(t)
 		ids = append(ids, publishedJob(t, []string{"--data", data}, name))
 	}
-	for _, part := range []string{"chunk-00000", "audio"} {
+	for _, part := range []string{"chunk-00000", "chunk-00001"} {
 		must(t, os.Remove(data+"/jobs/"+ids[1]+"/parts/"+part+".json"))
 	}
 	writeFile(t, data+"/recordings/text.flv", "no recording")
@@ -165,7 +165,7 @@ func TestReplayThousand(t *testing.T) {
 		case 7:
 			task.Job, task.Chunk = ids[1], 0
 		case 8:
-			task.Job, task.Kind = ids[1], job.Audio
+			task.Job, task.Chunk = ids[1], 1
 		case 9:
 			bad++
 			task = job.Task{Kind: job.Recording, Key: "recordings/text.flv", Profile: "flat"}

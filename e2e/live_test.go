@@ -215,7 +215,7 @@ func checkHLS(t *testing.T, master string, duration float64, sizes []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := inspect.Audio(sound, start+duration); err != nil {
+	if err := inspect.Audio(sound, 44100, start+duration); err != nil {
 		t.Error(err)
 	}
 	keepsTheRules(t, master)

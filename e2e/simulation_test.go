@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"afterlive/internal/fleet"
-	"afterlive/ladder"
 )
 
 var simulate = flag.Bool("simulate", false, "compare a real run with the simulated one: make simulate")
@@ -53,13 +52,13 @@ func TestSimulationAgrees(t *testing.T) {
 	info, err := os.Stat(recording)
 	must(t, err)
 	simulated, err := fleet.Run(fleet.Config{
-		Work: fleet.Work{Chunk: 12, Speed: 12 / seen.chunk, Sound: seconds / seen.sound, Scan: float64(info.Size()) / assetOf(t, data).Effort.Scan, Upload: 1e12},
+		Work: fleet.Work{Chunk: 12, Speed: 12 / seen.chunk, Scan: float64(info.Size()) / assetOf(t, data).Effort.Scan, Upload: 1e12},
 		// A worker needs a moment to start, and to find the next message.
 		Worker: fleet.Worker{Lease: lease, Poll: 1, Pause: 0},
 		Fixed:  2, Kills: kills, Trace: []fleet.Recording{{Length: seconds, Bytes: float64(info.Size())}},
 	})
 	must(t, err)
-	t.Logf("a chunk takes %.2f s, the sound %.2f s; prepared in %s", seen.chunk, seen.sound, sent.Sub(began))
+	t.Logf("a chunk takes %.2f s; prepared in %s", seen.chunk, sent.Sub(began))
 	for _, c := range []struct {
 		what            string
 		seen, simulated float64
@@ -78,9 +77,9 @@ func TestSimulationAgrees(t *testing.T) {
 
 // observation is what the workers' logs tell, in seconds.
 type observation struct {
-	chunk, sound float64 // of those that were done, on average
-	end, redone  float64
-	cut          int
+	chunk       float64 // of those that were done, on average
+	end, redone float64
+	cut         int
 }
 
 func observe(t *testing.T, workers []*worker, kills []fleet.Kill, sent time.Time) (o observation) {
@@ -93,9 +92,6 @@ func observe(t *testing.T, workers []*worker, kills []fleet.Kill, sent time.Time
 			switch {
 			case e.Message == "part begun":
 				begun[e.Task] = at
-			case e.Message == "part done" && e.Task == ladder.AudioPart:
-				o.sound = at - begun[e.Task]
-				delete(begun, e.Task)
 			case e.Message == "part done":
 				o.chunk += at - begun[e.Task]
 				chunks++

@@ -112,17 +112,19 @@ func (p *Plan) grid(c Chunk, from, to int) string {
 }
 
 // input reads a cut from standard input, with its timestamps as they are but for what the
-// cut adds, and what is left out ahead, in seconds. ffmpeg may open nothing but the pipe, as nothing but FLV, with
-// no decoder but the named ones.
-func input(decoders string, c flv.Cut, ahead float64, more ...ffmpeg.KwArgs) []string {
-	lead := flv.Lead.Seconds() + float64(c.Lead)/1000
-	args := ffmpeg.Input("pipe:0", ffmpeg.MergeKwArgs(append(more, ffmpeg.KwArgs{
+// cut adds. ffmpeg may open nothing but the pipe, as nothing but FLV, with no decoder but the
+// named ones.
+func input(decoders string, c flv.Cut, more ...ffmpeg.KwArgs) []string {
+	options := ffmpeg.KwArgs{
 		format:               "flv",
 		"copyts":             "",
-		"itsoffset":          decimal(-lead - ahead),
 		"protocol_whitelist": "pipe",
 		"codec_whitelist":    decoders,
-	}))).Output("x").GetArgs()
+	}
+	if !c.Audio {
+		options["itsoffset"] = decimal(-flv.Lead.Seconds() - float64(c.Lead)/1000)
+	}
+	args := ffmpeg.Input("pipe:0", ffmpeg.MergeKwArgs(append(more, options))).Output("x").GetArgs()
 	return args[:len(args)-1]
 }
 

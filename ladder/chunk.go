@@ -6,14 +6,16 @@ import (
 	"afterlive/internal/flv"
 )
 
-// Chunk is the frames [From, To) of the output's grid, and the bytes that hold
-// them. From and To (but the last To) are multiples of the segment's length.
+// Chunk is everything between two moments, the frames [From, To) of the output's grid: what
+// is seen and what is heard, and the bytes that hold it. From and To (but the last To) are
+// multiples of the segment's length.
 type Chunk struct {
-	From int     `json:"from"`
-	To   int     `json:"to"`
-	Fill bool    `json:"fill,omitempty"` // no picture yet at From: the first one is shown early
-	Hold bool    `json:"hold,omitempty"` // the picture may end before To: the last one is held
-	Cut  flv.Cut `json:"cut"`
+	From  int     `json:"from"`
+	To    int     `json:"to"`
+	Fill  bool    `json:"fill,omitempty"` // no picture yet at From: the first one is shown early
+	Hold  bool    `json:"hold,omitempty"` // the picture may end before To: the last one is held
+	Cut   flv.Cut `json:"cut,omitzero"`   // of the picture, if there is one
+	Sound flv.Cut `json:"sound,omitzero"` // of the sound, if there is some here
 }
 
 // Where a profile doesn't say how long chunks are, they last up to a minute. A short
@@ -68,7 +70,6 @@ func (p *Plan) ends(profile Profile) func(from int) int {
 // chunk divides the output's frames, those before the first picture and behind the last
 // like all others.
 func (p *Plan) chunk(x *flv.Index, ends func(from int) int) {
-	first, last := p.Rate.Frame(x.Video.First), p.Rate.Frame(x.Video.Last)
 	for from := 0; from < p.Frames; {
 		to := max(from+p.SegmentFrames, ends(from))
 		for to < p.Frames && p.wasteful(x, from, to) {
@@ -77,12 +78,16 @@ func (p *Plan) chunk(x *flv.Index, ends func(from int) int) {
 		if to+p.SegmentFrames > p.Frames {
 			to = p.Frames // a last chunk below one segment isn't worth a task
 		}
-		p.Chunks = append(p.Chunks, Chunk{
-			From: from, To: to,
-			Fill: first > from,
-			Hold: to == p.Frames || last+1 < to,
-			Cut:  x.VideoCut(p.entry(from), p.Rate.Time(to)),
-		})
+		c := Chunk{From: from, To: to}
+		if len(p.Ladders) > 0 {
+			c.Fill = p.Rate.Frame(x.Video.First) > from
+			c.Hold = to == p.Frames || p.Rate.Frame(x.Video.Last)+1 < to
+			c.Cut = x.VideoCut(p.entry(from), p.Rate.Time(to))
+		}
+		if p.Audio != nil {
+			c.Sound = p.soundCut(x, from, to)
+		}
+		p.Chunks = append(p.Chunks, c)
 		from = to
 	}
 }
@@ -104,7 +109,7 @@ const framesBefore = 3
 // most twice. A chunk before the first picture decodes that one alone; one behind the last
 // decodes the last GOP, and is at least as long.
 func (p *Plan) wasteful(x *flv.Index, from, to int) bool {
-	if to <= p.Rate.Frame(x.Video.First) {
+	if len(p.Ladders) == 0 || to <= p.Rate.Frame(x.Video.First) {
 		return false
 	}
 	key := x.KeyframeBefore(p.entry(from))

@@ -67,7 +67,7 @@ func (p *Plan) copyFault(x *flv.Index, profile Profile) string {
 	switch gop := v.Rate.Time(v.Steady.GOP); {
 	case profile.Ladders[0].Projection.cube():
 		return "the first ladder is a cube's: its picture is another one"
-	case len(x.Epochs) > 1 || len(x.Damage) > 0:
+	case x.Epochs() > 1 || len(x.Damage) > 0:
 		return "its clock jumps, or bytes of it are damaged"
 	case len(v.Forms) > 1 || len(v.Headers) > 1:
 		return "its encoder's settings change on the way"
@@ -87,8 +87,8 @@ func (p *Plan) copyFault(x *flv.Index, profile Profile) string {
 		return fmt.Sprintf("keyframes are %s apart; at most %s is allowed", gop, longestGOP)
 	case v.First > soundAhead:
 		return fmt.Sprintf("the picture begins %s after the sound", v.First)
-	case x.Audio != nil && x.Audio.Last-v.Last > soundAhead:
-		return fmt.Sprintf("the picture ends %s before the sound", x.Audio.Last-v.Last)
+	case x.Audio != nil && x.Audio.End()-v.Last > soundAhead:
+		return fmt.Sprintf("the picture ends %s before the sound", x.Audio.End()-v.Last)
 	}
 	y := p.pictureAlone(x)
 	if n := v.Rate.Frame(y.Duration); n != v.Frames {

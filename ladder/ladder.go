@@ -26,8 +26,8 @@ type Plan struct {
 	Recording Recording `json:"recording"`
 	Source    Source    `json:"source"`
 
-	Rate          flv.Rate  `json:"rate,omitzero"` // of the output; zero: sound only
-	Frames        int       `json:"frames"`        // of the output
+	Rate          flv.Rate  `json:"rate"`   // of the output
+	Frames        int       `json:"frames"` // of the output
 	GOPFrames     int       `json:"gop_frames"`
 	SegmentFrames int       `json:"segment_frames"`
 	SegmentTime   float64   `json:"segment_s"` // seconds; SegmentFrames at Rate
@@ -109,18 +109,11 @@ type Rendition struct {
 	Copy    bool    `json:"copy,omitempty"`  // the recording's own picture: what is said of encoding doesn't hold
 }
 
-// Extract is an object that holds a cut of a recording, ready for ffmpeg.
-type Extract struct {
-	Key  string `json:"key"`
-	ETag string `json:"etag"`
-	Size int64  `json:"size"`
-}
-
 // New plans a recording: which renditions of which size, and which chunks. The
 // caller fills in the job, the asset, the recording and the time.
 func New(x *flv.Index, p Profile) (*Plan, error) {
-	plan := &Plan{Version: PlanVersion, Profile: p.Name, Duration: x.Duration.Seconds(), SegmentTime: p.Segment.Seconds(), Container: p.Container}
-	plan.Source = Source{Duration: x.Duration.Seconds(), Epochs: len(x.Epochs)}
+	plan := &Plan{Version: PlanVersion, Profile: p.Name, Container: p.Container}
+	plan.Source = Source{Duration: x.Duration.Seconds(), Epochs: x.Epochs()}
 	for _, g := range x.Gaps[:min(len(x.Gaps), maxDiscontinuities)] {
 		plan.Source.Discontinuities = append(plan.Source.Discontinuities, Discontinuity{At: g.At.Seconds(), Lost: g.Lost.Seconds()})
 	}
@@ -128,25 +121,34 @@ func New(x *flv.Index, p Profile) (*Plan, error) {
 	if err := tooMuch(plan.Missing, plan.Accept); err != nil {
 		return nil, err
 	}
-	var ahead time.Duration
-	if x.Video != nil && len(p.Ladders) > 0 {
+	switch {
+	case x.Duration <= 0:
+		return nil, &flv.Error{Reason: flv.ZeroDuration, Detail: "nothing in it lasts"}
+	case x.Video != nil && len(p.Ladders) > 0:
 		var err error
-		if ahead, err = plan.video(x, p); err != nil {
+		if x, err = plan.video(x, p); err != nil {
 			return nil, err
 		}
+	case x.Audio == nil:
+		return nil, &flv.Error{Reason: ReasonNoSound, Detail: fmt.Sprintf("profile %s publishes sound alone, and there is none in it", p.Name)}
+	default:
+		plan.Rate = soundGrid
+		plan.SegmentFrames = plan.Rate.Frame(p.Segment)
 	}
+	plan.SegmentTime = plan.seconds(plan.SegmentFrames)
+	plan.Frames = max(1, plan.Rate.Frame(x.Duration))
+	plan.Duration = plan.seconds(plan.Frames)
 	if a := x.Audio; a != nil {
 		plan.Source.Audio, plan.Source.SampleRate, plan.Source.Channels = a.Codec, a.SampleRate, a.Channels
-		plan.Audio = &Audio{Renditions: soundRenditions(p, plan.Ladders), Loudness: p.Loudness, Cut: x.AudioCut(), Frames: a.Frames, Ahead: ahead.Seconds()}
+		plan.Audio = &Audio{Renditions: soundRenditions(p, plan.Ladders), Rate: outputRate(a.SampleRate), Loudness: p.Loudness, Frames: a.Frames}
 	}
-	if len(plan.Ladders) == 0 && plan.Audio == nil {
-		return nil, &flv.Error{Reason: ReasonNoSound, Detail: fmt.Sprintf("profile %s publishes sound alone, and there is none in it", p.Name)}
-	}
-	if plan.Duration <= 0 {
-		return nil, &flv.Error{Reason: flv.ZeroDuration, Detail: "nothing in it lasts"}
-	}
+	plan.chunk(x, plan.ends(p))
+	plan.Storyboard = plan.storyboard()
 	return plan.foreseen()
 }
+
+// soundGrid is the grid on which segments of sound alone begin.
+var soundGrid = flv.Rate{Num: 50, Den: 1}
 
 // reordering is how much later than its sound a recording's picture begins if that is only
 // because encoders of B-frames hold pictures back. So little of the sound is left out: with
@@ -154,11 +156,9 @@ func New(x *flv.Index, p Profile) (*Plan, error) {
 // pictures before its own.
 const reordering = 100 * time.Millisecond
 
-// video plans the picture, and returns how much of the sound comes before it and is left
-// out.
-func (p *Plan) video(x *flv.Index, profile Profile) (ahead time.Duration, err error) {
-	began := x.Video.First
-	if began <= reordering {
+// video plans the picture, and returns the index on the timeline that the output has.
+func (p *Plan) video(x *flv.Index, profile Profile) (*flv.Index, error) {
+	if x.Video.First <= reordering {
 		x = x.FromFirstPicture()
 	}
 	v := x.Video
@@ -174,12 +174,9 @@ func (p *Plan) video(x *flv.Index, profile Profile) (ahead time.Duration, err er
 	if profile.Source == SourceCopy {
 		x = p.planCopy(x, profile)
 	}
-	p.SegmentTime = p.seconds(p.SegmentFrames)
-	p.Frames = max(1, p.Rate.Frame(x.Duration))
-	p.Duration = p.seconds(p.Frames)
 	for i, l := range profile.Ladders {
 		if err := checkSphere(p.Source.Width, p.Source.Height, l); err != nil {
-			return 0, err
+			return nil, err
 		}
 		renditions := p.renditions(l)
 		if i == 0 {
@@ -195,9 +192,7 @@ func (p *Plan) video(x *flv.Index, profile Profile) (ahead time.Duration, err er
 	if profile.Fit && len(p.fitted()) > 0 {
 		p.Fit = &Fit{}
 	}
-	p.chunk(x, p.ends(profile))
-	p.Storyboard = p.storyboard()
-	return began - x.Video.First, nil
+	return x, nil
 }
 
 // seconds is the length of n frames.

@@ -51,11 +51,16 @@ func index(width, height int, rate flv.Rate, length, gop time.Duration) *flv.Ind
 	}
 	v.Headers = []flv.Header{{Offset: 13, Body: []byte{0x17, 0, 0, 0, 0, 1, 100, 0, 40, 0xff}}}
 	v.End = 13 + int64(length/time.Millisecond)*100
-	return &flv.Index{
-		End: v.End, Duration: length, Video: v,
-		Audio:  &flv.Audio{Codec: "aac", SampleRate: 44100, Channels: 2, Format: 10, Frames: 1, Last: length, Headers: []flv.Header{{Offset: 13, Body: []byte{0xaf, 0}}}},
-		Epochs: []flv.Epoch{{Offset: 13}},
+	v.Epochs = []flv.Epoch{{Offset: 13}}
+	a := &flv.Audio{
+		Codec: "aac", SampleRate: 44100, Channels: 2, Format: 10, Frames: int(length/time.Second) * 43,
+		Headers: []flv.Header{{Offset: 13, Body: []byte{0xaf, 0}}}, Epochs: v.Epochs,
 	}
+	for t := time.Duration(0); t < length; t += 10 * time.Second {
+		a.Marks = append(a.Marks, flv.Mark{Offset: 13 + int64(t/time.Millisecond)*100, Tag: int(t/time.Second) * 43, At: t})
+	}
+	a.Marks = append(a.Marks, flv.Mark{Offset: v.End, Tag: a.Frames, At: length})
+	return &flv.Index{End: v.End, Duration: length, Video: v, Audio: a}
 }
 
 func profile(t *testing.T, name string) Profile {
@@ -204,7 +209,8 @@ func TestArgs(t *testing.T) {
 	golden(t, "args-flat-first.txt", lines(ntsc.ChunkArgs(0, 0)))
 	golden(t, "args-flat-middle.txt", lines(ntsc.ChunkArgs(1, 2)))
 	golden(t, "args-flat-last.txt", lines(ntsc.ChunkArgs(2, 0)))
-	golden(t, "args-audio.txt", lines(ntsc.AudioArgs(nil)))
+	golden(t, "args-sound-decode.txt", lines(ntsc.DecodeArgs(ntsc.Chunks[1].Sound)))
+	golden(t, "args-sound-encode.txt", lines(ntsc.EncodeArgs("")))
 
 	late := index(3840, 1920, flv.Rate{Num: 60, Den: 1}, 3*time.Minute, 2*time.Second)
 	late.Video.First = 70 * time.Second

@@ -119,19 +119,6 @@ func (p *Presentation) Missing() []Missing {
 // Incomplete refuses a presentation of which too much is missing.
 func (p *Presentation) Incomplete() error { return tooMuch(p.Missing(), p.plan.Accept) }
 
-// LostOf is how many frames of the sound were not decoded, where so many were. Other codecs
-// than AAC have several in a tag, or none.
-func (a *Audio) LostOf(decoded int) int {
-	const priming = 2 // frames that a decoder needs to begin
-	switch {
-	case decoded == 0:
-		return a.Frames
-	case a.Cut.Header == nil || decoded >= a.Frames-priming:
-		return 0
-	}
-	return a.Frames - decoded
-}
-
 // Lost is what ffmpeg was given for a part, and could not decode.
 type Lost struct {
 	Frames int `json:"frames,omitempty"` // pictures

@@ -20,7 +20,7 @@ type Part struct {
 	Images  Images  `json:"images,omitzero"`
 	Lost    Lost    `json:"lost,omitzero"`
 
-	Loudness *Loudness `json:"loudness,omitempty"` // of the recording's sound, if that is to be brought to another
+	Loudness *Loudness `json:"loudness,omitempty"` // of the chunk's sound, if that is to be brought to another
 
 	Effort `json:"effort"`
 }
@@ -61,25 +61,39 @@ type Segment struct {
 // ChunkPart is the name of chunk k's part.
 func ChunkPart(k int) string { return fmt.Sprintf("chunk-%05d", k) }
 
-// AudioPart is the name of the sound's part.
-const AudioPart = "audio"
+// AudioPart is the name of the part that has chunk k's sound where that is brought to another
+// loudness: how much is missing to it is known only when all of it was measured.
+func AudioPart(k int) string { return fmt.Sprintf("audio-%05d", k) }
 
 // PublishTask is what failures of publishing are noted as: the task with which it went
 // wrong is done, and its part is there.
 const PublishTask = "publish"
 
-// PartNames are the parts that a plan needs before it can be published, in the
-// order in which they play.
+// PartNames are the parts that a plan needs before it can be published: the chunks, in the
+// order in which they play, and behind them the sound's, if it has some of its own.
 func (p *Plan) PartNames() []string {
-	var names []string
-	for k := range p.Chunks {
-		names = append(names, ChunkPart(k))
-	}
-	if p.Audio != nil {
-		names = append(names, AudioPart)
+	names := p.ChunkNames()
+	if p.SoundApart() {
+		for k := range p.Chunks {
+			names = append(names, AudioPart(k))
+		}
 	}
 	return names
 }
+
+// ChunkNames are the parts of the chunks.
+func (p *Plan) ChunkNames() (names []string) {
+	for k := range p.Chunks {
+		names = append(names, ChunkPart(k))
+	}
+	return names
+}
+
+// SoundApart tells whether chunks only measure their sound, and it is made when all of it was.
+func (p *Plan) SoundApart() bool { return p.Audio != nil && p.Audio.Loudness != 0 }
+
+// LoudnessKey is where it is said how loud a job's sound is, once all chunks are there.
+func LoudnessKey(job string) string { return "jobs/" + job + "/loudness.json" }
 
 // The store's layout. jobs/ is private; vod/ is what a CDN may serve.
 

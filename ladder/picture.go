@@ -240,7 +240,7 @@ func matrixName(code int) string {
 // filters, and their count of frames, anew. threads are the decoder's, and the filters'.
 func (p *Plan) decoderArgs(c flv.Cut, threads int) []string {
 	u := p.Source.Picture.Untagged
-	args := input("h264", c, 0, ffmpeg.KwArgs{
+	args := input("h264", c, ffmpeg.KwArgs{
 		"reinit_filter": 0, threadCount: threads,
 		"color_primaries": u.Primaries, "color_trc": u.Transfer, "colorspace": u.Matrix, // where the stream says it, that counts
 	})

@@ -128,7 +128,7 @@ func TestMissing(t *testing.T) {
 // The profile for sound alone leaves a picture out.
 func TestSoundAlone(t *testing.T) {
 	p := plan(t, index(1280, 720, flv.Rate{Num: 30, Den: 1}, time.Minute, 2*time.Second), profile(t, "audio"))
-	if len(p.Ladders) != 0 || len(p.Chunks) != 0 || p.Audio == nil || p.Duration != 60 {
+	if len(p.Ladders) != 0 || len(p.Chunks) != 1 || p.Audio == nil || p.Duration != 60 {
 		t.Errorf("%+v", p)
 	}
 	x := index(1280, 720, flv.Rate{Num: 30, Den: 1}, time.Minute, 2*time.Second)

@@ -90,8 +90,8 @@ func (p *Presentation) complete() error {
 		}
 	}
 	for _, r := range p.plan.sounds() {
-		if len(p.sound(r).Segments) == 0 {
-			faults = append(faults, fmt.Errorf("assemble job %s: the sound %s has no segments", p.plan.Job, r.Name))
+		if got, want := len(p.sound(r).Segments), p.plan.soundSegments(); got != want {
+			faults = append(faults, fmt.Errorf("assemble job %s: the sound %s has %d segments, by the plan %d", p.plan.Job, r.Name, got, want))
 		}
 	}
 	for k, c := range p.plan.Chunks {

@@ -3,6 +3,7 @@ package ladder
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,27 +32,31 @@ func made(p *Plan, bytesPerSecond int64) []Part {
 			}
 			part.Tracks = append(part.Tracks, madeFrames(p, l, c, part.Attempt))
 		}
+		if p.Audio != nil {
+			part.Tracks = append(part.Tracks, madeSound(p, c, part.Attempt)...)
+		}
 		for n, tiles := range p.Sheets(c) {
 			part.Images.Sheets = append(part.Images.Sheets, Image{URI: fmt.Sprintf("%s-sheet-%05d-%s.jpg", part.Name, n, part.Attempt), Bytes: 20_000, Tiles: tiles})
 		}
-		if k == p.Storyboard.Poster {
+		if p.Storyboard != nil && k == p.Storyboard.Poster {
 			part.Images.Poster = &Image{URI: part.Name + "-poster-" + part.Attempt + ".jpg", Bytes: 90_000}
 		}
 		parts = append(parts, part)
 	}
-	if p.Audio != nil {
-		part := Part{Version: 1, Name: AudioPart}
-		for i, r := range p.Audio.Renditions {
-			t := Track{Ladder: AudioLadder, Rendition: r.Name, Init: "init-ba9876543210.mp4", Codecs: "mp4a.40.2", Timescale: 48000}
-			for left := int64(p.Duration * 48000); left > 0; left -= 288_288 {
-				ticks := min(left, 288_288)
-				t.Segments = append(t.Segments, Segment{URI: fmt.Sprintf("s%05d-sound.m4s", len(t.Segments)), Ticks: ticks, Bytes: ticks / 3 / int64(i+1)})
-			}
-			part.Tracks = append(part.Tracks, t)
-		}
-		parts = append(parts, part)
-	}
 	return parts
+}
+
+// madeSound is a chunk's sound.
+func madeSound(p *Plan, c Chunk, attempt string) (all []Track) {
+	for i, r := range p.Audio.Renditions {
+		t := Track{Ladder: AudioLadder, Rendition: r.Name, Init: "init-ba9876543210.mp4", Codecs: "mp4a.40.2", Timescale: p.Audio.Rate}
+		for from := c.From; from < c.To; from += p.SegmentFrames {
+			ticks := p.PacketTicks(p.Packet(min(from+p.SegmentFrames, c.To))) - p.PacketTicks(p.Packet(from))
+			t.Segments = append(t.Segments, Segment{URI: fmt.Sprintf("s%05d-%s.m4s", from/p.SegmentFrames, attempt), Ticks: ticks, Bytes: ticks / 3 / int64(i+1)})
+		}
+		all = append(all, t)
+	}
+	return all
 }
 
 // madeFrames are a chunk's I-frames, of 9000 bytes each.
@@ -115,7 +120,7 @@ func TestSoundOnly(t *testing.T) {
 	x := index(2, 2, flv.Rate{Num: 30, Den: 1}, 20*time.Second, time.Second)
 	x.Video = nil
 	p := plan(t, x, profile(t, "flat"))
-	if len(p.Chunks) != 0 || len(p.Ladders) != 0 || p.Duration != 20 {
+	if len(p.Chunks) != 1 || len(p.Ladders) != 0 || p.Duration != 20 {
 		t.Errorf("plan %+v", p)
 	}
 	out, err := Assemble(p, made(p, 0))
@@ -155,7 +160,10 @@ func TestAssembleRefuses(t *testing.T) {
 			}
 			return ps
 		}, "has 0 segments"},
-		{"sound without segments", func(ps []Part) []Part { ps[2].Tracks = nil; return ps }, "the sound aac has no segments"},
+		{"sound is missing in one part", func(ps []Part) []Part {
+			ps[1].Tracks = slices.DeleteFunc(ps[1].Tracks, func(t Track) bool { return t.Ladder == AudioLadder })
+			return ps
+		}, "the sound aac has 10 segments, by the plan 12"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := Assemble(p, tc.spoil(made(p, 1000)))

@@ -1,26 +1,24 @@
 package ladder
 
 import (
-	"encoding/json"
 	"fmt"
-	"math"
+	"path"
 	"slices"
 	"strconv"
-	"strings"
+	"time"
 
 	ffmpeg "github.com/u2takey/ffmpeg-go"
 
 	"afterlive/internal/flv"
 )
 
-// Audio is the sound, shared by all ladders: one decode of the whole track.
+// Audio is the sound, shared by all ladders. Each chunk has its share of it, in packets of
+// AAC: [Plan.Packet].
 type Audio struct {
 	Renditions []AudioRendition `json:"renditions"`         // the usual one first
+	Rate       int              `json:"rate"`               // Hz, of the output
 	Loudness   float64          `json:"loudness,omitempty"` // LUFS to which it is brought; 0: as it is
-	Ahead      float64          `json:"ahead_s,omitempty"`  // that begins before the picture, and is left out
-	Cut        flv.Cut          `json:"cut"`
-	Frames     int              `json:"frames"`            // of it
-	Extract    *Extract         `json:"extract,omitempty"` // what the cut would give, where that lies beside the recording
+	Frames     int              `json:"frames"`             // of the recording's
 }
 
 // AudioRendition is one encoding of the sound: stereo AAC.
@@ -54,110 +52,126 @@ func (p *Plan) soundOf(r Rendition) AudioRendition {
 	return p.Audio.Renditions[0]
 }
 
-const audioRate = 48000 // Hz, of the output
-
-// AudioArgs is the ffmpeg command line that encodes the whole sound track: holes
-// filled with silence, brought to the loudness that is wanted, cut to the picture's
-// length, one stereo AAC file for every rendition.
-func (p *Plan) AudioArgs(measured *Loudness) []string {
-	end := decimal(p.Duration)
-	filters := p.continuous()
-	if normalize := p.Audio.normalize(measured); normalize != "" {
-		filters += "," + normalize + ",aresample=" + strconv.Itoa(audioRate)
+// outputRate is the output's sampling rate for a recording's: sound is resampled only where
+// players expect another (HLS authoring rule 2.12 takes 44.1 and 48 kHz alike). HE-AAC says the rate
+// of its core, which is half.
+func outputRate(source int) int {
+	if source > 0 && 44100%source == 0 {
+		return 44100
 	}
-	n := len(p.Audio.Renditions)
-	filters += fmt.Sprintf(",apad=whole_dur=%s,atrim=end=%s,asplit=%d%s", end, end, n, pads("a", n))
-	args := append(p.soundInput(), "-filter_complex", filters)
-	for i, r := range p.Audio.Renditions {
-		args = append(args, output(AudioLadder+"/"+r.Name, p.hls(0), ffmpeg.KwArgs{
-			mapped: fmt.Sprintf("[a%d]", i),
-			"c:a":  "aac",
-			"b:a":  int(r.Bitrate),
-			"ac":   2,
-		})...)
+	return 48000
+}
+
+// Chunks of sound join without a seam, since each is encoded from some sound before it,
+// which lets the encoder find its pace, to a little behind it: AAC's packets overlap, and
+// which are good is known by count. What is encoded ahead, and behind, is left out.
+const (
+	PacketSamples = 1024 // of AAC-LC
+	packetsAhead  = 256  // 5 to 6 s: with fewer, tones have more noise for seconds
+	packetsBehind = 4
+)
+
+// Packet is the first packet of sound that belongs to the segment that begins at a frame:
+// the first one that is heard at its time or later. Packet 0 is heard before the first
+// frame: encoders begin with one of silence.
+func (p *Plan) Packet(frame int) int {
+	if frame == 0 {
+		return 0
+	}
+	samples := int64(frame) * int64(p.Rate.Den) * int64(p.Audio.Rate)
+	per := int64(p.Rate.Num) * PacketSamples
+	return int((samples+per-1)/per) + 1
+}
+
+// PacketTicks is when a packet is decoded, in the output's samples.
+func (p *Plan) PacketTicks(packet int) int64 {
+	return int64(StartOffset*p.Audio.Rate) + int64(packet-1)*PacketSamples
+}
+
+// soundSegments is how many segments of sound there are. A last one that would be shorter
+// than a packet is none.
+func (p *Plan) soundSegments() int {
+	n := (p.Frames + p.SegmentFrames - 1) / p.SegmentFrames
+	if p.Packet((n-1)*p.SegmentFrames) == p.Packet(p.Frames) {
+		n--
+	}
+	return n
+}
+
+// Stretch is a part of a chunk's sound that is encoded in one go: the packets [From, To).
+type Stretch struct {
+	From, To    int   // packets that are kept
+	Ahead       int   // that are encoded before them
+	First, Last int64 // samples that are encoded: [First, Last) of the output
+}
+
+// mostSegments is how many of sound are encoded in one go: decoded, a minute is 23 MB.
+const mostSegments = 10
+
+// Stretches divide the sound of a chunk.
+func (p *Plan) Stretches(c Chunk) (all []Stretch) {
+	for from := c.From; from < c.To; {
+		to := min(c.To, from+mostSegments*p.SegmentFrames)
+		all = append(all, p.stretch(from, to))
+		from = to
+	}
+	return all
+}
+
+func (p *Plan) stretch(from, to int) Stretch {
+	s := Stretch{From: p.Packet(from), To: p.Packet(to)}
+	s.Ahead = min(s.From, packetsAhead)
+	s.First = int64(s.From-s.Ahead) * PacketSamples
+	s.Last = int64(s.To+packetsBehind) * PacketSamples
+	return s
+}
+
+// Heard is the time of a stretch on the recording's timeline, with what is encoded around it.
+func (p *Plan) Heard(s Stretch) (from, to time.Duration) {
+	at := func(sample int64) time.Duration {
+		return time.Duration(float64(sample) / float64(p.Audio.Rate) * float64(time.Second))
+	}
+	return at(s.First), at(s.Last)
+}
+
+// soundCut is the recording's sound for the frames [from, to).
+func (p *Plan) soundCut(x *flv.Index, from, to int) flv.Cut {
+	begin, end := p.Heard(p.stretch(from, to))
+	return x.AudioCut(begin, end)
+}
+
+// Names in a task's scratch folder: what is decoded of the sound, which frames that are, and
+// a rendition of it, encoded.
+const (
+	DecodedFile = "sound.pcm"
+	DecodedList = "sound.txt"
+	EncodedFile = "encoded.mp4"
+)
+
+// DecodeArgs is the ffmpeg command line that decodes a cut of sound, given on standard
+// input: all samples into one file, as 32-bit floats in stereo at their own rate, and a line
+// for every frame into another.
+func (p *Plan) DecodeArgs(c flv.Cut) []string {
+	args := input(c.SoundDecoders(), c)
+	for _, out := range []struct{ format, file string }{{"f32le", DecodedFile}, {"framecrc", DecodedList}} {
+		args = append(args, "-map", "0:a:0", "-c:a", "pcm_f32le", "-ac", "2", "-f", out.format, out.file)
 	}
 	return args
 }
 
-func (p *Plan) soundInput() []string {
-	return input(p.Audio.Cut.SoundDecoders(), p.Audio.Cut, p.Audio.Ahead)
-}
-
-// continuous is the filter that makes of the decoded sound one stream without holes: drift
-// and small holes are taken up by stretching, which makes no holes of its own, larger ones
-// become silence. From then on samples are counted: times may still jump by what is being
-// stretched. The resampler is always there (flags=res): where it is made only when it must
-// first stretch, as at equal rates, it adds seconds (ffmpeg 5.1: 15 in a minute of 100 ppm).
-func (p *Plan) continuous() string {
-	return fmt.Sprintf("[0:a:0]aresample=%d:async=1000:min_hard_comp=0.25:flags=res:first_pts=0,asetpts=N/SR/TB", audioRate)
-}
-
-// Loudness is what EBU R128 measures of a sound track (ITU-R BS.1770, EBU Tech 3342).
-type Loudness struct {
-	Integrated float64 `json:"integrated_lufs"`
-	Range      float64 `json:"range_lu"`
-	Peak       float64 `json:"true_peak_dbtp"`
-	Threshold  float64 `json:"threshold_lufs"`
-	Offset     float64 `json:"offset_lu"`
-}
-
-const (
-	truePeak                = -1.0      // dBTP that the sound never exceeds (EBU R128, recommendation h)
-	leastRange, mostRange   = 7.0, 20.0 // LU that ffmpeg's loudnorm takes as a target
-	quietest, loudestTarget = -31.0, -9.0
-)
-
-// LoudnessArgs is the ffmpeg command line that measures a sound track. It says the
-// result in its log, for [ParseLoudness].
-func (p *Plan) LoudnessArgs() []string {
-	args := append([]string{"-loglevel", "level+info"}, p.soundInput()...)
-	return append(args, "-filter_complex", p.continuous()+",loudnorm="+p.Audio.target(leastRange)+":print_format=json[a]", "-map", "[a]", "-f", "null", "-")
-}
-
-func (a *Audio) target(spread float64) string {
-	return fmt.Sprintf("I=%s:TP=%s:LRA=%s", decimal(a.Loudness), decimal(truePeak), decimal(spread))
-}
-
-// normalize is the second pass. Where the true peak leaves room, loudnorm only turns the
-// volume: its range is what was measured. Where not, it also compresses. It takes no
-// measurement above full scale, as clipped sound has: that is turned down first.
-func (a *Audio) normalize(m *Loudness) string {
-	if m == nil {
-		return ""
-	}
-	quieter := ""
-	if above := math.Ceil(max(m.Integrated, m.Threshold)); above > 0 {
-		lower := *m
-		lower.Integrated, lower.Peak, lower.Threshold = m.Integrated-above, m.Peak-above, m.Threshold-above
-		quieter, m = fmt.Sprintf("volume=%sdB,", decimal(-above)), &lower
-	}
-	return quieter + fmt.Sprintf("loudnorm=%s:measured_I=%s:measured_LRA=%s:measured_TP=%s:measured_thresh=%s:offset=%s:linear=true",
-		a.target(min(mostRange, max(leastRange, math.Ceil(m.Range)))), decimal(m.Integrated), decimal(m.Range), decimal(m.Peak), decimal(m.Threshold), decimal(m.Offset))
-}
-
-// ParseLoudness finds the measurement in what ffmpeg has said. nil means silence, which
-// has no loudness.
-func ParseLoudness(log string) (*Loudness, error) {
-	from, to := strings.LastIndex(log, "{"), strings.LastIndex(log, "}")
-	if from < 0 || to < from {
-		return nil, fmt.Errorf("read loudness: ffmpeg says nothing of it: %q", log)
-	}
-	var said map[string]string
-	if err := json.Unmarshal([]byte(log[from:to+1]), &said); err != nil {
-		return nil, fmt.Errorf("read loudness: %w", err)
-	}
-	m := &Loudness{}
-	for key, to := range map[string]*float64{
-		"input_i": &m.Integrated, "input_lra": &m.Range, "input_tp": &m.Peak, "input_thresh": &m.Threshold, "target_offset": &m.Offset,
-	} {
-		value, err := strconv.ParseFloat(said[key], 64)
-		if err != nil {
-			return nil, fmt.Errorf("read loudness: %s is %q", key, said[key])
+// EncodeArgs is the ffmpeg command line that encodes a stretch of sound, given on standard
+// input as 32-bit floats in stereo, into a file for every rendition; "": behind no filter.
+func (p *Plan) EncodeArgs(filter string) []string {
+	args := []string{"-f", "f32le", "-ar", strconv.Itoa(p.Audio.Rate), "-ac", "2", "-i", "pipe:0"}
+	for _, r := range p.Audio.Renditions {
+		options := ffmpeg.KwArgs{
+			mapped: "0:a", "c:a": "aac", "b:a": int(r.Bitrate), "ac": 2,
+			format: "mp4", "movflags": "+empty_moov+default_base_moof", "frag_duration": 1_000_000, "use_editlist": 0,
 		}
-		*to = value
+		if filter != "" {
+			options["af"] = filter
+		}
+		args = append(args, ffmpeg.Input("x").Output(path.Join(AudioLadder, r.Name, EncodedFile), options).GetArgs()[2:]...)
 	}
-	if math.IsInf(m.Integrated, 0) || math.IsInf(m.Peak, 0) || m.Integrated < -70 {
-		return nil, nil //nolint:nilnil // silence is neither a measurement nor an error
-	}
-	return m, nil
+	return args
 }

@@ -1,7 +1,7 @@
 package ladder
 
 import (
-	"reflect"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -9,45 +9,113 @@ import (
 	"afterlive/internal/flv"
 )
 
-// What loudnorm says, as ffmpeg 5.1 puts it.
-const said = `[Parsed_loudnorm_1 @ 0x5581] [info] 
-{
-	"input_i" : "-31.22",
-	"input_tp" : "-13.80",
-	"input_lra" : "8.40",
-	"input_thresh" : "-41.65",
-	"output_i" : "-16.08",
-	"output_tp" : "-1.00",
-	"output_lra" : "7.00",
-	"output_thresh" : "-26.40",
-	"normalization_type" : "dynamic",
-	"target_offset" : "0.08"
-}
-[info] video:0kB audio:3750kB subtitle:0kB other streams:0kB global headers:0kB muxing overhead: unknown`
-
-func TestParseLoudness(t *testing.T) {
-	want := &Loudness{Integrated: -31.22, Range: 8.4, Peak: -13.8, Threshold: -41.65, Offset: 0.08}
-	if m, err := ParseLoudness(said); err != nil || !reflect.DeepEqual(m, want) {
-		t.Errorf("got %+v, %v", m, err)
-	}
-	silence := strings.NewReplacer("-31.22", "-inf", "-13.80", "-inf", "-41.65", "-70.00", "0.08", "inf").Replace(said)
-	if m, err := ParseLoudness(silence); err != nil || m != nil {
-		t.Errorf("silence is %+v, %v", m, err)
-	}
-	for _, bad := range []string{"", "}{", "{", "{}", strings.Replace(said, "input_lra", "lra", 1), said[:100] + "}"} {
-		if m, err := ParseLoudness(bad); err == nil {
-			t.Errorf("%q is taken for %+v", bad, m)
+// Every packet is in one segment, whatever the rates, and none is heard more than its own
+// length after its segment's time.
+func TestPackets(t *testing.T) {
+	for _, rate := range []flv.Rate{{Num: 25, Den: 1}, {Num: 30000, Den: 1001}, {Num: 12, Den: 1}} {
+		for _, hz := range []int{44100, 48000} {
+			p := &Plan{Rate: rate, Audio: &Audio{Rate: hz}}
+			if p.Packet(0) != 0 || p.PacketTicks(0) != int64(StartOffset*hz-PacketSamples) {
+				t.Errorf("the first packet is %d, at %d", p.Packet(0), p.PacketTicks(0))
+			}
+			for frame := 1; frame < 1_000_000; frame += 997 {
+				heard := float64(p.PacketTicks(p.Packet(frame)))/float64(hz) - StartOffset
+				if late := heard - float64(frame)/rate.FPS(); late < -1e-9 || late >= float64(PacketSamples)/float64(hz) {
+					t.Fatalf("%s fps, %d Hz: the sound of frame %d begins %g s late", rate, hz, frame, late)
+				}
+			}
 		}
 	}
 }
 
-func TestLoudnessArgs(t *testing.T) {
+// The stretches of all chunks cover all packets once, and each is encoded from before it to
+// behind it.
+func TestStretches(t *testing.T) {
 	own := profile(t, "flat")
-	own.Loudness = -16
-	p := plan(t, index(1280, 720, flv.Rate{Num: 25, Den: 1}, time.Minute, 2*time.Second), own)
-	golden(t, "args-loudness.txt", strings.Join(p.LoudnessArgs(), "\n")+"\n")
-	golden(t, "args-audio-loudness.txt", strings.Join(p.AudioArgs(&Loudness{Integrated: -31.22, Range: 8.4, Peak: -13.8, Threshold: -41.65, Offset: 0.08}), "\n")+"\n")
-	if quiet := p.AudioArgs(nil); strings.Contains(strings.Join(quiet, " "), "loudnorm") {
-		t.Error("silence is made louder")
+	own.Chunk = 3 * time.Minute
+	p := plan(t, index(1280, 720, flv.Rate{Num: 30000, Den: 1001}, 10*time.Minute+17*time.Second, 2*time.Second), own)
+	next := 0
+	for k, c := range p.Chunks {
+		for _, s := range p.Stretches(c) {
+			if s.From != next || s.To <= s.From || s.Ahead != min(s.From, packetsAhead) || s.First != int64(s.From-s.Ahead)*PacketSamples || s.Last <= int64(s.To)*PacketSamples {
+				t.Errorf("chunk %d: stretch %+v behind packet %d", k, s, next)
+			}
+			from, to := p.Heard(s)
+			if cut := c.Sound.Narrow(from, to); len(cut.Marks) < 2 || cut.Marks[0].At > max(0, from) || k+1 < len(p.Chunks) && cut.Marks[len(cut.Marks)-1].At < to {
+				t.Errorf("chunk %d: [%s, %s) is heard, and the cut has %+v", k, from, to, cut.Marks)
+			}
+			if to-from > 70*time.Second {
+				t.Errorf("chunk %d: %s are decoded at once", k, to-from)
+			}
+			next = s.To
+		}
+	}
+	if next != p.Packet(p.Frames) {
+		t.Errorf("there are %d packets, the chunks have %d", p.Packet(p.Frames), next)
+	}
+}
+
+// What ebur128 says, as ffmpeg 5.1 puts it.
+const said = `frame:0    pts:0       pts_time:0
+lavfi.r128.M=-120.691
+lavfi.r128.true_peaks_ch0=0.044
+lavfi.r128.true_peaks_ch1=0.5
+frame:1    pts:4410    pts_time:0.1
+lavfi.r128.M=-23.04
+lavfi.r128.S=-23.04
+frame:2    pts:8820    pts_time:0.2
+lavfi.r128.M=-inf
+frame:3    pts:13230   pts_time:0.3
+lavfi.r128.M=-nan
+`
+
+func TestParseLoudness(t *testing.T) {
+	l, err := ParseLoudness(strings.NewReader(said), 0.1, 1)
+	if err != nil || l.Blocks[-230] != 1 || len(l.Blocks) != 1 || math.Abs(l.Peak - -6.02) > 0.01 {
+		t.Errorf("got %+v, %v", l, err)
+	}
+	if _, err := ParseLoudness(strings.NewReader("frame:0 pts_time:x"), 0, 1); err == nil {
+		t.Error("a time that is none is taken")
+	}
+}
+
+// The gates of BS.1770: what is silent, or 10 LU below the rest, doesn't count.
+func TestIntegratedLoudness(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		blocks map[int]int
+		want   float64
+		heard  bool
+	}{
+		{"nothing", nil, 0, false},
+		{"silence", map[int]int{-1200: 50, -700: 3}, 0, false},
+		{"steady", map[int]int{-230: 100}, -23, true},
+		{"steady, and silence", map[int]int{-230: 100, -900: 1000}, -23, true},
+		{"steady, and quiet", map[int]int{-230: 100, -400: 100}, -23, true},
+		{"two in one", map[int]int{-200: 100, -230: 100}, -21.24, true},
+	} {
+		var l Loudness
+		l.Add(Loudness{Blocks: tc.blocks, Peak: -3})
+		if got, heard := l.Integrated(); heard != tc.heard || heard && math.Abs(got-tc.want) > 0.01 {
+			t.Errorf("%s: %g LUFS, heard %t", tc.name, got, heard)
+		}
+	}
+}
+
+func TestGain(t *testing.T) {
+	p := &Plan{Audio: &Audio{Loudness: -16}}
+	for _, tc := range []struct {
+		lufs int
+		peak float64
+		want string
+	}{
+		{-300, -20, "volume=14dB"},
+		{-100, -0.1, "volume=-6dB"},
+		{-300, -3, "volume=14dB,alimiter=limit=0.8414:attack=5:release=20:level=false:latency=true"},
+		{-900, -80, ""},
+	} {
+		if got := p.Gain(&Loudness{Blocks: map[int]int{tc.lufs: 10}, Peak: tc.peak}); got != tc.want {
+			t.Errorf("%d, %g: %q, want %q", tc.lufs, tc.peak, got, tc.want)
+		}
 	}
 }

@@ -54,6 +54,9 @@ const (
 
 // storyboard plans small pictures: one every two seconds, fewer of what is long.
 func (p *Plan) storyboard() *Storyboard {
+	if len(p.Ladders) == 0 {
+		return nil
+	}
 	fit := func(most int) (width, height int) {
 		width = min(most, p.Source.Width) / 2 * 2
 		return max(2, width), even(float64(width) * float64(p.Source.Height) / float64(p.Source.Width))

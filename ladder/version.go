@@ -4,7 +4,7 @@ package ladder
 // that it understands. One goes up when a program of before would misread the document,
 // or leave out what matters; a new field that may be ignored changes none.
 const (
-	PlanVersion    = 2 // what pictures are brought to is in the plan
+	PlanVersion    = 3 // chunks have their sound
 	PartVersion    = 1
 	AssetVersion   = 1
 	QualityVersion = 1

@@ -172,14 +172,14 @@ func TestNewerDocuments(t *testing.T) {
 	const pointer = "vod/live/talk/asset.json"
 	for name, newer := range map[string]func(store *memory, id string){
 		"plan":  func(store *memory, id string) { raise(store, "jobs/"+id+"/plan.json") },
-		"part":  func(store *memory, id string) { raise(store, "jobs/"+id+"/parts/audio.json") },
+		"part":  func(store *memory, id string) { raise(store, "jobs/"+id+"/parts/chunk-00000.json") },
 		"asset": func(store *memory, _ string) { store.put(pointer, []byte(`{"v":2,"job":["of another form"]}`)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, store, queue := newSmall(t, smallRecording(t))
 			must(t, p.Do(t.Context(), smallTask, nil))
 			plan := onlyPlan(t, store)
-			bodies := queue.bodies() // the sound, and two chunks
+			bodies := queue.bodies()
 			for _, body := range bodies[:len(bodies)-1] {
 				tasks, err := job.Parse([]byte(body))
 				must(t, err)

@@ -10,15 +10,15 @@ import (
 	"afterlive/ladder"
 )
 
-// complete tells whether all parts of a plan are there. The list spares asking for each,
+// complete tells whether these parts of a plan are there. The list spares asking for each,
 // but it may lag behind, and whoever made the last part is the last to look: what is not in
 // it is asked for by name, until one is missing. The last part is the likeliest to be.
-func (p *Pipeline) complete(ctx context.Context, plan *ladder.Plan) (bool, error) {
+func (p *Pipeline) complete(ctx context.Context, plan *ladder.Plan, names []string) (bool, error) {
 	listed, err := PartsDone(ctx, p.Store, plan)
 	if err != nil {
 		return false, err
 	}
-	for _, name := range slices.Backward(plan.PartNames()) {
+	for _, name := range slices.Backward(names) {
 		if listed[name] {
 			continue
 		}

@@ -29,7 +29,7 @@ func video(args ...string) func(*source) {
 	return func(s *source) { s.video = append(s.video, args...) }
 }
 
-func sound(args ...string) func(*source) {
+func withSound(args ...string) func(*source) {
 	return func(s *source) { s.audio = args }
 }
 
@@ -74,18 +74,18 @@ var codecs = []choice{
 }
 
 var sounds = []choice{
-	{"AAC", sound("-c:a", "aac", "-ar", "44100")},
-	{"AAC at 48 kHz, stereo", func(s *source) { s.layout = "stereo"; sound("-c:a", "aac")(s) }},
-	{"AAC Main", sound("-c:a", "aac", "-profile:a", "aac_main")},
-	{"AAC LTP", sound("-strict", "-2", "-c:a", "aac", "-profile:a", "aac_ltp", "-ar", "44100")},
-	{"AAC at 8 kHz", sound("-c:a", "aac", "-ar", "8000")},
-	{"MP3", sound("-c:a", "libmp3lame", "-ar", "44100")},
-	{"MP3 at 22 kHz", sound("-c:a", "libmp3lame", "-ar", "22050")},
-	{"Speex", sound("-c:a", "libspeex", "-ar", "16000")},
-	{"A-law", sound("-c:a", "pcm_alaw", "-ar", "8000")},
-	{"mu-law", sound("-c:a", "pcm_mulaw", "-ar", "8000")},
-	{"ADPCM", sound("-c:a", "adpcm_swf", "-ar", "22050")},
-	{"PCM", sound("-c:a", "pcm_s16le", "-ar", "44100")},
+	{"AAC", withSound("-c:a", "aac", "-ar", "44100")},
+	{"AAC at 48 kHz, stereo", func(s *source) { s.layout = "stereo"; withSound("-c:a", "aac")(s) }},
+	{"AAC Main", withSound("-c:a", "aac", "-profile:a", "aac_main")},
+	{"AAC LTP", withSound("-strict", "-2", "-c:a", "aac", "-profile:a", "aac_ltp", "-ar", "44100")},
+	{"AAC at 8 kHz", withSound("-c:a", "aac", "-ar", "8000")},
+	{"MP3", withSound("-c:a", "libmp3lame", "-ar", "44100")},
+	{"MP3 at 22 kHz", withSound("-c:a", "libmp3lame", "-ar", "22050")},
+	{"Speex", withSound("-c:a", "libspeex", "-ar", "16000")},
+	{"A-law", withSound("-c:a", "pcm_alaw", "-ar", "8000")},
+	{"mu-law", withSound("-c:a", "pcm_mulaw", "-ar", "8000")},
+	{"ADPCM", withSound("-c:a", "adpcm_swf", "-ar", "22050")},
+	{"PCM", withSound("-c:a", "pcm_s16le", "-ar", "44100")},
 	{"none", func(*source) {}},
 }
 

@@ -19,8 +19,6 @@ import (
 	"afterlive/ladder"
 )
 
-// The sound is encoded more than a hundred times as fast as it was recorded: what lies in
-// the scratch until it is collected is mostly that.
 const collectEvery = time.Second / 4
 
 // usage is what an encoder used.
@@ -42,12 +40,17 @@ func (u usage) blame(err error) error {
 // encode feeds the part's bytes of the recording to ffmpeg, and carries off what
 // is finished while it works: the scratch holds a few segments, however long the
 // part.
-func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Plan, w work, folder, attempt string, hold *Hold) (used usage, err error) {
+//
+// Where picture and sound lie together in the recording, as they mostly do, the sound is extracted on the way.
+func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Plan, w work, folder, attempt string, sound *flv.Extract, hold *Hold) (used usage, err error) {
+	if w.args == nil {
+		return used, nil
+	}
 	if err := w.makeFolders(folder); err != nil {
 		return used, err
 	}
 	var read atomic.Int64
-	source, input, err := p.input(ctx, plan, w, &read)
+	source, input, err := p.input(ctx, plan, w.chunk, sound, &read)
 	if err != nil {
 		return used, err
 	}
@@ -59,8 +62,13 @@ func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Pla
 	defer context.AfterFunc(ctx, func() { _ = source.Close() })() // a read that hangs would keep ffmpeg's end from being seen
 	ended := make(chan error, 1)
 	go func() {
-		ran, err := p.FFmpeg.Run(ctx, folder, w.args, input, w.follow(log, hold))
-		used.cpu, used.lost, used.log = ran.CPU, w.lost(plan, input, ran), ran.Log
+		ran, err := p.FFmpeg.Run(ctx, folder, w.args, input, w.follow(log, plan, hold))
+		used.cpu, used.log = ran.CPU, ran.Log
+		// ffmpeg hides well what it could not decode: it repeats other pictures.
+		used.lost.Frames = max(0, plan.Source.Picture.Shown(input.Frames())-ran.Pictures)
+		if err == nil {
+			err = input.Rest()
+		}
 		ended <- err
 	}()
 	tick := time.NewTicker(collectEvery)
@@ -71,7 +79,7 @@ func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Pla
 			used.read = read.Load()
 			return used, err
 		case <-tick.C:
-			err := p.collect(ctx, plan, w, attempt, false)
+			err := p.collect(ctx, plan, w.outputs, attempt, false)
 			if err == nil {
 				err = p.Limits.room(folder)
 			}
@@ -84,18 +92,6 @@ func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Pla
 			}
 		}
 	}
-}
-
-// lost is what ffmpeg was given, and what didn't come out of its decoders. It hides that
-// well: missing pictures are made up for by repeating others, missing sound by silence.
-func (w work) lost(plan *ladder.Plan, input io.Reader, ran Ran) (l ladder.Lost) {
-	switch given, ok := input.(*flv.Reader); {
-	case w.chunk == nil:
-		l.Audio = plan.Audio.LostOf(ran.Decoded)
-	case ok:
-		l.Frames = max(0, plan.Source.Picture.Shown(given.Frames())-ran.Pictures)
-	}
-	return l
 }
 
 // makeFolders makes those that ffmpeg writes to.
@@ -111,27 +107,31 @@ func (w work) makeFolders(root string) error {
 	return nil
 }
 
-// input is what ffmpeg is given for a part, and where that comes from; read counts its
-// bytes.
-func (p *Pipeline) input(ctx context.Context, plan *ladder.Plan, w work, read *atomic.Int64) (source io.ReadCloser, cut io.Reader, err error) {
-	if e := w.extract; e != nil {
-		source, err = p.Recordings.Read(ctx, e.Key, e.ETag, 0, e.Size)
-		if err == nil {
-			source = p.counted(source, read)
-			return source, source, nil
-		}
-		if !errors.Is(err, fs.ErrNotExist) { // it is a convenience: somebody may have removed it
-			return nil, nil, err
-		}
+// input is what ffmpeg is given of a chunk's pictures, and where that comes from; read counts
+// its bytes.
+func (p *Pipeline) input(ctx context.Context, plan *ladder.Plan, c *ladder.Chunk, sound *flv.Extract, read *atomic.Int64) (io.ReadCloser, *flv.Reader, error) {
+	from, likely, to, together := c.Cut.Span(c.Sound)
+	if sound == nil || !together {
+		from, likely, to, together = c.Cut.From, c.Cut.Likely(), c.Cut.To, false
 	}
-	if source, err = p.readRecording(ctx, plan, w.cut, read); err != nil {
+	source, err := p.readRange(ctx, plan, from, likely, to, read)
+	if err != nil {
 		return nil, nil, err
 	}
-	return source, w.cut.Reader(source), nil
+	if together {
+		return source, c.Cut.ReaderBeside(source, sound), nil
+	}
+	return source, c.Cut.Reader(source), nil
 }
 
-// readRecording reads a cut's bytes of the version that was planned.
-func (p *Pipeline) readRecording(ctx context.Context, plan *ladder.Plan, cut flv.Cut, read *atomic.Int64) (io.ReadCloser, error) {
+// readCut reads a cut of pictures.
+func (p *Pipeline) readCut(ctx context.Context, plan *ladder.Plan, cut flv.Cut, read *atomic.Int64) (io.ReadCloser, error) {
+	return p.readRange(ctx, plan, cut.From, cut.Likely(), cut.To, read)
+}
+
+// readRange reads the bytes [from, to) of the version that was planned, those behind
+// likely only if they are asked for.
+func (p *Pipeline) readRange(ctx context.Context, plan *ladder.Plan, from, likely, to int64, read *atomic.Int64) (io.ReadCloser, error) {
 	open := func(from, to int64) (io.ReadCloser, error) {
 		source, err := p.Recordings.Read(ctx, plan.Recording.Key, plan.Recording.ETag, from, to)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -139,16 +139,12 @@ func (p *Pipeline) readRecording(ctx context.Context, plan *ladder.Plan, cut flv
 		}
 		return source, err
 	}
-	likely := cut.To
-	if cut.Enough > 0 {
-		likely = cut.Enough
-	}
-	source, err := open(cut.From, likely)
+	source, err := open(from, likely)
 	if err != nil {
 		return nil, err
 	}
-	if likely < cut.To {
-		source = &continued{now: source, more: func() (io.ReadCloser, error) { return open(likely, cut.To) }}
+	if likely < to {
+		source = &continued{now: source, more: func() (io.ReadCloser, error) { return open(likely, to) }}
 	}
 	return p.counted(source, read), nil
 }
@@ -215,11 +211,11 @@ func (c counted) Read(b []byte) (int, error) {
 const logEvery = 10 * time.Second
 
 // follow logs how far an encoder is, now and then, and says when it will be done.
-func (w work) follow(log *zap.Logger, hold *Hold) func(Progress) {
+func (w work) follow(log *zap.Logger, plan *ladder.Plan, hold *Hold) func(Progress) {
 	began := time.Now()
 	last := began
 	return func(p Progress) {
-		done := w.done(p)
+		done := plan.Rate.Time(p.Frame)
 		if done <= 0 {
 			return
 		}

@@ -93,7 +93,8 @@ func (f FFmpeg) Run(ctx context.Context, folder string, args []string, input io.
 	defer watchdog.end()
 
 	var log tail
-	globals := []string{"-hide_banner", "-nostdin", "-y", "-loglevel", "level+verbose", "-nostats", "-stats_period", "1", "-progress", "pipe:1"}
+	globals := []string{"-hide_banner", "-nostdin", "-y", "-loglevel", "level+verbose", "-nostats", "-stats_period", "1", "-progress", "pipe:1",
+		"-max_error_rate", "1"} // what cannot be decoded is counted, and told of
 	if f.Pixels > 0 {
 		globals = append(globals, "-max_pixels", strconv.Itoa(f.Pixels)) // of the first input's decoder, as it comes before it
 	}

@@ -73,7 +73,7 @@ func (p *Pipeline) sample(ctx context.Context, plan *ladder.Plan, samples []ladd
 
 func (p *Pipeline) encodeSample(ctx context.Context, plan *ladder.Plan, s ladder.Chunk, folder string) (ran Ran, read int64, err error) {
 	var count atomic.Int64
-	source, err := p.readRecording(ctx, plan, s.Cut, &count)
+	source, err := p.readCut(ctx, plan, s.Cut, &count)
 	if err != nil {
 		return ran, 0, err
 	}

@@ -85,14 +85,21 @@ func (o *output) fullSamples(name string) (all []mp4.FullSample, err error) {
 		return nil, err
 	}
 	whole, err := mp4.DecodeFile(bytes.NewReader(body))
+	if err == nil {
+		all, err = o.samplesOf(whole)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	for _, segment := range whole.Segments {
+	return all, nil
+}
+
+func (o *output) samplesOf(file *mp4.File) (all []mp4.FullSample, err error) {
+	for _, segment := range file.Segments {
 		for _, fragment := range segment.Fragments {
 			samples, err := fragment.GetFullSamples(o.trex)
 			if err != nil {
-				return nil, fmt.Errorf("read %s: %w", name, err)
+				return nil, err
 			}
 			all = append(all, samples...)
 		}

@@ -19,7 +19,7 @@ import (
 // collectImages verifies and uploads what a chunk has made for the storyboard. Like
 // segments, images carry the attempt in their names.
 func (p *Pipeline) collectImages(ctx context.Context, plan *ladder.Plan, w work, folder, attempt string) (made ladder.Images, err error) {
-	if w.chunk == nil || len(plan.Tiles(*w.chunk)) == 0 {
+	if w.args == nil || len(plan.Tiles(*w.chunk)) == 0 {
 		return made, nil
 	}
 	folder = filepath.Join(folder, ladder.StoryboardFolder)

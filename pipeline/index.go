@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 
@@ -15,23 +14,20 @@ import (
 	"afterlive/ladder"
 )
 
-// Beside a recording may lie what its uploader knows of it, since the file went through
-// its hands anyway: the index, and the sound alone. Then nobody reads all of the
-// recording again to find them. Both are named after the version that they are of.
+// Beside a recording may lie its index, from its uploader: the file went through their hands
+// anyway. Then no worker has to read all of the recording to plan it. It is named after the
+// version that it is of.
 func indexKey(key, etag string) string { return key + "." + etag + ".index.json" }
-func soundKey(key, etag string) string { return key + "." + etag + ".sound" }
 
-// Shelf is where [StoreIndex] puts things: see [Store].
-type Shelf interface {
+// ObjectWriter is where [StoreIndex] puts it: see [Store].
+type ObjectWriter interface {
 	Stat(ctx context.Context, key string) (size int64, etag string, err error)
 	Write(ctx context.Context, key string, body []byte, etag string) error
-	Upload(ctx context.Context, key, file string) error
 }
 
-// StoreIndex puts beside a recording what saves workers from reading all of it, from the
-// file that was uploaded under that key and version. The sound goes first: an index
-// means that both are there. Of a recording that is to be refused, nothing is stored.
-func StoreIndex(ctx context.Context, shelf Shelf, key, etag, file, promised string) error {
+// StoreIndex puts the index beside a recording, made from the file that was uploaded under
+// that key and version. Of a recording that is to be refused, nothing is stored.
+func StoreIndex(ctx context.Context, shelf ObjectWriter, key, etag, file, promised string) error {
 	_, _, err := shelf.Stat(ctx, indexKey(key, etag))
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -52,11 +48,6 @@ func StoreIndex(ctx context.Context, shelf Shelf, key, etag, file, promised stri
 	if err != nil {
 		return fmt.Errorf("index recording: %w", err)
 	}
-	if index.Audio != nil {
-		if err := storeSound(ctx, shelf, soundKey(key, etag), index, recording); err != nil {
-			return err
-		}
-	}
 	after, err := os.Stat(file)
 	if err == nil && (after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime())) {
 		err = errors.New("it changed meanwhile")
@@ -69,30 +60,10 @@ func StoreIndex(ctx context.Context, shelf Shelf, key, etag, file, promised stri
 	if err != nil {
 		return fmt.Errorf("index recording: %w", err)
 	}
-	return unlessThere(shelf.Write(ctx, indexKey(key, etag), body, ""))
-}
-
-// storeSound copies a recording's sound aside, as ffmpeg is to be given it, and uploads
-// that.
-func storeSound(ctx context.Context, shelf Shelf, key string, index *flv.Index, recording io.ReaderAt) (err error) {
-	aside, err := os.CreateTemp("", "afterlive-sound-")
-	if err != nil {
-		return fmt.Errorf("copy sound: %w", err)
+	if err := shelf.Write(ctx, indexKey(key, etag), body, ""); !errors.Is(err, fs.ErrExist) {
+		return err
 	}
-	defer func() { err = errors.Join(err, os.Remove(aside.Name())) }()
-	cut := index.AudioCut()
-	_, err = io.Copy(aside, whileRunning{ctx, cut.Reader(io.NewSectionReader(recording, cut.From, cut.To-cut.From))})
-	if err := errors.Join(err, aside.Close()); err != nil {
-		return fmt.Errorf("copy sound: %w", err)
-	}
-	return unlessThere(shelf.Upload(ctx, key, aside.Name()))
-}
-
-func unlessThere(err error) error {
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	return err
+	return nil
 }
 
 // index is what there is to know of a recording: what lies beside it, or what a scan
@@ -110,18 +81,4 @@ func (p *Pipeline) index(ctx context.Context, r *ladder.Recording) (*flv.Index, 
 		p.Log.Warn("the recording's index is of no use, so it is read", zap.String("key", r.Key), zap.Error(err))
 	}
 	return p.scan(ctx, *r)
-}
-
-// findSound lets a plan's sound be read from what lies beside the recording, if it does.
-func (p *Pipeline) findSound(ctx context.Context, plan *ladder.Plan) error {
-	if plan.Audio == nil || !plan.Recording.Indexed {
-		return nil
-	}
-	key := soundKey(plan.Recording.Key, plan.Recording.ETag)
-	size, etag, err := p.Recordings.Stat(ctx, key)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	plan.Audio.Extract = &ladder.Extract{Key: key, ETag: etag, Size: size}
-	return err
 }

@@ -2,19 +2,22 @@ package pipeline
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"afterlive/internal/flv"
 	"afterlive/internal/job"
 )
 
 // uploaded is a small recording as an uploader leaves it, and the keys of what lies beside it.
-func uploaded(t *testing.T, body []byte) (p *Pipeline, store *memory, queue *messages, index, sound string) {
+func uploaded(t *testing.T, body []byte) (p *Pipeline, store *memory, queue *messages, index string) {
 	t.Helper()
 	p, store, queue = newSmall(t, body)
 	file := filepath.Join(t.TempDir(), "talk.flv")
@@ -22,7 +25,7 @@ func uploaded(t *testing.T, body []byte) (p *Pipeline, store *memory, queue *mes
 	etag := store.etag(smallTask.Key)
 	must(t, StoreIndex(t.Context(), store, smallTask.Key, etag, file, ""))
 	must(t, StoreIndex(t.Context(), store, smallTask.Key, etag, file, "")) // an uploader that comes back
-	return p, store, queue, indexKey(smallTask.Key, etag), soundKey(smallTask.Key, etag)
+	return p, store, queue, indexKey(smallTask.Key, etag)
 }
 
 // Where the uploader left its index, the recording is read by chunks alone; and what is
@@ -33,7 +36,7 @@ func TestIndexOfTheUploader(t *testing.T) {
 	must(t, plain.Do(t.Context(), smallTask, nil))
 	want := onlyPlan(t, plain.Store)
 
-	p, store, queue, index, sound := uploaded(t, recording)
+	p, store, queue, index := uploaded(t, recording)
 	reads := map[string]int{}
 	store.before = func(op, key string) error {
 		if op == "read" {
@@ -43,17 +46,17 @@ func TestIndexOfTheUploader(t *testing.T) {
 	}
 	must(t, p.Do(t.Context(), smallTask, nil))
 	plan := onlyPlan(t, store)
-	if len(reads) > 0 || !plan.Recording.Indexed || plan.Audio.Extract == nil || plan.Audio.Extract.Key != sound {
-		t.Errorf("read to plan: %v; %+v, sound %+v", reads, plan.Recording, plan.Audio.Extract)
+	if len(reads) > 0 || !plan.Recording.Indexed {
+		t.Errorf("read to plan: %v; %+v", reads, plan.Recording)
 	}
-	plan.Recording.Indexed, plan.Audio.Extract = false, nil
+	plan.Recording.Indexed = false
 	plan.Scan, plan.Created = want.Scan, want.Created
 	if !reflect.DeepEqual(plan, want) {
 		t.Errorf("the plan is\n%+v\nand by a scan\n%+v", plan, want)
 	}
 	drain(t, p, queue)
 	checkPublished(t, store)
-	if reads[sound] != 1 || reads[smallTask.Key] != len(plan.Chunks) {
+	if reads[smallTask.Key] != len(plan.Chunks) {
 		t.Errorf("read: %v; there are %d chunks", reads, len(plan.Chunks))
 	}
 	if _, _, err := store.get(index); err != nil {
@@ -64,21 +67,22 @@ func TestIndexOfTheUploader(t *testing.T) {
 // What lies beside a recording is a convenience: without it, or with nonsense in its
 // place, all is done as if it had never been.
 func TestIndexIsNoUse(t *testing.T) {
+	replaced := func(store *memory, index, old, by string) {
+		body, _, _ := store.get(index)
+		spoilt := bytes.Replace(body, []byte(old), []byte(by), 1)
+		if bytes.Equal(body, spoilt) {
+			t.Fatalf("%q is not in the index", old)
+		}
+		store.objects[index] = spoilt
+	}
 	for _, tc := range []struct {
 		name  string
-		spoil func(store *memory, index, sound string)
-		after bool // the plan was made
+		spoil func(store *memory, index string)
 	}{
-		{name: "of another version", spoil: func(store *memory, index, _ string) {
-			body, _, _ := store.get(index)
-			store.objects[index] = bytes.Replace(body, []byte(`"v":2`), []byte(`"v":0`), 1)
-		}},
-		{name: "of another file", spoil: func(store *memory, index, _ string) {
-			body, _, _ := store.get(index)
-			store.objects[index] = bytes.Replace(body, []byte(`{"v":2,"size":`), []byte(`{"v":2,"size":9`), 1)
-		}},
-		{name: "not JSON", spoil: func(store *memory, index, _ string) { store.objects[index] = []byte("once upon a time") }},
-		{name: "not to be read", spoil: func(store *memory, index, _ string) {
+		{name: "of another version", spoil: func(store *memory, index string) { replaced(store, index, `"v":4`, `"v":0`) }},
+		{name: "of another file", spoil: func(store *memory, index string) { replaced(store, index, `"size":`, `"size":9`) }},
+		{name: "not JSON", spoil: func(store *memory, index string) { store.objects[index] = []byte("once upon a time") }},
+		{name: "not to be read", spoil: func(store *memory, index string) {
 			store.before = func(op, key string) error {
 				if op == "load" && key == index {
 					return errors.New("no")
@@ -86,22 +90,30 @@ func TestIndexIsNoUse(t *testing.T) {
 				return nil
 			}
 		}},
-		{name: "no sound beside it", spoil: func(store *memory, _, sound string) { delete(store.objects, sound) }},
-		{name: "sound removed later", spoil: func(store *memory, _, sound string) { delete(store.objects, sound) }, after: true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			p, store, queue, index, sound := uploaded(t, smallRecording(t))
-			if !tc.after {
-				tc.spoil(store, index, sound)
-			}
+			p, store, queue, index := uploaded(t, smallRecording(t))
+			tc.spoil(store, index)
 			must(t, p.Do(t.Context(), smallTask, nil))
-			if tc.after {
-				tc.spoil(store, index, sound)
+			if onlyPlan(t, store).Recording.Indexed {
+				t.Error("the index was used")
 			}
 			drain(t, p, queue)
 			checkPublished(t, store)
 		})
 	}
+}
+
+// meddling is a context that does something when it is asked whether it has ended.
+type meddling struct {
+	context.Context //nolint:containedctx // it is one
+	once            sync.Once
+	do              func()
+}
+
+func (m *meddling) Err() error {
+	m.once.Do(m.do)
+	return m.Context.Err()
 }
 
 // What a worker will refuse gets no index, and no error: the worker says it where
@@ -112,13 +124,10 @@ func TestNoIndex(t *testing.T) {
 	must(t, os.WriteFile(file, []byte("once upon a time"), 0o600))
 	must(t, StoreIndex(t.Context(), store, smallTask.Key, "x", file, ""))
 	must(t, os.WriteFile(file, smallRecording(t), 0o600))
-	store.before = func(op, key string) error {
-		if op == "write" { // the sound's: the scan is over
-			return os.WriteFile(file, []byte("another publisher's"), 0o600)
-		}
-		return nil
-	}
-	if err := StoreIndex(t.Context(), store, smallTask.Key, "x", file, ""); err == nil || !strings.Contains(err.Error(), "changed") {
+	ctx := &meddling{Context: t.Context(), do: func() { // the scan has begun
+		must(t, os.Chtimes(file, time.Time{}, time.Unix(1, 0)))
+	}}
+	if err := StoreIndex(ctx, store, smallTask.Key, "x", file, ""); err == nil || !strings.Contains(err.Error(), "changed") {
 		t.Errorf("got %v", err)
 	}
 	for key := range store.objects {
@@ -126,7 +135,7 @@ func TestNoIndex(t *testing.T) {
 			t.Errorf("%s was stored", key)
 		}
 	}
-	if tasks, err := job.Parse([]byte(`{"Records":[{"eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"recs"},"object":{"key":"` + soundKey(smallTask.Key, "x") + `"}}}]}`)); err != nil || len(tasks) > 0 {
+	if tasks, err := job.Parse([]byte(`{"Records":[{"eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"recs"},"object":{"key":"` + indexKey(smallTask.Key, "x") + `"}}}]}`)); err != nil || len(tasks) > 0 {
 		t.Errorf("a notification of what lies beside a recording is taken for %v, %v", tasks, err)
 	}
 	if _, err := flv.ParseIndex([]byte("{}"), 0); !errors.Is(err, flv.ErrForeignIndex) {

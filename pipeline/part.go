@@ -8,33 +8,34 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"afterlive/internal/flv"
 	"afterlive/ladder"
 )
 
 // work is what it takes to make one part.
 type work struct {
 	part    string
-	chunk   *ladder.Chunk // nil: the sound
-	cut     flv.Cut
-	extract *ladder.Extract // if set, what there is of the cut
-	args    []string        // of ffmpeg, run in the part's scratch folder
-	outputs []*output
-	length  time.Duration                // of what is encoded
-	done    func(Progress) time.Duration // how much of it is
+	chunk   *ladder.Chunk
+	args    []string      // of ffmpeg, run in the part's scratch folder; none: there is no picture
+	outputs []*output     // of the picture
+	sounds  []*output     // of the sound; none: there is none, or it is only measured
+	gain    string        // the filter that brings the sound to another loudness
+	length  time.Duration // of what is encoded
 }
 
 func chunkWork(plan *ladder.Plan, k, threads int) work {
 	c := plan.Chunks[k]
 	w := work{
-		part: ladder.ChunkPart(k), chunk: &plan.Chunks[k], cut: c.Cut, args: plan.ChunkArgs(k, threads),
-		length: plan.Rate.Time(c.To - c.From), done: func(p Progress) time.Duration { return plan.Rate.Time(p.Frame) },
+		part: ladder.ChunkPart(k), chunk: &plan.Chunks[k], length: plan.Rate.Time(c.To - c.From),
+	}
+	if len(plan.Ladders) > 0 {
+		w.args = plan.ChunkArgs(k, threads)
 	}
 	for _, l := range plan.Ladders {
 		for _, r := range l.Renditions {
@@ -44,15 +45,17 @@ func chunkWork(plan *ladder.Plan, k, threads int) work {
 			w.outputs = append(w.outputs, framesOutput(plan, c, l))
 		}
 	}
+	if plan.Audio != nil && !plan.SoundApart() {
+		w.sounds = soundOutputs(plan, c)
+	}
 	return w
 }
 
-func audioWork(plan *ladder.Plan) work {
-	return work{
-		part: ladder.AudioPart, cut: plan.Audio.Cut, extract: plan.Audio.Extract, args: plan.AudioArgs(nil), outputs: audioOutputs(plan),
-		length: time.Duration(plan.Duration * float64(time.Second)),
-		done:   func(p Progress) time.Duration { return p.Time - ladder.StartOffset*time.Second },
+func soundOutputs(plan *ladder.Plan, c ladder.Chunk) (all []*output) {
+	for _, r := range plan.Audio.Renditions {
+		all = append(all, soundOutput(plan, c, r))
 	}
+	return all
 }
 
 // produce makes a part, unless it exists. Nothing of it counts before the last
@@ -87,7 +90,7 @@ func (p *Pipeline) produce(ctx context.Context, plan *ladder.Plan, w work, hold 
 	switch {
 	case !won:
 		hold.Duplicate()
-	case w.part != ladder.AudioPart || len(plan.Chunks) == 0:
+	case w.args != nil || len(plan.Ladders) == 0:
 		p.Metrics.media.Add(w.length.Seconds())
 	}
 	log.Info("part done", zap.Bool("first", won), zap.Float64("encode_s", part.Encode), zap.Float64("upload_s", part.Upload), zap.Float64("cpu_s", part.CPU))
@@ -105,31 +108,34 @@ func (p *Pipeline) make(ctx context.Context, log *zap.Logger, plan *ladder.Plan,
 	part := &ladder.Part{Version: ladder.PartVersion, Name: w.part, Attempt: strings.ToLower(rand.Text()[:8]), Worker: p.Worker, Host: p.Host}
 	log.Info("part begun", zap.String("attempt_id", part.Attempt))
 	began := time.Now()
-	var first usage
-	if w.part == ladder.AudioPart && plan.Audio.Loudness != 0 {
-		if part.Loudness, first, err = p.measureLoudness(ctx, log, plan, &w, folder); err != nil {
-			return nil, err
-		}
+	extract, err := newExtract(w.chunk.Sound, folder)
+	if err != nil {
+		return nil, err
 	}
-	used, err := p.encode(ctx, log, plan, w, folder, part.Attempt, hold)
+	defer extract.file.Close()
+	used, err := p.encode(ctx, log, plan, w, folder, part.Attempt, extract.Extract, hold)
 	if err != nil {
 		return nil, used.blame(err)
 	}
-	part.CPU, part.Read, part.Encode = (first.cpu + used.cpu).Seconds(), first.read+used.read, p.Metrics.spent("encode", began)
+	heard, err := p.sound(ctx, plan, w, folder, extract, part)
+	if err != nil {
+		return nil, heard.blame(err)
+	}
+	part.CPU, part.Read, part.Encode = (heard.cpu + used.cpu).Seconds(), heard.read+used.read, p.Metrics.spent("encode", began)
 	ended := time.Now()
-	if err := p.collect(ctx, plan, w, part.Attempt, true); err != nil {
+	if err := p.collect(ctx, plan, w.outputs, part.Attempt, true); err != nil {
 		return nil, used.blame(err)
 	}
 	if part.Images, err = p.collectImages(ctx, plan, w, folder, part.Attempt); err != nil {
 		return nil, used.blame(err)
 	}
-	part.Lost = used.lost
+	part.Lost = ladder.Lost{Frames: used.lost.Frames, Audio: heard.lost.Audio}
 	if part.Lost != (ladder.Lost{}) {
 		log.Warn("some of the recording cannot be decoded", zap.Int("pictures", part.Lost.Frames), zap.Int("sound", part.Lost.Audio))
 	}
 	part.Upload, part.Slot = p.Metrics.spent("upload", ended), time.Since(began).Seconds()
 	part.Price(p.Host)
-	for _, o := range w.outputs {
+	for _, o := range slices.Concat(w.outputs, w.sounds) {
 		part.Tracks = append(part.Tracks, o.track)
 		for _, s := range o.track.Segments {
 			part.Written += s.Bytes
@@ -148,7 +154,7 @@ const uploads = 8
 // from the scratch; in the end, all of them, and the init segments. Segments
 // carry the attempt in their names, so two attempts never mix; init segments
 // their own hash, so that all attempts share one.
-func (p *Pipeline) collect(ctx context.Context, plan *ladder.Plan, w work, attempt string, end bool) error {
+func (p *Pipeline) collect(ctx context.Context, plan *ladder.Plan, outputs []*output, attempt string, end bool) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(uploads)
 	put := func(o *output, file, name string) {
@@ -167,7 +173,7 @@ func (p *Pipeline) collect(ctx context.Context, plan *ladder.Plan, w work, attem
 		})
 	}
 	var err error
-	for _, o := range w.outputs {
+	for _, o := range outputs {
 		var all []packed
 		if all, err = o.ready(ctx, attempt, end); err != nil {
 			break

@@ -4,7 +4,8 @@
 //	worker.go   a slot: receive a message, hold it (lease.go), do the task,
 //	            decide the message's fate (settle.go)
 //	plan.go     recording (or its index.go) ─► plan.json, and a message for every part
-//	part.go     chunk or sound ─► encode.go ─► verify.go ─► upload ─► the part
+//	part.go     chunk ─► its sound (sound.go), its picture (encode.go) ─► verify.go
+//	            ─► upload ─► the part
 //	publish.go  all parts ─► what they name is there (stored.go), and keeps the rules
 //	            (rules.go) ─► playlists ─► pointer
 //	quality.go  if wanted: published renditions against the recording ─► quality.json
@@ -140,8 +141,8 @@ func (p *Pipeline) Do(ctx context.Context, t job.Task, hold *Hold) error {
 		return permanent("old_plan", fmt.Errorf("the plan of job %s has version %d, this worker's have %d", t.Job, plan.Version, ladder.PlanVersion))
 	}
 	switch {
-	case t.Kind == job.Audio && plan.Audio != nil:
-		err = p.produce(ctx, plan, audioWork(plan), hold)
+	case t.Kind == job.Audio && plan.SoundApart() && t.Chunk < len(plan.Chunks):
+		err = p.produceSound(ctx, plan, t.Chunk, hold)
 	case t.Kind == job.Chunk && t.Chunk < len(plan.Chunks):
 		err = p.produce(ctx, plan, chunkWork(plan, t.Chunk, p.FFmpeg.Threads), hold)
 	case t.Kind == job.Quality && plan.Quality > 0:
@@ -152,7 +153,7 @@ func (p *Pipeline) Do(ctx context.Context, t job.Task, hold *Hold) error {
 	if err != nil {
 		return err
 	}
-	return p.publishIfComplete(ctx, plan, hold)
+	return p.goOn(ctx, plan, t.Kind == job.Chunk, hold)
 }
 
 // Done tells whether what a task makes exists: a part, a plan (to send messages has

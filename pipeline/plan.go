@@ -88,9 +88,6 @@ func (p *Pipeline) makePlan(ctx context.Context, id string, r ladder.Recording, 
 	}
 	plan.Job, plan.Asset, plan.Recording, plan.Created = id, job.Asset(r.Key), r, time.Now().UTC()
 	plan.Scan = took
-	if err := p.findSound(ctx, plan); err != nil {
-		return fmt.Errorf("plan %s: %w", r.Key, err)
-	}
 	if err := p.fit(ctx, plan, index); err != nil {
 		return fmt.Errorf("plan %s: %w", r.Key, err)
 	}
@@ -127,8 +124,8 @@ func (r whileRunning) Read(b []byte) (int, error) {
 	return r.Reader.Read(b)
 }
 
-// sendMissing sends a message for every part that doesn't exist. The sound goes
-// first: it is one task over the whole recording.
+// sendMissing sends a message for every chunk that doesn't exist; if all do, for what
+// comes after them.
 func (p *Pipeline) sendMissing(ctx context.Context, plan *ladder.Plan, hold *Hold) error {
 	done, err := PartsDone(ctx, p.Store, plan)
 	if err != nil {
@@ -136,13 +133,8 @@ func (p *Pipeline) sendMissing(ctx context.Context, plan *ladder.Plan, hold *Hol
 	}
 	if len(done) == len(plan.PartNames()) {
 		hold.Duplicate()
-		return p.publishIfComplete(ctx, plan, hold)
 	}
-	if plan.Audio != nil && !done[ladder.AudioPart] {
-		if err := p.Queue.Send(ctx, job.Task{Kind: job.Audio, Job: plan.Job}.Body(), 0); err != nil {
-			return err
-		}
-	}
+	sent := 0
 	for k := range plan.Chunks {
 		if done[ladder.ChunkPart(k)] {
 			continue
@@ -150,6 +142,10 @@ func (p *Pipeline) sendMissing(ctx context.Context, plan *ladder.Plan, hold *Hol
 		if err := p.Queue.Send(ctx, job.Task{Kind: job.Chunk, Job: plan.Job, Chunk: k}.Body(), 0); err != nil {
 			return err
 		}
+		sent++
 	}
-	return nil
+	if sent > 0 {
+		return nil
+	}
+	return p.goOn(ctx, plan, true, hold)
 }

@@ -105,8 +105,8 @@ func TestLimits(t *testing.T) {
 	for _, body := range queue.bodies() {
 		tasks, err := job.Parse([]byte(body))
 		must(t, err)
-		if err := p.Do(t.Context(), tasks[0], nil); (err == nil) != (tasks[0].Kind == job.Audio) {
-			t.Errorf("%s: %v", tasks[0].Name(), err)
+		if err := p.Do(t.Context(), tasks[0], nil); err == nil {
+			t.Errorf("%s was made", tasks[0].Name())
 		}
 	}
 }
@@ -191,8 +191,8 @@ func TestReplayMakesWhatIsMissing(t *testing.T) {
 	if err := p.Do(t.Context(), smallTask, nil); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(queue.bodies()); n != 2 {
-		t.Errorf("%d messages for 2 missing parts", n)
+	if n := len(queue.bodies()); n != 1 {
+		t.Errorf("%d messages for one missing part", n)
 	}
 	drain(t, p, queue)
 	checkPublished(t, store)

@@ -30,15 +30,23 @@ func PartsDone(ctx context.Context, store Store, plan *ladder.Plan) (map[string]
 	return done, nil
 }
 
-// publishIfComplete is what every part ends with: whoever finds the last one
-// there, publishes. Several may at once; all write the same bytes.
+// goOn is what every part ends with: whoever finds the last one there, publishes. Several
+// may at once; all write the same bytes. Where the sound is made when all chunks were
+// measured, whoever finds the last chunk there sends that out.
 //
 // A reader sees nothing of it before the last two writes, and the whole of it
 // after the first of them: everything else is under the job's own folder.
-func (p *Pipeline) publishIfComplete(ctx context.Context, plan *ladder.Plan, hold *Hold) error {
-	all, err := p.complete(ctx, plan)
-	if err != nil || !all {
+func (p *Pipeline) goOn(ctx context.Context, plan *ladder.Plan, chunk bool, hold *Hold) error {
+	if all, err := p.complete(ctx, plan, plan.ChunkNames()); err != nil || !all {
 		return err
+	}
+	if plan.SoundApart() {
+		if all, err := p.complete(ctx, plan, plan.PartNames()); err != nil || !all {
+			if chunk && err == nil {
+				err = p.sendSound(ctx, plan)
+			}
+			return err
+		}
 	}
 	began := time.Now()
 	defer func() { p.Metrics.spent("publish", began) }()

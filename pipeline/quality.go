@@ -94,7 +94,7 @@ func (p *Pipeline) reference(ctx context.Context, plan *ladder.Plan, folder stri
 	defer func() { err = errors.Join(err, all.Close()) }()
 	for _, segment := range plan.QualitySegments() {
 		cut := plan.Chunks[plan.ChunkOf(segment)].Cut
-		source, err := p.readRecording(ctx, plan, cut, new(atomic.Int64))
+		source, err := p.readCut(ctx, plan, cut, new(atomic.Int64))
 		if err != nil {
 			return err
 		}

@@ -95,9 +95,6 @@ func howFar(plan *ladder.Plan, done map[string]bool) Status {
 			s.Encoded += plan.Rate.Time(c.To).Seconds() - plan.Rate.Time(c.From).Seconds()
 		}
 	}
-	if len(plan.Chunks) == 0 && done[ladder.AudioPart] {
-		s.Encoded = plan.Duration
-	}
 	return s
 }
 

@@ -16,7 +16,7 @@ func TestStates(t *testing.T) {
 	const id, other = "0123456789abcdef", "fedcba9876543210"
 	at := time.Unix(1_800_000_000, 0).UTC()
 	plan := &ladder.Plan{
-		Version: 1, Job: id, Asset: "talk", Created: at, Rate: flv.Rate{Num: 25, Den: 1}, Duration: 20, Audio: &ladder.Audio{},
+		Version: 1, Job: id, Asset: "talk", Created: at, Rate: flv.Rate{Num: 25, Den: 1}, Duration: 20, Audio: &ladder.Audio{Loudness: -16},
 		Chunks: []ladder.Chunk{{From: 0, To: 250}, {From: 250, To: 500}},
 	}
 	message := job.Task{Kind: job.Recording, Key: "recordings/talk.flv", Profile: "mine"}.Body()
@@ -28,7 +28,7 @@ func TestStates(t *testing.T) {
 		n.Dropped = at.Add(time.Hour)
 		return n
 	}
-	all := []string{"chunk-00000", "chunk-00001", "audio"}
+	all := []string{"chunk-00000", "chunk-00001", "audio-00000", "audio-00001"}
 	for _, tc := range []struct {
 		name    string
 		parts   []string
@@ -38,7 +38,7 @@ func TestStates(t *testing.T) {
 		reason  string // and the task
 	}{
 		{"planned", nil, nil, ladder.Asset{}, Working, ""},
-		{"a part failed", all[:1], []note{failed("audio", "stalled")}, ladder.Asset{}, Failed, "audio stalled"},
+		{"a part failed", all[:1], []note{failed("audio-00001", "stalled")}, ladder.Asset{}, Failed, "audio-00001 stalled"},
 		{"a part failed, and its copy was done", all[:2], []note{failed("chunk-00000", "stalled")}, ladder.Asset{}, Working, ""},
 		{"its recording failed while it was sent", all[:1], []note{failed("recording", "error")}, ladder.Asset{}, Failed, "recording error"},
 		{"that, and all came in all the same", all, []note{failed("recording", "error")}, ladder.Asset{}, Working, ""},
@@ -46,14 +46,14 @@ func TestStates(t *testing.T) {
 		{"refused at publishing", all, []note{failed("publish", "hls_rules")}, ladder.Asset{}, Failed, "publish hls_rules"},
 		{"refused, and another job is the asset", all, []note{failed("publish", "hls_rules")}, ladder.Asset{Job: other, Planned: at.Add(time.Hour)}, Failed, "publish hls_rules"},
 		{"refused once, published since", all, []note{failed("publish", "error")}, ladder.Asset{Job: id}, Published, ""},
-		{"a part was dropped", all[:2], []note{dropped("audio", "stalled")}, ladder.Asset{}, Dropped, "audio stalled"},
-		{"dropped, and failed again since", all[:2], []note{dropped("audio", "stalled"), func() note {
-			n := failed("audio", "too_slow")
+		{"a part was dropped", all[:2], []note{dropped("audio-00001", "stalled")}, ladder.Asset{}, Dropped, "audio-00001 stalled"},
+		{"dropped, and failed again since", all[:2], []note{dropped("audio-00001", "stalled"), func() note {
+			n := failed("audio-00001", "too_slow")
 			n.Time = at.Add(2 * time.Hour)
 			return n
-		}()}, ladder.Asset{}, Failed, "audio too_slow"},
-		{"one was dropped, another is to be replayed", all[:1], []note{dropped("audio", "stalled"), failed("chunk-00001", "too_slow")}, ladder.Asset{}, Failed, "chunk-00001 too_slow"},
-		{"dropped, but made by a copy", all, []note{dropped("audio", "stalled")}, ladder.Asset{Job: id}, Published, ""},
+		}()}, ladder.Asset{}, Failed, "audio-00001 too_slow"},
+		{"one was dropped, another is to be replayed", all[:1], []note{dropped("audio-00001", "stalled"), failed("chunk-00001", "too_slow")}, ladder.Asset{}, Failed, "chunk-00001 too_slow"},
+		{"dropped, but made by a copy", all, []note{dropped("audio-00001", "stalled")}, ladder.Asset{Job: id}, Published, ""},
 		{"its publishing was dropped", all, []note{dropped("publish", "parts_differ")}, ladder.Asset{}, Dropped, "publish parts_differ"},
 		{"superseded", all, nil, ladder.Asset{Job: other, Planned: at.Add(time.Second)}, Superseded, ""},
 		{"another was chosen", all, nil, ladder.Asset{Job: other, Planned: at.Add(-time.Hour), Chosen: at.Add(time.Hour)}, Superseded, ""},
@@ -80,7 +80,7 @@ func TestStates(t *testing.T) {
 			if got := strings.TrimSpace(s.Task + " " + s.Reason); err != nil || s.State != tc.want || got != tc.reason {
 				t.Errorf("%s (%s), want %s (%s): %v", s.State, got, tc.want, tc.reason, err)
 			}
-			if s.Done != len(tc.parts) || s.Parts != 3 || s.Published != tc.pointer.Job {
+			if s.Done != len(tc.parts) || s.Parts != 4 || s.Published != tc.pointer.Job {
 				t.Errorf("%+v", s)
 			}
 		})

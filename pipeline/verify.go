@@ -91,10 +91,6 @@ func checkFrames(samples []sample, plan *ladder.Plan, from, to, tick, timescale 
 	return nil
 }
 
-// aacFrame is the number of samples in an AAC frame, and how many of silence
-// ffmpeg's encoder puts before the first.
-const aacFrame = 1024
-
 // checkAAC wants stereo AAC-LC.
 func checkAAC(entry *mp4.AudioSampleEntryBox) error {
 	if entry == nil || entry.Esds == nil || entry.Esds.DecConfigDescriptor == nil || entry.Esds.DecConfigDescriptor.DecSpecificInfo == nil {
@@ -110,44 +106,45 @@ func checkAAC(entry *mp4.AudioSampleEntryBox) error {
 	return nil
 }
 
-func audioOutputs(plan *ladder.Plan) (all []*output) {
-	for _, r := range plan.Audio.Renditions {
-		all = append(all, audioOutput(plan, r))
-	}
-	return all
-}
-
-// audioOutput wants sound without a hole, as long as the plan.
-func audioOutput(plan *ladder.Plan, r ladder.AudioRendition) *output {
-	o := newOutput(plan, ladder.AudioLadder, r.Name, 0)
-	var start, next int64
+// soundOutput wants a chunk's packets of sound, each at its place.
+func soundOutput(plan *ladder.Plan, c ladder.Chunk, r ladder.AudioRendition) *output {
+	first := c.From / plan.SegmentFrames
+	o := newOutput(plan, ladder.AudioLadder, r.Name, first)
 	o.header = func(trak *mp4.TrakBox) error {
 		if err := checkAAC(trak.Mdia.Minf.Stbl.Stsd.Mp4a); err != nil {
 			return err
 		}
+		if o.track.Timescale != plan.Audio.Rate {
+			return fmt.Errorf("the init segment says sound of %d Hz, the plan %d", o.track.Timescale, plan.Audio.Rate)
+		}
 		o.track.Codecs = "mp4a.40.2"
-		start = int64(ladder.StartOffset*o.track.Timescale - aacFrame)
-		next = start
 		return nil
 	}
-	o.check = func(_ int, samples []sample) error {
-		for _, s := range samples {
-			if s.decode != next {
-				return fmt.Errorf("sound at %d, expected at %d (1/%d s)", s.decode, next, o.track.Timescale)
+	o.check = func(n int, samples []sample) error {
+		from, to := packetsOf(plan, c, n)
+		if len(samples) != to-from {
+			return fmt.Errorf("it has %d packets, the plan %d", len(samples), to-from)
+		}
+		for i, s := range samples {
+			if at := plan.PacketTicks(from + i); s.decode != at || s.duration != ladder.PacketSamples {
+				return fmt.Errorf("packet %d: it is heard at %d for %d, by the plan at %d for %d (1/%d s)", from+i, s.decode, s.duration, at, ladder.PacketSamples, plan.Audio.Rate)
 			}
-			next += s.duration
 		}
 		return nil
 	}
 	o.whole = func() error {
-		// The last frame is filled up: up to one more than the sound needs.
-		want := int64(plan.Duration*float64(o.track.Timescale)) + aacFrame
-		if got := next - start; got < want-1 || got > want+2*aacFrame {
-			return fmt.Errorf("it has %d samples of sound, the plan %d", got, want)
+		// The last segment of a recording may be shorter than a packet.
+		if got, want := len(o.track.Segments), (c.To-c.From+plan.SegmentFrames-1)/plan.SegmentFrames; got != want && (got != want-1 || c.To < plan.Frames) {
+			return fmt.Errorf("it has %d segments, the plan %d", got, want)
 		}
 		return nil
 	}
 	return o
+}
+
+// packetsOf are those of a chunk's segment: [from, to).
+func packetsOf(plan *ladder.Plan, c ladder.Chunk, segment int) (from, to int) {
+	return plan.Packet(segment * plan.SegmentFrames), plan.Packet(min((segment+1)*plan.SegmentFrames, c.To))
 }
 
 // sample is a frame, in ticks of the track's timescale.

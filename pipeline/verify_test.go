@@ -27,12 +27,23 @@ func encodeSmall(t *testing.T) (*ladder.Plan, string) {
 		t.Fatal(err)
 	}
 	folder := t.TempDir()
-	for _, w := range []work{chunkWork(plan, 0, 0), audioWork(plan)} {
-		must(t, w.makeFolders(folder))
-		if _, err := p.FFmpeg.Run(t.Context(), folder, w.args, w.cut.Reader(bytes.NewReader(recording[w.cut.From:w.cut.To])), func(Progress) {}); err != nil {
-			t.Fatal(err)
-		}
+	w := chunkWork(plan, 0, 0)
+	must(t, w.makeFolders(folder))
+	cut := w.chunk.Cut
+	if _, err := p.FFmpeg.Run(t.Context(), folder, w.args, cut.Reader(bytes.NewReader(recording[cut.From:cut.To])), func(Progress) {}); err != nil {
+		t.Fatal(err)
 	}
+	// Sound is cut into segments here, but they are verified as if ffmpeg had.
+	plan.Recording = ladder.Recording{Key: smallTask.Key, ETag: p.Recordings.(*memory).etag(smallTask.Key)}
+	for _, o := range w.sounds {
+		o.folder = filepath.Join(folder, o.track.Ladder, o.track.Rendition)
+		must(t, os.MkdirAll(o.folder, 0o755))
+	}
+	sound := w.chunk.Sound
+	extract, err := newExtract(sound, t.TempDir())
+	must(t, err)
+	must(t, extract.From(bytes.NewReader(recording[sound.From:sound.To])))
+	must(t, p.stretch(t.Context(), plan, w, plan.Stretches(*w.chunk)[0], folder, extract, &ladder.Part{}, &usage{}))
 	return plan, folder
 }
 
@@ -54,7 +65,7 @@ func TestVerifyFindsFaults(t *testing.T) {
 	video := func() *output {
 		return videoOutput(plan, plan.Chunks[0], plan.Ladders[0], plan.Ladders[0].Renditions[0])
 	}
-	audio := func() *output { return audioOutput(plan, plan.Audio.Renditions[0]) }
+	audio := func() *output { return soundOutput(plan, plan.Chunks[0], plan.Audio.Renditions[0]) }
 	const videoDir, audioDir = "flat/48p/", "audio/aac/"
 
 	for _, tc := range []struct {
@@ -81,9 +92,9 @@ func TestVerifyFindsFaults(t *testing.T) {
 			link(t, file("flat/32p/init.mp4"), file(videoDir+"init.mp4"))
 		}, "doesn't say H.264 of 88x48"},
 		{"sound with a hole", audio, func(t *testing.T, file func(string) string) {
-			link(t, file(audioDir+"s00002.m4s"), file(audioDir+"s00001.m4s"))
-		}, "sound at"},
-		{"sound too short", audio, func(t *testing.T, file func(string) string) { remove(t, file(audioDir+"s00002.m4s")) }, "samples of sound"},
+			link(t, file(audioDir+"s00000.m4s"), file(audioDir+"s00001.m4s"))
+		}, "packet"},
+		{"sound too short", audio, func(t *testing.T, file func(string) string) { remove(t, file(audioDir+"s00000.m4s")) }, "no segments"},
 		{"sound with an init segment of pictures", audio, func(t *testing.T, file func(string) string) {
 			link(t, file(videoDir+"init.mp4"), file(audioDir+"init.mp4"))
 		}, "doesn't say AAC"},
@@ -128,10 +139,10 @@ func TestVerifyAgainstThePlan(t *testing.T) {
 			}
 		})
 	}
-	longer := *plan
-	longer.Duration++
-	if err := takeAll(t.Context(), audioOutput(&longer, plan.Audio.Renditions[0]), folder); err == nil || !strings.Contains(err.Error(), "samples of sound") {
-		t.Errorf("sound for a longer plan: %v", err)
+	longer := plan.Chunks[0]
+	longer.To++
+	if err := takeAll(t.Context(), soundOutput(plan, longer, plan.Audio.Renditions[0]), folder); err == nil || !strings.Contains(err.Error(), "the plan") {
+		t.Errorf("sound for a longer chunk: %v", err)
 	}
 }
 

@@ -169,29 +169,30 @@ func reproduce(stdout io.Writer, plan *ladder.Plan, f pipeline.FailedTask, at st
 		return
 	}
 	for _, t := range f.Tasks {
-		var args []string
-		switch t.Kind {
-		case job.Chunk:
-			if t.Chunk < len(plan.Chunks) {
-				args = plan.ChunkArgs(t.Chunk, 0)
-			}
-		case job.Audio:
-			if plan.Audio != nil {
-				args = plan.AudioArgs(nil) // what was measured of its loudness is of the attempt
-			}
-		}
-		if args == nil {
+		if t.Chunk >= len(plan.Chunks) {
 			continue
 		}
-		fmt.Fprintf(stdout, "to reproduce, in an empty folder:\n  enqueue input %s %s%s >input.flv\n", f.Job, f.Task, at)
-		fmt.Fprintln(stdout, "  mkdir -p", strings.Join(ladder.Folders(args), " "))
-		fmt.Fprint(stdout, "  ffmpeg")
-		for _, a := range args {
-			if strings.ContainsAny(a, " ;[]()'*&|") {
-				a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
-			}
-			fmt.Fprint(stdout, " "+a)
+		c := plan.Chunks[t.Chunk]
+		if t.Kind == job.Chunk && len(plan.Ladders) > 0 {
+			reproduceWith(stdout, plan.ChunkArgs(t.Chunk, 0), f.Job, ladder.ChunkPart(t.Chunk), at)
 		}
-		fmt.Fprint(stdout, " <input.flv\n\n")
+		if (t.Kind == job.Chunk || t.Kind == job.Audio) && c.Sound.To > 0 { // what can go wrong is to decode it
+			reproduceWith(stdout, plan.DecodeArgs(c.Sound), f.Job, ladder.AudioPart(t.Chunk), at)
+		}
 	}
+}
+
+func reproduceWith(stdout io.Writer, args []string, id, part, at string) {
+	fmt.Fprintf(stdout, "to reproduce, in an empty folder:\n  enqueue input %s %s%s >input.flv\n", id, part, at)
+	if folders := ladder.Folders(args); len(folders) > 0 {
+		fmt.Fprintln(stdout, "  mkdir -p", strings.Join(folders, " "))
+	}
+	fmt.Fprint(stdout, "  ffmpeg")
+	for _, a := range args {
+		if strings.ContainsAny(a, " ;[]()'*&|") {
+			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+		fmt.Fprint(stdout, " "+a)
+	}
+	fmt.Fprint(stdout, " <input.flv\n\n")
 }

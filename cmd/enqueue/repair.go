@@ -160,7 +160,7 @@ func (c *gcCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flag
 
 type inputCommand struct {
 	Job  string `arg:"" help:"The job."`
-	Task string `arg:"" help:"Which part: chunk-00003, or audio."`
+	Task string `arg:"" help:"Which part: chunk-00003, or audio-00003 for its sound."`
 }
 
 // Run writes what ffmpeg is given of a recording to make a part.
@@ -184,13 +184,20 @@ func (c *inputCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.F
 }
 
 func cutOf(plan *ladder.Plan, part string) (flv.Cut, error) {
-	if part == ladder.AudioPart && plan.Audio != nil {
-		return plan.Audio.Cut, nil
-	}
 	for k, chunk := range plan.Chunks {
-		if part == ladder.ChunkPart(k) {
-			return chunk.Cut, nil
+		cut := flv.Cut{}
+		switch part {
+		case ladder.ChunkPart(k):
+			cut = chunk.Cut
+		case ladder.AudioPart(k):
+			cut = chunk.Sound
+		default:
+			continue
 		}
+		if cut.To == 0 {
+			return cut, fmt.Errorf("%s of job %s is made without the recording: there is nothing of it at its time", part, plan.Job)
+		}
+		return cut, nil
 	}
 	return flv.Cut{}, fmt.Errorf("job %s has no part %q; it has %v", plan.Job, part, plan.PartNames())
 }

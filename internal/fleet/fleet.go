@@ -1,7 +1,7 @@
 // Package fleet simulates the workers of a queue, event by event and in virtual time:
 // how soon recordings are published, for how many hours tasks run, and what is done
-// twice where they are taken away. A message is a recording, its chunks or its sound,
-// as of the pipeline; scaling goes by the policies of a CloudFormation template.
+// twice where they are taken away. A message is a recording or one of its chunks, as of the
+// pipeline; scaling goes by the policies of a CloudFormation template.
 //
 // Of AWS it assumes what its documents say; see the fields of [Cloud]. The same
 // configuration has the same result, always.
@@ -20,7 +20,6 @@ type Work struct {
 	Chunk    float64 // seconds of recording in a message, at most
 	Uneven   bool    // short recordings have shorter chunks, and others have shorter ones at their end
 	Speed    float64 // seconds of recording that a task encodes in one second
-	Sound    float64 // likewise of the sound alone
 	Scan     float64 // bytes of recording that are planned in one second
 	Upload   float64 // bytes a second from the origin to S3, before there is a message
 	Overhead float64 // seconds of every message, beside: start, fetch, upload

@@ -59,7 +59,7 @@ func TestPolicyIsTheTemplates(t *testing.T) {
 // config is a fleet like that of the template, over recordings that end at once.
 func config(t *testing.T, recordings int, length float64) Config {
 	c := Config{
-		Work:   Work{Chunk: 60, Speed: 1.5, Sound: 80, Scan: 80e6, Upload: 30e6, Overhead: 3},
+		Work:   Work{Chunk: 60, Speed: 1.5, Scan: 80e6, Upload: 30e6, Overhead: 3},
 		Cloud:  Cloud{Start: [2]float64{35, 75}, MetricDelay: 1, Scheduler: 10, Notice: 120},
 		Worker: Worker{Lease: 120, Drain: 100, Poll: 20, Pause: 2, Protected: true},
 		Policy: templatePolicy(t), Until: 3600, Seed: 1,
@@ -78,7 +78,7 @@ func TestNothingIsLost(t *testing.T) {
 		"interrupted":  func(c *Config) { c.Cloud.Interruptions = 6 },
 		"lost":         func(c *Config) { c.Cloud.Losses = 6 },
 		"both":         func(c *Config) { c.Cloud.Interruptions, c.Cloud.Losses = 6, 6 },
-		"unprotected":  func(c *Config) { c.Worker.Protected, c.Work.Sound = false, 0.5 },
+		"unprotected":  func(c *Config) { c.Worker.Protected = false },
 		"one task":     func(c *Config) { c.Policy.Max = 1 },
 		"one message":  func(c *Config) { c.Whole = true },
 		"slow figures": func(c *Config) { c.Cloud.MetricDelay = 5 },
@@ -95,7 +95,7 @@ func TestNothingIsLost(t *testing.T) {
 					}
 				}
 				chunks := 1200 / c.Work.Chunk
-				messages, work := 2+chunks, 1200*750e3/c.Work.Scan+1200/c.Work.Sound+1200/c.Work.Speed
+				messages, work := 1+chunks, 1200*750e3/c.Work.Scan+1200/c.Work.Speed
 				if c.Whole {
 					messages = 1
 				}
@@ -153,7 +153,7 @@ func TestBadConfig(t *testing.T) {
 	for name, c := range map[string]Config{
 		"nobody":                  {},
 		"kills of a scaled fleet": {Policy: &Policy{}, Kills: []Kill{{}}, Cloud: Cloud{Scheduler: 10}},
-		"all are lost":            {Fixed: 1, Cloud: Cloud{Losses: 1e6}, Work: Work{Chunk: 60, Speed: 1, Sound: 1, Scan: 1, Upload: 1}, Worker: Worker{Lease: 4, Poll: 1}, Trace: []Recording{{Length: 60, Bytes: 60}}},
+		"all are lost":            {Fixed: 1, Cloud: Cloud{Losses: 1e6}, Work: Work{Chunk: 60, Speed: 1, Scan: 1, Upload: 1}, Worker: Worker{Lease: 4, Poll: 1}, Trace: []Recording{{Length: 60, Bytes: 60}}},
 	} {
 		if r, err := Run(c); err == nil {
 			t.Errorf("%s: %+v", name, r)
@@ -166,8 +166,11 @@ func TestWithoutProtectionBusyTasksAreRemoved(t *testing.T) {
 	removed := map[bool]int{}
 	for seed := range uint64(20) {
 		for _, protected := range []bool{false, true} {
-			c := config(t, 10, 1200)
-			c.Seed, c.Worker.Protected, c.Work.Sound = seed, protected, 0.5 // the sound keeps a few of many at work
+			c := config(t, 100, 1200)
+			c.Seed, c.Worker.Protected, c.Work.Chunk = seed, protected, 3600
+			for i := range c.Trace { // a few of many are still at work when the others have nothing left
+				c.Trace[i].Length = float64(300 + 3000*(i/90))
+			}
 			removed[protected] += run(t, c).BusyRemoved
 		}
 	}
@@ -178,22 +181,21 @@ func TestWithoutProtectionBusyTasksAreRemoved(t *testing.T) {
 
 // What can be reckoned by hand.
 func TestByHand(t *testing.T) {
-	// Two tasks, one recording: scanned in 10 s; then its sound in 6 s, and 6 chunks of 20 s
-	// on two tasks. The sound and three chunks are 66 s, the other three 60 s.
+	// Two tasks, one recording: scanned in 10 s; then 6 chunks of 20 s on two tasks.
 	c := Config{
-		Work:   Work{Chunk: 10, Speed: 0.5, Sound: 10, Scan: 1e6, Upload: 1e6},
+		Work:   Work{Chunk: 10, Speed: 0.5, Scan: 1e6, Upload: 1e6},
 		Worker: Worker{Lease: 4, Poll: 1},
 		Fixed:  2, Trace: []Recording{{End: 5, Length: 60, Bytes: 10e6}},
 	}
 	r := run(t, c)
-	if got := r.Wait[0]; math.Abs(got-(10+10+66)) > 1e-9 || r.Messages != 8 || math.Abs(r.Work-136) > 1e-9 {
+	if got := r.Wait[0]; math.Abs(got-(10+10+60)) > 1e-9 || r.Messages != 7 || math.Abs(r.Work-130) > 1e-9 {
 		t.Errorf("published after %v s, %d messages, %v s of work", got, r.Messages, r.Work)
 	}
 	// The first task begins its first chunk at 25, is killed at 35, and another comes at 37.
 	// What it held is seen again 4 s after its last heartbeat, at 39, behind the others.
 	c.Kills = []Kill{{At: 35, Again: 2, Task: 0}}
 	r = run(t, c)
-	if r.Interrupted != 1 || math.Abs(r.Redone-10) > 1e-9 || math.Abs(r.Work-136) > 1e-9 {
+	if r.Interrupted != 1 || math.Abs(r.Redone-10) > 1e-9 || math.Abs(r.Work-130) > 1e-9 {
 		t.Errorf("killed: %d cut off, %v s done again, %v s of work", r.Interrupted, r.Redone, r.Work)
 	}
 	if got := r.Wait[0]; math.Abs(got-(37+3*20-5)) > 1e-9 {

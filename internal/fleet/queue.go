@@ -6,7 +6,6 @@ type kind int
 
 const (
 	planKind kind = iota
-	soundKind
 	chunkKind
 )
 
@@ -32,11 +31,9 @@ func (s *simulation) seconds(m *message) float64 {
 	w, r := s.Work, m.job.recording
 	switch {
 	case s.Whole:
-		return w.Overhead + r.Bytes/w.Scan + r.Length/w.Speed + r.Length/w.Sound
+		return w.Overhead + r.Bytes/w.Scan + r.Length/w.Speed
 	case m.kind == planKind:
 		return w.Overhead + r.Bytes/w.Scan
-	case m.kind == soundKind:
-		return w.Overhead + r.Length/w.Sound
 	}
 	return w.Overhead + m.length/w.Speed
 }
@@ -106,8 +103,7 @@ func (s *simulation) finish(m *message) {
 		s.publish(j)
 	case m.kind == planKind:
 		chunks := s.Work.chunks(j.recording.Length)
-		j.parts = len(chunks) + 1
-		s.send(&message{job: j, kind: soundKind, length: j.recording.Length})
+		j.parts = len(chunks)
 		for _, length := range chunks {
 			s.send(&message{job: j, kind: chunkKind, length: length})
 		}

@@ -3,7 +3,6 @@ package flv
 import (
 	"bytes"
 	"cmp"
-	"time"
 
 	"github.com/Eyevinn/mp4ff/aac"
 )
@@ -78,7 +77,7 @@ func (s *scanner) audioTag(offset int64, raw uint32, body, header []byte) error 
 		return s.unsupported(tagAudio, unsupportedSound(body))
 	case s.audio.stray() && number != s.audio.Format: // what came before was a flipped bit
 		s.unusable[tagAudio] += s.audio.Frames
-		s.audio = nil
+		s.audio, s.sound = nil, soundClock{}
 		return s.audioTag(offset, raw, body, header)
 	case s.audio != nil && number != s.audio.Format:
 		return s.unsupported(tagAudio, refuse(UnsupportedCodec, "its sound changes from %s to %s", s.audio.Codec, format.Codec))
@@ -92,21 +91,15 @@ func (s *scanner) audioTag(offset int64, raw uint32, body, header []byte) error 
 		s.audio = &Audio{
 			Codec: format.Codec, Format: number, SampleRate: cmp.Or(format.rate, 44100>>(3-body[0]>>2&3)), Channels: int(body[0]&1) + 1,
 		}
+		s.tagSamples = 0 // how many there are is known to the decoder alone
 	}
 	s.unsupportedRun[tagAudio] = 0
-	t := s.clock.at(offset, raw, tagAudio)
-	if s.audio.Frames == 0 {
-		s.firstAudio, s.lastAudio = t, t
-		s.audio.Bytes.From = offset
-	}
-	if len(s.clock.epochs) > maxEpochs {
+	s.sound.add(offset, s.clock.at(offset, raw, tagAudio), s.tagSamples, cmp.Or(s.tagRate, s.audio.SampleRate))
+	if len(s.clock.epochs(tagAudio)) > maxEpochs {
 		return refuse(BadHeader, "its clock jumps more than %d times", maxEpochs)
 	}
 	s.audio.Frames++
-	s.audio.Bytes.To = s.pos
-	if t > s.lastAudio {
-		s.audioStep, s.lastAudio = t-s.lastAudio, t
-	}
+	s.soundEnd = s.pos
 	return nil
 }
 
@@ -141,6 +134,11 @@ func (s *scanner) audioHeader(offset int64, body []byte) error {
 		return refuse(BadHeader, "its audio configuration changes more than %d times", maxHeaders)
 	}
 	s.audio.Headers = append(s.audio.Headers, Header{Offset: offset, Body: body})
+	s.tagSamples, s.tagRate = 0, config.SamplingFrequency
+	shorter := config.ObjectType == aacLD || config.ObjectType == aacELD || config.ObjectType < 5 && config.SamplingFrequency <= 96000 && body[2]&7 != 7 && body[3]&frameLengthFlag != 0
+	if !shorter {
+		s.tagSamples = aacFrame
+	}
 	return nil
 }
 
@@ -148,17 +146,13 @@ func (s *scanner) audioHeader(offset int64, body []byte) error {
 // LC, LTP, SBR, the error resilient LC and LTP, LD, PS, ELD.
 var decodable = map[byte]bool{1: true, 2: true, 4: true, 5: true, 17: true, 19: true, 23: true, 29: true, 39: true}
 
-// frameTime is how long the sound goes on behind the last tag's time; step is the time
-// between the last two, in ms.
-func (a *Audio) frameTime(step int64) time.Duration {
-	var samples int
-	switch a.Codec {
-	case codecAAC:
-		samples = 1024
-	case codecMP3:
-		samples = 1152
-	default:
-		return ms(step)
-	}
-	return time.Duration(samples) * time.Second / time.Duration(a.SampleRate)
-}
+// Object types of AAC (ISO/IEC 14496-3, table 1.17) with shorter frames than the others.
+const (
+	aacLD  = 23
+	aacELD = 39
+)
+
+const (
+	aacFrame        = 1024 // samples, at the rate of the core
+	frameLengthFlag = 4    // in the second byte of a configuration: frames have 960 (ISO/IEC 14496-3, 4.4.1)
+)

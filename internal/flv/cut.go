@@ -2,6 +2,7 @@ package flv
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -25,8 +26,11 @@ type Cut struct {
 	Enough int64   `json:"enough,omitempty"` // by which byte that tag has come, most likely; 0: nobody knows
 	Header []byte  `json:"header,omitempty"`
 	Format *byte   `json:"format,omitempty"` // of sound that is neither AAC, which has a header, nor MP3 (annex E.4.2.1)
-	Epochs []Epoch `json:"epochs"`
-	Skip   []Range `json:"skip,omitempty"` // damage
+	Epochs []Epoch `json:"epochs,omitempty"` // of pictures
+	Skip   []Range `json:"skip,omitempty"`   // damage
+
+	Marks   []Mark   `json:"marks,omitempty"`   // of sound, the first at From and the last at To
+	Changes []Header `json:"changes,omitempty"` // of the sound's header, later on
 
 	Rate  Rate  `json:"rate,omitzero"`   // of pictures, for who must know how long the last one lasts
 	Lead  int64 `json:"lead,omitempty"`  // ms that are added to timestamps beyond [Lead]
@@ -65,7 +69,7 @@ func (x *Index) VideoCut(from, to time.Duration) Cut {
 		}
 		c.Enough = min(c.To, x.enough(time.Duration(c.Until)*time.Millisecond))
 	}
-	return x.finish(c, v.Headers)
+	return x.finish(c)
 }
 
 // lead is what must be added to timestamps beyond [Lead], in ms: all of pictures whose
@@ -92,17 +96,14 @@ func (x *Index) FromFirstPicture() *Index {
 	for i := range v.Keyframes {
 		v.Keyframes[i] = v.Keyframes[i].moved(-ms(d))
 	}
-	y.Epochs = slices.Clone(x.Epochs)
-	for i := range y.Epochs {
-		y.Epochs[i].Shift -= d
-	}
+	v.Epochs = shifted(v.Epochs, -d)
 	y.Gaps = slices.Clone(x.Gaps)
 	for i := range y.Gaps {
 		y.Gaps[i].At -= ms(d)
 	}
 	if x.Audio != nil {
 		a := *x.Audio
-		a.First, a.Last = a.First-ms(d), a.Last-ms(d)
+		a.Marks, a.Epochs = moved(a.Marks, -ms(d)), shifted(a.Epochs, -d)
 		y.Audio = &a
 	}
 	return &y
@@ -132,19 +133,64 @@ func (x *Index) KeyframeBefore(t time.Duration) int {
 	return max(0, i)
 }
 
-// AudioCut covers the whole sound track.
-func (x *Index) AudioCut() Cut {
-	c := Cut{Audio: true, From: x.Audio.Bytes.From, To: x.Audio.Bytes.To}
-	if f := x.Audio.Format; f != formatAAC && f != formatMP3 {
+// decoderRunIn is how much sound before what is wanted a decoder is given: frames overlap.
+const decoderRunIn = 250 * time.Millisecond
+
+// AudioCut covers the sound heard in [from, to), from a mark to a mark. Where none is, it
+// is empty.
+func (x *Index) AudioCut(from, to time.Duration) Cut {
+	a := x.Audio
+	c := Cut{Audio: true, Marks: a.Marks, From: a.Marks[0].Offset, To: a.Marks[len(a.Marks)-1].Offset}
+	if f := a.Format; f != formatAAC && f != formatMP3 {
 		c.Format = &f
 	}
-	return x.finish(c, x.Audio.Headers)
+	for _, h := range a.Headers {
+		if c.Header == nil {
+			c.Header = h.Body
+			continue
+		}
+		c.Changes = append(c.Changes, h)
+	}
+	c.Skip = x.Damage
+	return c.Narrow(from, to)
 }
 
-// finish adds the codec header and the epochs that are in force in the cut.
-func (x *Index) finish(c Cut, headers []Header) Cut {
+// Narrow is the part of a cut of sound that is heard in [from, to).
+func (c Cut) Narrow(from, to time.Duration) Cut {
+	first := -1
+	last := 0
+	for i := range c.Marks[:max(0, len(c.Marks)-1)] {
+		// Time may run back from one mark to the next.
+		if a, b := c.Marks[i], c.Marks[i+1]; b.Tag > a.Tag && b.At > from-decoderRunIn && a.At < to {
+			if first < 0 {
+				first = i
+			}
+			last = i + 1
+		}
+	}
+	if first < 0 {
+		return Cut{Audio: true}
+	}
+	c.Marks = c.Marks[first : last+1]
+	c.From, c.To = c.Marks[0].Offset, c.Marks[len(c.Marks)-1].Offset
+	changes := c.Changes
+	c.Changes = nil
+	for _, h := range changes {
+		switch {
+		case h.Offset < c.From:
+			c.Header = h.Body
+		case h.Offset < c.To:
+			c.Changes = append(c.Changes, h)
+		}
+	}
+	c.Skip = slices.DeleteFunc(slices.Clone(c.Skip), func(d Range) bool { return d.To <= c.From || d.From >= c.To })
+	return c
+}
+
+// finish adds what is in force in a cut of pictures: the codec's header and the epochs.
+func (x *Index) finish(c Cut) Cut {
 	c.Lead = x.lead()
-	for _, h := range headers {
+	for _, h := range x.Video.Headers {
 		if h.Offset > c.From && c.Header != nil {
 			break
 		}
@@ -155,7 +201,7 @@ func (x *Index) finish(c Cut, headers []Header) Cut {
 			c.Skip = append(c.Skip, d)
 		}
 	}
-	for _, e := range x.Epochs {
+	for _, e := range x.Video.Epochs {
 		switch {
 		case e.Offset <= c.From || len(c.Epochs) == 0:
 			c.Epochs = []Epoch{e}
@@ -167,9 +213,9 @@ func (x *Index) finish(c Cut, headers []Header) Cut {
 }
 
 // Reader turns src, which must deliver the bytes [From, To) of the recording,
-// into a standalone FLV of one track, on the repaired timeline plus [Lead] and the cut's
-// own. It reads no more of src than it needs. A src that ends early gives
-// io.ErrUnexpectedEOF.
+// into a standalone FLV of one track: pictures on the repaired timeline plus [Lead] and the
+// cut's own; of sound, tag n of the recording at (n - the first mark's) * [TagTime]. It
+// reads no more of src than it needs. A src that ends early gives io.ErrUnexpectedEOF.
 func (c Cut) Reader(src io.Reader) *Reader {
 	r := &Reader{cut: c, src: bufio.NewReaderSize(src, 64<<10), pos: c.From, skip: c.Skip, kind: tagVideo, codec: codecAVC}
 	flags := byte(1)
@@ -189,6 +235,46 @@ func (c Cut) Reader(src io.Reader) *Reader {
 		r.pending = appendTrailer(r.pending, len(c.Header))
 	}
 	return r
+}
+
+// ReaderBeside is a reader of pictures from src, which must deliver the bytes of [Span], that
+// has the sound on its way extracted.
+func (c Cut) ReaderBeside(src io.Reader, sound *Extract) *Reader {
+	r := c.Reader(src)
+	r.pos, r.sound = min(c.From, sound.from.From), sound
+	r.skip = slices.Concat(c.Skip, sound.from.Skip)
+	slices.SortFunc(r.skip, func(a, b Range) int { return cmp.Compare(a.From, b.From) })
+	r.skip = slices.Compact(r.skip)
+	return r
+}
+
+// Span is what must be read for pictures and sound together; ok is false where that would be
+// more than to read them apart.
+func (c Cut) Span(sound Cut) (from, likely, to int64, ok bool) {
+	from, likely, to = min(c.From, sound.From), max(c.Likely(), sound.To), max(c.To, sound.To)
+	return from, likely, to, likely-from < c.Likely()-c.From+sound.To-sound.From
+}
+
+// Likely is where as much was read as a cut most likely needs.
+func (c Cut) Likely() int64 { return cmp.Or(c.Enough, c.To) }
+
+// Rest extracts what there is of the sound behind the last picture.
+func (r *Reader) Rest() error {
+	if r.body > 0 { // of a picture that nobody wants any more
+		if _, err := r.src.Discard(r.body + tagTrailerSize); err != nil {
+			return torn(err)
+		}
+	}
+	r.done, r.body = true, 0
+	for r.sound != nil && r.pos < r.sound.from.To {
+		if err := r.next(); err != nil {
+			return err
+		}
+	}
+	if r.sound != nil {
+		r.sound.done = true
+	}
+	return nil
 }
 
 // metadata is an onMetaData (annex E.5) that tells of the frame rate, as an array of AMF 0.
@@ -212,11 +298,15 @@ type Reader struct {
 	codec   byte
 	pos     int64 // in the recording, of the next tag
 	skip    []Range
-	epoch   int    // of the next tag
-	pending []byte // to hand out before anything else
-	body    int    // bytes of the tag's body still to hand out
-	size    int    // of that body
-	last    bool   // the tag at hand is the last
+	epoch   int      // of the next picture
+	sound   *Extract // takes the sound, if anybody does
+	done    bool     // with pictures
+	mark    int      // behind the next tag of sound
+	tag     int      // its number
+	pending []byte   // to hand out before anything else
+	body    int      // bytes of the tag's body still to hand out
+	size    int      // of that body
+	last    bool     // the tag at hand is the last
 	frames  atomic.Int64
 }
 
@@ -268,7 +358,11 @@ func (r *Reader) next() error {
 	offset := r.pos
 	size := int(head[1])<<16 | int(head[2])<<8 | int(head[3])
 	r.pos += int64(tagHeaderSize + size + tagTrailerSize)
-	if kind := head[0] & 0x1f; kind != r.kind || size == 0 {
+	kind := head[0] & 0x1f
+	if kind == tagAudio && r.sound != nil {
+		return r.sound.take(offset, head[:], r.src, size)
+	}
+	if kind != r.kind || size == 0 || r.done || offset < r.cut.From {
 		if kind != tagAudio && kind != tagVideo && kind != tagScript {
 			return fmt.Errorf("read tag at %d: type %d is none: the recording is not the one that was planned", offset, kind)
 		}
@@ -283,15 +377,39 @@ func (r *Reader) next() error {
 		_, err := r.src.Discard(size + tagTrailerSize)
 		return torn(err)
 	}
+	r.size, r.body = size, size
+	if r.kind == tagAudio {
+		return r.number(offset)
+	}
 	for r.epoch+1 < len(r.cut.Epochs) && r.cut.Epochs[r.epoch+1].Offset <= offset {
 		r.epoch++
 	}
 	raw := int64(head[4])<<16 | int64(head[5])<<8 | int64(head[6]) | int64(head[7])<<24
 	t := raw + r.cut.Epochs[r.epoch].Shift
 	r.pending = appendTagHeader(r.pending[:0], r.kind, size, max(0, t+Lead.Milliseconds()+r.cut.Lead))
-	r.size, r.body = size, size
-	if r.kind == tagVideo && size >= 5 {
+	if size >= 5 {
 		return r.frame(t)
+	}
+	return nil
+}
+
+// TagTime is by how much tags of sound in a cut are apart: whoever decodes them sees by a
+// frame's time which tag it is from. None lasts as long.
+const TagTime = 4 * time.Second
+
+// number gives a tag of sound its number for a time. Codec configurations have none.
+func (r *Reader) number(offset int64) error {
+	start, err := r.src.Peek(min(2, r.size))
+	if err != nil {
+		return torn(err)
+	}
+	for r.mark < len(r.cut.Marks) && r.cut.Marks[r.mark].Offset <= offset {
+		r.tag = r.cut.Marks[r.mark].Tag - r.cut.Marks[0].Tag
+		r.mark++
+	}
+	r.pending = appendTagHeader(r.pending[:0], r.kind, r.size, int64(r.tag)*TagTime.Milliseconds())
+	if len(start) == 2 && !isHeader(r.kind, start) {
+		r.tag++
 	}
 	return nil
 }

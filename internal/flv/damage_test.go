@@ -74,7 +74,7 @@ func TestScanDamage(t *testing.T) {
 			if len(times) != x.Video.Frames {
 				t.Errorf("the cut has %d frames, the scan found %d", len(times), x.Video.Frames)
 			}
-			if a := x.AudioCut(); len(cutBytes(t, b, a)) == 0 {
+			if a := x.AudioCut(0, time.Hour); len(cutBytes(t, b, a)) == 0 {
 				t.Error("no sound")
 			}
 		})
@@ -96,7 +96,7 @@ func TestScanBitFlips(t *testing.T) {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
 		if x.Video.Frames < 1450 || (x.Duration-time.Minute).Abs() > 3*time.Second {
-			t.Errorf("seed %d: %d frames of 1500, %s, %d epochs, damaged in %d places", seed, x.Video.Frames, x.Duration, len(x.Epochs), len(x.Damage))
+			t.Errorf("seed %d: %d frames of 1500, %s, %d epochs, damaged in %d places", seed, x.Video.Frames, x.Duration, x.Epochs(), len(x.Damage))
 		}
 		cutBytes(t, b, x.VideoCut(0, x.Duration))
 	}

@@ -3,8 +3,8 @@
 // [Scan] walks a stream of bytes once and returns an [Index]: what the
 // recording holds, where its keyframes are, and how its timeline is repaired.
 // From the index, [Index.VideoCut] and [Index.AudioCut] name the bytes that one
-// task needs, and [Cut.Reader] turns exactly those bytes into a standalone FLV
-// on the repaired timeline.
+// task needs, and [Cut.Reader] turns exactly those bytes into a standalone FLV:
+// pictures on the repaired timeline, sound numbered tag by tag.
 //
 // The format is Adobe's "Video File Format Specification 10.1", annex E. This
 // is the only code that sees the raw bytes first, so it trusts none of them.
@@ -110,10 +110,21 @@ type Index struct {
 	Duration time.Duration `json:"duration"`
 	Video    *Video        `json:"video,omitempty"` // nil: sound only
 	Audio    *Audio        `json:"audio,omitempty"` // nil: picture only
-	Epochs   []Epoch       `json:"epochs"`
-	Gaps     []Gap         `json:"gaps,omitempty"` // where the clock jumped, and the timeline was closed up
+	Gaps     []Gap         `json:"gaps,omitempty"`  // where the clock jumped, and the timeline was closed up
 	Missing  []Missing     `json:"missing,omitempty"`
 	Promised string        `json:"promised,omitempty"` // the video of which the metadata speaks
+}
+
+// Epochs is how many stretches of one clock there are; 1: no clock ever jumped.
+func (x *Index) Epochs() int {
+	n := 1
+	if x.Video != nil {
+		n = max(n, len(x.Video.Epochs))
+	}
+	if x.Audio != nil {
+		n = max(n, len(x.Audio.Epochs))
+	}
+	return n
 }
 
 // Missing is what a recording has of a track, and that cannot be decoded.
@@ -148,6 +159,7 @@ type Video struct {
 	Captions  h264.Captions `json:"captions,omitzero"`
 	Keyframes []Keyframe    `json:"keyframes"`
 	Headers   []Header      `json:"headers"`
+	Epochs    []Epoch       `json:"epochs"`
 	End       int64         `json:"end"` // behind the last picture; sound may follow
 
 	// By how much pictures are shown after they are decoded, at least (below zero: before) and at most.
@@ -157,16 +169,19 @@ type Video struct {
 
 // Audio describes the sound track.
 type Audio struct {
-	Codec      string        `json:"codec"`       // as ffmpeg calls it
-	SampleRate int           `json:"sample_rate"` // Hz
-	Channels   int           `json:"channels"`
-	Frames     int           `json:"frames"`
-	First      time.Duration `json:"first"`
-	Last       time.Duration `json:"last"`
-	Headers    []Header      `json:"headers,omitempty"`
-	Bytes      Range         `json:"bytes"`  // from the first frame to behind the last
-	Format     byte          `json:"format"` // of its tags (annex E.4.2.1)
+	Codec      string   `json:"codec"`       // as ffmpeg calls it
+	SampleRate int      `json:"sample_rate"` // Hz
+	Channels   int      `json:"channels"`
+	Frames     int      `json:"frames"`
+	Marks      []Mark   `json:"marks"` // of its clock, from the first frame to behind the last
+	Headers    []Header `json:"headers,omitempty"`
+	Format     byte     `json:"format"` // of its tags (annex E.4.2.1)
+	Epochs     []Epoch  `json:"epochs"`
 }
+
+// First is when the first sound is heard, and End when the last one has been.
+func (a *Audio) First() time.Duration { return a.Marks[0].At }
+func (a *Audio) End() time.Duration   { return a.Marks[len(a.Marks)-1].At }
 
 // Keyframe is a place where decoding can start. Keyframes that follow the one
 // before within a quarter of a second are left out: nobody needs them, and an
@@ -201,7 +216,8 @@ type Gap struct {
 }
 
 // Epoch is a stretch of the file whose timestamps share one clock: from Offset
-// on, repaired = raw + Shift. A jump, a reset or a wrap starts a new one.
+// on, repaired = raw + Shift. A jump, a reset or a wrap starts a new one. Picture and sound
+// have epochs of their own.
 type Epoch struct {
 	Offset int64 `json:"offset"`
 	Shift  int64 `json:"shift"` // ms

@@ -11,7 +11,7 @@ import (
 )
 
 // indexVersion changes with what [Scan] learns of the same recording.
-const indexVersion = 3
+const indexVersion = 4
 
 type indexFile struct {
 	Version int `json:"v"`
@@ -55,8 +55,6 @@ func (x *Index) nonsense() string {
 	case len(x.Damage) > maxDamage || !ascending(x.Damage, func(r Range) int64 { return r.From }) ||
 		slices.ContainsFunc(x.Damage, func(r Range) bool { return !inside(r.From) || !inside(r.To) || r.From >= r.To }):
 		return "damage"
-	case len(x.Epochs) == 0 || len(x.Epochs) > maxEpochs || !ascending(x.Epochs, func(e Epoch) int64 { return e.Offset }):
-		return "epochs"
 	case len(x.Gaps) > maxEpochs:
 		return "gaps"
 	case slices.ContainsFunc(x.Missing, func(m Missing) bool { return m.Tags <= 0 || m.Tags > m.Of }):
@@ -73,7 +71,7 @@ func (x *Index) nonsense() string {
 
 func (v *Video) possible(inside func(int64) bool) bool {
 	keys := v.Keyframes
-	return slices.Contains(gridRates, v.Rate) &&
+	return sane(v.Epochs) && slices.Contains(gridRates, v.Rate) &&
 		len(v.Forms) > 0 && len(v.Forms) <= maxForms && !slices.ContainsFunc(v.Forms, Form.absurd) &&
 		v.Frames > 0 && v.Fields >= 0 && v.Fields <= v.Frames && v.Dropped >= 0 && v.Dropped <= v.Frames && v.Thinned >= 0 && v.Tail > 0 && v.Tail <= time.Hour &&
 		timely(v.First) && timely(v.Last) && v.First <= v.Last && timely(v.FirstDTS) &&
@@ -90,9 +88,14 @@ func (v *Video) possible(inside func(int64) bool) bool {
 
 func (a *Audio) possible(inside func(int64) bool) bool {
 	return soundFormats[a.Format].Codec == a.Codec && (a.Format != formatAAC || len(a.Headers) > 0) && a.SampleRate >= 1000 && a.Channels >= 0 &&
-		a.Frames > 0 && timely(a.First) && timely(a.Last) && a.First <= a.Last &&
-		inside(a.Bytes.From) && inside(a.Bytes.To) && a.Bytes.From < a.Bytes.To &&
+		a.Frames > 0 && sane(a.Epochs) && len(a.Marks) > 1 && len(a.Marks) <= 2*a.Frames+2 && ascending(a.Marks, func(m Mark) int64 { return m.Offset }) &&
+		!slices.ContainsFunc(a.Marks, func(m Mark) bool { return !inside(m.Offset) || !timely(m.At) || m.Tag < 0 || m.Tag > a.Frames }) &&
+		slices.IsSortedFunc(a.Marks, func(a, b Mark) int { return a.Tag - b.Tag }) &&
 		len(a.Headers) <= maxHeaders && !slices.ContainsFunc(a.Headers, Header.absurd)
+}
+
+func sane(all []Epoch) bool {
+	return len(all) > 0 && len(all) <= maxEpochs+1 && ascending(all, func(e Epoch) int64 { return e.Offset })
 }
 
 const maxSteadyReorder = 1000 // pictures

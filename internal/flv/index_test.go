@@ -27,7 +27,7 @@ func TestForeignIndex(t *testing.T) {
 	}
 	for _, tc := range []struct{ name, old, new string }{
 		{"no JSON", "{", ""},
-		{"another version", `"v":3`, `"v":4`},
+		{"another version", `"v":4`, `"v":3`},
 		{"another size", `"size":`, `"size":1`},
 		{"end behind the file", `"end":`, `"end":1`},
 		{"no duration", `"duration":`, `"duration":-`},
@@ -45,9 +45,9 @@ func TestForeignIndex(t *testing.T) {
 		{"the picture ends before its last keyframe", `}],"end":`, `}],"end":13,"e":`},
 		{"the picture ends outside", `}],"end":`, `}],"end":9999`},
 		{"no configuration", `"headers":[`, `"headers":[],"h":[`},
-		{"silent clock", `"sample_rate":44100`, `"sample_rate":0`},
+		{"silent clock", `"sample_rate":51200`, `"sample_rate":0`},
 		{"strange sound", `"codec":"aac"`, `"codec":"opus"`},
-		{"sound outside", `"bytes":{"from":`, `"bytes":{"from":999999`},
+		{"sound outside", `"marks":[[`, `"marks":[[999999`},
 		{"damage outside", `"duration":`, `"damage":[{"from":-5,"to":3}],"duration":`},
 	} {
 		bad := strings.Replace(string(good), tc.old, tc.new, 1)

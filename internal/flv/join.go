@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sort"
 	"time"
 )
 
@@ -88,7 +89,7 @@ func appendPart(out io.Writer, p Part, x *Index, base time.Duration) error {
 	if _, err := r.Discard(fileHeaderSize); err != nil {
 		return torn(err)
 	}
-	epoch, damage := 0, x.Damage
+	damage := x.Damage
 	for pos := int64(fileHeaderSize); pos < x.End; {
 		if len(damage) > 0 && pos == damage[0].From {
 			if _, err := io.CopyN(io.Discard, r, damage[0].To-pos); err != nil {
@@ -102,16 +103,13 @@ func appendPart(out io.Writer, p Part, x *Index, base time.Duration) error {
 			return torn(err)
 		}
 		size := sizeOf(head[:])
-		for epoch+1 < len(x.Epochs) && x.Epochs[epoch+1].Offset <= pos {
-			epoch++
-		}
 		body := make([]byte, size+tagTrailerSize)
 		if _, err := io.ReadFull(r, body); err != nil {
 			return torn(err)
 		}
 		if kind := head[0] & 0x1f; kind != tagScript && size > 0 && !x.early(kind, body, pos) {
 			raw := int64(head[4])<<16 | int64(head[5])<<8 | int64(head[6]) | int64(head[7])<<24
-			tag := appendTagHeader(nil, kind, size, max(0, raw+x.Epochs[epoch].Shift+base.Milliseconds()))
+			tag := appendTagHeader(nil, kind, size, max(0, raw+x.shift(kind, pos)+base.Milliseconds()))
 			tag = append(tag, body[:size]...)
 			if _, err := out.Write(appendTrailer(tag, size)); err != nil {
 				return err
@@ -120,6 +118,22 @@ func appendPart(out io.Writer, p Part, x *Index, base time.Duration) error {
 		pos += int64(tagHeaderSize + len(body))
 	}
 	return nil
+}
+
+// shift is what a tag's timestamp is repaired by, in ms.
+func (x *Index) shift(kind byte, offset int64) (shift int64) {
+	var all []Epoch
+	switch {
+	case kind == tagVideo && x.Video != nil:
+		all = x.Video.Epochs
+	case kind == tagAudio && x.Audio != nil:
+		all = x.Audio.Epochs
+	}
+	i := sort.Search(len(all), func(i int) bool { return all[i].Offset > offset })
+	if len(all) == 0 {
+		return 0
+	}
+	return all[max(0, i-1)].Shift // configurations come before the first
 }
 
 // early tells whether a tag is a picture before the first keyframe.

@@ -47,9 +47,9 @@ func TestJoin(t *testing.T) {
 		return scan(t, out.Bytes())
 	}
 	all := join(parts...)
-	if len(all.Epochs) != 1 || len(all.Gaps) > 0 || (all.Duration-whole.Duration).Abs() > 50*time.Millisecond ||
+	if all.Epochs() != 1 || len(all.Gaps) > 0 || (all.Duration-whole.Duration).Abs() > 50*time.Millisecond ||
 		all.Video.Frames < whole.Video.Frames-2 || len(all.Video.Keyframes) < len(whole.Video.Keyframes)-1 || len(all.Damage) > 0 || all.Size != all.End {
-		t.Errorf("joined: %d epochs, %s, %d frames of %d, %d keyframes of %d", len(all.Epochs), all.Duration, all.Video.Frames, whole.Video.Frames, len(all.Video.Keyframes), len(whole.Video.Keyframes))
+		t.Errorf("joined: %d epochs, %s, %d frames of %d, %d keyframes of %d", all.Epochs(), all.Duration, all.Video.Frames, whole.Video.Frames, len(all.Video.Keyframes), len(whole.Video.Keyframes))
 	}
 	for i, k := range all.Video.Keyframes[:10] {
 		if off := (k.PTS - whole.Video.Keyframes[i].PTS).Abs(); off > 50*time.Millisecond {

@@ -66,8 +66,9 @@ type scanner struct {
 	audio                 *Audio
 	firstVideo, lastVideo int64 // PTS, ms
 	firstDTS, lastDTS     int64
-	firstAudio, lastAudio int64
-	audioStep             int64  // between the last two
+	sound                 soundClock
+	tagSamples, tagRate   int    // of a tag of sound, and their rate in Hz; 0: not known
+	soundEnd              int64  // offset behind the last tag of sound
 	early                 int    // pictures before the first keyframe
 	promised              string // the video that its metadata speaks of
 	codecSeen             bool   // a video codec was checked, though nothing may be decodable
@@ -177,15 +178,16 @@ func (s *scanner) index(rest int64) (*Index, error) {
 	if err := s.nothing(); err != nil {
 		return nil, err
 	}
+	if s.audio != nil {
+		s.sound.end(s.soundEnd)
+		s.audio.Marks = s.sound.marks
+	}
 	x := &Index{
 		Size: s.pos + s.partial + rest, End: s.pos, Damage: s.damage, Video: s.video, Audio: s.audio,
-		Epochs: s.clock.epochs, Gaps: s.clock.gaps, Missing: s.missing(), Promised: s.promised,
+		Gaps: s.clock.gaps, Missing: s.missing(), Promised: s.promised,
 	}
 	rate, dropped, thinned := s.cadence.rate()
 	origin := s.origin(rate)
-	for i := range x.Epochs {
-		x.Epochs[i].Shift -= origin
-	}
 	for i := range x.Gaps {
 		x.Gaps[i].At -= ms(origin)
 	}
@@ -193,6 +195,7 @@ func (s *scanner) index(rest int64) (*Index, error) {
 		v.Rate, v.Dropped, v.Thinned, v.Steady = rate, dropped, thinned, s.steadiness.steady(rate)
 		v.Tail = max(v.Rate.Time(1), ms(min(s.cadence.median(), s.cadence.step)))
 		v.MinComposition, v.MaxComposition = ms(s.reach.min), ms(s.reach.max)
+		v.Epochs = shifted(s.clock.epochs(tagVideo), -origin)
 		v.First, v.Last, v.FirstDTS = ms(s.firstVideo-origin), ms(s.lastVideo-origin), ms(s.firstDTS-origin)
 		for i := range v.Keyframes {
 			v.Keyframes[i] = v.Keyframes[i].moved(-ms(origin))
@@ -206,10 +209,19 @@ func (s *scanner) index(rest int64) (*Index, error) {
 		}
 	}
 	if a := x.Audio; a != nil {
-		a.First, a.Last = ms(s.firstAudio-origin), ms(s.lastAudio-origin)
-		x.Duration = max(x.Duration, a.Last+a.frameTime(s.audioStep))
+		a.Epochs, a.Marks = shifted(s.clock.epochs(tagAudio), -origin), moved(a.Marks, -ms(origin))
+		x.Duration = max(x.Duration, a.End())
 	}
 	return x, nil
+}
+
+// shifted are epochs on a timeline that begins earlier by d, in ms.
+func shifted(all []Epoch, d int64) []Epoch {
+	all = slices.Clone(all)
+	for i := range all {
+		all[i].Shift += d
+	}
+	return all
 }
 
 // nothing is why a recording is refused of which nothing can be decoded, or no picture
@@ -271,17 +283,19 @@ func promisedVideo(script []byte) string {
 func (s *scanner) origin(rate Rate) int64 {
 	switch {
 	case s.video == nil:
-		return s.firstAudio
-	case s.audio == nil || s.firstVideo <= s.firstAudio:
+		return s.firstSound()
+	case s.audio == nil || s.firstVideo <= s.firstSound():
 		return s.firstVideo
 	}
 	frame := 1000 / rate.FPS()
-	if ahead := s.firstVideo - s.firstAudio; frame > longFrame && ahead <= longFrame {
+	if ahead := s.firstVideo - s.firstSound(); frame > longFrame && ahead <= longFrame {
 		return s.firstVideo // so little sound is left out: a still of a second before it would be worse
 	}
-	frames := math.Ceil(float64(s.firstVideo-s.firstAudio) / frame)
+	frames := math.Ceil(float64(s.firstVideo-s.firstSound()) / frame)
 	return s.firstVideo - int64(math.Round(frames*frame))
 }
+
+func (s *scanner) firstSound() int64 { return s.audio.First().Milliseconds() }
 
 // longFrame, in ms: where frames are longer, none is put before the first picture for the
 // sake of sound that begins up to so much before it.

@@ -22,14 +22,14 @@ func TestScan(t *testing.T) {
 	if v.Rate != (Rate{25, 1}) || v.Frames != 250 || len(v.Keyframes) != 5 {
 		t.Errorf("rate %s, %d frames, %d keyframes", v.Rate, v.Frames, len(v.Keyframes))
 	}
-	if a.Codec != "aac" || a.SampleRate != 44100 || a.Channels != 2 || a.Frames != 500 {
+	if a.Codec != "aac" || a.SampleRate != 51200 || a.Channels != 2 || a.Frames != 500 {
 		t.Errorf("sound %+v", a)
 	}
 	if v.First != 0 || v.Last != 9960*time.Millisecond || x.Duration < 10*time.Second || x.Duration > 10010*time.Millisecond {
 		t.Errorf("first %s, last %s, duration %s", v.First, v.Last, x.Duration)
 	}
-	if x.End != int64(r.Len()) || x.Size != x.End || len(x.Epochs) != 1 {
-		t.Errorf("end %d, size %d of %d, epochs %v", x.End, x.Size, r.Len(), x.Epochs)
+	if x.End != int64(r.Len()) || x.Size != x.End || x.Epochs() != 1 {
+		t.Errorf("end %d, size %d of %d, epochs %v", x.End, x.Size, r.Len(), x.Epochs())
 	}
 	if k := v.Keyframes[1]; k.PTS != 2*time.Second || r.Bytes()[k.Offset] != tagVideo {
 		t.Errorf("second keyframe %+v", k)
@@ -210,8 +210,8 @@ func TestClockRepair(t *testing.T) {
 			r.seconds(0, 10, 50)
 			r.seconds(tc.second, 10, 50)
 			x := scan(t, r.Bytes())
-			if len(x.Epochs) != tc.epochs {
-				t.Errorf("epochs %v", x.Epochs)
+			if x.Epochs() != tc.epochs {
+				t.Errorf("epochs %v", x.Epochs())
 			}
 			if off := (x.Duration - tc.total).Abs(); off > 60*time.Millisecond {
 				t.Errorf("duration %s, want %s", x.Duration, tc.total)
@@ -225,8 +225,8 @@ func TestClockRepair(t *testing.T) {
 		r := newRecording().headers()
 		r.seconds(int64(1)<<32-5000, 10, 50)
 		x := scan(t, r.Bytes())
-		if off := x.Duration - 10*time.Second; len(x.Epochs) != 2 || off < 0 || off > 10*time.Millisecond {
-			t.Errorf("epochs %v, duration %s: a wrap is no jump", x.Epochs, x.Duration)
+		if off := x.Duration - 10*time.Second; x.Epochs() != 2 || off < 0 || off > 10*time.Millisecond {
+			t.Errorf("epochs %v, duration %s: a wrap is no jump", x.Epochs(), x.Duration)
 		}
 	})
 	t.Run("tags of both kinds straddle the wrap", func(t *testing.T) {
@@ -248,8 +248,60 @@ func TestClockRepair(t *testing.T) {
 		for i := range int64(250) {
 			r.sound(i*20, 100)
 		}
-		if x := scan(t, r.Bytes()); len(x.Epochs) != 1 || len(x.Gaps) > 0 || x.Audio.First != 0 {
-			t.Errorf("epochs %v, gaps %v, sound from %s", x.Epochs, x.Gaps, x.Audio.First)
+		if x := scan(t, r.Bytes()); x.Epochs() != 1 || len(x.Gaps) > 0 || x.Audio.First() != 0 {
+			t.Errorf("epochs %v, gaps %v, sound from %s", x.Epochs(), x.Gaps, x.Audio.First())
+		}
+	})
+	t.Run("the tracks have no common zero", func(t *testing.T) {
+		r := newRecording().headers()
+		for i := range int64(250 * 24) { // 4 minutes
+			r.frame(36_000_000+i*40, i%50 == 0, 0, 500)
+			r.sound(i*40, 100)
+			r.sound(i*40+20, 100)
+		}
+		x := scan(t, r.Bytes())
+		if x.Epochs() != 1 || x.Video.Rate != (Rate{25, 1}) || x.Duration.Round(100*time.Millisecond) != 4*time.Minute || x.Audio.First().Abs() > 50*time.Millisecond {
+			t.Errorf("%d epochs, %s fps, %s, sound from %s", x.Epochs(), x.Video.Rate, x.Duration, x.Audio.First())
+		}
+	})
+	for name, back := range map[string]int64{"the picture starts anew 47 s before the sound": 47_000, "3 s before": 3000, "an hour before": 3_600_000} {
+		t.Run(name, func(t *testing.T) {
+			r := newRecording().headers()
+			for i := range int64(250 * 24) {
+				at := 4_000_000 + i*40
+				if i >= 1175 {
+					at -= back
+				}
+				r.frame(at, i%50 == 0, 0, 500)
+				r.sound(4_000_000+i*40, 100)
+				r.sound(4_000_000+i*40+20, 100)
+			}
+			x := scan(t, r.Bytes())
+			if x.Epochs() != 2 || len(x.Audio.Marks) > 130 || x.Video.Frames != 6000 || x.Duration.Round(100*time.Millisecond) != 4*time.Minute {
+				t.Errorf("%d epochs, %d marks, %s", x.Epochs(), len(x.Audio.Marks), x.Duration)
+			}
+			if last := x.Video.Keyframes[len(x.Video.Keyframes)-1]; (last.PTS - 238*time.Second).Abs() > 50*time.Millisecond {
+				t.Errorf("the last keyframe is shown at %s", last.PTS)
+			}
+			if place := place(x.Audio.Marks, 11900); (place - 238*time.Second).Abs() > 50*time.Millisecond {
+				t.Errorf("the sound beside it is heard at %s", place)
+			}
+		})
+	}
+	t.Run("both start anew, the picture first", func(t *testing.T) {
+		r := newRecording().headers()
+		r.seconds(500_000, 10, 50)
+		r.frame(0, true, 0, 500)
+		r.sound(80, 100) // sound is 80 ms behind from then on
+		for i := int64(1); i < 250; i++ {
+			r.frame(i*40, i%50 == 0, 0, 500)
+			r.sound(i*40+60, 100)
+			r.sound(i*40+80, 100)
+		}
+		x := scan(t, r.Bytes())
+		picture, sound := x.Video.Keyframes[9].PTS, place(x.Audio.Marks, 500+2*200)
+		if d := sound - picture; d < 40*time.Millisecond || d > 120*time.Millisecond {
+			t.Errorf("the picture is shown at %s, its sound heard at %s", picture, sound)
 		}
 	})
 	t.Run("a picture every 5 s, and no sound", func(t *testing.T) {
@@ -258,8 +310,8 @@ func TestClockRepair(t *testing.T) {
 			r.frame(i*5000, true, 0, 500)
 		}
 		x := scan(t, r.Bytes())
-		if len(x.Epochs) != 1 || x.Duration != 50*time.Second || x.Video.Rate != (Rate{1, 1}) {
-			t.Errorf("epochs %v, duration %s, %s fps", x.Epochs, x.Duration, x.Video.Rate)
+		if x.Epochs() != 1 || x.Duration != 50*time.Second || x.Video.Rate != (Rate{1, 1}) {
+			t.Errorf("epochs %v, duration %s, %s fps", x.Epochs(), x.Duration, x.Video.Rate)
 		}
 	})
 	t.Run("picture pauses, sound goes on", func(t *testing.T) {
@@ -269,8 +321,8 @@ func TestClockRepair(t *testing.T) {
 			r.sound(4000+i*20, 100)
 		}
 		r.seconds(14_000, 4, 50)
-		if x := scan(t, r.Bytes()); len(x.Epochs) != 1 || x.Duration.Round(time.Second) != 18*time.Second {
-			t.Errorf("epochs %v, duration %s", x.Epochs, x.Duration)
+		if x := scan(t, r.Bytes()); x.Epochs() != 1 || x.Duration.Round(time.Second) != 18*time.Second {
+			t.Errorf("epochs %v, duration %s", x.Epochs(), x.Duration)
 		}
 	})
 }

@@ -12,6 +12,7 @@ var (
 	avc640x360      = unhex("17000000000142c01effe100196742c01ed890280bfe5c0440000003004000000c83c58b898001000568c888cb20")
 	avc640x322      = unhex("17000000000164001effe1001e6764001eacd940a02bf88ffc0284028040000003004000000f03c58b658001000568ebecb22cfcf8f800") // SAR 161:160
 	aacStereo44100  = unhex("af001210")
+	aacStereo51200  = unhex("af001780640010") // whose frames last 20 ms, whole ones
 	keyframeStart   = []byte{0x17, 1}
 	interFrameStart = []byte{0x27, 1}
 )
@@ -41,7 +42,7 @@ func (r *recording) tag(kind byte, t int64, body []byte) {
 
 func (r *recording) headers() *recording {
 	r.tag(tagVideo, 0, avc640x360)
-	r.tag(tagAudio, 0, aacStereo44100)
+	r.tag(tagAudio, 0, aacStereo51200)
 	return r
 }
 

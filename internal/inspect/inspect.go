@@ -98,10 +98,10 @@ func Video(all []Packet, start, fps float64, frames, gop int) error {
 	return errors.Join(faults...)
 }
 
-// Audio says what is wrong with an audio rendition of 48 kHz AAC: it must have no
+// Audio says what is wrong with an audio rendition of AAC at a rate in Hz: it must have no
 // hole and end within a tenth of a second of end.
-func Audio(all []Packet, end float64) error {
-	const frame = 1024.0 / 48000
+func Audio(all []Packet, rate, end float64) error {
+	frame := 1024 / rate
 	for i := range all[1:] {
 		if step := all[i+1].PTS - all[i].PTS; math.Abs(step-frame) > 1e-5 {
 			return fmt.Errorf("packet %d comes %f s after the one before", i+1, step)

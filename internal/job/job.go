@@ -1,12 +1,12 @@
 // Package job is the message contract: what travels on the queue, and which job
 // a recording becomes. Standard library only, so that anybody may speak it.
 //
-// A task is JSON. Kinds: a recording to plan, one chunk to encode, the sound to
-// encode, the quality of what was published to measure:
+// A task is JSON. Kinds: a recording to plan, one chunk to encode, a chunk's sound to bring to
+// the loudness that is wanted, the quality of what was published to measure:
 //
 //	{"v":1,"kind":"recording","bucket":"recs","key":"recordings/live/talk-1764000000.flv","etag":"9b2c…","profile":"auto"}
 //	{"v":1,"kind":"chunk","job":"1f0c77d2a1b94c3e","chunk":3}
-//	{"v":1,"kind":"audio","job":"1f0c77d2a1b94c3e","failures":1}
+//	{"v":1,"kind":"audio","job":"1f0c77d2a1b94c3e","chunk":3,"failures":1}
 //	{"v":1,"kind":"quality","job":"1f0c77d2a1b94c3e"}
 //
 // [Parse] also takes S3's own notifications (plain, through EventBridge or
@@ -65,8 +65,8 @@ type Task struct {
 
 // Name says which task of its job this is.
 func (t Task) Name() string {
-	if t.Kind == Chunk {
-		return fmt.Sprintf("chunk-%05d", t.Chunk)
+	if t.Kind == Chunk || t.Kind == Audio {
+		return fmt.Sprintf("%s-%05d", t.Kind, t.Chunk)
 	}
 	return string(t.Kind)
 }
@@ -105,7 +105,7 @@ func (t Task) Body() []byte {
 // PlanForm is the form of plans (ladder.PlanVersion). It is part of a job's name: a
 // recording that was planned by a version whose plans are no longer understood becomes
 // another job when it is sent again.
-const PlanForm = 2
+const PlanForm = 3
 
 // ID is the job that a recording becomes: a hash of what is transcoded and how,
 // never of a message, so that duplicates collide on purpose.

@@ -29,7 +29,7 @@ func ExampleParse() {
 	// Output:
 	// recording  recs recordings/live/talk-1764000000.flv
 	// chunk-00003 1f0c77d2a1b94c3e
-	// audio 1f0c77d2a1b94c3e
+	// audio-00000 1f0c77d2a1b94c3e
 	// recording  recs recordings/live/a b.flv
 	// recording  recs recordings/live/a b.flv
 }

@@ -45,7 +45,7 @@ func run(t trace, k kind, p *fleet.Policy, whole, protected bool, seed uint64) (
 		recordings[i].Bytes = recordings[i].Length * k.rate
 	}
 	return fleet.Run(fleet.Config{
-		Work: fleet.Work{Chunk: 60, Uneven: true, Speed: p.CPUs * core / k.cost, Sound: 80, Scan: 80e6, Upload: 30e6, Overhead: 3},
+		Work: fleet.Work{Chunk: 60, Uneven: true, Speed: p.CPUs * core / k.cost, Scan: 80e6, Upload: 30e6, Overhead: 3},
 		Cloud: fleet.Cloud{
 			Start: [2]float64{35, 75}, MetricDelay: 1, Scheduler: 10, Notice: 120, Interruptions: t.Interruptions, Losses: t.Losses,
 		},

@@ -1,0 +1,69 @@
+package flv
+
+import (
+	"bufio"
+	"io"
+	"slices"
+)
+
+// Extract copies the tags of a cut of sound aside, so that a recording is read once for
+// picture and sound.
+type Extract struct {
+	from Cut // the recording
+	to   Cut // what was copied: as from, but for offsets
+	out  io.Writer
+	done bool
+}
+
+// NewExtract is one of a cut of sound, to be written to out.
+func NewExtract(c Cut, out io.Writer) *Extract {
+	e := &Extract{from: c, to: c, out: out}
+	e.to.From, e.to.To, e.to.Skip = 0, 0, nil
+	e.to.Marks, e.to.Changes = slices.Clone(c.Marks), slices.Clone(c.Changes)
+	return e
+}
+
+// Cut is the cut of what was copied.
+func (e *Extract) Cut() Cut { return e.to }
+
+// Done tells whether all of it was copied.
+func (e *Extract) Done() bool { return e.done }
+
+// From copies the sound of src, which must deliver the bytes of the cut.
+func (e *Extract) From(src io.Reader) error {
+	r := &Reader{cut: Cut{From: e.from.To}, src: bufio.NewReaderSize(src, 64<<10), pos: e.from.From, skip: e.from.Skip, kind: tagVideo, sound: e}
+	return r.Rest()
+}
+
+// take copies a tag of size bytes, whose header was read, if it is in the cut.
+func (e *Extract) take(offset int64, head []byte, body *bufio.Reader, size int) error {
+	if offset < e.from.From || offset >= e.from.To {
+		_, err := body.Discard(size + tagTrailerSize)
+		return torn(err)
+	}
+	e.place(offset)
+	if _, err := e.out.Write(head); err != nil {
+		return err
+	}
+	if _, err := io.CopyN(e.out, body, int64(size+tagTrailerSize)); err != nil {
+		return torn(err)
+	}
+	e.to.To += int64(len(head) + size + tagTrailerSize)
+	e.place(offset + 1)
+	return nil
+}
+
+// place moves the marks and headers that were before an offset of the recording to where
+// what follows them is copied.
+func (e *Extract) place(before int64) {
+	for i, m := range e.from.Marks {
+		if m.Offset >= before {
+			e.to.Marks[i].Offset = e.to.To
+		}
+	}
+	for i, h := range e.from.Changes {
+		if h.Offset >= before {
+			e.to.Changes[i].Offset = e.to.To
+		}
+	}
+}

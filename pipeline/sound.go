@@ -1,0 +1,318 @@
+package pipeline
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"github.com/Eyevinn/mp4ff/mp4"
+	"go.uber.org/zap"
+
+	"afterlive/internal/flv"
+	"afterlive/internal/job"
+	"afterlive/internal/sound"
+	"afterlive/ladder"
+)
+
+// sound makes a chunk's sound, a stretch at a time: decode, put each sample at its place,
+// encode, take the packets that are the chunk's. Where it is to be brought to another
+// loudness, a chunk only measures it.
+func (p *Pipeline) sound(ctx context.Context, plan *ladder.Plan, w work, folder string, from *extract, part *ladder.Part) (used usage, err error) {
+	if plan.Audio == nil {
+		return used, nil
+	}
+	if from.Extract != nil && !from.Done() {
+		var read atomic.Int64
+		source, err := p.readRange(ctx, plan, w.chunk.Sound.From, w.chunk.Sound.To, w.chunk.Sound.To, &read)
+		if err != nil {
+			return used, err
+		}
+		defer source.Close()
+		if err := from.From(source); err != nil {
+			return used, fmt.Errorf("read sound: %w", err)
+		}
+		used.read = read.Load()
+	}
+	for _, o := range w.sounds {
+		o.folder = filepath.Join(folder, o.track.Ladder, o.track.Rendition)
+		if err := os.MkdirAll(o.folder, 0o755); err != nil {
+			return used, fmt.Errorf("make scratch: %w", err)
+		}
+	}
+	if len(w.sounds) == 0 {
+		part.Loudness = &ladder.Loudness{}
+	}
+	ctx, enough := p.Limits.patience(ctx, w.length)
+	defer enough()
+	for _, s := range plan.Stretches(*w.chunk) {
+		if err := p.stretch(ctx, plan, w, s, folder, from, part, &used); err != nil {
+			return used, err
+		}
+		if len(w.sounds) == 0 {
+			continue
+		}
+		if err := p.collect(ctx, plan, w.sounds, part.Attempt, s.To == plan.Packet(w.chunk.To)); err != nil {
+			return used, err
+		}
+	}
+	return used, nil
+}
+
+// extract is a chunk's sound in the scratch, as the recording has it; of a chunk without,
+// nothing.
+type extract struct {
+	*flv.Extract
+
+	file *os.File
+}
+
+func newExtract(c flv.Cut, folder string) (*extract, error) {
+	file, err := os.Create(filepath.Join(folder, "sound.flv"))
+	if err != nil {
+		return nil, fmt.Errorf("make scratch: %w", err)
+	}
+	if c.To == 0 {
+		return &extract{file: file}, nil
+	}
+	return &extract{flv.NewExtract(c, file), file}, nil
+}
+
+func (e *extract) cut() flv.Cut {
+	if e.Extract == nil {
+		return flv.Cut{}
+	}
+	return e.Cut()
+}
+
+// stretch leaves a stretch of sound in its outputs' folders, as segments; or measures it.
+func (p *Pipeline) stretch(ctx context.Context, plan *ladder.Plan, w work, s ladder.Stretch, folder string, extract *extract, part *ladder.Part, used *usage) error {
+	from, to := plan.Heard(s)
+	cut := extract.cut().Narrow(from, to)
+	heard, err := p.decode(ctx, plan, cut, extract.file, folder, used)
+	if err != nil {
+		return err
+	}
+	defer heard.close()
+	used.lost.Audio += heard.lost(plan, s)
+	placed := sound.Place(heard.pcm, heard.rate, heard.frames, cut.Marks, plan.Audio.Rate, s.First, s.Last)
+	args := plan.LoudnessArgs()
+	if len(w.sounds) > 0 {
+		args = plan.EncodeArgs(w.gain)
+	}
+	ran, err := p.FFmpeg.Run(ctx, folder, args, placed, func(Progress) {})
+	used.cpu += ran.CPU
+	used.log = ran.Log
+	if err != nil {
+		return fmt.Errorf("encode sound: %w", err)
+	}
+	if len(w.sounds) == 0 {
+		return p.measured(plan, s, folder, part.Loudness)
+	}
+	for _, o := range w.sounds {
+		if err := o.cutPackets(ctx, plan, *w.chunk, s); err != nil {
+			return o.fault(err)
+		}
+	}
+	return nil
+}
+
+// measured adds what was measured of a stretch, without what is around it.
+func (p *Pipeline) measured(plan *ladder.Plan, s ladder.Stretch, folder string, sum *ladder.Loudness) error {
+	file, err := os.Open(filepath.Join(folder, ladder.LoudnessFile))
+	if err != nil {
+		return transient("bad_output", fmt.Errorf("measure loudness: %w", err))
+	}
+	defer file.Close()
+	seconds := func(packets int) float64 {
+		return float64(packets) * ladder.PacketSamples / float64(plan.Audio.Rate)
+	}
+	l, err := ladder.ParseLoudness(file, seconds(s.Ahead), seconds(s.Ahead+s.To-s.From))
+	if err != nil {
+		return transient("bad_output", err)
+	}
+	sum.Add(l)
+	return nil
+}
+
+// decoded is a cut of sound in the scratch.
+type decoded struct {
+	pcm    *os.File
+	rate   int // Hz
+	frames []sound.Frame
+	cut    flv.Cut
+}
+
+func (d *decoded) close() {
+	if d.pcm != nil {
+		_ = d.pcm.Close()
+		_ = os.Remove(d.pcm.Name())
+	}
+}
+
+// lost is how many frames of a stretch could not be decoded, where that can be told: other
+// codecs than AAC have several in a tag, or none.
+func (d *decoded) lost(plan *ladder.Plan, s ladder.Stretch) int {
+	if d.cut.Header == nil {
+		return 0
+	}
+	second := func(packet int) float64 {
+		return float64(packet-1) * ladder.PacketSamples / float64(plan.Audio.Rate)
+	}
+	return sound.Missing(d.frames, d.cut.Marks, second(s.From), second(s.To))
+}
+
+// decode decodes a cut of sound into the scratch. An empty one is silence.
+func (p *Pipeline) decode(ctx context.Context, plan *ladder.Plan, cut flv.Cut, from io.ReaderAt, folder string, used *usage) (*decoded, error) {
+	d := &decoded{cut: cut, rate: plan.Audio.Rate}
+	if len(cut.Marks) > 0 {
+		input := cut.Reader(io.NewSectionReader(from, cut.From, cut.To-cut.From))
+		ran, err := p.FFmpeg.Run(ctx, folder, plan.DecodeArgs(cut), input, func(Progress) {})
+		used.cpu += ran.CPU
+		used.log = ran.Log
+		if err != nil {
+			return d, fmt.Errorf("decode sound: %w", err)
+		}
+		if err := d.list(filepath.Join(folder, ladder.DecodedList)); err != nil {
+			return d, transient("bad_output", err)
+		}
+	}
+	pcm, err := os.OpenFile(filepath.Join(folder, ladder.DecodedFile), os.O_RDONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return d, fmt.Errorf("decode sound: %w", err)
+	}
+	d.pcm = pcm
+	return d, nil
+}
+
+// list reads which frames were decoded, from a list of framecrc's: a line has stream, decode
+// time, time, duration, size and checksum.
+func (d *decoded) list(name string) error {
+	file, err := os.Open(name)
+	if err != nil {
+		return fmt.Errorf("read list of frames: %w", err)
+	}
+	defer file.Close()
+	second := 0.0 // in the list's units
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		line := lines.Text()
+		if rest, found := strings.CutPrefix(line, "#sample_rate 0:"); found {
+			d.rate, err = strconv.Atoi(strings.TrimSpace(rest))
+		}
+		if rest, found := strings.CutPrefix(line, "#tb 0:"); found {
+			num, den, _ := strings.Cut(strings.TrimSpace(rest), "/")
+			n, _ := strconv.ParseFloat(num, 64)
+			m, _ := strconv.ParseFloat(den, 64)
+			second = m / n
+		}
+		if fields := strings.Split(line, ","); len(fields) > 4 && err == nil {
+			at, err1 := strconv.ParseFloat(strings.TrimSpace(fields[2]), 64)
+			size, err2 := strconv.Atoi(strings.TrimSpace(fields[4]))
+			err = errors.Join(err1, err2)
+			// A decoder may be a little early: half a tag's time is more than any.
+			tag := int(math.Floor(at/second/flv.TagTime.Seconds() + 0.1))
+			d.frames = append(d.frames, sound.Frame{Tag: tag, Samples: size / sound.FrameBytes})
+		}
+		if err != nil {
+			return fmt.Errorf("read list of frames: %q: %w", line, err)
+		}
+	}
+	return lines.Err()
+}
+
+// cutPackets makes segments of a chunk of what was encoded of a stretch.
+func (o *output) cutPackets(ctx context.Context, plan *ladder.Plan, c ladder.Chunk, s ladder.Stretch) error {
+	name := filepath.Join(o.folder, ladder.EncodedFile)
+	encoded, err := mp4.ReadMP4File(name)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", ladder.EncodedFile, err)
+	}
+	if o.trex == nil {
+		init, err := os.Create(filepath.Join(o.folder, ladder.InitFile))
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(encoded.Init.Encode(init), init.Close()); err != nil {
+			return fmt.Errorf("write %s: %w", ladder.InitFile, err)
+		}
+		if err := o.readInit(ctx); err != nil {
+			return err
+		}
+	}
+	all, err := o.samplesOf(encoded)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", ladder.EncodedFile, err)
+	}
+	if want := s.Ahead + s.To - s.From; len(all) < want {
+		return fmt.Errorf("%d packets of sound were encoded, at least %d are wanted", len(all), want)
+	}
+	all = all[s.Ahead : s.Ahead+s.To-s.From]
+	for i := range all {
+		all[i].DecodeTime, all[i].Dur = uint64(plan.PacketTicks(s.From+i)), ladder.PacketSamples //nolint:gosec // never below zero
+	}
+	for n := c.From / plan.SegmentFrames; len(all) > 0; n++ {
+		from, to := packetsOf(plan, c, n)
+		if from < s.From || from == to {
+			continue
+		}
+		if _, err := o.writeFragments(ladder.SegmentFile(n), [][]mp4.FullSample{all[:to-from]}); err != nil {
+			return err
+		}
+		all = all[to-from:]
+	}
+	return os.Remove(name)
+}
+
+// produceSound makes the part that has chunk k's sound, at the loudness that is wanted.
+func (p *Pipeline) produceSound(ctx context.Context, plan *ladder.Plan, k int, hold *Hold) error {
+	var loudness ladder.Loudness
+	if _, err := loadJSON(ctx, p.Store, ladder.LoudnessKey(plan.Job), &loudness); err != nil {
+		return err
+	}
+	c := plan.Chunks[k]
+	w := work{part: ladder.AudioPart(k), chunk: &c, sounds: soundOutputs(plan, c), gain: plan.Gain(&loudness), length: plan.Rate.Time(c.To - c.From)}
+	return p.produce(ctx, plan, w, hold)
+}
+
+// sendSound says how loud the sound is, now that all chunks were measured, and sends out
+// those parts of it that don't exist.
+func (p *Pipeline) sendSound(ctx context.Context, plan *ladder.Plan) error {
+	parts, err := p.loadParts(ctx, plan.Job, plan.ChunkNames())
+	if err != nil {
+		return err
+	}
+	var sum ladder.Loudness
+	for _, part := range parts {
+		if part.Loudness != nil {
+			sum.Add(*part.Loudness)
+		}
+	}
+	won, err := p.writeJSON(ctx, ladder.LoudnessKey(plan.Job), sum, "")
+	if err != nil {
+		return err
+	}
+	if lufs, heard := sum.Integrated(); won && heard {
+		p.Log.Info("loudness measured", zap.String("job", plan.Job), zap.Float64("lufs", lufs), zap.Float64("true_peak_dbtp", sum.Peak), zap.Float64("wanted_lufs", plan.Audio.Loudness))
+	}
+	done, err := PartsDone(ctx, p.Store, plan)
+	if err != nil {
+		return err
+	}
+	for k := range plan.Chunks {
+		if done[ladder.AudioPart(k)] {
+			continue
+		}
+		if err := p.Queue.Send(ctx, job.Task{Kind: job.Audio, Job: plan.Job, Chunk: k}.Body(), 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
