@@ -89,14 +89,14 @@ func observe(t *testing.T, workers []*worker, kills []fleet.Kill, sent time.Time
 		begun := map[string]float64{}
 		for _, e := range w.events(t) {
 			at := e.Time - float64(sent.UnixNano())/1e9
-			switch {
-			case e.Message == "part begun":
+			switch e.Message {
+			case "part begun":
 				begun[e.Task] = at
-			case e.Message == "part done":
+			case "part done":
 				o.chunk += at - begun[e.Task]
 				chunks++
 				delete(begun, e.Task)
-			case e.Message == "asset published":
+			case "asset published":
 				o.end = at
 			}
 		}

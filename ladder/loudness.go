@@ -77,10 +77,8 @@ const LoudnessFile = "loudness.txt"
 // LoudnessArgs is the ffmpeg command line that measures a stretch of sound, given on standard
 // input as 32-bit floats in stereo.
 func (p *Plan) LoudnessArgs() []string {
-	return []string{
-		"-f", "f32le", "-ar", strconv.Itoa(p.Audio.Rate), "-ac", "2", "-i", "pipe:0",
-		"-af", "ebur128=peak=true:metadata=1,ametadata=mode=print:file=" + LoudnessFile, "-f", "null", "-",
-	}
+	return append(p.samplesInput(),
+		"-af", "ebur128=peak=true:metadata=1,ametadata=mode=print:file="+LoudnessFile, "-f", "null", "-")
 }
 
 // ParseLoudness reads what was measured in [from, to), in seconds of what ffmpeg was given.

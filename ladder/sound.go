@@ -153,16 +153,24 @@ const (
 // for every frame into another.
 func (p *Plan) DecodeArgs(c flv.Cut) []string {
 	args := input(c.SoundDecoders(), c)
-	for _, out := range []struct{ format, file string }{{"f32le", DecodedFile}, {"framecrc", DecodedList}} {
+	for _, out := range []struct{ format, file string }{{samples, DecodedFile}, {"framecrc", DecodedList}} {
 		args = append(args, "-map", "0:a:0", "-c:a", "pcm_f32le", "-ac", "2", "-f", out.format, out.file)
 	}
 	return args
 }
 
+// samples is ffmpeg's name of 32-bit floats without anything around them.
+const samples = "f32le"
+
+// samplesInput reads the output's samples from standard input.
+func (p *Plan) samplesInput() []string {
+	return []string{"-f", samples, "-ar", strconv.Itoa(p.Audio.Rate), "-ac", "2", "-i", "pipe:0"}
+}
+
 // EncodeArgs is the ffmpeg command line that encodes a stretch of sound, given on standard
 // input as 32-bit floats in stereo, into a file for every rendition; "": behind no filter.
 func (p *Plan) EncodeArgs(filter string) []string {
-	args := []string{"-f", "f32le", "-ar", strconv.Itoa(p.Audio.Rate), "-ac", "2", "-i", "pipe:0"}
+	args := p.samplesInput()
 	for _, r := range p.Audio.Renditions {
 		options := ffmpeg.KwArgs{
 			mapped: "0:a", "c:a": "aac", "b:a": int(r.Bitrate), "ac": 2,

@@ -106,9 +106,9 @@ func TestIndexIsNoUse(t *testing.T) {
 
 // meddling is a context that does something when it is asked whether it has ended.
 type meddling struct {
-	context.Context //nolint:containedctx // it is one
-	once            sync.Once
-	do              func()
+	context.Context
+	once sync.Once
+	do   func()
 }
 
 func (m *meddling) Err() error {

@@ -84,7 +84,8 @@ func noise(t *testing.T, truth, got []float64) (all []float64) {
 	for _, shift := range []int{0, ladder.PacketSamples, 2 * ladder.PacketSamples} {
 		sum := 0.0
 		for i := 50_000; i < 100_000 && i+shift < len(got); i++ {
-			sum += math.Pow(got[i+shift]-truth[i], 2)
+			off := got[i+shift] - truth[i]
+			sum += off * off
 		}
 		if sum < least {
 			best, least = shift, sum
@@ -96,7 +97,8 @@ func noise(t *testing.T, truth, got []float64) (all []float64) {
 	for i := ladder.PacketSamples; i+2*ladder.PacketSamples < min(len(truth), len(got)-best); i += ladder.PacketSamples {
 		sum := 0.0
 		for j := i; j < i+ladder.PacketSamples; j++ {
-			sum += math.Pow(got[j+best]-truth[j], 2)
+			off := got[j+best] - truth[j]
+			sum += off * off
 		}
 		all = append(all, math.Sqrt(sum/ladder.PacketSamples))
 	}

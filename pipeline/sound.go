@@ -192,8 +192,8 @@ func (p *Pipeline) decode(ctx context.Context, plan *ladder.Plan, cut flv.Cut, f
 	return d, nil
 }
 
-// list reads which frames were decoded, from a list of framecrc's: a line has stream, decode
-// time, time, duration, size and checksum.
+// list reads which frames were decoded, from a list of framecrc's: a line has the stream,
+// when to decode, when to show, duration, size and checksum.
 func (d *decoded) list(name string) error {
 	file, err := os.Open(name)
 	if err != nil {

@@ -185,7 +185,7 @@ func (c *inputCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.F
 
 func cutOf(plan *ladder.Plan, part string) (flv.Cut, error) {
 	for k, chunk := range plan.Chunks {
-		cut := flv.Cut{}
+		var cut flv.Cut
 		switch part {
 		case ladder.ChunkPart(k):
 			cut = chunk.Cut

@@ -179,9 +179,11 @@ type Audio struct {
 	Epochs     []Epoch  `json:"epochs"`
 }
 
-// First is when the first sound is heard, and End when the last one has been.
+// First is when the first sound is heard.
 func (a *Audio) First() time.Duration { return a.Marks[0].At }
-func (a *Audio) End() time.Duration   { return a.Marks[len(a.Marks)-1].At }
+
+// End is when the last sound has been heard.
+func (a *Audio) End() time.Duration { return a.Marks[len(a.Marks)-1].At }
 
 // Keyframe is a place where decoding can start. Keyframes that follow the one
 // before within a quarter of a second are left out: nobody needs them, and an

@@ -40,7 +40,6 @@ type Placed struct {
 	pcm      io.ReaderAt
 	pieces   []piece
 	next, to int64 // output samples
-	silent   int64 // of those handed out, that no decoded sound was found for
 	block    []byte
 }
 
