@@ -55,7 +55,7 @@ func TestCrashAtEveryS3Operation(t *testing.T) {
 	s := newSky(t)
 	const most = 200
 	up := blob.NewS3(s.cloud.Config, "recs", "")
-	must(t, up.Upload(t.Context(), "recordings/talk.flv", source(t, "320x180", 25, 7)))
+	must(t, up.Upload(t.Context(), "recordings/talk.flv", source(t, "320x180", 25, 12)))
 	seen := s.publish(t, "quick0", nil)
 	if seen == "" {
 		t.Fatal("nothing is published")

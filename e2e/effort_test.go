@@ -52,7 +52,7 @@ func TestEffortIsTold(t *testing.T) {
 	if usd := e.Slot / 3600 * 0.36; math.Abs(e.USD-usd) > 1e-9 || math.Abs(e.PerMinute-usd/asset.Duration*60) > 1e-9 {
 		t.Errorf("costs %+v, want %v USD", e, usd)
 	}
-	want := ladder.HostParts{Host: ladder.Host{CPUs: 4, Memory: 8192, Capacity: "FARGATE", Slots: 2, USD: 0.72}, Parts: 3}
+	want := ladder.HostParts{Host: ladder.Host{CPUs: 4, Memory: 8192, Capacity: "FARGATE", Slots: 2, USD: 0.72}, Parts: 2}
 	if len(e.Hosts) != 1 || e.Hosts[0] != want {
 		t.Errorf("hosts %+v", e.Hosts)
 	}

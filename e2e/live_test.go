@@ -143,7 +143,7 @@ func TestLiveStreamBecomesVOD(t *testing.T) {
 		t.Fatalf("status %+v", r)
 	}
 	j := r.Jobs[0]
-	if !strings.HasPrefix(j.Asset, "live/talk/talk-") || j.Parts != 3 || math.Abs(j.Duration-seconds) > 0.15 {
+	if !strings.HasPrefix(j.Asset, "live/talk/talk-") || j.Parts != 2 || math.Abs(j.Duration-seconds) > 0.15 {
 		t.Errorf("job %+v", j)
 	}
 	checkHLS(t, cloud.Endpoint+"/vod/vod/"+j.Asset+"/master.m3u8", j.Duration, []string{"320x180", "160x90"})

@@ -92,6 +92,12 @@ func (p *Plan) ChunkNames() (names []string) {
 // SoundApart tells whether chunks only measure their sound, and it is made when all of it was.
 func (p *Plan) SoundApart() bool { return p.Audio != nil && p.Audio.Loudness != 0 }
 
+// DispatchKey is where it is said how many of a job's tasks were sent.
+func DispatchKey(job string) string { return "jobs/" + job + "/dispatch.json" }
+
+// ClaimKey is where a worker says that it makes a part.
+func ClaimKey(job, part string) string { return "jobs/" + job + "/claims/" + part + ".json" }
+
 // LoudnessKey is where it is said how loud a job's sound is, once all chunks are there.
 func LoudnessKey(job string) string { return "jobs/" + job + "/loudness.json" }
 

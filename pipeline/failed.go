@@ -202,15 +202,15 @@ func (o Operator) Drop(ctx context.Context, f FailedTask) error {
 	return o.forget(ctx, f, key)
 }
 
-// Resume forgets that tasks of a job were dropped, and that its recording could not be
-// planned: the recording is sent again.
-func (o Operator) Resume(ctx context.Context, id string) error {
+// Resume forgets that a job's recording could not be planned, since the recording is sent
+// again; where the job is repaired, also that tasks of it were dropped.
+func (o Operator) Resume(ctx context.Context, id string, repair bool) error {
 	given, err := notes(ctx, o.Store, id)
 	if err != nil {
 		return err
 	}
 	for task, n := range given {
-		if task == string(job.Recording) || n.state() == Dropped {
+		if task == string(job.Recording) || repair && n.state() == Dropped {
 			if err := o.forget(ctx, FailedTask{Failure: job.Failure{Job: id, Task: task}}, ""); err != nil {
 				return err
 			}

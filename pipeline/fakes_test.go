@@ -155,6 +155,15 @@ func (q *messages) Send(_ context.Context, body []byte, delay time.Duration) err
 	return nil
 }
 
+func (q *messages) SendAll(ctx context.Context, bodies [][]byte) error {
+	for _, body := range bodies {
+		if err := q.Send(ctx, body, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 const memoryPoll = 20 * time.Second
 
 func (q *messages) Receive(ctx context.Context, lease time.Duration) (*job.Delivery, error) {
@@ -224,7 +233,7 @@ func (q *messages) bodies() []string {
 }
 
 // newPipeline is a pipeline on memory, with real ffmpeg.
-func newPipeline(t *testing.T, store *memory, queue Sender, profiles string) *Pipeline {
+func newPipeline(t *testing.T, store *memory, queue Batches, profiles string) *Pipeline {
 	t.Helper()
 	all, err := ladder.ParseProfiles([]byte(profiles))
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 // nil is the hold of a task that came by no message.
 type Hold struct {
 	prove func(ctx context.Context) error
+	lease time.Duration
 
 	mu        sync.Mutex
 	ends      time.Time // when the task will be done, by its own estimate; zero: it has none
@@ -28,6 +29,15 @@ func (h *Hold) Prove(ctx context.Context) error {
 		return nil
 	}
 	return h.prove(ctx)
+}
+
+// Lease is for how long the message is held unless that is extended, as it always is.
+func (h *Hold) Lease() time.Duration {
+	const usual = time.Minute
+	if h == nil {
+		return usual
+	}
+	return cmp.Or(h.lease, usual)
 }
 
 // Expect tells the worker that the task will be done in about d.

@@ -68,6 +68,12 @@ func (p *Pipeline) produce(ctx context.Context, plan *ladder.Plan, w work, hold 
 		}
 		return err // done before, or not to be known
 	}
+	return p.whileClaimed(ctx, plan, w.part, hold, func() error { return p.makeAndCommit(ctx, plan, w, hold) })
+}
+
+// makeAndCommit makes a part and stores it, unless somebody else was first.
+func (p *Pipeline) makeAndCommit(ctx context.Context, plan *ladder.Plan, w work, hold *Hold) error {
+	key := ladder.PartKey(plan.Job, w.part)
 	log := p.Log.With(zap.String("job", plan.Job), zap.String("task", w.part))
 	part, err := p.make(ctx, log, plan, w, hold)
 	if err != nil {

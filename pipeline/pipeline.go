@@ -37,6 +37,12 @@ type Sender interface {
 	Send(ctx context.Context, body []byte, delay time.Duration) error
 }
 
+// Batches also puts up to 10 messages on it at once. After an error some of them may be there.
+type Batches interface {
+	Sender
+	SendAll(ctx context.Context, bodies [][]byte) error
+}
+
 // Queue is where tasks wait. Receive hands out at most one message and hides it
 // from others for the lease; nil without an error means that none came. A poll
 // under way when ctx is cancelled may end, and its message is handed out. A
@@ -73,7 +79,7 @@ type Store interface {
 
 // Pipeline does tasks. All fields are needed.
 type Pipeline struct {
-	Queue      Sender // for the tasks that a task leads to
+	Queue      Batches // for the tasks that a task leads to
 	Recordings Recordings
 	Bucket     string // that Recordings is; empty for a directory
 	Store      Store
@@ -153,7 +159,7 @@ func (p *Pipeline) Do(ctx context.Context, t job.Task, hold *Hold) error {
 	if err != nil {
 		return err
 	}
-	return p.goOn(ctx, plan, t.Kind == job.Chunk, hold)
+	return p.goOn(ctx, plan, hold)
 }
 
 // Done tells whether what a task makes exists: a part, a plan (to send messages has

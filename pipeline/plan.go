@@ -17,9 +17,8 @@ import (
 	"afterlive/ladder"
 )
 
-// plan scans a recording, stores what is to be done, and sends it out. A plan
-// that is there already is never changed: only the parts that it still lacks are
-// sent, so sending a recording again is how it is repaired.
+// plan scans a recording, stores what is to be done, and sends it out, once. A plan that is
+// there already is never changed.
 func (p *Pipeline) plan(ctx context.Context, t job.Task, hold *Hold) error {
 	bucket := cmp.Or(t.Bucket, p.Bucket)
 	if bucket != p.Bucket {
@@ -54,7 +53,17 @@ func (p *Pipeline) plan(ctx context.Context, t job.Task, hold *Hold) error {
 	if err != nil {
 		return err
 	}
-	return p.sendMissing(ctx, plan, hold)
+	var sent int
+	if t.Repair {
+		sent, err = p.repair(ctx, plan)
+	} else {
+		sent, err = p.dispatch(ctx, plan, len(plan.Chunks), hold)
+	}
+	if err != nil || sent > 0 {
+		return err
+	}
+	hold.Duplicate()
+	return p.goOn(ctx, plan, hold)
 }
 
 // makePlan scans a recording and stores its plan, unless there is one by then:
@@ -122,30 +131,4 @@ func (r whileRunning) Read(b []byte) (int, error) {
 		return 0, err
 	}
 	return r.Reader.Read(b)
-}
-
-// sendMissing sends a message for every chunk that doesn't exist; if all do, for what
-// comes after them.
-func (p *Pipeline) sendMissing(ctx context.Context, plan *ladder.Plan, hold *Hold) error {
-	done, err := PartsDone(ctx, p.Store, plan)
-	if err != nil {
-		return err
-	}
-	if len(done) == len(plan.PartNames()) {
-		hold.Duplicate()
-	}
-	sent := 0
-	for k := range plan.Chunks {
-		if done[ladder.ChunkPart(k)] {
-			continue
-		}
-		if err := p.Queue.Send(ctx, job.Task{Kind: job.Chunk, Job: plan.Job, Chunk: k}.Body(), 0); err != nil {
-			return err
-		}
-		sent++
-	}
-	if sent > 0 {
-		return nil
-	}
-	return p.goOn(ctx, plan, true, hold)
 }

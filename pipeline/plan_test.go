@@ -167,15 +167,19 @@ func TestLostAnswerToThePlan(t *testing.T) {
 }
 
 // Sending a recording again repairs what is missing, and encodes nothing else.
-func TestReplayMakesWhatIsMissing(t *testing.T) {
+func TestRepairMakesWhatIsMissing(t *testing.T) {
 	p, store, queue := newSmall(t, smallRecording(t))
 	if err := p.Do(t.Context(), smallTask, nil); err != nil {
 		t.Fatal(err)
 	}
 	queue.all = nil // all parts' messages get lost
-	if err := p.Do(t.Context(), smallTask, nil); err != nil {
-		t.Fatal(err)
+	must(t, p.Do(t.Context(), smallTask, nil))
+	if n := len(queue.bodies()); n != 0 {
+		t.Fatalf("%d messages were sent twice", n)
 	}
+	repair := smallTask
+	repair.Repair = true
+	must(t, p.Do(t.Context(), repair, nil))
 	d := queue.take(time.Hour)
 	tasks, err := job.Parse(d.Body)
 	if err != nil {
@@ -188,9 +192,7 @@ func TestReplayMakesWhatIsMissing(t *testing.T) {
 	if before := parts(store); len(before) != 1 {
 		t.Fatalf("parts %v", slices.Collect(maps.Keys(before)))
 	}
-	if err := p.Do(t.Context(), smallTask, nil); err != nil {
-		t.Fatal(err)
-	}
+	must(t, p.Do(t.Context(), repair, nil))
 	if n := len(queue.bodies()); n != 1 {
 		t.Errorf("%d messages for one missing part", n)
 	}

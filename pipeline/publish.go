@@ -36,14 +36,14 @@ func PartsDone(ctx context.Context, store Store, plan *ladder.Plan) (map[string]
 //
 // A reader sees nothing of it before the last two writes, and the whole of it
 // after the first of them: everything else is under the job's own folder.
-func (p *Pipeline) goOn(ctx context.Context, plan *ladder.Plan, chunk bool, hold *Hold) error {
+func (p *Pipeline) goOn(ctx context.Context, plan *ladder.Plan, hold *Hold) error {
 	if all, err := p.complete(ctx, plan, plan.ChunkNames()); err != nil || !all {
 		return err
 	}
 	if plan.SoundApart() {
 		if all, err := p.complete(ctx, plan, plan.PartNames()); err != nil || !all {
-			if chunk && err == nil {
-				err = p.sendSound(ctx, plan)
+			if err == nil {
+				err = p.sendSound(ctx, plan, hold)
 			}
 			return err
 		}

@@ -9,7 +9,6 @@ import (
 	"math"
 	"os"
 	"path"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -65,13 +64,31 @@ func checkPublished(t *testing.T, store *memory) {
 		t.Error("pictures, and no storyboard")
 	}
 	for key, n := range store.writes {
-		if n != 1 {
+		if n != 1 && !isClaim(key) {
 			t.Errorf("%s was written %d times", key, n)
 		}
 	}
 	jobs, err := FindJobs(t.Context(), store, "live/talk")
 	if err != nil || len(jobs) != 1 || jobs[0].State != Published || jobs[0].Job != pointer.Job || jobs[0].Done != jobs[0].Parts {
 		t.Errorf("jobs %+v, %v", jobs, err)
+	}
+}
+
+// isClaim tells what is written again and again, and means nothing.
+func isClaim(key string) bool {
+	return strings.Contains(key, "/claims/") || strings.HasSuffix(key, "/dispatch.json")
+}
+
+// expire ends all claims: their time is over.
+func expire(t *testing.T, store *memory) {
+	t.Helper()
+	for key, body := range store.objects {
+		if isClaim(key) {
+			var c claim
+			must(t, json.Unmarshal(body, &c))
+			c.Until = time.Time{}
+			store.objects[key] = mustJSON(c)
+		}
 	}
 }
 
@@ -162,21 +179,18 @@ func TestConcurrentDeliveries(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 5 {
 			wg.Go(func() {
-				if err := p.Do(t.Context(), task, nil); err != nil {
+				if err := p.Do(t.Context(), task, nil); err != nil && !isBusy(err) {
 					t.Errorf("%s: %v", task.Name(), err)
 				}
 			})
 		}
 		wg.Wait()
+		must(t, p.Do(t.Context(), task, nil)) // one of those that have waited for the claim's end
 	}
 	all(smallTask)
 	bodies := queue.bodies()
-	sent := len(bodies)
-	slices.Sort(bodies)
-	// A delivery that finds the plan there sends what is not done yet, since the plan's author may have died
-	// before it did. So a part may have a message of every delivery, and no more.
-	if bodies = slices.Compact(bodies); len(bodies) != 2 || sent > 5*2 {
-		t.Errorf("%d messages of 5 deliveries, for 2 parts: %q", sent, bodies)
+	if len(bodies) != 2 {
+		t.Errorf("%d messages of 6 deliveries, for 2 parts: %q", len(bodies), bodies)
 	}
 	for _, body := range bodies {
 		tasks, err := job.Parse([]byte(body))
@@ -186,6 +200,15 @@ func TestConcurrentDeliveries(t *testing.T) {
 		all(tasks[0])
 	}
 	checkPublished(t, store)
+	attempts := map[string]bool{}
+	for key := range store.objects {
+		if name, ok := strings.CutSuffix(path.Base(key), ".m4s"); ok {
+			attempts[name[strings.LastIndex(name, "-"):]] = true
+		}
+	}
+	if len(attempts) != len(bodies) {
+		t.Errorf("%d attempts at %d chunks", len(attempts), len(bodies))
+	}
 }
 
 // Wherever a worker dies, a reader sees nothing or a complete result, and the
@@ -243,6 +266,7 @@ func dying(t *testing.T, recording []byte, at int) (operations int) {
 	for _, m := range queue.all {
 		m.hidden = time.Time{} // the dead worker's lease ends
 	}
+	expire(t, store)
 	drain(t, p, queue)
 	checkPublished(t, store)
 	after := parts(store)
@@ -366,7 +390,7 @@ func TestPointerIsNotTurnedBack(t *testing.T) {
 	wants("planned later", newer, older)
 	with("stitch")
 	wants("sent again", newer, older)
-	must(t, p.goOn(t.Context(), older, true, nil))
+	must(t, p.goOn(t.Context(), older, nil))
 	wants("an earlier job comes in late", newer, older)
 
 	operator := Operator{Store: store}
@@ -376,7 +400,7 @@ func TestPointerIsNotTurnedBack(t *testing.T) {
 	}
 	wants("an operator chose the earlier", older, newer)
 	with("flat")
-	must(t, p.goOn(t.Context(), newer, true, nil))
+	must(t, p.goOn(t.Context(), newer, nil))
 	wants("what was planned before the choice comes again", older, newer)
 	newest := with("auto")
 	wants("planned after the choice", newest, older, newer)

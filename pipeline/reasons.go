@@ -32,7 +32,7 @@ var Reasons = []Reason{
 	{"bad_message", "the message is no task", "Fix whoever sent it, and drop it."},
 	{"parts_differ", "parts of one job don't fit together: they were made by different versions of ffmpeg or of the worker", "Run one version on all workers. Remove jobs/JOB/ and vod/ASSET/JOB/, drop the task and send the recording again."},
 	{"hls_rules", "the result would break a rule that players depend on", "If the profile is your own, hold its sizes and rates against the rule that the detail names, and send the recording with a better one; else report it. Nothing is lost."},
-	{"segment_missing", "the store lacks a segment that a part names, or has it in another size", "Find out who removed it: a lifecycle rule, or somebody by hand. Remove the part that the detail names (jobs/JOB/parts/PART.json) and send the recording again: that part alone is made anew."},
+	{"segment_missing", "the store lacks a segment that a part names, or has it in another size", "Find out who removed it: a lifecycle rule, or somebody by hand. Remove the part that the detail names (jobs/JOB/parts/PART.json) and send the recording with --repair: that part alone is made anew."},
 	{"ffmpeg_failed", "ffmpeg ended badly", "Read its last words; reproduce with enqueue input. Replay once that is mended."},
 	{"ffmpeg_missing", "ffmpeg could not be started", "Install ffmpeg on the workers, and replay."},
 	{"stalled", "ffmpeg made no progress for --stall", "Replay; if it stalls again, reproduce with enqueue input."},

@@ -187,10 +187,13 @@ func TestMissingSegmentIsMadeAgain(t *testing.T) {
 	delete(store.objects, part)
 	delete(store.writes, part) // it may be written again
 	p.Queue = queue
-	must(t, p.Do(t.Context(), smallTask, nil))
+	repair := smallTask
+	repair.Repair = true
+	must(t, p.Do(t.Context(), repair, nil))
 	if n := len(queue.bodies()); n != 1 {
 		t.Errorf("%d messages were sent, want 1", n)
 	}
+	expire(t, store)
 	drain(t, p, queue)
 	checkPublished(t, store)
 }

@@ -31,6 +31,7 @@ const (
 //	interrupted          an identical message in its place
 //	the store is gone    likewise: this worker's store, the others' may be another
 //	of a newer program   likewise, after a while
+//	somebody is at it    likewise, when their claim ends
 //	failed, may pass     one with failures+1 in its place, after a while
 //	failed for good      to the failed queue, with the reason
 //
@@ -53,6 +54,10 @@ func (w *Worker) settle(ctx context.Context, s settlement) {
 	case errors.Is(s.err, errNewer):
 		outcome = outcomeLeft
 		err = w.replace(ctx, w.Queue, s.d, s.d.Body, newerPause+jitter(newerPause))
+	case isBusy(s.err):
+		outcome = outcomeLeft
+		busy, _ := errors.AsType[*busyError](s.err)
+		err = w.replace(ctx, w.Queue, s.d, s.d.Body, busy.pause())
 	case !final && len(s.tasks) > 1: // it could not be divided; what was sent already is found done
 		outcome = outcomeRetry
 		err = w.replace(ctx, w.Queue, s.d, s.d.Body, backoff(1))
@@ -67,6 +72,11 @@ func (w *Worker) settle(ctx context.Context, s settlement) {
 	}
 	w.account(s, outcome, reason, err)
 	w.whetherAstray(s, reason)
+}
+
+func isBusy(err error) bool {
+	_, busy := errors.AsType[*busyError](err)
+	return busy
 }
 
 // settlement is a message, and how its task went.

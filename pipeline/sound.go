@@ -17,7 +17,6 @@ import (
 	"go.uber.org/zap"
 
 	"afterlive/internal/flv"
-	"afterlive/internal/job"
 	"afterlive/internal/sound"
 	"afterlive/ladder"
 )
@@ -282,9 +281,13 @@ func (p *Pipeline) produceSound(ctx context.Context, plan *ladder.Plan, k int, h
 	return p.produce(ctx, plan, w, hold)
 }
 
-// sendSound says how loud the sound is, now that all chunks were measured, and sends out
-// those parts of it that don't exist.
-func (p *Pipeline) sendSound(ctx context.Context, plan *ladder.Plan) error {
+// sendSound says how loud the sound is, now that all chunks were measured, and sends out what
+// makes it.
+func (p *Pipeline) sendSound(ctx context.Context, plan *ladder.Plan, hold *Hold) error {
+	all := len(plan.PartNames())
+	if c, _, err := p.dispatched(ctx, plan); err != nil || c.Sent >= all {
+		return err
+	}
 	parts, err := p.loadParts(ctx, plan.Job, plan.ChunkNames())
 	if err != nil {
 		return err
@@ -302,17 +305,6 @@ func (p *Pipeline) sendSound(ctx context.Context, plan *ladder.Plan) error {
 	if lufs, heard := sum.Integrated(); won && heard {
 		p.Log.Info("loudness measured", zap.String("job", plan.Job), zap.Float64("lufs", lufs), zap.Float64("true_peak_dbtp", sum.Peak), zap.Float64("wanted_lufs", plan.Audio.Loudness))
 	}
-	done, err := PartsDone(ctx, p.Store, plan)
-	if err != nil {
-		return err
-	}
-	for k := range plan.Chunks {
-		if done[ladder.AudioPart(k)] {
-			continue
-		}
-		if err := p.Queue.Send(ctx, job.Task{Kind: job.Audio, Job: plan.Job, Chunk: k}.Body(), 0); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err = p.dispatch(ctx, plan, all, hold)
+	return err
 }

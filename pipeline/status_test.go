@@ -133,7 +133,7 @@ func TestRefusedPublication(t *testing.T) {
 	if f := found[0]; f.Task != "publish" || f.Job != last.Job || f.Tasks[0] != last {
 		t.Errorf("in the failed queue: %+v", f)
 	}
-	must(t, operator.Resume(t.Context(), last.Job))
+	must(t, operator.Resume(t.Context(), last.Job, true))
 	is(Working, "")
 	store.put(first, good)
 	must(t, p.Do(t.Context(), last, nil))

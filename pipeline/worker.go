@@ -157,7 +157,7 @@ func (w *Worker) handle(stop, work context.Context, d *job.Delivery, began time.
 	defer cancel(nil)
 	defer w.pulse.watch(ctx)()
 	l := &lease{queue: w.Queue, receipt: d.Receipt, length: w.Lease, began: began, until: began.Add(w.Lease), log: w.Log, alive: w.pulse.beat}
-	hold := &Hold{prove: l.prove}
+	hold := &Hold{prove: l.prove, lease: w.Lease}
 	defer context.AfterFunc(stop, func() {
 		if hold.drain(ctx, w.Drain) {
 			cancel(errInterrupted)

@@ -55,6 +55,8 @@ type Task struct {
 	// The video that the stream had announced, such as "1280x720": a recording without any
 	// then fails, instead of being published as sound alone.
 	Promised string `json:"promised,omitempty"`
+	// Send every task of its job whose part doesn't exist, though it was sent before.
+	Repair bool `json:"repair,omitempty"`
 
 	// Kinds "chunk", "audio" and "quality".
 	Job   string `json:"job,omitempty"`

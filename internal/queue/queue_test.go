@@ -23,6 +23,7 @@ type contract interface {
 	Extend(ctx context.Context, receipt string, d time.Duration) error
 	Delete(ctx context.Context, receipt string) error
 	Send(ctx context.Context, body []byte, delay time.Duration) error
+	SendAll(ctx context.Context, bodies [][]byte) error
 	Backlog(ctx context.Context) (queue.Backlog, error)
 }
 
@@ -85,6 +86,7 @@ func conform(t *testing.T, open func(t *testing.T, name string, poll time.Durati
 		"crowd":    testCrowd,
 		"backlog":  testBacklog,
 		"wakeup":   testWakeUp,
+		"batch":    testBatch,
 	} {
 		t.Run(name, func(t *testing.T) {
 			q := open(t, name, map[bool]time.Duration{true: longPoll, false: pollTime}[name == "wakeup"])
@@ -115,6 +117,24 @@ func receive(t *testing.T, q contract, lease time.Duration) *job.Delivery {
 	}
 	t.Fatal("no message came")
 	return nil
+}
+
+// Ten messages that are sent at once are ten messages.
+func testBatch(t *testing.T, q contract) {
+	var bodies [][]byte
+	for c := range "abcdefghij" {
+		bodies = append(bodies, []byte{'a' + byte(c)})
+	}
+	if err := q.SendAll(t.Context(), bodies); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]int{}
+	for range bodies {
+		seen[string(receive(t, q, time.Minute).Body)]++
+	}
+	if len(seen) != len(bodies) {
+		t.Errorf("received %v", seen)
+	}
 }
 
 func testEmpty(t *testing.T, q contract) {

@@ -185,6 +185,22 @@ func (q *SQLite) Send(ctx context.Context, body []byte, delay time.Duration) err
 	return nil
 }
 
+// SendAll adds messages, all or none.
+func (q *SQLite) SendAll(ctx context.Context, bodies [][]byte) error {
+	err := q.inTx(ctx, func(tx *sql.Tx) error {
+		for _, body := range bodies {
+			if err := q.goqite(time.Second).SendTx(ctx, tx, goqite.Message{Body: body}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("send messages: %w", err)
+	}
+	return nil
+}
+
 // Backlog counts the messages.
 func (q *SQLite) Backlog(ctx context.Context) (Backlog, error) {
 	const now = `strftime('%Y-%m-%dT%H:%M:%fZ')`

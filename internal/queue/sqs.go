@@ -106,6 +106,23 @@ func (q *SQS) Send(ctx context.Context, body []byte, delay time.Duration) error 
 	return nil
 }
 
+// SendAll adds up to 10 messages at once.
+func (q *SQS) SendAll(ctx context.Context, bodies [][]byte) error {
+	var entries []types.SendMessageBatchRequestEntry
+	for i, body := range bodies {
+		entries = append(entries, types.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), MessageBody: aws.String(string(body))})
+	}
+	out, err := q.client.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &q.url, Entries: entries})
+	if err != nil {
+		return fmt.Errorf("send messages: %w", q.translate(err))
+	}
+	if n := len(out.Failed); n > 0 {
+		f := out.Failed[0]
+		return fmt.Errorf("send messages: %d of %d were refused; the first: %s: %s", n, len(bodies), aws.ToString(f.Code), aws.ToString(f.Message))
+	}
+	return nil
+}
+
 // ErrNoQueue means that the queue itself is not there.
 var ErrNoQueue = errors.New("there is no such queue")
 

@@ -161,6 +161,12 @@ type strictRequest struct {
 	VisibilityTimeout *int   `json:"VisibilityTimeout"`
 	WaitTimeSeconds   int    `json:"WaitTimeSeconds"`
 	MaxMessages       int    `json:"MaxNumberOfMessages"`
+
+	Entries []struct {
+		ID           string `json:"Id"`
+		MessageBody  string `json:"MessageBody"`
+		DelaySeconds int    `json:"DelaySeconds"`
+	} `json:"Entries"`
 }
 
 type strictError struct {
@@ -246,6 +252,8 @@ func (s *Strict) do(q *strictQueue, call *Call, in strictRequest) (any, error) {
 	switch call.Op {
 	case "SendMessage":
 		return s.send(q, call, in)
+	case "SendMessageBatch":
+		return s.sendBatch(q, call, in)
 	case "ReceiveMessage":
 		return s.receive(q, call, in)
 	case "DeleteMessage":

@@ -56,6 +56,29 @@ func (s *Strict) send(q *strictQueue, call *Call, in strictRequest) (any, error)
 	return map[string]any{"MessageId": m.id, "MD5OfMessageBody": sum(m.body)}, nil
 }
 
+// sendBatch sends up to 10 messages with names that differ.
+func (s *Strict) sendBatch(q *strictQueue, call *Call, in strictRequest) (any, error) {
+	if n := len(in.Entries); n < 1 || n > 10 {
+		return nil, &strictError{code: "TooManyEntriesInBatchRequest", message: fmt.Sprintf("%d entries; at most 10 are allowed.", n)}
+	}
+	ids := map[string]bool{}
+	var all []any
+	for _, e := range in.Entries {
+		if ids[e.ID] {
+			return nil, &strictError{code: "BatchEntryIdsNotDistinct", message: e.ID}
+		}
+		ids[e.ID] = true
+		out, err := s.send(q, call, strictRequest{MessageBody: e.MessageBody, DelaySeconds: e.DelaySeconds})
+		if err != nil {
+			return nil, err
+		}
+		sent, _ := out.(map[string]any)
+		sent["Id"] = e.ID
+		all = append(all, sent)
+	}
+	return map[string]any{"Successful": all, "Failed": []any{}}, nil
+}
+
 func sum(body string) string {
 	digest := md5.Sum([]byte(body)) //nolint:gosec // see the import
 	return hex.EncodeToString(digest[:])

@@ -92,6 +92,7 @@ func parseBucket(uri string) (bucket, prefix string, err error) {
 // Queue is a queue that can be counted.
 type Queue interface {
 	pipeline.Queue
+	SendAll(ctx context.Context, bodies [][]byte) error
 	Backlog(ctx context.Context) (queue.Backlog, error)
 }
 

@@ -1,0 +1,146 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap/zaptest"
+
+	"afterlive/internal/job"
+	"afterlive/ladder"
+)
+
+// outbox is a queue that counts batches and can fail at one.
+type outbox struct {
+	messages
+
+	batches, failsAt int
+	after            bool // it has done what it says that it could not
+}
+
+func (o *outbox) SendAll(ctx context.Context, bodies [][]byte) error {
+	o.batches++
+	if o.batches != o.failsAt || o.after {
+		for _, b := range bodies {
+			if err := o.Send(ctx, b, 0); err != nil {
+				return err
+			}
+		}
+	}
+	if o.batches == o.failsAt {
+		return errors.New("no answer")
+	}
+	return nil
+}
+
+func manyChunks(n int) *ladder.Plan {
+	return &ladder.Plan{Version: ladder.PlanVersion, Job: "0123456789abcdef", Chunks: make([]ladder.Chunk, n), Frames: 1, Created: time.Unix(1, 0)}
+}
+
+// Messages are sent in batches, once, and who comes after a failure goes on where it was.
+func TestDispatch(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		failsAt int
+		after   bool
+		want    int // messages for 25 chunks
+	}{
+		{name: "well", want: 25},
+		{name: "the second batch fails", failsAt: 2, want: 25},
+		{name: "the second batch is sent, and its answer is lost", failsAt: 2, after: true, want: 35},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			queue := &outbox{failsAt: tc.failsAt, after: tc.after}
+			p, plan := &Pipeline{Queue: queue, Store: newMemory(), Worker: "w", Log: zaptest.NewLogger(t)}, manyChunks(25)
+			_, err := p.dispatch(t.Context(), plan, 25, nil)
+			if (err != nil) != (tc.failsAt > 0) {
+				t.Fatal(err)
+			}
+			for range 3 { // redelivered, or told of by somebody else
+				_, err := p.dispatch(t.Context(), plan, 25, nil)
+				must(t, err)
+			}
+			if n := len(queue.bodies()); n != tc.want {
+				t.Errorf("%d messages, want %d", n, tc.want)
+			}
+			if tc.failsAt == 0 && queue.batches != 3 {
+				t.Errorf("%d batches", queue.batches)
+			}
+			last, err := job.Parse([]byte(queue.bodies()[len(queue.bodies())-1]))
+			if err != nil || last[0].Name() != "chunk-00024" {
+				t.Errorf("the last is %+v, %v", last, err)
+			}
+		})
+	}
+}
+
+// A dispatcher that died while it sent is waited for, and then another goes on.
+func TestDispatcherDies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue, store, plan := &outbox{}, newMemory(), manyChunks(25)
+		p := &Pipeline{Queue: queue, Store: store, Worker: "w", Log: zaptest.NewLogger(t)}
+		hold := &Hold{lease: 2 * time.Minute}
+		store.put(ladder.DispatchKey(plan.Job), mustJSON(claim{Plan: plan.Created, By: "the dead", Until: time.Now().Add(hold.Lease()), Sent: 10}))
+		_, err := p.dispatch(t.Context(), plan, 25, hold)
+		busy, ok := errors.AsType[*busyError](err)
+		if !ok || busy.pause() != 2*time.Minute || len(queue.bodies()) != 0 {
+			t.Fatalf("got %v, %d messages", err, len(queue.bodies()))
+		}
+		time.Sleep(busy.pause())
+		if sent, err := p.dispatch(t.Context(), plan, 25, hold); err != nil || sent != 15 {
+			t.Errorf("%d messages, %v", sent, err)
+		}
+	})
+}
+
+// A copy of a message that comes while its part is being made is put back until the claim
+// ends. A claim is renewed while the work lasts, is given up with it, and ends with its holder.
+func TestClaims(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, plan, hold := newMemory(), manyChunks(1), &Hold{lease: time.Minute}
+		p := &Pipeline{Store: store, Worker: "w", Log: zaptest.NewLogger(t)}
+		again := func() error {
+			return p.whileClaimed(t.Context(), plan, "chunk-00000", hold, func() error { return nil })
+		}
+		failed := errors.New("no")
+		err := p.whileClaimed(t.Context(), plan, "chunk-00000", hold, func() error {
+			for range 10 {
+				busy, ok := errors.AsType[*busyError](again())
+				if !ok || busy.pause() > time.Minute || busy.pause() < 30*time.Second {
+					t.Errorf("a copy was not put back: %v", busy)
+				}
+				time.Sleep(59 * time.Second)
+			}
+			return failed
+		})
+		if !errors.Is(err, failed) {
+			t.Fatal(err)
+		}
+		must(t, again()) // at once: what failed is claimed by nobody
+		time.Sleep(time.Minute)
+		must(t, again()) // the claim of what was done ends
+	})
+}
+
+// What is put back comes as it was, when the claim ends, and counts as no failure.
+func TestBusyTaskIsPutBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := &messages{}
+		body := job.Task{Kind: job.Chunk, Job: "0123456789abcdef", Chunk: 3, Failures: 2}.Body()
+		must(t, queue.Send(t.Context(), body, 0))
+		w := &Worker{Queue: queue, Failed: queue, Metrics: NewMetrics(nil), Log: zaptest.NewLogger(t)}
+		d := queue.take(time.Hour)
+		w.settle(t.Context(), settlement{d: d, tasks: []job.Task{{Kind: job.Chunk}}, hold: &Hold{}, err: &busyError{"chunk-00003", claim{By: "x", Until: time.Now().Add(40 * time.Second)}}})
+		if queue.take(0) != nil {
+			t.Error("it came back at once")
+		}
+		time.Sleep(40 * time.Second)
+		if d := queue.take(0); d == nil || !bytes.Equal(d.Body, body) {
+			t.Errorf("it came back as %+v", d)
+		}
+	})
+}
