@@ -33,6 +33,18 @@ func TestSecondSignal(t *testing.T) {
 	}
 }
 
+// A worker that is told to end while it still looks for its store ends well: it has taken
+// nothing.
+func TestSignalBeforeTheStoreIsThere(t *testing.T) {
+	alongside(t)
+	s := newSky(t)
+	s.proxy.Script(func(standin.Call) standin.Fault { return standin.Fault{Code: "SlowDown", Status: 503} })
+	w := startWorker(t, s.place...)
+	eventually(t, patience, "it looks for its store", func() bool { return strings.Contains(w.output(t), "cannot be reached yet") })
+	terminate(t, w, syscall.SIGTERM)
+	w.finish(t)
+}
+
 // Nor does an idle worker wait for its poll to end.
 func TestSecondSignalWhileIdle(t *testing.T) {
 	s := newSky(t)

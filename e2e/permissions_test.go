@@ -127,6 +127,7 @@ func permissionsOfS3(c standin.Call) []string {
 	return all
 }
 
+// permissionOfSQS is what IAM wants for a call; sending in batches is sending.
 func permissionOfSQS(c standin.Call) string {
-	return "sqs:" + c.Op + " " + map[string]string{"tasks": "jobs", "failed": "failed"}[c.Queue]
+	return "sqs:" + strings.TrimSuffix(c.Op, "Batch") + " " + map[string]string{"tasks": "jobs", "failed": "failed"}[c.Queue]
 }

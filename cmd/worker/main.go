@@ -111,23 +111,29 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
+	stop, cancel := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
+	defer cancel()
 	place, err := f.Open(ctx)
 	if err != nil {
 		return err
 	}
-	if err := place.Check(ctx, log); err != nil {
+	if err := place.Check(stop, log); err != nil {
+		if stop.Err() != nil {
+			err = nil // nothing was taken yet
+		}
 		return errors.Join(err, place.Close())
 	}
 	scratch, err := pipeline.NewScratch(f.Scratch)
 	if err != nil {
 		return errors.Join(err, place.Close())
 	}
-	err = f.work(ctx, log, place, scratch)
+	err = f.work(ctx, stop, cancel, log, place, scratch)
 	return errors.Join(err, scratch.Close(), place.Close())
 }
 
-// work wires the worker and runs it until it is told to stop.
-func (f *flags) work(ctx context.Context, log *zap.Logger, place *wiring.Place, scratch *pipeline.Scratch) error {
+// work wires the worker and runs it until it is told to stop; a spot notice is another reason
+// to, which cancel tells.
+func (f *flags) work(ctx, stop context.Context, cancel context.CancelFunc, log *zap.Logger, place *wiring.Place, scratch *pipeline.Scratch) error {
 	profiles, err := f.readProfiles()
 	if err != nil {
 		return err
@@ -161,8 +167,6 @@ func (f *flags) work(ctx context.Context, log *zap.Logger, place *wiring.Place, 
 			return b.Waiting+b.InFlight+b.Delayed == 0, err
 		}
 	}
-	stop, cancel := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
-	defer cancel()
 	w.Protect = protection(ctx, log)
 	onSpotNotice(ctx, log, f.Spot, cancel)
 	if f.HTTP != "" {
