@@ -106,15 +106,11 @@ func (c *soundClock) end(behind int64) {
 
 // settle gives the first of the waiting tags its place.
 func (c *soundClock) settle() {
-	late := c.late()
-	if c.tags == 0 || slices.Min(late) > float64(hole) || slices.Max(late) < -float64(hole) {
-		if c.tags > 0 {
-			c.mark(c.waiting[0].offset) // up to here goes what came before
-		}
-		slices.Sort(late)
-		c.at = math.Round((c.at+late[len(late)/2])/1e6) * 1e6
-		c.run = c.at
-		c.mark(c.waiting[0].offset)
+	if c.tags == 0 {
+		c.jump(c.late())
+	} else if late := c.late(); late != nil {
+		c.mark(c.waiting[0].offset) // up to here goes what came before
+		c.jump(late)
 	} else if c.at-float64(c.marks[len(c.marks)-1].At) >= float64(markEvery) {
 		c.adjust()
 		c.mark(c.waiting[0].offset)
@@ -126,11 +122,27 @@ func (c *soundClock) settle() {
 	c.tags++
 }
 
-// late is by how much each of the waiting tags comes later than by counting from here.
+// jump begins a run where most of the waiting tags say that it is.
+func (c *soundClock) jump(late []float64) {
+	slices.Sort(late)
+	c.at = math.Round((c.at+late[len(late)/2])/1e6) * 1e6
+	c.run = c.at
+	c.mark(c.waiting[0].offset)
+}
+
+// late is by how much each of the waiting tags comes later than by counting from here; nil
+// if that is no hole: one of them is in time.
 func (c *soundClock) late() []float64 {
-	all, at := make([]float64, len(c.waiting)), c.at
+	var all []float64
+	at := c.at
+	before, behind := true, true
 	for i, w := range c.waiting {
-		all[i] = w.t - at
+		late := w.t - at
+		before, behind = before && late < -float64(hole), behind && late > float64(hole)
+		if !before && !behind && c.tags > 0 {
+			return nil
+		}
+		all = append(all, late)
 		at += c.lasts(i)
 	}
 	return all
