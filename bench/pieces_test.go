@@ -48,16 +48,16 @@ func BenchmarkExtras(b *testing.B) {
 	}
 }
 
-func inChunks(b *testing.B, recording []byte, plan *ladder.Plan) (all outcome) {
+func inChunks(b *testing.B, recording []byte, plan planned) (all outcome) {
 	b.Helper()
-	for k, c := range plan.Chunks {
+	for _, c := range plan.chunks {
 		cut, err := io.ReadAll(c.Cut.Reader(bytes.NewReader(recording[c.Cut.From:c.Cut.To])))
 		if err != nil {
 			b.Fatal(err)
 		}
-		o, dir := ffmpeg(b, plan.ChunkArgs(k, 1), cut)
+		o, dir := ffmpeg(b, plan.ChunkArgs(c, 1), cut)
 		all.cpu += o.cpu
-		all.bits += bytesOf(b, dir, plan)
+		all.bits += bytesOf(b, dir, plan.Plan)
 	}
 	return all
 }

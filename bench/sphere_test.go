@@ -62,7 +62,8 @@ func BenchmarkProjections(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				return plan.ChunkArgs(0, 0), recording
+				chunks, _ := plan.Divide(index)
+				return plan.ChunkArgs(chunks[0], 0), recording
 			})
 			if name == "360" {
 				cpu, peak = frame, most

@@ -179,8 +179,15 @@ func parseAsset(body []byte) *ladder.Asset {
 	return &a
 }
 
+// planned is a plan and its chunks.
+type planned struct {
+	*ladder.Plan
+
+	chunks []ladder.Chunk
+}
+
 // planOf is how afterlive would publish a recording, but in one piece.
-func planOf(b *testing.B, file string, change func(*ladder.Profile)) *ladder.Plan {
+func planOf(b *testing.B, file string, change func(*ladder.Profile)) planned {
 	b.Helper()
 	f, err := os.Open(file)
 	if err != nil {
@@ -207,7 +214,8 @@ func planOf(b *testing.B, file string, change func(*ladder.Profile)) *ladder.Pla
 	if err != nil {
 		b.Fatal(err)
 	}
-	return plan
+	chunks, _ := plan.Divide(index)
+	return planned{plan, chunks}
 }
 
 // ffmpeg runs it in a new folder, with folders for the outputs of args.
@@ -237,17 +245,17 @@ func ffmpeg(b *testing.B, args []string, stdin []byte) (outcome, string) {
 
 // oneProcess is a single ffmpeg that makes the same renditions, from local disk to
 // local disk, as one would call it by hand.
-func oneProcess(b *testing.B, file string, plan *ladder.Plan) outcome {
+func oneProcess(b *testing.B, file string, plan planned) outcome {
 	b.Helper()
 	args := []string{"-nostdin", "-i", file}
-	args = append(args, behindInput(plan.ChunkArgs(0, 0))...)
+	args = append(args, behindInput(plan.ChunkArgs(plan.chunks[0], 0))...)
 	if plan.Audio != nil {
 		for _, r := range plan.Audio.Renditions {
 			args = append(args, "-map", "0:a:0", "-af", "aresample=async=1000", "-c:a", "aac", "-b:a", fmt.Sprint(int(r.Bitrate)), "-ac", "2", r.Name+".m4a")
 		}
 	}
 	o, dir := ffmpeg(b, args, nil)
-	o.bits = bytesOf(b, dir, plan)
+	o.bits = bytesOf(b, dir, plan.Plan)
 	return o
 }
 
@@ -274,18 +282,18 @@ func bytesOf(b *testing.B, dir string, plan *ladder.Plan) (total int64) {
 }
 
 // rungByRung is one process for each rendition, and one for the sound.
-func rungByRung(b *testing.B, file string, whole *ladder.Plan) outcome {
+func rungByRung(b *testing.B, file string, whole planned) outcome {
 	b.Helper()
 	var all outcome
 	began := time.Now()
 	for i := range whole.Ladders[0].Renditions {
-		plan, l := *whole, whole.Ladders[0]
+		plan, l := *whole.Plan, whole.Ladders[0]
 		l.Renditions = l.Renditions[i : i+1]
 		if i > 0 {
 			l.Frames, plan.Audio, plan.Storyboard = nil, nil, nil
 		}
 		plan.Ladders = []ladder.Ladder{l}
-		o := oneProcess(b, file, &plan)
+		o := oneProcess(b, file, planned{&plan, whole.chunks})
 		all.cpu += o.cpu
 		all.bits += o.bits
 		all.peak = max(all.peak, o.peak)

@@ -32,15 +32,14 @@ const StartOffset = 10
 // a file's format.
 const mapped, threadCount, format = "map", "threads", "format"
 
-// ChunkArgs is the ffmpeg command line that encodes chunk k: one decode, every
+// ChunkArgs is the ffmpeg command line that encodes a chunk: one decode, every
 // rung. It reads the chunk's cut on standard input and writes to the working
 // directory. threads is x264's; 0 lets it choose.
 //
 // Frames are numbered on one global grid (constant rate, from the recording's
 // first moment) and trimmed by number, so chunks encoded apart join up exactly.
-func (p *Plan) ChunkArgs(k, threads int) []string {
-	c := p.Chunks[k]
-	images, imageOutputs := p.images(k)
+func (p *Plan) ChunkArgs(c Chunk, threads int) []string {
+	images, imageOutputs := p.images(c)
 	args := p.decoderArgs(c.Cut, threads)
 	args = append(args, "-filter_complex", p.filters(c, images))
 	for i, l := range p.Ladders {
@@ -49,7 +48,7 @@ func (p *Plan) ChunkArgs(k, threads int) []string {
 				args = append(args, output(l.Name+"/"+r.Name, p.copyArgs(c))...)
 				continue
 			}
-			args = append(args, output(l.Name+"/"+r.Name, p.hls(c.From/p.SegmentFrames), p.x264(r, k), ffmpeg.KwArgs{
+			args = append(args, output(l.Name+"/"+r.Name, p.hls(c.From/p.SegmentFrames), p.x264(r, c.Number > 0), ffmpeg.KwArgs{
 				mapped:      fmt.Sprintf("[v%d_%d]", i, j),
 				threadCount: threads,
 			})...)
@@ -139,10 +138,10 @@ func output(folder string, options ...ffmpeg.KwArgs) []string {
 // x264 is capped constant quality with a keyframe every GOPFrames and nowhere
 // else. A chunk after the first starts with its rate buffer as full as a running
 // encoder would have it, or every seam would spend a buffer's worth of bits.
-func (p *Plan) x264(r Rendition, chunk int) ffmpeg.KwArgs {
+func (p *Plan) x264(r Rendition, later bool) ffmpeg.KwArgs {
 	args := p.quality(r.CRF, r.Preset)
 	args["maxrate"], args["bufsize"] = int(r.Maxrate), int(r.Bufsize)
-	if chunk > 0 {
+	if later {
 		args["rc_init_occupancy"] = int(r.Bufsize) * 3 / 10
 	}
 	return args

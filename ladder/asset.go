@@ -63,16 +63,16 @@ func (p *Presentation) Asset() Asset {
 	a := Asset{
 		Version: AssetVersion, Job: plan.Job, Planned: plan.Created, Profile: plan.Profile,
 		Recording: plan.Recording.Key, Duration: plan.Duration, Master: MasterFile,
-		Effort: p.effort, Discontinuities: plan.Source.Discontinuities, Missing: p.Missing(),
+		Effort: p.effort, Discontinuities: plan.Discontinuities, Missing: p.Missing(),
 	}
 	if len(plan.Ladders) == 0 {
 		a.Ladders = []AssetLadder{{Name: AudioLadder, Master: plan.Job + "/" + AudioLadder + "/" + MasterFile}}
 		return a
 	}
 	a.FrameRate = plan.Rate.FPS()
-	if s := plan.Storyboard; s != nil {
+	if plan.Storyboard != nil {
 		a.Storyboard = plan.Job + "/" + StoryboardFolder + "/" + StoryboardFile
-		if poster := p.images[s.Poster].Poster; poster != nil {
+		if poster := p.images[plan.poster()].Poster; poster != nil {
 			a.Poster = plan.Job + "/" + StoryboardFolder + "/" + poster.URI
 		}
 	}

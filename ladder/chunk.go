@@ -9,13 +9,22 @@ import (
 // Chunk is everything between two moments, the frames [From, To) of the output's grid: what
 // is seen and what is heard, and the bytes that hold it. From and To (but the last To) are
 // multiples of the segment's length.
+//
+// Stored as jobs/<job>/chunks/<number>.json.
 type Chunk struct {
-	From  int     `json:"from"`
-	To    int     `json:"to"`
+	Version int `json:"v"`
+	Number  int `json:"n"`
+	Span
 	Fill  bool    `json:"fill,omitempty"` // no picture yet at From: the first one is shown early
 	Hold  bool    `json:"hold,omitempty"` // the picture may end before To: the last one is held
 	Cut   flv.Cut `json:"cut,omitzero"`   // of the picture, if there is one
 	Sound flv.Cut `json:"sound,omitzero"` // of the sound, if there is some here
+}
+
+// Span is the frames [From, To) of the output.
+type Span struct {
+	From int `json:"from"`
+	To   int `json:"to"`
 }
 
 // Where a profile doesn't say how long chunks are, they last up to a minute. A short
@@ -48,12 +57,12 @@ func ChunkEnds(recording time.Duration) (ends []int, parts int) {
 
 // ends returns where a chunk ends that begins at a frame: after the profile's length, or
 // at the next of [ChunkEnds] that leaves it at least half of what it should have.
-func (p *Plan) ends(profile Profile) func(from int) int {
-	if profile.Chunk > 0 {
-		return func(from int) int { return from + p.SegmentFrames*int(profile.Chunk/profile.Segment) }
+func (p *Plan) ends(frames int) func(from int) int {
+	if p.ChunkFrames > 0 {
+		return func(from int) int { return from + p.ChunkFrames }
 	}
-	ends, parts := ChunkEnds(p.Rate.Time(p.Frames))
-	segments := (p.Frames + p.SegmentFrames - 1) / p.SegmentFrames
+	ends, parts := ChunkEnds(p.Rate.Time(frames))
+	segments := (frames + p.SegmentFrames - 1) / p.SegmentFrames
 	return func(from int) int {
 		last := 0
 		for _, end := range ends {
@@ -63,33 +72,34 @@ func (p *Plan) ends(profile Profile) func(from int) int {
 			}
 			last = end
 		}
-		return p.Frames
+		return frames
 	}
 }
 
-// chunk divides the output's frames, those before the first picture and behind the last
-// like all others.
-func (p *Plan) chunk(x *flv.Index, ends func(from int) int) {
-	for from := 0; from < p.Frames; {
+// chunks divide so many frames of the output, those before the first picture and behind the
+// last like all others.
+func (p *Plan) chunks(x *flv.Index, frames int, ends func(from int) int) (all []Chunk) {
+	for from := 0; from < frames; {
 		to := max(from+p.SegmentFrames, ends(from))
-		for to < p.Frames && p.wasteful(x, from, to) {
+		for to < frames && p.wasteful(x, from, to) {
 			to += p.SegmentFrames
 		}
-		if to+p.SegmentFrames > p.Frames {
-			to = p.Frames // a last chunk below one segment isn't worth a task
+		if to+p.SegmentFrames > frames {
+			to = frames // a last chunk below one segment isn't worth a task
 		}
-		c := Chunk{From: from, To: to}
+		c := Chunk{Version: ChunkVersion, Number: len(all), Span: Span{from, to}}
 		if len(p.Ladders) > 0 {
 			c.Fill = p.Rate.Frame(x.Video.First) > from
-			c.Hold = to == p.Frames || p.Rate.Frame(x.Video.Last)+1 < to
+			c.Hold = to == frames || p.Rate.Frame(x.Video.Last)+1 < to
 			c.Cut = x.VideoCut(p.entry(from), p.Rate.Time(to))
 		}
 		if p.Audio != nil {
 			c.Sound = p.soundCut(x, from, to)
 		}
-		p.Chunks = append(p.Chunks, c)
+		all = append(all, c)
 		from = to
 	}
+	return all
 }
 
 // entry is the moment from which a chunk needs pictures that begins at a frame: a

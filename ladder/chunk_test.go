@@ -107,10 +107,12 @@ func TestChunkEnds(t *testing.T) {
 		{10 * time.Hour, 605},
 		{200 * time.Hour, 12005},
 	} {
-		p, err := New(index(320, 180, flv.Rate{Num: 10, Den: 1}, tc.recording, time.Second), profile(t, "flat"))
+		x := index(320, 180, flv.Rate{Num: 10, Den: 1}, tc.recording, time.Second)
+		out, err := New(x, profile(t, "flat"))
 		if err != nil {
 			t.Fatal(err)
 		}
+		p := divided(out, x)
 		if len(p.Chunks) != tc.chunks {
 			t.Errorf("%s has %d chunks, want %d", tc.recording, len(p.Chunks), tc.chunks)
 		}

@@ -34,23 +34,25 @@ var copiedProfiles = map[int]bool{66: true, 77: true, 100: true} // Baseline, Ma
 
 // planCopy decides whether a recording's picture can be copied. If so, the grid of all
 // renditions is the recording's own.
-func (p *Plan) planCopy(x *flv.Index, profile Profile) *flv.Index {
+func (p *Plan) planCopy(x *flv.Index, profile Profile) {
 	p.Copy = &Copy{}
 	if p.Copy.Fault = p.copyFault(x, profile); p.Copy.Fault != "" {
-		return x
+		return
 	}
 	p.Copy.Reorder, p.Copy.Rate = x.Video.Steady.Reorder, pictureRate(x)
 	p.Copy.Untagged = colourOf(x.Video.Forms[0]) != p.Source.Picture.Colour
 	p.GOPFrames = x.Video.Steady.GOP
 	gop := float64(p.GOPFrames) / x.Video.Rate.FPS()
 	p.SegmentFrames = p.GOPFrames * max(1, int(math.Round(profile.Segment.Seconds()/gop)))
-	return p.pictureAlone(x)
 }
+
+// copies tells whether the top rendition is a copy.
+func (p *Plan) copies() bool { return p.Copy != nil && p.Copy.Fault == "" }
 
 // pictureAlone is the index from the first picture to the end of the last: there is
 // nothing to copy before, or behind.
 func (p *Plan) pictureAlone(x *flv.Index) *flv.Index {
-	y := *x.FromFirstPicture()
+	y := *x.From(x.Video.First)
 	y.Duration = y.Video.Last + y.Video.Rate.Time(1)
 	return &y
 }
@@ -133,7 +135,7 @@ func (p *Plan) tooLarge(x *flv.Index, profile Profile) string {
 // withCopy puts the recording's own picture in place of a ladder's top rendition of that
 // size, or above it.
 func (p *Plan) withCopy(all []Rendition) []Rendition {
-	if p.Copy == nil || p.Copy.Fault != "" {
+	if !p.copies() {
 		return all
 	}
 	top := all[0]

@@ -46,10 +46,10 @@ type HostParts struct {
 }
 
 // Sum adds up what a plan and its parts took. The scan is priced as its first part.
-func Sum(plan *Plan, parts []Part) Total {
+func Sum(plan *Job, parts []Part) Total {
 	t := Total{Effort: Effort{Slot: plan.Scan}, Scan: plan.Scan}
 	if !plan.Recording.Indexed {
-		t.Read = plan.Recording.Size
+		t.Read = plan.Size
 	}
 	if len(parts) > 0 {
 		t.Price(parts[0].Host)

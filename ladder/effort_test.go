@@ -8,7 +8,7 @@ import (
 func TestSum(t *testing.T) {
 	spot := Host{CPUs: 4, Memory: 8192, Capacity: "FARGATE", Slots: 2, USD: 0.072}
 	own := Host{CPUs: 2, Memory: 4096, Slots: 1}
-	plan := &Plan{Duration: 600, Scan: 10, Recording: Recording{Size: 1000}}
+	plan := &Job{&Plan{Scan: 10}, &End{Duration: 600, Size: 1000}}
 	part := func(h Host, slot float64) Part {
 		p := Part{Host: h, Effort: Effort{Slot: slot, Encode: slot - 2, Upload: 1, CPU: 3 * slot, Read: 500, Written: 200}}
 		p.Price(h)

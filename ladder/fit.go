@@ -55,11 +55,11 @@ func (p *Plan) Samples(x *flv.Index) (all []Chunk) {
 		at := x.Duration * time.Duration(2*i+1) / time.Duration(2*n)
 		k := x.Video.Keyframes[x.KeyframeBefore(at)]
 		from := max(0, p.Rate.Frame(k.PTS))
-		to := min(from+frames, p.Frames)
+		to := min(from+frames, p.Rate.Frame(x.Duration))
 		if len(all) > 0 && all[len(all)-1].To > from {
 			continue // keyframes are rare here
 		}
-		all = append(all, Chunk{From: from, To: to, Fill: p.Rate.Frame(x.Video.First) > from, Cut: x.VideoCut(p.Rate.Time(from), p.Rate.Time(to))})
+		all = append(all, Chunk{Span: Span{from, to}, Fill: p.Rate.Frame(x.Video.First) > from, Cut: x.VideoCut(p.Rate.Time(from), p.Rate.Time(to))})
 	}
 	return all
 }

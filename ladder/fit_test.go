@@ -9,7 +9,7 @@ import (
 )
 
 // fitPlan is a plan of the built-in profile, to be fitted.
-func fitPlan(t *testing.T, name string, width, height int) (*Plan, *flv.Index) {
+func fitPlan(t *testing.T, name string, width, height int) (*planned, *flv.Index) {
 	t.Helper()
 	x := index(width, height, flv.Rate{Num: 30, Den: 1}, 10*time.Minute, 2*time.Second)
 	return plan(t, x, profile(t, name)), x

@@ -26,16 +26,16 @@ var kept = map[string]int{"slow": 5, "slower": 8, "veryslow": 16}
 
 // foreseen refuses a plan that would break the rules by sizes and rates alone: its result
 // would be refused after all of it was encoded.
-func (p *Plan) foreseen() (*Plan, error) {
+func (p *Plan) foreseen() error {
 	for _, l := range p.Ladders {
 		for _, r := range l.Renditions {
 			if fault := p.beyond(r); fault != "" && !r.Copy { // a copy has a level of its own
-				return nil, &flv.Error{Reason: HLSLimits, Detail: fmt.Sprintf("%s/%s, %dx%d with %.4g pictures a second, is more than H.264's level 5.2, the highest that HLS allows: %s",
+				return &flv.Error{Reason: HLSLimits, Detail: fmt.Sprintf("%s/%s, %dx%d with %.4g pictures a second, is more than H.264's level 5.2, the highest that HLS allows: %s",
 					l.Name, r.Name, r.Width, r.Height, p.Rate.FPS(), fault)}
 			}
 		}
 	}
-	return p, nil
+	return nil
 }
 
 // beyond is what a rendition has too much of.

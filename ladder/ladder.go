@@ -1,9 +1,10 @@
 // Package ladder decides what a recording becomes, and says it in ffmpeg's and
 // in HLS's words. It is pure: no files, no network, no clock, no context.
 //
-//	Profile + flv.Index ─► Plan            which renditions, which chunks
-//	Plan + chunk        ─► ffmpeg argv     one decode, every rung
-//	Plan + parts        ─► playlists       from what was measured
+//	Profile + flv.Index ─► Plan            which renditions
+//	Plan + flv.Index    ─► Chunks, End     which bytes are what, and how much there is
+//	Plan + Chunk        ─► ffmpeg argv     one decode, every rung
+//	Plan + End + parts  ─► playlists       from what was measured
 package ladder
 
 import (
@@ -15,8 +16,8 @@ import (
 	"afterlive/internal/flv"
 )
 
-// Plan is everything that is decided about one job. It is made once, stored as
-// jobs/<job>/plan.json and never changed; every task reads it.
+// Plan is what is decided about one job, but for what depends on how long its recording is.
+// It is made once, stored as jobs/<job>/plan.json and never changed; every task reads it.
 type Plan struct {
 	Version   int       `json:"v"`
 	Job       string    `json:"job"`
@@ -26,22 +27,20 @@ type Plan struct {
 	Recording Recording `json:"recording"`
 	Source    Source    `json:"source"`
 
-	Rate          flv.Rate  `json:"rate"`   // of the output
-	Frames        int       `json:"frames"` // of the output
-	GOPFrames     int       `json:"gop_frames"`
-	SegmentFrames int       `json:"segment_frames"`
-	SegmentTime   float64   `json:"segment_s"` // seconds; SegmentFrames at Rate
-	Duration      float64   `json:"duration_s"`
-	Container     Container `json:"container,omitempty"` // of segments; none: fMP4
-	Scan          float64   `json:"scan_s"`              // seconds that it took to read and understand the recording
+	Begins        time.Duration `json:"begins,omitempty"` // on the recording's timeline: what is heard before is left out
+	Rate          flv.Rate      `json:"rate"`             // of the output
+	GOPFrames     int           `json:"gop_frames"`
+	SegmentFrames int           `json:"segment_frames"`
+	ChunkFrames   int           `json:"chunk_frames,omitempty"` // at least; 0: by the recording's length
+	SegmentTime   float64       `json:"segment_s"`              // seconds; SegmentFrames at Rate
+	Container     Container     `json:"container,omitempty"`    // of segments; none: fMP4
+	Scan          float64       `json:"scan_s"`                 // seconds that it took to read and understand the recording
 
 	Quality int      `json:"quality,omitempty"` // frames to compare with the recording after publishing
 	Ladders []Ladder `json:"ladders"`
-	Chunks  []Chunk  `json:"chunks"`
 	Audio   *Audio   `json:"audio,omitempty"`
 
-	Missing []Missing `json:"missing,omitempty"` // of the recording, as far as it is known before anything is encoded
-	Accept  []string  `json:"accept,omitempty"`  // what may be missing all the same
+	Accept []string `json:"accept,omitempty"` // what may be missing of the recording all the same
 
 	Captions   []Caption   `json:"captions,omitempty"`
 	Storyboard *Storyboard `json:"storyboard,omitempty"`
@@ -54,9 +53,6 @@ type Plan struct {
 type Recording struct {
 	Key  string `json:"key"`
 	ETag string `json:"etag"`
-	Size int64  `json:"size"`
-	Torn int64  `json:"torn,omitempty"` // bytes of a torn tail that were left out
-	Lost int64  `json:"lost,omitempty"` // bytes of damage in the middle, likewise
 
 	Indexed bool `json:"indexed,omitempty"` // its uploader's index was used: nobody read it for the plan
 }
@@ -66,24 +62,10 @@ type Source struct {
 	Width      int     `json:"width,omitempty"` // as displayed, in square pixels, upright
 	Height     int     `json:"height,omitempty"`
 	Picture    Picture `json:"picture,omitzero"`
-	Frames     int     `json:"frames,omitempty"` // coded
-	Duration   float64 `json:"duration_s"`
 	Audio      string  `json:"audio,omitempty"` // codec
 	SampleRate int     `json:"sample_rate,omitempty"`
 	Channels   int     `json:"channels,omitempty"`
-	Epochs     int     `json:"epochs"` // 1: the clock never jumped
-
-	Discontinuities []Discontinuity `json:"discontinuities,omitempty"`
 }
-
-// Discontinuity is a place where something of the event is missing. The timeline is
-// closed up there, and goes on without a break, so playlists need no tag for it.
-type Discontinuity struct {
-	At   float64 `json:"at_s"`             // seconds
-	Lost float64 `json:"lost_s,omitempty"` // seconds that are missing, if that is known
-}
-
-const maxDiscontinuities = 1000 // that are told of
 
 // Ladder is one multivariant playlist: renditions of one projection.
 type Ladder struct {
@@ -109,42 +91,54 @@ type Rendition struct {
 	Copy    bool    `json:"copy,omitempty"`  // the recording's own picture: what is said of encoding doesn't hold
 }
 
-// New plans a recording: which renditions of which size, and which chunks. The
-// caller fills in the job, the asset, the recording and the time.
-func New(x *flv.Index, p Profile) (*Plan, error) {
-	plan := &Plan{Version: PlanVersion, Profile: p.Name, Container: p.Container}
-	plan.Source = Source{Duration: x.Duration.Seconds(), Epochs: x.Epochs()}
-	for _, g := range x.Gaps[:min(len(x.Gaps), maxDiscontinuities)] {
-		plan.Source.Discontinuities = append(plan.Source.Discontinuities, Discontinuity{At: g.At.Seconds(), Lost: g.Lost.Seconds()})
-	}
-	plan.Missing, plan.Accept = missing(x), p.Accept
-	if err := tooMuch(plan.Missing, plan.Accept); err != nil {
+// New plans a recording: which renditions of which size, and all else that doesn't depend on
+// its length. The caller fills in the job, the asset, the recording and the time.
+func New(x *flv.Index, profile Profile) (*Plan, error) {
+	p := &Plan{Version: PlanVersion, Profile: profile.Name, Container: profile.Container, Accept: profile.Accept}
+	if err := tooMuch(missing(x), p.Accept); err != nil {
 		return nil, err
 	}
 	switch {
 	case x.Duration <= 0:
 		return nil, &flv.Error{Reason: flv.ZeroDuration, Detail: "nothing in it lasts"}
-	case x.Video != nil && len(p.Ladders) > 0:
-		var err error
-		if x, err = plan.video(x, p); err != nil {
+	case x.Video != nil && len(profile.Ladders) > 0:
+		if err := p.video(x, profile); err != nil {
 			return nil, err
 		}
 	case x.Audio == nil:
-		return nil, &flv.Error{Reason: ReasonNoSound, Detail: fmt.Sprintf("profile %s publishes sound alone, and there is none in it", p.Name)}
+		return nil, &flv.Error{Reason: ReasonNoSound, Detail: fmt.Sprintf("profile %s publishes sound alone, and there is none in it", profile.Name)}
 	default:
-		plan.Rate = soundGrid
-		plan.SegmentFrames = plan.Rate.Frame(p.Segment)
+		p.Rate = soundGrid
+		p.SegmentFrames = p.Rate.Frame(profile.Segment)
 	}
-	plan.SegmentTime = plan.seconds(plan.SegmentFrames)
-	plan.Frames = max(1, plan.Rate.Frame(x.Duration))
-	plan.Duration = plan.seconds(plan.Frames)
+	p.SegmentTime = p.seconds(p.SegmentFrames)
+	p.ChunkFrames = p.SegmentFrames * int(profile.Chunk/profile.Segment)
 	if a := x.Audio; a != nil {
-		plan.Source.Audio, plan.Source.SampleRate, plan.Source.Channels = a.Codec, a.SampleRate, a.Channels
-		plan.Audio = &Audio{Renditions: soundRenditions(p, plan.Ladders), Rate: outputRate(a.SampleRate), Loudness: p.Loudness, Frames: a.Frames}
+		p.Source.Audio, p.Source.SampleRate, p.Source.Channels = a.Codec, a.SampleRate, a.Channels
+		p.Audio = &Audio{Renditions: soundRenditions(profile, p.Ladders), Rate: outputRate(a.SampleRate), Loudness: profile.Loudness}
 	}
-	plan.chunk(x, plan.ends(p))
-	plan.Storyboard = plan.storyboard()
-	return plan.foreseen()
+	p.Storyboard = p.storyboard()
+	if err := p.foreseen(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Divide makes the chunks of a recording that has ended, and says what else there is to know
+// of it then.
+func (p *Plan) Divide(x *flv.Index) ([]Chunk, *End) {
+	x = p.timeline(x)
+	frames := max(1, p.Rate.Frame(x.Duration))
+	chunks := p.chunks(x, frames, p.ends(frames))
+	return chunks, p.end(x, frames, chunks)
+}
+
+// timeline is an index on the timeline of the output.
+func (p *Plan) timeline(x *flv.Index) *flv.Index {
+	if p.copies() {
+		return p.pictureAlone(x)
+	}
+	return x.From(p.Begins)
 }
 
 // soundGrid is the grid on which segments of sound alone begin.
@@ -156,14 +150,14 @@ var soundGrid = flv.Rate{Num: 50, Den: 1}
 // pictures before its own.
 const reordering = 100 * time.Millisecond
 
-// video plans the picture, and returns the index on the timeline that the output has.
-func (p *Plan) video(x *flv.Index, profile Profile) (*flv.Index, error) {
+// video plans the picture.
+func (p *Plan) video(x *flv.Index, profile Profile) error {
 	if x.Video.First <= reordering {
-		x = x.FromFirstPicture()
+		p.Begins = x.Video.First
+		x = x.From(p.Begins)
 	}
 	v := x.Video
 	p.Rate = v.Rate
-	p.Source.Frames = v.Frames
 	p.Source.Picture = newPicture(v, profile.Deinterlace)
 	p.Source.Width, p.Source.Height = p.Source.Picture.size()
 	if p.Source.Picture.Deinterlace == Fields && 2*v.Rate.FPS() <= mostFPS {
@@ -172,11 +166,11 @@ func (p *Plan) video(x *flv.Index, profile Profile) (*flv.Index, error) {
 	p.GOPFrames = int(math.Round(profile.GOP.Seconds() * p.Rate.FPS()))
 	p.SegmentFrames = p.GOPFrames * int(profile.Segment/profile.GOP)
 	if profile.Source == SourceCopy {
-		x = p.planCopy(x, profile)
+		p.planCopy(x, profile)
 	}
 	for i, l := range profile.Ladders {
 		if err := checkSphere(p.Source.Width, p.Source.Height, l); err != nil {
-			return nil, err
+			return err
 		}
 		renditions := p.renditions(l)
 		if i == 0 {
@@ -192,7 +186,7 @@ func (p *Plan) video(x *flv.Index, profile Profile) (*flv.Index, error) {
 	if profile.Fit && len(p.fitted()) > 0 {
 		p.Fit = &Fit{}
 	}
-	return x, nil
+	return nil
 }
 
 // seconds is the length of n frames.

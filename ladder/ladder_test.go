@@ -72,8 +72,19 @@ func profile(t *testing.T, name string) Profile {
 	return all[name]
 }
 
+// planned is a plan with all that follows from it.
+type planned struct {
+	*Job
+	Chunks []Chunk
+}
+
+func divided(p *Plan, x *flv.Index) *planned {
+	chunks, end := p.Divide(x)
+	return &planned{&Job{p, end}, chunks}
+}
+
 // plan has chunks of a minute, whatever the recording's length.
-func plan(t *testing.T, x *flv.Index, p Profile) *Plan {
+func plan(t *testing.T, x *flv.Index, p Profile) *planned {
 	t.Helper()
 	if p.Chunk == 0 {
 		p.Chunk = time.Minute
@@ -83,7 +94,7 @@ func plan(t *testing.T, x *flv.Index, p Profile) *Plan {
 		t.Fatal(err)
 	}
 	out.Job, out.Asset = "0123456789abcdef", "live/talk"
-	return out
+	return divided(out, x)
 }
 
 func TestRenditions(t *testing.T) {
@@ -206,9 +217,9 @@ func TestCapsFollowFrameRate(t *testing.T) {
 func TestArgs(t *testing.T) {
 	lines := func(args []string) string { return strings.Join(args, "\n") + "\n" }
 	ntsc := plan(t, index(1280, 720, flv.Rate{Num: 30000, Den: 1001}, 180180*time.Millisecond, 2*time.Second), profile(t, "flat"))
-	golden(t, "args-flat-first.txt", lines(ntsc.ChunkArgs(0, 0)))
-	golden(t, "args-flat-middle.txt", lines(ntsc.ChunkArgs(1, 2)))
-	golden(t, "args-flat-last.txt", lines(ntsc.ChunkArgs(2, 0)))
+	golden(t, "args-flat-first.txt", lines(ntsc.ChunkArgs(ntsc.Chunks[0], 0)))
+	golden(t, "args-flat-middle.txt", lines(ntsc.ChunkArgs(ntsc.Chunks[1], 2)))
+	golden(t, "args-flat-last.txt", lines(ntsc.ChunkArgs(ntsc.Chunks[2], 0)))
 	golden(t, "args-sound-decode.txt", lines(ntsc.DecodeArgs(ntsc.Chunks[1].Sound)))
 	golden(t, "args-sound-encode.txt", lines(ntsc.EncodeArgs("")))
 
@@ -219,7 +230,7 @@ func TestArgs(t *testing.T) {
 	if !p.Chunks[0].Fill || !p.Chunks[1].Fill || p.Chunks[2].Fill {
 		t.Errorf("the picture starts at 70 s: %+v", p.Chunks)
 	}
-	golden(t, "args-360-late.txt", lines(p.ChunkArgs(1, 0)))
+	golden(t, "args-360-late.txt", lines(p.ChunkArgs(p.Chunks[1], 0)))
 }
 
 // Rungs a line apart make ffmpeg-go's own graphs collide; ours must not care.
@@ -231,9 +242,9 @@ func TestArgsOfCloseRungs(t *testing.T) {
 		r.Name, r.Height, r.Width = fmt.Sprintf("%dp", h), h, h*2
 		p.Ladders[0].Renditions = append(p.Ladders[0].Renditions, r)
 	}
-	first := p.ChunkArgs(0, 0)
+	first := p.ChunkArgs(p.Chunks[0], 0)
 	for range 100 {
-		if !slices.Equal(first, p.ChunkArgs(0, 0)) {
+		if !slices.Equal(first, p.ChunkArgs(p.Chunks[0], 0)) {
 			t.Fatal("the same plan gives different command lines")
 		}
 	}

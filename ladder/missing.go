@@ -108,10 +108,10 @@ func tooMuch(all []Missing, accept []string) error {
 func (p *Presentation) Missing() []Missing {
 	all := slices.Clone(p.plan.Missing)
 	if n := p.lost.Frames; n > 0 {
-		all = append(all, Missing{What: LostFrames, Share: float64(n) / float64(max(1, p.plan.Source.Frames)), Why: fmt.Sprintf("%d of %d pictures could not be decoded", n, p.plan.Source.Frames)})
+		all = append(all, Missing{What: LostFrames, Share: float64(n) / float64(max(1, p.plan.Pictures)), Why: fmt.Sprintf("%d of %d pictures could not be decoded", n, p.plan.Pictures)})
 	}
 	if n := p.lost.Audio; n > 0 && p.plan.Audio != nil {
-		all = append(all, Missing{What: LostAudio, Share: float64(n) / float64(max(1, p.plan.Audio.Frames)), Why: fmt.Sprintf("%d of %d frames of sound could not be decoded", n, p.plan.Audio.Frames)})
+		all = append(all, Missing{What: LostAudio, Share: float64(n) / float64(max(1, p.plan.Sounds)), Why: fmt.Sprintf("%d of %d frames of sound could not be decoded", n, p.plan.Sounds)})
 	}
 	return all
 }

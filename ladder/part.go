@@ -69,26 +69,6 @@ func AudioPart(k int) string { return fmt.Sprintf("audio-%05d", k) }
 // wrong is done, and its part is there.
 const PublishTask = "publish"
 
-// PartNames are the parts that a plan needs before it can be published: the chunks, in the
-// order in which they play, and behind them the sound's, if it has some of its own.
-func (p *Plan) PartNames() []string {
-	names := p.ChunkNames()
-	if p.SoundApart() {
-		for k := range p.Chunks {
-			names = append(names, AudioPart(k))
-		}
-	}
-	return names
-}
-
-// ChunkNames are the parts of the chunks.
-func (p *Plan) ChunkNames() (names []string) {
-	for k := range p.Chunks {
-		names = append(names, ChunkPart(k))
-	}
-	return names
-}
-
 // SoundApart tells whether chunks only measure their sound, and it is made when all of it was.
 func (p *Plan) SoundApart() bool { return p.Audio != nil && p.Audio.Loudness != 0 }
 
@@ -105,6 +85,12 @@ func LoudnessKey(job string) string { return "jobs/" + job + "/loudness.json" }
 
 // PlanKey is where a job's plan is.
 func PlanKey(job string) string { return "jobs/" + job + "/plan.json" }
+
+// ChunkKey is where chunk n of a job is.
+func ChunkKey(job string, n int) string { return fmt.Sprintf("jobs/%s/chunks/%05d.json", job, n) }
+
+// EndKey is where it is said how a job's recording has ended.
+func EndKey(job string) string { return "jobs/" + job + "/end.json" }
 
 // PartsPrefix is what the keys of all of a job's parts start with.
 func PartsPrefix(job string) string { return "jobs/" + job + "/parts/" }

@@ -116,11 +116,12 @@ func TestMissing(t *testing.T) {
 			}
 		}
 		what := ""
-		for _, m := range p.Missing {
+		missing := divided(p, x).Missing
+		for _, m := range missing {
 			what += m.What
 		}
 		if what != tc.what {
-			t.Errorf("%s: told to be missing: %+v", tc.name, p.Missing)
+			t.Errorf("%s: told to be missing: %+v", tc.name, missing)
 		}
 	}
 }

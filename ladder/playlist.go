@@ -14,7 +14,7 @@ import (
 // Presentation is a job whose parts are all there: what the playlists are made
 // from.
 type Presentation struct {
-	plan   *Plan
+	plan   *Job
 	tracks map[string]Track // by "<ladder>/<rendition>"
 	images []Images         // by chunk
 	effort Total
@@ -24,7 +24,7 @@ type Presentation struct {
 // Assemble joins the parts of a plan, given in the order of [Plan.PartNames].
 // It refuses parts that do not fit each other: a missing track, or an init
 // segment that is not the same throughout.
-func Assemble(p *Plan, parts []Part) (*Presentation, error) {
+func Assemble(p *Job, parts []Part) (*Presentation, error) {
 	names := p.PartNames()
 	if len(parts) != len(names) {
 		return nil, fmt.Errorf("assemble job %s: %d parts of %d", p.Job, len(parts), len(names))

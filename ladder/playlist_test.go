@@ -14,7 +14,7 @@ import (
 )
 
 // made is what the parts of a plan could look like: segments of bytesPerSecond.
-func made(p *Plan, bytesPerSecond int64) []Part {
+func made(p *planned, bytesPerSecond int64) []Part {
 	var parts []Part
 	for k, c := range p.Chunks {
 		part := Part{Version: 1, Name: ChunkPart(k), Attempt: fmt.Sprintf("attempt%d", k)}
@@ -35,10 +35,10 @@ func made(p *Plan, bytesPerSecond int64) []Part {
 		if p.Audio != nil {
 			part.Tracks = append(part.Tracks, madeSound(p, c, part.Attempt)...)
 		}
-		for n, tiles := range p.Sheets(c) {
+		for n, tiles := range p.Sheets(c.Span) {
 			part.Images.Sheets = append(part.Images.Sheets, Image{URI: fmt.Sprintf("%s-sheet-%05d-%s.jpg", part.Name, n, part.Attempt), Bytes: 20_000, Tiles: tiles})
 		}
-		if p.Storyboard != nil && k == p.Storyboard.Poster {
+		if p.HasPoster(k) {
 			part.Images.Poster = &Image{URI: part.Name + "-poster-" + part.Attempt + ".jpg", Bytes: 90_000}
 		}
 		parts = append(parts, part)
@@ -47,7 +47,7 @@ func made(p *Plan, bytesPerSecond int64) []Part {
 }
 
 // madeSound is a chunk's sound.
-func madeSound(p *Plan, c Chunk, attempt string) (all []Track) {
+func madeSound(p *planned, c Chunk, attempt string) (all []Track) {
 	for i, r := range p.Audio.Renditions {
 		t := Track{Ladder: AudioLadder, Rendition: r.Name, Init: "init-ba9876543210.mp4", Codecs: "mp4a.40.2", Timescale: p.Audio.Rate}
 		for from := c.From; from < c.To; from += p.SegmentFrames {
@@ -60,7 +60,7 @@ func madeSound(p *Plan, c Chunk, attempt string) (all []Track) {
 }
 
 // madeFrames are a chunk's I-frames, of 9000 bytes each.
-func madeFrames(p *Plan, l Ladder, c Chunk, attempt string) Track {
+func madeFrames(p *planned, l Ladder, c Chunk, attempt string) Track {
 	t := Track{Ladder: l.Name, Rendition: FramesRendition, Init: "init-0f0f0f0f0f0f.mp4", Codecs: "avc1.64001e", Timescale: 30000}
 	for from := c.From; from < c.To; from += p.SegmentFrames {
 		frames := min(p.SegmentFrames, c.To-from)
@@ -74,7 +74,7 @@ func madeFrames(p *Plan, l Ladder, c Chunk, attempt string) Track {
 	return t
 }
 
-func ntscPlan(t *testing.T) *Plan {
+func ntscPlan(t *testing.T) *planned {
 	t.Helper()
 	p := plan(t, index(1280, 720, flv.Rate{Num: 30000, Den: 1001}, 70070*time.Millisecond, 2*time.Second), profile(t, "flat"))
 	p.Created = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -84,7 +84,7 @@ func ntscPlan(t *testing.T) *Plan {
 
 func TestPlaylists(t *testing.T) {
 	p := ntscPlan(t)
-	out, err := Assemble(p, made(p, 400_000))
+	out, err := Assemble(p.Job, made(p, 400_000))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func TestPlaylists(t *testing.T) {
 		t.Fatalf("masters %+v", masters)
 	}
 	golden(t, "master.m3u8", string(masters[0].Body))
-	golden(t, "master-stable.m3u8", string(Rebase(masters[0].Body, p.Job)))
+	golden(t, "master-stable.m3u8", string(Rebase(masters[0].Body, p.Plan.Job)))
 	asset, err := json.MarshalIndent(out.Asset(), "", " ")
 	if err != nil {
 		t.Fatal(err)
@@ -123,7 +123,7 @@ func TestSoundOnly(t *testing.T) {
 	if len(p.Chunks) != 1 || len(p.Ladders) != 0 || p.Duration != 20 {
 		t.Errorf("plan %+v", p)
 	}
-	out, err := Assemble(p, made(p, 0))
+	out, err := Assemble(p.Job, made(p, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func TestPictureOnly(t *testing.T) {
 	x := index(640, 360, flv.Rate{Num: 30, Den: 1}, 20*time.Second, time.Second)
 	x.Audio = nil
 	p := plan(t, x, profile(t, "flat"))
-	out, err := Assemble(p, made(p, 100_000))
+	out, err := Assemble(p.Job, made(p, 100_000))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func TestAssembleRefuses(t *testing.T) {
 		}, "the sound aac has 10 segments, by the plan 12"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			_, err := Assemble(p, tc.spoil(made(p, 1000)))
+			_, err := Assemble(p.Job, tc.spoil(made(p, 1000)))
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}

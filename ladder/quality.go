@@ -95,7 +95,7 @@ func (p *Plan) referenceSize() (width, height int) {
 
 // QualitySegments are the segments to sample, evenly over the recording. The last
 // one, which may be short, is sampled only if it is the only one.
-func (p *Plan) QualitySegments() []int {
+func (p *Job) QualitySegments() []int {
 	whole := p.Frames / p.SegmentFrames
 	if whole == 0 {
 		return []int{0}
@@ -110,13 +110,13 @@ func (p *Plan) QualitySegments() []int {
 
 // sampled is how many frames the sampled segments have each, and how many of them
 // are compared: one in the middle of each of that many equal parts.
-func (p *Plan) sampled() (frames, compared int) {
+func (p *Job) sampled() (frames, compared int) {
 	frames = min(p.SegmentFrames, p.Frames)
 	return frames, min(frames, perSegment)
 }
 
 // QualityFrames is how many frames are compared.
-func (p *Plan) QualityFrames() int {
+func (p *Job) QualityFrames() int {
 	_, compared := p.sampled()
 	return len(p.QualitySegments()) * compared
 }
@@ -124,7 +124,7 @@ func (p *Plan) QualityFrames() int {
 // pick is the filter that leaves the frames to compare of segments in a row, as
 // brightness, numbered from 0. The numbers count as they are: what is taken for video's
 // narrower range, later filters would stretch.
-func (p *Plan) pick() string {
+func (p *Job) pick() string {
 	frames, compared := p.sampled()
 	step := frames / compared
 	return fmt.Sprintf("select='lt(mod(n,%d),%d)*eq(mod(mod(n,%d),%d),%d)',extractplanes=y,setparams=range=pc,settb=1/25,setpts=N", frames, step*compared, frames, step, step/2)
@@ -133,8 +133,7 @@ func (p *Plan) pick() string {
 // ReferenceArgs is the ffmpeg command line that writes the frames to compare of a
 // segment, as the recording has them. It reads the cut of the chunk that holds the
 // segment, ChunkOf, on standard input.
-func (p *Plan) ReferenceArgs(segment int, file string) []string {
-	c := p.Chunks[p.ChunkOf(segment)]
+func (p *Job) ReferenceArgs(c Chunk, segment int, file string) []string {
 	from := segment * p.SegmentFrames
 	width, height := p.referenceSize()
 	filter := fmt.Sprintf("[0:v:0]%s,scale=%d:%d:flags=bicubic,format=yuv420p,%s[v]", p.grid(c, from, min(from+p.SegmentFrames, p.Frames)), width, height, p.pick())
@@ -143,7 +142,7 @@ func (p *Plan) ReferenceArgs(segment int, file string) []string {
 }
 
 // ChunkOf is the chunk that holds a segment.
-func (p *Plan) ChunkOf(segment int) int {
+func (p *Job) ChunkOf(segment int) int {
 	for k, c := range p.Chunks {
 		if segment*p.SegmentFrames < c.To {
 			return k
@@ -167,7 +166,7 @@ func (p *Plan) ChunkOf(segment int) int {
 //
 // Renditions are first scaled to their ladder's largest size: there a cube's padding
 // is whole pixels, which is all that v360 can read.
-func (p *Plan) CompareArgs(l Ladder, r Rendition) []string {
+func (p *Job) CompareArgs(l Ladder, r Rendition) []string {
 	width, height := p.referenceSize()
 	args := []string{
 		"-f", "rawvideo", "-pixel_format", "gray", "-video_size", fmt.Sprintf("%dx%d", width, height), "-framerate", "25", "-i", ReferenceFile,
@@ -222,13 +221,13 @@ func pads(name string, n int) string {
 }
 
 // NewQuality is a measurement of which nothing is measured yet.
-func (p *Plan) NewQuality() *Quality {
+func (p *Job) NewQuality() *Quality {
 	return &Quality{Version: QualityVersion, Job: p.Job, Frames: p.QualityFrames(), Segments: p.QualitySegments(), ViewSize: p.viewSize(), Views: views}
 }
 
 // MeasuredRendition is what the mean square errors of a rendition's frames mean, one
 // list for each of [ErrorFiles].
-func (p *Plan) MeasuredRendition(r Rendition, bytes int64, errs [][]float64) MeasuredRendition {
+func (p *Job) MeasuredRendition(r Rendition, bytes int64, errs [][]float64) MeasuredRendition {
 	frames, _ := p.sampled()
 	seconds := p.seconds(frames * len(p.QualitySegments()))
 	out := MeasuredRendition{Name: r.Name, Width: r.Width, Height: r.Height, Bitrate: int(math.Round(8 * float64(bytes) / seconds)), Sphere: psnr(errs[0])}

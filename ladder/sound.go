@@ -18,7 +18,6 @@ type Audio struct {
 	Renditions []AudioRendition `json:"renditions"`         // the usual one first
 	Rate       int              `json:"rate"`               // Hz, of the output
 	Loudness   float64          `json:"loudness,omitempty"` // LUFS to which it is brought; 0: as it is
-	Frames     int              `json:"frames"`             // of the recording's
 }
 
 // AudioRendition is one encoding of the sound: stereo AAC.
@@ -90,7 +89,7 @@ func (p *Plan) PacketTicks(packet int) int64 {
 
 // soundSegments is how many segments of sound there are. A last one that would be shorter
 // than a packet is none.
-func (p *Plan) soundSegments() int {
+func (p *Job) soundSegments() int {
 	n := (p.Frames + p.SegmentFrames - 1) / p.SegmentFrames
 	if p.Packet((n-1)*p.SegmentFrames) == p.Packet(p.Frames) {
 		n--

@@ -56,8 +56,8 @@ func TestNotASphere(t *testing.T) {
 
 func TestCompare(t *testing.T) {
 	p := plan(t, index(1280, 640, flv.Rate{Num: 30, Den: 1}, time.Minute, 2*time.Second), profile(t, "compare"))
-	golden(t, "args-compare.txt", strings.Join(p.ChunkArgs(0, 0), "\n")+"\n")
-	out, err := Assemble(p, made(p, 400_000))
+	golden(t, "args-compare.txt", strings.Join(p.ChunkArgs(p.Chunks[0], 0), "\n")+"\n")
+	out, err := Assemble(p.Job, made(p, 400_000))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,6 @@ type Storyboard struct {
 	Columns int `json:"columns"` // of a sheet of pictures
 	Rows    int `json:"rows"`    // at most
 
-	Poster       int `json:"poster_chunk"` // from whose start the poster is chosen
 	PosterWidth  int `json:"poster_width"`
 	PosterHeight int `json:"poster_height"`
 }
@@ -47,12 +46,12 @@ const (
 	tileWidth, posterWidth = 240, 1280 // pixels, at most
 	sheetColumns           = 5
 	sheetRows              = 6
-	mostTiles              = 1200 // of a recording, where that is not more than one a minute
+	mostTiles              = 1200 // that players are told of, where that is not more than one a minute
 	jpegQuality            = 4    // of mjpeg: 2 is best, 31 worst
 	posterChoice           = 10   // pictures of which the most typical becomes the poster: none is black that has others around
 )
 
-// storyboard plans small pictures: one every two seconds, fewer of what is long.
+// storyboard plans small pictures, one every two seconds.
 func (p *Plan) storyboard() *Storyboard {
 	if len(p.Ladders) == 0 {
 		return nil
@@ -64,20 +63,35 @@ func (p *Plan) storyboard() *Storyboard {
 	s := &Storyboard{Step: p.GOPFrames, Columns: sheetColumns, Rows: sheetRows}
 	s.Width, s.Height = fit(tileWidth)
 	s.PosterWidth, s.PosterHeight = fit(posterWidth)
-	longest := int(time.Minute.Seconds() * p.Rate.FPS())
-	for s.Step < longest && p.Frames/s.Step > mostTiles {
-		s.Step += p.GOPFrames
-	}
-	for k, c := range p.Chunks {
-		if c.From <= p.Frames/3 {
-			s.Poster = k
-		}
-	}
 	return s
 }
 
+// HasPoster tells whether a chunk makes a picture that may stand for the recording: chunks 0, 1, 2,
+// 4, 8 and so on do, since nobody knows how many there will be.
+func (p *Plan) HasPoster(chunk int) bool { return p.Storyboard != nil && chunk&(chunk-1) == 0 }
+
+// poster is the chunk whose poster is the recording's: the last that begins in its first third.
+func (j *Job) poster() (chunk int) {
+	for k, c := range j.Chunks {
+		if j.HasPoster(k) && c.From <= j.Frames/3 {
+			chunk = k
+		}
+	}
+	return chunk
+}
+
+// told is how many of the small pictures are passed over for each that players are told of: of
+// what is long, they need fewer.
+func (j *Job) told() int {
+	step, longest, n := j.Storyboard.Step, int(time.Minute.Seconds()*j.Rate.FPS()), 1
+	for n*step < longest && j.Frames/(n*step) > mostTiles {
+		n++
+	}
+	return n
+}
+
 // Tiles are the frames of a chunk that its sheets show.
-func (p *Plan) Tiles(c Chunk) (frames []int) {
+func (p *Plan) Tiles(c Span) (frames []int) {
 	if p.Storyboard == nil {
 		return nil
 	}
@@ -89,7 +103,7 @@ func (p *Plan) Tiles(c Chunk) (frames []int) {
 }
 
 // Sheets are how many pictures each of a chunk's sheets has.
-func (p *Plan) Sheets(c Chunk) (tiles []int) {
+func (p *Plan) Sheets(c Span) (tiles []int) {
 	left := len(p.Tiles(c))
 	for left > 0 {
 		n := min(left, p.Storyboard.Columns*p.Storyboard.Rows)
@@ -100,7 +114,7 @@ func (p *Plan) Sheets(c Chunk) (tiles []int) {
 }
 
 // SheetSize is a chunk's sheets' size in pixels.
-func (p *Plan) SheetSize(c Chunk) (width, height int) {
+func (p *Plan) SheetSize(c Span) (width, height int) {
 	s := p.Storyboard
 	rows := min(s.Rows, (len(p.Tiles(c))+s.Columns-1)/s.Columns)
 	return s.Columns * s.Width, rows * s.Height
@@ -115,9 +129,8 @@ const jpegFormat = "setsar=1,format=yuvj420p"
 
 // images are a chunk's filters that make images, each from a tap of the picture as it
 // is, and the outputs that they go to.
-func (p *Plan) images(k int) (filters []string, outputs []string) {
-	c, s := p.Chunks[k], p.Storyboard
-	tiles := p.Tiles(c)
+func (p *Plan) images(c Chunk) (filters []string, outputs []string) {
+	s, tiles := p.Storyboard, p.Tiles(c.Span)
 	if len(tiles) == 0 {
 		return nil, nil
 	}
@@ -130,10 +143,10 @@ func (p *Plan) images(k int) (filters []string, outputs []string) {
 			"-c:v", "mjpeg", "-q:v", strconv.Itoa(jpegQuality), "-threads", "1")
 		outputs = append(append(outputs, naming...), StoryboardFolder+"/"+file)
 	}
-	_, height := p.SheetSize(c)
+	_, height := p.SheetSize(c.Span)
 	add(fmt.Sprintf("%s,scale=%d:%d:flags=area:%s,%s,tile=%dx%d", pick, s.Width, s.Height, p.jpegColours(), jpegFormat, s.Columns, height/s.Height),
-		sheetPattern, len(p.Sheets(c)), "-start_number", "0")
-	if k == s.Poster {
+		sheetPattern, len(p.Sheets(c.Span)), "-start_number", "0")
+	if p.HasPoster(c.Number) {
 		add(fmt.Sprintf("%s,scale=%d:%d:flags=bicubic:%s,%s,thumbnail=n=%d,%s", pick, s.PosterWidth, s.PosterHeight, p.jpegColours(), jpegFormat, posterChoice, jpegFormat),
 			PosterFile, 1, "-update", "1")
 	}
@@ -150,11 +163,15 @@ func (p *Presentation) StoryboardTrack() []byte {
 	}
 	var out strings.Builder
 	out.WriteString("WEBVTT\n")
+	lasts := plan.told() * plan.Storyboard.Step
 	for k, c := range plan.Chunks {
 		sheets := p.images[k].Sheets
 		for i, frame := range plan.Tiles(c) {
+			if frame%lasts != 0 {
+				continue
+			}
 			each := plan.Storyboard.Columns * plan.Storyboard.Rows
-			end := min(frame+plan.Storyboard.Step, plan.Frames)
+			end := min(frame+lasts, plan.Frames)
 			at := i % each
 			fmt.Fprintf(&out, "\n%s --> %s\n%s#xywh=%d,%d,%d,%d\n", clock(plan.seconds(frame)), clock(plan.seconds(end)), sheets[i/each].URI,
 				at%plan.Storyboard.Columns*plan.Storyboard.Width, at/plan.Storyboard.Columns*plan.Storyboard.Height, plan.Storyboard.Width, plan.Storyboard.Height)

@@ -42,7 +42,7 @@ func streamed(t *testing.T, rate string, seconds int, audioAhead float64, option
 }
 
 // copied publishes a recording with a profile as the one above into a folder.
-func copied(t *testing.T, recording []byte, profiles string) (plan *ladder.Plan, dir, file string) {
+func copied(t *testing.T, recording []byte, profiles string) (plan *ladder.Job, dir, file string) {
 	t.Helper()
 	plan, dir = published(t, recording, profiles, "copy")
 	file = filepath.Join(t.TempDir(), "talk.flv")

@@ -17,10 +17,10 @@ const batchSize = 10
 // before: once, however many ask for it (the hook, the bucket's notification, a redelivery, a
 // resend). Who sends claims that first, and notes after each batch how far it came; if it
 // dies, whoever comes next goes on from there, and sends one batch again at most.
-func (p *Pipeline) dispatch(ctx context.Context, plan *ladder.Plan, n int, hold *Hold) (sent int, err error) {
+func (p *Pipeline) dispatch(ctx context.Context, plan *ladder.Job, n int, hold *Hold) (sent int, err error) {
 	key, mine := ladder.DispatchKey(plan.Job), p.newClaimant()
 	for {
-		c, etag, err := p.dispatched(ctx, plan)
+		c, etag, err := p.dispatched(ctx, plan.Plan)
 		switch {
 		case err != nil || c.Sent >= n:
 			return sent, err
@@ -58,7 +58,7 @@ func (p *Pipeline) dispatched(ctx context.Context, plan *ladder.Plan) (c claim, 
 }
 
 // bodies are the messages of a job's tasks [from, to).
-func bodies(plan *ladder.Plan, from, to int) (all [][]byte) {
+func bodies(plan *ladder.Job, from, to int) (all [][]byte) {
 	for n := from; n < to; n++ {
 		all = append(all, taskOf(plan, n).Body())
 	}
@@ -66,7 +66,7 @@ func bodies(plan *ladder.Plan, from, to int) (all [][]byte) {
 }
 
 // taskOf is the n-th of a job's tasks, in the order of its parts.
-func taskOf(plan *ladder.Plan, n int) job.Task {
+func taskOf(plan *ladder.Job, n int) job.Task {
 	if n < len(plan.Chunks) {
 		return job.Task{Kind: job.Chunk, Job: plan.Job, Chunk: n}
 	}
@@ -75,13 +75,13 @@ func taskOf(plan *ladder.Plan, n int) job.Task {
 
 // repair sends every task of a job whose part doesn't exist, whatever was sent before: its message
 // may have been lost, or its part removed.
-func (p *Pipeline) repair(ctx context.Context, plan *ladder.Plan) (sent int, err error) {
-	done, err := PartsDone(ctx, p.Store, plan)
+func (p *Pipeline) repair(ctx context.Context, plan *ladder.Job) (sent int, err error) {
+	done, err := PartsDone(ctx, p.Store, plan.Plan)
 	if err != nil {
 		return 0, err
 	}
 	names := plan.PartNames()
-	if all, err := p.complete(ctx, plan, plan.ChunkNames()); err != nil || !all { // the sound comes when they are there
+	if all, err := p.complete(ctx, plan.Plan, plan.ChunkNames()); err != nil || !all { // the sound comes when they are there
 		if err != nil {
 			return 0, err
 		}

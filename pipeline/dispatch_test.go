@@ -37,8 +37,11 @@ func (o *outbox) SendAll(ctx context.Context, bodies [][]byte) error {
 	return nil
 }
 
-func manyChunks(n int) *ladder.Plan {
-	return &ladder.Plan{Version: ladder.PlanVersion, Job: "0123456789abcdef", Chunks: make([]ladder.Chunk, n), Frames: 1, Created: time.Unix(1, 0)}
+func manyChunks(n int) *ladder.Job {
+	return &ladder.Job{
+		Plan: &ladder.Plan{Version: ladder.PlanVersion, Job: "0123456789abcdef", Created: time.Unix(1, 0)},
+		End:  &ladder.End{Chunks: make([]ladder.Span, n), Frames: 1},
+	}
 }
 
 // Messages are sent in batches, once, and who comes after a failure goes on where it was.
@@ -104,10 +107,10 @@ func TestClaims(t *testing.T) {
 		store, plan, hold := newMemory(), manyChunks(1), &Hold{lease: time.Minute}
 		p := &Pipeline{Store: store, Worker: "w", Log: zaptest.NewLogger(t)}
 		again := func() error {
-			return p.whileClaimed(t.Context(), plan, "chunk-00000", hold, func() error { return nil })
+			return p.whileClaimed(t.Context(), plan.Plan, "chunk-00000", hold, func() error { return nil })
 		}
 		failed := errors.New("no")
-		err := p.whileClaimed(t.Context(), plan, "chunk-00000", hold, func() error {
+		err := p.whileClaimed(t.Context(), plan.Plan, "chunk-00000", hold, func() error {
 			for range 10 {
 				busy, ok := errors.AsType[*busyError](again())
 				if !ok || busy.pause() > time.Minute || busy.pause() < 30*time.Second {

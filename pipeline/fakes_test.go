@@ -250,14 +250,29 @@ func newPipeline(t *testing.T, store *memory, queue Batches, profiles string) *P
 	}
 }
 
-// onlyPlan is the plan of the small recording's only job.
-func onlyPlan(t *testing.T, store Store) *ladder.Plan {
+// onlyPlan is the small recording's only job.
+func onlyPlan(t *testing.T, store Store) *ladder.Job {
 	t.Helper()
 	jobs, err := FindJobs(t.Context(), store, "live/talk")
 	must(t, err)
-	plan, err := LoadPlan(t.Context(), store, jobs[0].Job)
+	return wholeJob(t, store, jobs[0].Job)
+}
+
+func wholeJob(t *testing.T, store Store, id string) *ladder.Job {
+	t.Helper()
+	plan, err := LoadPlan(t.Context(), store, id)
 	must(t, err)
-	return plan
+	whole, err := LoadJob(t.Context(), store, plan)
+	must(t, err)
+	return whole
+}
+
+// firstChunk is that of the small recording's only job.
+func firstChunk(t *testing.T, store Store) *ladder.Chunk {
+	t.Helper()
+	c, err := LoadChunk(t.Context(), store, onlyPlan(t, store).Job, 0)
+	must(t, err)
+	return c
 }
 
 // drain does all tasks of a queue, in order, and fails on the first error.

@@ -25,7 +25,7 @@ const fitProfile = `
 `
 
 // planned makes a recording and plans it with the profile above.
-func planned(t *testing.T, picture, ffmpegPath string) (*Pipeline, *memory, *messages, *ladder.Plan) {
+func planned(t *testing.T, picture, ffmpegPath string) (*Pipeline, *memory, *messages, *ladder.Job) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "talk.flv")
 	ffmpeg(t, "-v", "error", "-nostdin", "-f", "lavfi", "-i", picture, "-c:v", "libx264", "-preset", "veryfast", "-crf", "16", "-g", "50", "-pix_fmt", "yuv420p", "-t", "12", "-f", "flv", file)
@@ -42,7 +42,7 @@ func planned(t *testing.T, picture, ffmpegPath string) (*Pipeline, *memory, *mes
 	return p, store, queue, onlyPlan(t, store)
 }
 
-func names(plan *ladder.Plan) string {
+func names(plan *ladder.Job) string {
 	var all []string
 	for _, r := range plan.Ladders[0].Renditions {
 		all = append(all, r.Name)

@@ -2,7 +2,9 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"path"
 
@@ -21,7 +23,14 @@ func Garbage(ctx context.Context, store Store, id string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	names := plan.PartNames()
+	whole, err := LoadJob(ctx, store, plan)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	names := whole.PartNames()
 	for _, name := range names {
 		if !done[name] {
 			return nil, nil

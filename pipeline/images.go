@@ -19,7 +19,7 @@ import (
 // collectImages verifies and uploads what a chunk has made for the storyboard. Like
 // segments, images carry the attempt in their names.
 func (p *Pipeline) collectImages(ctx context.Context, plan *ladder.Plan, w work, folder, attempt string) (made ladder.Images, err error) {
-	if w.args == nil || len(plan.Tiles(*w.chunk)) == 0 {
+	if w.args == nil || len(plan.Tiles(w.chunk.Span)) == 0 {
 		return made, nil
 	}
 	folder = filepath.Join(folder, ladder.StoryboardFolder)
@@ -42,13 +42,13 @@ func (p *Pipeline) collectImages(ctx context.Context, plan *ladder.Plan, w work,
 		})
 		return image, nil
 	}
-	width, height := plan.SheetSize(*w.chunk)
-	for n, tiles := range plan.Sheets(*w.chunk) {
+	width, height := plan.SheetSize(w.chunk.Span)
+	for n, tiles := range plan.Sheets(w.chunk.Span) {
 		sheet, fault := take(ladder.SheetFile(n), ladder.Image{Tiles: tiles, Width: width, Height: height})
 		err = errors.Join(err, fault)
 		made.Sheets = append(made.Sheets, sheet)
 	}
-	if s := plan.Storyboard; w.part == ladder.ChunkPart(s.Poster) {
+	if s := plan.Storyboard; plan.HasPoster(w.chunk.Number) {
 		poster, fault := take(ladder.PosterFile, ladder.Image{Width: s.PosterWidth, Height: s.PosterHeight})
 		err = errors.Join(err, fault)
 		made.Poster = &poster

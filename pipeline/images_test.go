@@ -101,8 +101,9 @@ func TestImagesAreVerified(t *testing.T) {
 	p, _, _ := newSmall(t, recording)
 	plan, err := ladder.New(index, p.Profiles["stitch"])
 	must(t, err)
-	w := chunkWork(plan, 0, 0)
-	width, height := plan.SheetSize(*w.chunk)
+	chunks, _ := plan.Divide(index)
+	w := chunkWork(plan, chunks[0], 0)
+	width, height := plan.SheetSize(w.chunk.Span)
 	encode := func(width, height int) []byte {
 		var out bytes.Buffer
 		must(t, jpeg.Encode(&out, image.NewGray(image.Rect(0, 0, width, height)), nil))

@@ -11,7 +11,6 @@ import (
 	"go.uber.org/zap"
 
 	"afterlive/internal/flv"
-	"afterlive/ladder"
 )
 
 // Beside a recording may lie its index, from its uploader: the file went through their hands
@@ -68,11 +67,11 @@ func StoreIndex(ctx context.Context, shelf ObjectWriter, key, etag, file, promis
 
 // index is what there is to know of a recording: what lies beside it, or what a scan
 // finds.
-func (p *Pipeline) index(ctx context.Context, r *ladder.Recording) (*flv.Index, error) {
+func (p *Pipeline) index(ctx context.Context, r *known) (*flv.Index, error) {
 	body, _, err := p.Recordings.Load(ctx, indexKey(r.Key, r.ETag))
 	if err == nil {
 		var index *flv.Index
-		if index, err = flv.ParseIndex(body, r.Size); err == nil {
+		if index, err = flv.ParseIndex(body, r.size); err == nil {
 			r.Indexed = true
 			return index, nil
 		}
@@ -80,5 +79,5 @@ func (p *Pipeline) index(ctx context.Context, r *ladder.Recording) (*flv.Index, 
 	if !errors.Is(err, fs.ErrNotExist) {
 		p.Log.Warn("the recording's index is of no use, so it is read", zap.String("key", r.Key), zap.Error(err))
 	}
-	return p.scan(ctx, *r)
+	return p.scan(ctx, r)
 }

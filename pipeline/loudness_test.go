@@ -89,7 +89,7 @@ func TestLoudness(t *testing.T) {
 }
 
 // loudnessOf measures a published rendition with another of ffmpeg's filters.
-func loudnessOf(t *testing.T, store *memory, plan *ladder.Plan, track ladder.Track) float64 {
+func loudnessOf(t *testing.T, store *memory, plan *ladder.Job, track ladder.Track) float64 {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "sound.mp4")
 	var whole []byte

@@ -32,7 +32,7 @@ func TestNamesInTheWay(t *testing.T) {
 	}
 	checkPublished(t, store)
 
-	other := *plan
+	other := *plan.Plan
 	other.Job, other.Recording.Key, other.Created = "0123456789abcdef", "recordings/live/talk.FLV", plan.Created.Add(1)
 	err := p.point(t.Context(), &other, ladder.Asset{Job: other.Job, Planned: other.Created, Recording: other.Recording.Key})
 	if reason, _ := verdict(err); reason != "name_taken" {

@@ -37,6 +37,10 @@ func newest(document any) int {
 	switch document.(type) {
 	case *ladder.Plan:
 		return ladder.PlanVersion
+	case *ladder.Chunk:
+		return ladder.ChunkVersion
+	case *ladder.End:
+		return ladder.EndVersion
 	case *ladder.Part:
 		return ladder.PartVersion
 	case *ladder.Asset:

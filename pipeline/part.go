@@ -29,13 +29,10 @@ type work struct {
 	length  time.Duration // of what is encoded
 }
 
-func chunkWork(plan *ladder.Plan, k, threads int) work {
-	c := plan.Chunks[k]
-	w := work{
-		part: ladder.ChunkPart(k), chunk: &plan.Chunks[k], length: plan.Rate.Time(c.To - c.From),
-	}
+func chunkWork(plan *ladder.Plan, c ladder.Chunk, threads int) work {
+	w := work{part: ladder.ChunkPart(c.Number), chunk: &c, length: plan.Rate.Time(c.To - c.From)}
 	if len(plan.Ladders) > 0 {
-		w.args = plan.ChunkArgs(k, threads)
+		w.args = plan.ChunkArgs(c, threads)
 	}
 	for _, l := range plan.Ladders {
 		for _, r := range l.Renditions {
@@ -104,11 +101,12 @@ func (p *Pipeline) makeAndCommit(ctx context.Context, plan *ladder.Plan, w work,
 }
 
 // make encodes a part, verifies it and uploads what it is made of.
-func (p *Pipeline) make(ctx context.Context, log *zap.Logger, plan *ladder.Plan, w work, hold *Hold) (*ladder.Part, error) {
+func (p *Pipeline) make(ctx context.Context, log *zap.Logger, plan *ladder.Plan, w work, hold *Hold) (_ *ladder.Part, err error) {
 	folder, err := p.Scratch.Folder(w.part)
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = scratchFull(err, folder) }()
 	defer os.RemoveAll(folder) // the scratch is swept at the next start, should this fail
 
 	part := &ladder.Part{Version: ladder.PartVersion, Name: w.part, Attempt: strings.ToLower(rand.Text()[:8]), Worker: p.Worker, Host: p.Host}

@@ -147,19 +147,40 @@ func (p *Pipeline) Do(ctx context.Context, t job.Task, hold *Hold) error {
 		return permanent("old_plan", fmt.Errorf("the plan of job %s has version %d, this worker's have %d", t.Job, plan.Version, ladder.PlanVersion))
 	}
 	switch {
-	case t.Kind == job.Audio && plan.SoundApart() && t.Chunk < len(plan.Chunks):
-		err = p.produceSound(ctx, plan, t.Chunk, hold)
-	case t.Kind == job.Chunk && t.Chunk < len(plan.Chunks):
-		err = p.produce(ctx, plan, chunkWork(plan, t.Chunk, p.FFmpeg.Threads), hold)
+	case t.Kind == job.Audio && plan.SoundApart(), t.Kind == job.Chunk:
+		err = p.part(ctx, plan, t, hold)
 	case t.Kind == job.Quality && plan.Quality > 0:
-		return p.measure(ctx, plan, hold)
+		whole, err := LoadJob(ctx, p.Store, plan)
+		if err != nil {
+			return err
+		}
+		return p.measure(ctx, whole, hold)
 	default:
-		return permanent("no_such_task", fmt.Errorf("the plan of job %s has no %s", t.Job, t.Name()))
+		err = noSuchTask(t)
 	}
 	if err != nil {
 		return err
 	}
 	return p.goOn(ctx, plan, hold)
+}
+
+func noSuchTask(t job.Task) error {
+	return permanent("no_such_task", fmt.Errorf("job %s has no %s", t.Job, t.Name()))
+}
+
+// part makes what a task of a chunk, or of its sound, is to make.
+func (p *Pipeline) part(ctx context.Context, plan *ladder.Plan, t job.Task, hold *Hold) error {
+	chunk, err := LoadChunk(ctx, p.Store, t.Job, t.Chunk)
+	if errors.Is(err, fs.ErrNotExist) {
+		return noSuchTask(t)
+	}
+	if err != nil {
+		return err
+	}
+	if t.Kind == job.Audio {
+		return p.produceSound(ctx, plan, *chunk, hold)
+	}
+	return p.produce(ctx, plan, chunkWork(plan, *chunk, p.FFmpeg.Threads), hold)
 }
 
 // Done tells whether what a task makes exists: a part, a plan (to send messages has
@@ -205,6 +226,24 @@ func LoadPlan(ctx context.Context, store Store, id string) (*ladder.Plan, error)
 		return nil, err
 	}
 	return &plan, nil
+}
+
+// LoadChunk reads a chunk of a job.
+func LoadChunk(ctx context.Context, store Store, id string, n int) (*ladder.Chunk, error) {
+	var chunk ladder.Chunk
+	if _, err := loadJSON(ctx, store, ladder.ChunkKey(id, n), &chunk); err != nil {
+		return nil, err
+	}
+	return &chunk, nil
+}
+
+// LoadJob reads how a plan's recording has ended. [fs.ErrNotExist]: it has not yet.
+func LoadJob(ctx context.Context, store Store, plan *ladder.Plan) (*ladder.Job, error) {
+	var end ladder.End
+	if _, err := loadJSON(ctx, store, ladder.EndKey(plan.Job), &end); err != nil {
+		return nil, err
+	}
+	return &ladder.Job{Plan: plan, End: &end}, nil
 }
 
 func loadJSON(ctx context.Context, store Store, key string, v any) (etag string, err error) {

@@ -37,20 +37,27 @@ func PartsDone(ctx context.Context, store Store, plan *ladder.Plan) (map[string]
 // A reader sees nothing of it before the last two writes, and the whole of it
 // after the first of them: everything else is under the job's own folder.
 func (p *Pipeline) goOn(ctx context.Context, plan *ladder.Plan, hold *Hold) error {
-	if all, err := p.complete(ctx, plan, plan.ChunkNames()); err != nil || !all {
+	whole, err := LoadJob(ctx, p.Store, plan)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // chunks are still to come
+	}
+	if err != nil {
+		return err
+	}
+	if all, err := p.complete(ctx, plan, whole.ChunkNames()); err != nil || !all {
 		return err
 	}
 	if plan.SoundApart() {
-		if all, err := p.complete(ctx, plan, plan.PartNames()); err != nil || !all {
+		if all, err := p.complete(ctx, plan, whole.PartNames()); err != nil || !all {
 			if err == nil {
-				err = p.sendSound(ctx, plan, hold)
+				err = p.sendSound(ctx, whole, hold)
 			}
 			return err
 		}
 	}
 	began := time.Now()
 	defer func() { p.Metrics.spent("publish", began) }()
-	if err := p.publish(ctx, plan, hold); err != nil {
+	if err := p.publish(ctx, whole, hold); err != nil {
 		return publishing{err}
 	}
 	return p.askForQuality(ctx, plan)
@@ -62,7 +69,7 @@ type publishing struct{ error }
 
 func (e publishing) Unwrap() error { return e.error }
 
-func (p *Pipeline) publish(ctx context.Context, plan *ladder.Plan, hold *Hold) error {
+func (p *Pipeline) publish(ctx context.Context, plan *ladder.Job, hold *Hold) error {
 	presentation, err := p.present(ctx, plan)
 	if err != nil {
 		return err
@@ -70,11 +77,11 @@ func (p *Pipeline) publish(ctx context.Context, plan *ladder.Plan, hold *Hold) e
 	if err := hold.Prove(ctx); err != nil {
 		return err
 	}
-	return p.point(ctx, plan, presentation.Asset())
+	return p.point(ctx, plan.Plan, presentation.Asset())
 }
 
 // present makes the playlists of a job whose parts are all there, if they keep the rules.
-func (p *Pipeline) present(ctx context.Context, plan *ladder.Plan) (*ladder.Presentation, error) {
+func (p *Pipeline) present(ctx context.Context, plan *ladder.Job) (*ladder.Presentation, error) {
 	parts, err := p.loadParts(ctx, plan.Job, plan.PartNames())
 	if err != nil {
 		return nil, err
@@ -86,13 +93,13 @@ func (p *Pipeline) present(ctx context.Context, plan *ladder.Plan) (*ladder.Pres
 	if err := presentation.Incomplete(); err != nil {
 		return nil, err
 	}
-	if err := p.areStored(ctx, plan, parts); err != nil {
+	if err := p.areStored(ctx, plan.Plan, parts); err != nil {
 		return nil, err
 	}
-	if err := p.keepsTheRules(ctx, plan, presentation); err != nil {
+	if err := p.keepsTheRules(ctx, plan.Plan, presentation); err != nil {
 		return nil, err
 	}
-	return presentation, p.writePlaylists(ctx, plan, presentation)
+	return presentation, p.writePlaylists(ctx, plan.Plan, presentation)
 }
 
 func (p *Pipeline) loadParts(ctx context.Context, id string, names []string) ([]ladder.Part, error) {
@@ -236,11 +243,18 @@ func (o Operator) Publish(ctx context.Context, id string) (ladder.Asset, error) 
 	if err != nil {
 		return ladder.Asset{}, err
 	}
-	if missing := len(plan.PartNames()) - len(done); missing > 0 {
-		return ladder.Asset{}, fmt.Errorf("job %s is not complete: %d of its %d parts are missing", id, missing, len(plan.PartNames()))
+	whole, err := LoadJob(ctx, o.Store, plan)
+	if errors.Is(err, fs.ErrNotExist) {
+		return ladder.Asset{}, fmt.Errorf("job %s is not complete: its recording is not divided yet", id)
+	}
+	if err != nil {
+		return ladder.Asset{}, err
+	}
+	if missing := len(whole.PartNames()) - len(done); missing > 0 {
+		return ladder.Asset{}, fmt.Errorf("job %s is not complete: %d of its %d parts are missing", id, missing, len(whole.PartNames()))
 	}
 	p := &Pipeline{Store: o.Store, Metrics: NewMetrics(nil), Log: zap.NewNop()}
-	presentation, err := p.present(ctx, plan)
+	presentation, err := p.present(ctx, whole)
 	if err != nil {
 		return ladder.Asset{}, err
 	}

@@ -360,17 +360,15 @@ func TestNewerJobWins(t *testing.T) {
 // then it stays so, until something newer is planned.
 func TestPointerIsNotTurnedBack(t *testing.T) {
 	p, store, queue := newSmall(t, smallRecording(t))
-	with := func(profile string) *ladder.Plan {
+	with := func(profile string) *ladder.Job {
 		t.Helper()
 		task := smallTask
 		task.Profile = profile
 		must(t, queue.Send(t.Context(), task.Body(), 0))
 		drain(t, p, queue)
-		plan, err := LoadPlan(t.Context(), store, job.ID("", task.Key, store.etag(task.Key), profile))
-		must(t, err)
-		return plan
+		return wholeJob(t, store, job.ID("", task.Key, store.etag(task.Key), profile))
 	}
-	wants := func(when string, want *ladder.Plan, others ...*ladder.Plan) {
+	wants := func(when string, want *ladder.Job, others ...*ladder.Job) {
 		t.Helper()
 		for _, plan := range append(others, want) {
 			state := map[bool]State{true: Published, false: Superseded}[plan == want]
@@ -390,7 +388,7 @@ func TestPointerIsNotTurnedBack(t *testing.T) {
 	wants("planned later", newer, older)
 	with("stitch")
 	wants("sent again", newer, older)
-	must(t, p.goOn(t.Context(), older, nil))
+	must(t, p.goOn(t.Context(), older.Plan, nil))
 	wants("an earlier job comes in late", newer, older)
 
 	operator := Operator{Store: store}
@@ -400,7 +398,7 @@ func TestPointerIsNotTurnedBack(t *testing.T) {
 	}
 	wants("an operator chose the earlier", older, newer)
 	with("flat")
-	must(t, p.goOn(t.Context(), newer, nil))
+	must(t, p.goOn(t.Context(), newer.Plan, nil))
 	wants("what was planned before the choice comes again", older, newer)
 	newest := with("auto")
 	wants("planned after the choice", newest, older, newer)

@@ -34,7 +34,7 @@ func (p *Pipeline) askForQuality(ctx context.Context, plan *ladder.Plan) error {
 }
 
 // measure compares sampled segments of every rendition with the recording.
-func (p *Pipeline) measure(ctx context.Context, plan *ladder.Plan, hold *Hold) error {
+func (p *Pipeline) measure(ctx context.Context, plan *ladder.Job, hold *Hold) error {
 	key := plan.Key(ladder.QualityFile)
 	if _, _, err := p.Store.Load(ctx, key); !errors.Is(err, fs.ErrNotExist) {
 		if err == nil {
@@ -86,20 +86,23 @@ func (p *Pipeline) measure(ctx context.Context, plan *ladder.Plan, hold *Hold) e
 }
 
 // reference writes the recording's frames to compare to the scratch.
-func (p *Pipeline) reference(ctx context.Context, plan *ladder.Plan, folder string) (err error) {
+func (p *Pipeline) reference(ctx context.Context, plan *ladder.Job, folder string) (err error) {
 	all, err := os.Create(filepath.Join(folder, ladder.ReferenceFile))
 	if err != nil {
 		return fmt.Errorf("write reference: %w", err)
 	}
 	defer func() { err = errors.Join(err, all.Close()) }()
 	for _, segment := range plan.QualitySegments() {
-		cut := plan.Chunks[plan.ChunkOf(segment)].Cut
-		source, err := p.readCut(ctx, plan, cut, new(atomic.Int64))
+		chunk, err := LoadChunk(ctx, p.Store, plan.Job, plan.ChunkOf(segment))
+		if err != nil {
+			return err
+		}
+		source, err := p.readCut(ctx, plan.Plan, chunk.Cut, new(atomic.Int64))
 		if err != nil {
 			return err
 		}
 		const one = "segment.gray"
-		_, err = p.FFmpeg.Run(ctx, folder, plan.ReferenceArgs(segment, one), cut.Reader(source), func(Progress) {})
+		_, err = p.FFmpeg.Run(ctx, folder, plan.ReferenceArgs(*chunk, segment, one), chunk.Cut.Reader(source), func(Progress) {})
 		if err := errors.Join(err, source.Close()); err != nil {
 			return err
 		}
@@ -122,7 +125,7 @@ func appendFile(to io.Writer, name string) error {
 
 // fetchSampled writes a rendition's init and sampled segments to a file, and returns
 // the bytes of the segments.
-func (p *Pipeline) fetchSampled(ctx context.Context, plan *ladder.Plan, t ladder.Track, file string) (bytes int64, err error) {
+func (p *Pipeline) fetchSampled(ctx context.Context, plan *ladder.Job, t ladder.Track, file string) (bytes int64, err error) {
 	f, err := os.Create(file)
 	if err != nil {
 		return 0, fmt.Errorf("write rendition: %w", err)

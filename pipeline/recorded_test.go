@@ -106,7 +106,7 @@ const recordedProfile = `
 
 // outcome is what became of a recording, on disk.
 type outcome struct {
-	plan   *ladder.Plan
+	plan   *ladder.Job
 	asset  ladder.Asset
 	store  *memory
 	folder string // of the job

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -132,4 +133,14 @@ func (s *Scratch) Close() error {
 		return err
 	}
 	return errors.Join(os.RemoveAll(s.folder), s.lock.Close(), goings.Close())
+}
+
+// scratchFull gives an error its reason that is of a full disk under folder; the store may be
+// full too, which is another matter.
+func scratchFull(err error, folder string) error {
+	at, ok := errors.AsType[*fs.PathError](err)
+	if ok && strings.HasPrefix(at.Path, folder) && (errors.Is(at.Err, syscall.ENOSPC) || errors.Is(at.Err, syscall.EDQUOT)) {
+		return transient("scratch_full", err)
+	}
+	return err
 }

@@ -270,22 +270,21 @@ func (o *output) cutPackets(ctx context.Context, plan *ladder.Plan, c ladder.Chu
 	return os.Remove(name)
 }
 
-// produceSound makes the part that has chunk k's sound, at the loudness that is wanted.
-func (p *Pipeline) produceSound(ctx context.Context, plan *ladder.Plan, k int, hold *Hold) error {
+// produceSound makes the part that has a chunk's sound, at the loudness that is wanted.
+func (p *Pipeline) produceSound(ctx context.Context, plan *ladder.Plan, c ladder.Chunk, hold *Hold) error {
 	var loudness ladder.Loudness
 	if _, err := loadJSON(ctx, p.Store, ladder.LoudnessKey(plan.Job), &loudness); err != nil {
 		return err
 	}
-	c := plan.Chunks[k]
-	w := work{part: ladder.AudioPart(k), chunk: &c, sounds: soundOutputs(plan, c), gain: plan.Gain(&loudness), length: plan.Rate.Time(c.To - c.From)}
+	w := work{part: ladder.AudioPart(c.Number), chunk: &c, sounds: soundOutputs(plan, c), gain: plan.Gain(&loudness), length: plan.Rate.Time(c.To - c.From)}
 	return p.produce(ctx, plan, w, hold)
 }
 
 // sendSound says how loud the sound is, now that all chunks were measured, and sends out what
 // makes it.
-func (p *Pipeline) sendSound(ctx context.Context, plan *ladder.Plan, hold *Hold) error {
+func (p *Pipeline) sendSound(ctx context.Context, plan *ladder.Job, hold *Hold) error {
 	all := len(plan.PartNames())
-	if c, _, err := p.dispatched(ctx, plan); err != nil || c.Sent >= all {
+	if c, _, err := p.dispatched(ctx, plan.Plan); err != nil || c.Sent >= all {
 		return err
 	}
 	parts, err := p.loadParts(ctx, plan.Job, plan.ChunkNames())

@@ -86,8 +86,7 @@ func TestProjections(t *testing.T) {
 	if err != nil || len(jobs) != 1 || jobs[0].State != Published {
 		t.Fatalf("jobs %+v, %v", jobs, err)
 	}
-	plan, err := LoadPlan(t.Context(), store, jobs[0].Job)
-	must(t, err)
+	plan := wholeJob(t, store, jobs[0].Job)
 	dir := export(t, store, "vod/r/")
 
 	for _, tc := range []struct {

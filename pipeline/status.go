@@ -70,8 +70,15 @@ func JobStatus(ctx context.Context, store Store, id string) (Status, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Status{}, err
 	}
-	s := howFar(plan, done)
-	s.decide(plan, done, pointer, given)
+	whole, err := LoadJob(ctx, store, plan)
+	if errors.Is(err, fs.ErrNotExist) { // it is about to be divided
+		whole, err = &ladder.Job{Plan: plan, End: &ladder.End{}}, nil
+	}
+	if err != nil {
+		return Status{}, err
+	}
+	s := howFar(whole, done)
+	s.decide(whole, done, pointer, given)
 	return s, nil
 }
 
@@ -85,7 +92,7 @@ func (n note) unplanned(id string) (Status, error) {
 }
 
 // howFar is how much of a plan is done.
-func howFar(plan *ladder.Plan, done map[string]bool) Status {
+func howFar(plan *ladder.Job, done map[string]bool) Status {
 	s := Status{
 		Job: plan.Job, Asset: plan.Asset, Profile: plan.Profile, Planned: plan.Created, State: Working,
 		Parts: len(plan.PartNames()), Done: len(done), Duration: plan.Duration,
@@ -100,16 +107,16 @@ func howFar(plan *ladder.Plan, done map[string]bool) Status {
 
 // decide finds the state. A note of a part that is there is of a copy of its message, and
 // means nothing.
-func (s *Status) decide(plan *ladder.Plan, done map[string]bool, pointer ladder.Asset, given map[string]note) {
+func (s *Status) decide(plan *ladder.Job, done map[string]bool, pointer ladder.Asset, given map[string]note) {
 	s.Published = pointer.Job
 	if pointer.Job == plan.Job {
 		s.State, s.Master, s.Effort = Published, ladder.StableMasterKey(plan.Asset), &pointer.Effort
 		return
 	}
 	needed := []string{ladder.PublishTask}
-	if s.Done < s.Parts {
+	if s.Done < s.Parts || s.Parts == 0 {
 		needed = append(plan.PartNames(), string(job.Recording)) // its message sends theirs
-	} else if pointer.Outranks(plan) {
+	} else if pointer.Outranks(plan.Plan) {
 		s.State = Superseded
 	}
 	for _, name := range needed {

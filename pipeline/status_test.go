@@ -15,10 +15,8 @@ import (
 func TestStates(t *testing.T) {
 	const id, other = "0123456789abcdef", "fedcba9876543210"
 	at := time.Unix(1_800_000_000, 0).UTC()
-	plan := &ladder.Plan{
-		Version: 1, Job: id, Asset: "talk", Created: at, Rate: flv.Rate{Num: 25, Den: 1}, Duration: 20, Audio: &ladder.Audio{Loudness: -16},
-		Chunks: []ladder.Chunk{{From: 0, To: 250}, {From: 250, To: 500}},
-	}
+	plan := &ladder.Plan{Version: 1, Job: id, Asset: "talk", Created: at, Rate: flv.Rate{Num: 25, Den: 1}, Audio: &ladder.Audio{Loudness: -16}}
+	end := &ladder.End{Version: 1, Duration: 20, Chunks: []ladder.Span{{From: 0, To: 250}, {From: 250, To: 500}}}
 	message := job.Task{Kind: job.Recording, Key: "recordings/talk.flv", Profile: "mine"}.Body()
 	failed := func(task, reason string) note {
 		return note{Failure: job.Failure{Job: id, Task: task, Reason: reason, Source: "recordings/talk.flv", Message: message, Time: at.Add(time.Minute)}}
@@ -63,6 +61,7 @@ func TestStates(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			store := newMemory()
 			store.put(ladder.PlanKey(id), mustJSON(plan))
+			store.put(ladder.EndKey(id), mustJSON(end))
 			for _, name := range tc.parts {
 				store.put(ladder.PartKey(id, name), mustJSON(ladder.Part{Name: name}))
 			}

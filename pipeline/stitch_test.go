@@ -120,7 +120,7 @@ const stitchProfile = `
 
 // transcode runs a recording through the pipeline and writes what it publishes
 // to a folder, which it returns with the plan.
-func transcode(t *testing.T, recording string, chunk int) (*ladder.Plan, string) {
+func transcode(t *testing.T, recording string, chunk int) (*ladder.Job, string) {
 	t.Helper()
 	body, err := os.ReadFile(recording)
 	if err != nil {
@@ -137,11 +137,7 @@ func transcode(t *testing.T, recording string, chunk int) (*ladder.Plan, string)
 	if err != nil || len(jobs) != 1 || jobs[0].State != Published {
 		t.Fatalf("jobs %+v, %v", jobs, err)
 	}
-	plan, err := LoadPlan(t.Context(), store, jobs[0].Job)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return plan, export(t, store, "vod/r/")
+	return wholeJob(t, store, jobs[0].Job), export(t, store, "vod/r/")
 }
 
 // export writes what is below a prefix to a folder, which it returns.
@@ -164,7 +160,7 @@ func export(t *testing.T, store *memory, prefix string) string {
 
 // singlePass encodes the picture with one plain ffmpeg, straight from the file:
 // what the stitched result has to equal. Of the plan it knows sizes and length.
-func singlePass(t *testing.T, recording string, plan *ladder.Plan, origin float64) string {
+func singlePass(t *testing.T, recording string, plan *ladder.Job, origin float64) string {
 	t.Helper()
 	dir := t.TempDir()
 	r := plan.Ladders[0].Renditions[0]
@@ -244,7 +240,7 @@ func initHash(t *testing.T, file string) string {
 }
 
 // checkTrack checks a video rendition packet by packet.
-func checkTrack(t *testing.T, plan *ladder.Plan, all []inspect.Packet) {
+func checkTrack(t *testing.T, plan *ladder.Job, all []inspect.Packet) {
 	t.Helper()
 	if err := inspect.Video(all, ladder.StartOffset, plan.Rate.FPS(), plan.Frames, plan.GOPFrames); err != nil {
 		t.Error(err)
@@ -343,7 +339,7 @@ func TestChunksBesideThePicture(t *testing.T) {
 }
 
 // checkStitching compares what the pipeline makes of a recording with a single pass.
-func checkStitching(t *testing.T, s spec, chunk int, seed uint64) *ladder.Plan {
+func checkStitching(t *testing.T, s spec, chunk int, seed uint64) *ladder.Job {
 	t.Helper()
 	recording := s.make(t, seed)
 	plan, dir := transcode(t, recording, chunk)

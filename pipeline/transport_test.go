@@ -27,7 +27,7 @@ const containerProfiles = `
 `
 
 // published publishes a recording with a profile into a folder, and keeps the rules.
-func published(t *testing.T, recording []byte, profiles, profile string) (plan *ladder.Plan, dir string) {
+func published(t *testing.T, recording []byte, profiles, profile string) (plan *ladder.Job, dir string) {
 	t.Helper()
 	store, queue := newMemory(), &messages{}
 	store.put(smallTask.Key, recording)

@@ -14,7 +14,7 @@ import (
 
 // encodeSmall encodes the first chunk and the sound of a small recording into a
 // folder, as a worker would.
-func encodeSmall(t *testing.T) (*ladder.Plan, string) {
+func encodeSmall(t *testing.T) (*ladder.Plan, ladder.Chunk, string) {
 	t.Helper()
 	recording := smallRecording(t)
 	index, err := flv.Scan(bytes.NewReader(recording))
@@ -27,7 +27,8 @@ func encodeSmall(t *testing.T) (*ladder.Plan, string) {
 		t.Fatal(err)
 	}
 	folder := t.TempDir()
-	w := chunkWork(plan, 0, 0)
+	chunks, _ := plan.Divide(index)
+	w := chunkWork(plan, chunks[0], 0)
 	must(t, w.makeFolders(folder))
 	cut := w.chunk.Cut
 	if _, err := p.FFmpeg.Run(t.Context(), folder, w.args, cut.Reader(bytes.NewReader(recording[cut.From:cut.To])), func(Progress) {}); err != nil {
@@ -43,7 +44,7 @@ func encodeSmall(t *testing.T) (*ladder.Plan, string) {
 	must(t, err)
 	must(t, extract.From(bytes.NewReader(recording[sound.From:sound.To])))
 	must(t, p.stretch(t.Context(), plan, w, plan.Stretches(*w.chunk)[0], folder, extract, &ladder.Part{}, &usage{}))
-	return plan, folder
+	return plan, chunks[0], folder
 }
 
 // takeAll verifies one output as a worker would.
@@ -60,11 +61,11 @@ func takeAll(ctx context.Context, o *output, folder string) error {
 // ffmpeg exits with 0 after much that is not well: what it wrote is measured, and
 // whatever is wrong with it is found.
 func TestVerifyFindsFaults(t *testing.T) {
-	plan, whole := encodeSmall(t)
+	plan, chunk, whole := encodeSmall(t)
 	video := func() *output {
-		return videoOutput(plan, plan.Chunks[0], plan.Ladders[0], plan.Ladders[0].Renditions[0])
+		return videoOutput(plan, chunk, plan.Ladders[0], plan.Ladders[0].Renditions[0])
 	}
-	audio := func() *output { return soundOutput(plan, plan.Chunks[0], plan.Audio.Renditions[0]) }
+	audio := func() *output { return soundOutput(plan, chunk, plan.Audio.Renditions[0]) }
 	const videoDir, audioDir = "flat/48p/", "audio/aac/"
 
 	for _, tc := range []struct {
@@ -116,7 +117,7 @@ func TestVerifyFindsFaults(t *testing.T) {
 
 // The same files, measured against plans that ask for something else.
 func TestVerifyAgainstThePlan(t *testing.T) {
-	plan, folder := encodeSmall(t)
+	plan, chunk, folder := encodeSmall(t)
 	for _, tc := range []struct {
 		name   string
 		change func(p *ladder.Plan, c *ladder.Chunk)
@@ -130,7 +131,7 @@ func TestVerifyAgainstThePlan(t *testing.T) {
 		{"a rate that the timescale cannot say", func(p *ladder.Plan, _ *ladder.Chunk) { p.Rate = flv.Rate{Num: 30000, Den: 1001} }, "no whole number"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			p, c := *plan, plan.Chunks[0]
+			p, c := *plan, chunk
 			tc.change(&p, &c)
 			err := takeAll(t.Context(), videoOutput(&p, c, p.Ladders[0], p.Ladders[0].Renditions[0]), folder)
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
@@ -138,7 +139,7 @@ func TestVerifyAgainstThePlan(t *testing.T) {
 			}
 		})
 	}
-	longer := plan.Chunks[0]
+	longer := chunk
 	longer.To++
 	if err := takeAll(t.Context(), soundOutput(plan, longer, plan.Audio.Renditions[0]), folder); err == nil || !strings.Contains(err.Error(), "the plan") {
 		t.Errorf("sound for a longer chunk: %v", err)

@@ -90,7 +90,7 @@ func TestSourceIsSilent(t *testing.T) {
 	must(t, p.Do(t.Context(), smallTask, nil))
 	p.Recordings = hushed{store}
 	plan := onlyPlan(t, store)
-	err = p.produce(t.Context(), plan, chunkWork(plan, 0, 1), nil)
+	err = p.produce(t.Context(), plan.Plan, chunkWork(plan.Plan, *firstChunk(t, store), 1), nil)
 	if reason, final := verdict(err); reason != "source_silent" || final {
 		t.Errorf("encoding: %q (final %t), %v", reason, final, err)
 	}

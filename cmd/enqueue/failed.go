@@ -122,7 +122,7 @@ func tell(ctx context.Context, stdout io.Writer, place *wiring.Place, found []pi
 	for _, f := range found {
 		describe(stdout, f)
 		if plan, err := pipeline.LoadPlan(ctx, place.Store, f.Job); err == nil {
-			reproduce(stdout, plan, f, at)
+			reproduce(ctx, stdout, place.Store, plan, f, at)
 		}
 		if _, err := fmt.Fprintf(stdout, "to try again: enqueue replay %s%s\n\n", f.Job, at); err != nil {
 			return err
@@ -164,17 +164,17 @@ func advice(f pipeline.FailedTask) string {
 	return strings.NewReplacer("JOB", f.Job, "ASSET", f.Asset).Replace(text)
 }
 
-func reproduce(stdout io.Writer, plan *ladder.Plan, f pipeline.FailedTask, at string) {
+func reproduce(ctx context.Context, stdout io.Writer, store pipeline.Store, plan *ladder.Plan, f pipeline.FailedTask, at string) {
 	if f.Task == ladder.PublishTask { // the part is there
 		return
 	}
 	for _, t := range f.Tasks {
-		if t.Chunk >= len(plan.Chunks) {
+		c, err := pipeline.LoadChunk(ctx, store, f.Job, t.Chunk)
+		if err != nil {
 			continue
 		}
-		c := plan.Chunks[t.Chunk]
 		if t.Kind == job.Chunk && len(plan.Ladders) > 0 {
-			reproduceWith(stdout, plan.ChunkArgs(t.Chunk, 0), f.Job, ladder.ChunkPart(t.Chunk), at)
+			reproduceWith(stdout, plan.ChunkArgs(*c, 0), f.Job, ladder.ChunkPart(t.Chunk), at)
 		}
 		if (t.Kind == job.Chunk || t.Kind == job.Audio) && c.Sound.To > 0 { // what can go wrong is to decode it
 			reproduceWith(stdout, plan.DecodeArgs(c.Sound), f.Job, ladder.AudioPart(t.Chunk), at)

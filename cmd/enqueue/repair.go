@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -170,7 +172,7 @@ func (c *inputCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.F
 		if err != nil {
 			return err
 		}
-		cut, err := cutOf(plan, c.Task)
+		cut, err := cutOf(ctx, place.Store, plan, c.Task)
 		if err != nil {
 			return err
 		}
@@ -183,21 +185,22 @@ func (c *inputCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.F
 	})
 }
 
-func cutOf(plan *ladder.Plan, part string) (flv.Cut, error) {
-	for k, chunk := range plan.Chunks {
-		var cut flv.Cut
-		switch part {
-		case ladder.ChunkPart(k):
-			cut = chunk.Cut
-		case ladder.AudioPart(k):
-			cut = chunk.Sound
-		default:
-			continue
-		}
-		if cut.To == 0 {
-			return cut, fmt.Errorf("%s of job %s is made without the recording: there is nothing of it at its time", part, plan.Job)
-		}
-		return cut, nil
+func cutOf(ctx context.Context, store pipeline.Store, plan *ladder.Plan, part string) (flv.Cut, error) {
+	kind, number, _ := strings.Cut(part, "-")
+	n, err := strconv.Atoi(number)
+	if err != nil || part != ladder.ChunkPart(n) && part != ladder.AudioPart(n) {
+		return flv.Cut{}, fmt.Errorf("a part is called like %s or %s, not %q", ladder.ChunkPart(3), ladder.AudioPart(3), part)
 	}
-	return flv.Cut{}, fmt.Errorf("job %s has no part %q; it has %v", plan.Job, part, plan.PartNames())
+	chunk, err := pipeline.LoadChunk(ctx, store, plan.Job, n)
+	if err != nil {
+		return flv.Cut{}, fmt.Errorf("job %s has no %s: %w", plan.Job, part, err)
+	}
+	cut := chunk.Cut
+	if kind == string(job.Audio) {
+		cut = chunk.Sound
+	}
+	if cut.To == 0 {
+		return cut, fmt.Errorf("%s of job %s is made without the recording: there is nothing of it at its time", part, plan.Job)
+	}
+	return cut, nil
 }

@@ -72,10 +72,9 @@ func (x *Index) lead() int64 {
 	return max(0, -x.Video.FirstDTS.Milliseconds())
 }
 
-// FromFirstPicture is the index with the first picture at zero, however much sound comes
-// before it.
-func (x *Index) FromFirstPicture() *Index {
-	d := x.Video.First.Milliseconds()
+// From is the index on a timeline whose zero is a moment of this one, in whole milliseconds.
+func (x *Index) From(zero time.Duration) *Index {
+	d := zero.Milliseconds()
 	if d == 0 {
 		return x
 	}

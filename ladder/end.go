@@ -1,0 +1,78 @@
+package ladder
+
+import "afterlive/internal/flv"
+
+// End is what is known of a recording when it has ended, stored as jobs/<job>/end.json: nothing
+// that a plan, or a chunk, would need.
+type End struct {
+	Version  int     `json:"v"`
+	Frames   int     `json:"frames"` // of the output
+	Duration float64 `json:"duration_s"`
+	Chunks   []Span  `json:"chunks"` // in the order in which they play
+
+	Size     int64 `json:"size"`               // of the recording, in bytes
+	Torn     int64 `json:"torn,omitempty"`     // bytes of a torn tail that were left out
+	Lost     int64 `json:"lost,omitempty"`     // bytes of damage in the middle, likewise
+	Pictures int   `json:"pictures,omitempty"` // coded ones of the recording
+	Sounds   int   `json:"sounds,omitempty"`   // frames of its sound
+	Epochs   int   `json:"epochs"`             // 1: no clock ever jumped
+
+	Discontinuities []Discontinuity `json:"discontinuities,omitempty"`
+	Missing         []Missing       `json:"missing,omitempty"` // as far as it is known before anything is encoded
+}
+
+// Discontinuity is a place where something of the event is missing. The timeline is
+// closed up there, and goes on without a break, so playlists need no tag for it.
+type Discontinuity struct {
+	At   float64 `json:"at_s"`             // seconds
+	Lost float64 `json:"lost_s,omitempty"` // seconds that are missing, if that is known
+}
+
+const maxDiscontinuities = 1000 // that are told of
+
+// Job is a plan whose recording has ended.
+type Job struct {
+	*Plan
+	*End
+}
+
+// end is what is known of a recording when all of it was indexed.
+func (p *Plan) end(x *flv.Index, frames int, chunks []Chunk) *End {
+	e := &End{Version: EndVersion, Frames: frames, Duration: p.seconds(frames), Size: x.Size, Torn: x.Size - x.End, Epochs: x.Epochs(), Missing: missing(x)}
+	for _, c := range chunks {
+		e.Chunks = append(e.Chunks, c.Span)
+	}
+	for _, d := range x.Damage {
+		e.Lost += d.To - d.From
+	}
+	for _, g := range x.Gaps[:min(len(x.Gaps), maxDiscontinuities)] {
+		e.Discontinuities = append(e.Discontinuities, Discontinuity{At: max(0, g.At-p.Begins).Seconds(), Lost: g.Lost.Seconds()})
+	}
+	if x.Video != nil && len(p.Ladders) > 0 {
+		e.Pictures = x.Video.Frames
+	}
+	if p.Audio != nil {
+		e.Sounds = x.Audio.Frames
+	}
+	return e
+}
+
+// PartNames are the parts that a job needs before it can be published: the chunks, in the
+// order in which they play, and behind them the sound's, if it has some of its own.
+func (j *Job) PartNames() []string {
+	names := j.ChunkNames()
+	if j.SoundApart() {
+		for k := range j.Chunks {
+			names = append(names, AudioPart(k))
+		}
+	}
+	return names
+}
+
+// ChunkNames are the parts of the chunks.
+func (j *Job) ChunkNames() (names []string) {
+	for k := range j.Chunks {
+		names = append(names, ChunkPart(k))
+	}
+	return names
+}
