@@ -66,7 +66,7 @@ func unsupportedSound(body []byte) error {
 }
 
 // audioTag takes in a whole audio tag, as videoTag does.
-func (s *scanner) audioTag(offset int64, raw uint32, body, header []byte) error {
+func (s *Scanner) audioTag(offset int64, raw uint32, body, header []byte) error {
 	if len(body) < 2 {
 		return nil
 	}
@@ -109,7 +109,7 @@ func (a *Audio) stray() bool {
 	return a != nil && a.Format != formatAAC && a.Frames <= maxUnsupported
 }
 
-func (s *scanner) audioHeader(offset int64, body []byte) error {
+func (s *Scanner) audioHeader(offset int64, body []byte) error {
 	if s.audio != nil && len(s.audio.Headers) > 0 && bytes.Equal(body, s.audio.Headers[len(s.audio.Headers)-1].Body) {
 		return nil
 	}

@@ -24,7 +24,7 @@ const (
 
 // tag looks at the tag at hand, without taking it: whole starts with it and, where
 // there is more, the header behind it. io.EOF: nothing is left.
-func (s *scanner) tag() (whole []byte, size int, err error) {
+func (s *Scanner) tag() (whole []byte, size int, err error) {
 	head, err := s.peek(tagHeaderSize)
 	if len(head) < tagHeaderSize {
 		return nil, 0, s.readError(err)
@@ -38,6 +38,9 @@ func (s *scanner) tag() (whole []byte, size int, err error) {
 	if err != nil && err != io.EOF { //nolint:errorlint // see readError
 		return nil, 0, s.readError(err)
 	}
+	if len(whole) < end && !s.ended { // it is being written
+		return nil, 0, io.EOF
+	}
 	if len(whole) < end { // torn, or its size is a lie
 		return nil, 0, errDamaged
 	}
@@ -49,7 +52,7 @@ func (s *scanner) tag() (whole []byte, size int, err error) {
 }
 
 // peek is the reader's, with a larger buffer from the first tag on that needs it.
-func (s *scanner) peek(n int) ([]byte, error) {
+func (s *Scanner) peek(n int) ([]byte, error) {
 	if n > s.r.Size() {
 		s.r = bufio.NewReaderSize(s.r, longestTag+tagHeaderSize)
 	}
@@ -72,7 +75,7 @@ func closed(whole []byte, size int) bool {
 
 // resync goes on to the next whole tag behind what is none. io.EOF: there is none,
 // so the rest is a torn tail.
-func (s *scanner) resync() error {
+func (s *Scanner) resync() error {
 	if len(s.damage) == maxDamage {
 		return refuse(BadHeader, "its bytes are damaged in more than %d places", maxDamage)
 	}
@@ -87,10 +90,12 @@ func (s *scanner) resync() error {
 			if _, err := s.r.Discard(at); err != nil {
 				return s.readError(err)
 			}
-			to := s.pos + passed + int64(at)
-			s.damage = append(s.damage, Range{s.pos, to})
-			s.pos = to
+			s.pass(passed + int64(at))
 			return nil
+		}
+		if err != nil && !s.ended { // what there is may be passed for good, and the next tag may come
+			s.pass(passed)
+			return io.EOF
 		}
 		if err != nil {
 			s.partial = passed
@@ -102,6 +107,19 @@ func (s *scanner) resync() error {
 			return s.readError(err)
 		}
 	}
+}
+
+// pass leaves out n bytes.
+func (s *Scanner) pass(n int64) {
+	to := s.pos + n
+	switch last := len(s.damage) - 1; {
+	case n == 0:
+	case last >= 0 && s.damage[last].To == s.pos:
+		s.damage[last].To = to
+	default:
+		s.damage = append(s.damage, Range{s.pos, to})
+	}
+	s.pos = to
 }
 
 // firstTag finds a whole tag in b, at from or behind; -1: there is none.

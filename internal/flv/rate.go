@@ -48,6 +48,13 @@ func (c *cadence) add(pts int64) {
 	}
 }
 
+// clone is a cadence that goes its own way.
+func (c *cadence) clone() *cadence {
+	other := *c
+	other.waiting = slices.Clone(c.waiting)
+	return &other
+}
+
 // try gives a picture its place on every grid, as ffmpeg's fps filter does: the nearest.
 func (c *cadence) try(pts int64) {
 	if c.n == 0 {

@@ -29,30 +29,22 @@ const (
 // index. Damage in the middle costs the tags that it hit: the scan goes on with the
 // next whole one (see damage.go).
 func Scan(r io.Reader) (*Index, error) {
-	s := scanner{r: bufio.NewReaderSize(r, 256<<10)}
-	if err := s.fileHeader(); err != nil {
+	s := NewScanner(r)
+	s.ended = true
+	if err := s.More(); err != nil {
 		return nil, err
 	}
-	for {
-		err := s.next()
-		if err == io.EOF { //nolint:errorlint // a reader that gave up may have wrapped one
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	rest, err := io.Copy(io.Discard, s.r)
-	if err != nil {
-		return nil, fmt.Errorf("read recording: %w", err)
-	}
-	return s.index(rest)
+	return s.End()
 }
 
-type scanner struct {
+// Scanner indexes a recording while it grows. It goes on where it stopped.
+type Scanner struct {
 	r       *bufio.Reader
+	ended   bool  // nothing more will come
+	begun   bool  // the file's header was read
 	pos     int64 // of the next tag
 	partial int64 // bytes read behind it, in vain
+	zero    *zero // of the timeline, once somebody was told of it
 	damage  []Range
 	clock   clock
 	cadence cadence
@@ -80,7 +72,58 @@ type scanner struct {
 	broken         [256]error // why the first thing was skipped that could not be used
 }
 
-func (s *scanner) fileHeader() error {
+// zero is what all times of an index are counted by, so it may not change once one is known.
+type zero struct {
+	origin int64 // ms, of the repaired timeline
+	rate   Rate
+}
+
+// NewScanner indexes what r has. At r's end more may come later.
+func NewScanner(r io.Reader) *Scanner { return &Scanner{r: bufio.NewReaderSize(r, 256<<10)} }
+
+// More takes in all whole tags that there are by now. Errors are those of [Scan].
+func (s *Scanner) More() error {
+	if !s.begun {
+		head, err := s.r.Peek(fileHeaderSize)
+		if err == io.EOF && len(head) < fileHeaderSize && !s.ended { //nolint:errorlint // see readError
+			return nil
+		}
+		if err := s.fileHeader(); err != nil {
+			return err
+		}
+		s.begun = true
+	}
+	for {
+		err := s.next()
+		if err == io.EOF { //nolint:errorlint // a reader that gave up may have wrapped one
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// End is the index of the whole recording, when no more will come.
+func (s *Scanner) End() (*Index, error) {
+	if !s.ended {
+		s.ended = true
+		if err := s.More(); err != nil { // what was waited for is damage, or torn
+			return nil, err
+		}
+	}
+	rest, err := io.Copy(io.Discard, s.r)
+	if err != nil {
+		return nil, fmt.Errorf("read recording: %w", err)
+	}
+	return s.index(rest)
+}
+
+// Index is the index of what was read so far: what it says stays so, and later ones say more.
+// An error of type [*Error]: there is nothing to be seen or heard yet, or ever.
+func (s *Scanner) Index() (*Index, error) { return s.index(0) }
+
+func (s *Scanner) fileHeader() error {
 	head, err := s.r.Peek(fileHeaderSize)
 	if err != nil && err != io.EOF { //nolint:errorlint // see readError
 		return fmt.Errorf("read recording: %w", err)
@@ -104,7 +147,7 @@ func (s *scanner) fileHeader() error {
 
 // next takes in one tag, or what is to be skipped before there is one. io.EOF: there
 // is no further whole tag.
-func (s *scanner) next() error {
+func (s *Scanner) next() error {
 	whole, size, err := s.tag()
 	if errors.Is(err, errDamaged) {
 		return s.resync()
@@ -142,7 +185,7 @@ func (s *scanner) next() error {
 
 // readError is what a failed read means: the end, if the reader says so in just these
 // words. One that gives up may wrap an io.EOF of its own; that is no end.
-func (s *scanner) readError(err error) error {
+func (s *Scanner) readError(err error) error {
 	if err == nil || err == io.EOF || err == io.ErrUnexpectedEOF || errors.Is(err, bufio.ErrBufferFull) { //nolint:errorlint // see above
 		return io.EOF
 	}
@@ -163,37 +206,32 @@ func isHeader(kind byte, start []byte) bool {
 	return false
 }
 
-func (s *scanner) index(rest int64) (*Index, error) {
-	if s.audio != nil && s.audio.Frames == 0 {
-		s.audio = nil
-	}
-	if s.video != nil && s.video.Frames == 0 {
-		s.video = nil
-	}
-	if s.video != nil && s.audio.stray() && s.video.Frames > 4*s.audio.Frames {
-		s.unusable[tagAudio] += s.audio.Frames
-		s.broken[tagAudio] = cmp.Or(s.broken[tagAudio], refuse(UnsupportedCodec, "%d tags of sound (%s) in all: damage", s.audio.Frames, s.audio.Codec))
-		s.audio = nil
-	}
-	if err := s.nothing(); err != nil {
+// index is a copy of what is known; the scan may go on.
+func (s *Scanner) index(rest int64) (*Index, error) {
+	video, audio, missing := s.tracks()
+	if err := s.nothing(video, audio); err != nil {
 		return nil, err
 	}
-	if s.audio != nil {
-		s.sound.end(s.soundEnd)
-		s.audio.Marks = s.sound.marks
-	}
 	x := &Index{
-		Size: s.pos + s.partial + rest, End: s.pos, Damage: s.damage, Video: s.video, Audio: s.audio,
-		Gaps: s.clock.gaps, Missing: s.missing(), Promised: s.promised,
+		Size: s.pos + s.partial + rest, End: s.pos, Damage: slices.Clone(s.damage), Video: video, Audio: audio,
+		Gaps: slices.Clone(s.clock.gaps), Missing: missing, Promised: s.promised,
 	}
-	rate, dropped, thinned := s.cadence.rate()
-	origin := s.origin(rate)
+	cadence := s.cadence.clone()
+	rate, dropped, thinned := cadence.rate()
+	z := s.zero
+	if z == nil {
+		z = &zero{s.origin(video, audio, rate), rate}
+	}
+	if !s.ended { // from now on others count by it
+		s.zero = z
+	}
+	origin := z.origin
 	for i := range x.Gaps {
 		x.Gaps[i].At -= ms(origin)
 	}
 	if v := x.Video; v != nil {
 		v.Rate, v.Dropped, v.Thinned, v.Steady = rate, dropped, thinned, s.steadiness.steady(rate)
-		v.Tail = max(v.Rate.Time(1), ms(min(s.cadence.median(), s.cadence.step)))
+		v.Tail = max(v.Rate.Time(1), ms(min(cadence.median(), cadence.step)))
 		v.MinComposition, v.MaxComposition = ms(s.reach.min), ms(s.reach.max)
 		v.Epochs = shifted(s.clock.epochs(tagVideo), -origin)
 		v.First, v.Last, v.FirstDTS = ms(s.firstVideo-origin), ms(s.lastVideo-origin), ms(s.firstDTS-origin)
@@ -201,7 +239,7 @@ func (s *scanner) index(rest int64) (*Index, error) {
 			v.Keyframes[i] = v.Keyframes[i].moved(-ms(origin))
 		}
 		x.Duration = v.Last + v.Tail
-		if s.audio != nil {
+		if audio != nil {
 			x.Duration = v.Last + rate.Time(1) // while there is sound, the last picture is shown; behind that, nobody waits for it
 		}
 		if v.Frames > 100 && v.Last-v.First < ms(int64(v.Frames)/2) {
@@ -215,6 +253,29 @@ func (s *scanner) index(rest int64) (*Index, error) {
 	return x, nil
 }
 
+// tracks are copies of those that have something, and what cannot be decoded.
+func (s *Scanner) tracks() (video *Video, audio *Audio, gone []Missing) {
+	unusable, broken := s.unusable, s.broken
+	if s.video != nil && s.video.Frames > 0 {
+		v := *s.video
+		v.Forms, v.Keyframes, v.Headers = slices.Clone(v.Forms), slices.Clone(v.Keyframes), slices.Clone(v.Headers)
+		video = &v
+	}
+	switch {
+	case s.audio == nil || s.audio.Frames == 0:
+	case video != nil && s.audio.stray() && video.Frames > 4*s.audio.Frames:
+		unusable[tagAudio] += s.audio.Frames
+		broken[tagAudio] = cmp.Or(broken[tagAudio], refuse(UnsupportedCodec, "%d tags of sound (%s) in all: damage", s.audio.Frames, s.audio.Codec))
+	default:
+		a := *s.audio
+		a.Headers, a.Marks = slices.Clone(a.Headers), s.sound.known(s.ended, s.soundEnd)
+		if len(a.Marks) > 1 { // else it has only begun
+			audio = &a
+		}
+	}
+	return video, audio, s.missing(unusable, broken)
+}
+
 // shifted are epochs on a timeline that begins earlier by d, in ms.
 func shifted(all []Epoch, d int64) []Epoch {
 	all = slices.Clone(all)
@@ -226,26 +287,26 @@ func shifted(all []Epoch, d int64) []Epoch {
 
 // nothing is why a recording is refused of which nothing can be decoded, or no picture
 // though it has some.
-func (s *scanner) nothing() error {
+func (s *Scanner) nothing(video *Video, audio *Audio) error {
 	switch {
-	case s.video == nil && s.broken[tagVideo] != nil:
+	case video == nil && s.broken[tagVideo] != nil:
 		return s.broken[tagVideo]
-	case s.video == nil && s.codecSeen:
+	case video == nil && s.codecSeen:
 		return refuse(NoKeyframe, "it has video, but no keyframe from which to decode")
-	case s.video == nil && s.audio == nil && s.broken[tagAudio] != nil:
+	case video == nil && audio == nil && s.broken[tagAudio] != nil:
 		return s.broken[tagAudio]
-	case s.video == nil && s.audio == nil:
+	case video == nil && audio == nil:
 		return refuse(ZeroDuration, "there is neither picture nor sound in it")
 	}
 	return nil
 }
 
 // missing tells of tags that cannot be decoded.
-func (s *scanner) missing() (all []Missing) {
+func (s *Scanner) missing(unusable [256]int, broken [256]error) (all []Missing) {
 	for kind, track := range map[byte]string{tagVideo: TrackVideo, tagAudio: TrackAudio} {
-		if n := s.unusable[kind]; n > 0 {
-			m := Missing{Track: track, Tags: n, Of: s.tags[kind], Why: fmt.Sprint(s.broken[kind])}
-			if refused, ok := errors.AsType[*Error](s.broken[kind]); ok {
+		if n := unusable[kind]; n > 0 {
+			m := Missing{Track: track, Tags: n, Of: s.tags[kind], Why: fmt.Sprint(broken[kind])}
+			if refused, ok := errors.AsType[*Error](broken[kind]); ok {
 				m.Why = refused.Detail
 			}
 			all = append(all, m)
@@ -280,22 +341,24 @@ func promisedVideo(script []byte) string {
 // of frames before the first picture: then pictures fall on the output's grid,
 // and not between its points, where a millisecond of jitter would drop some and
 // double others, and all would move against the sound by up to half a frame.
-func (s *scanner) origin(rate Rate) int64 {
+func (s *Scanner) origin(video *Video, audio *Audio, rate Rate) int64 {
+	firstSound := int64(0)
+	if audio != nil {
+		firstSound = audio.First().Milliseconds()
+	}
 	switch {
-	case s.video == nil:
-		return s.firstSound()
-	case s.audio == nil || s.firstVideo <= s.firstSound():
+	case video == nil:
+		return firstSound
+	case audio == nil || s.firstVideo <= firstSound:
 		return s.firstVideo
 	}
 	frame := 1000 / rate.FPS()
-	if ahead := s.firstVideo - s.firstSound(); frame > longFrame && ahead <= longFrame {
+	if ahead := s.firstVideo - firstSound; frame > longFrame && ahead <= longFrame {
 		return s.firstVideo // so little sound is left out: a still of a second before it would be worse
 	}
-	frames := math.Ceil(float64(s.firstVideo-s.firstSound()) / frame)
+	frames := math.Ceil(float64(s.firstVideo-firstSound) / frame)
 	return s.firstVideo - int64(math.Round(frames*frame))
 }
-
-func (s *scanner) firstSound() int64 { return s.audio.First().Milliseconds() }
 
 // longFrame, in ms: where frames are longer, none is put before the first picture for the
 // sake of sound that begins up to so much before it.

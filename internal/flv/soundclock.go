@@ -94,14 +94,21 @@ func (c *soundClock) add(offset, t int64, samples, rate int) {
 	}
 }
 
-// end gives all tags their places. behind is the end of the last.
-func (c *soundClock) end(behind int64) {
-	for len(c.waiting) > 0 {
-		c.settle()
+// known are the marks so far; of sound that has ended, all of them. behind is the end of the
+// last tag.
+func (c *soundClock) known(ended bool, behind int64) []Mark {
+	if !ended {
+		return slices.Clone(c.marks)
 	}
-	if c.tags > 0 {
-		c.mark(behind)
+	all := *c
+	all.marks, all.waiting = slices.Clone(c.marks), slices.Clone(c.waiting)
+	for len(all.waiting) > 0 {
+		all.settle()
 	}
+	if all.tags > 0 {
+		all.mark(behind)
+	}
+	return all.marks
 }
 
 // settle gives the first of the waiting tags its place.

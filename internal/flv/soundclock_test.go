@@ -16,7 +16,7 @@ func tagsAt(n int, stamp func(i int, t float64) float64) *soundClock {
 	for i := range n {
 		c.add(int64(100+i), int64(math.Round(stamp(i, float64(i)*1024/44.1))), 1024, 44100)
 	}
-	c.end(int64(100 + n))
+	c.marks = c.known(true, int64(100+n))
 	return c
 }
 
@@ -88,7 +88,7 @@ func TestSoundClockOfUnknownLength(t *testing.T) {
 	for i := range 3000 {
 		c.add(int64(i), int64(i)*20+int64(i%3), 0, 8000)
 	}
-	c.end(3000)
+	c.marks = c.known(true, 3000)
 	for i := range 3000 {
 		if got := place(c.marks, i); (got - time.Duration(i)*20*time.Millisecond - time.Millisecond).Abs() > 5*time.Millisecond {
 			t.Fatalf("tag %d is heard at %s", i, got)

@@ -31,7 +31,7 @@ type Form struct {
 }
 
 // videoTag takes in a whole video tag: its body, and a copy of it where it is a codec header.
-func (s *scanner) videoTag(offset int64, raw uint32, body, header []byte) error {
+func (s *Scanner) videoTag(offset int64, raw uint32, body, header []byte) error {
 	if len(body) < 2 {
 		return nil
 	}
@@ -72,7 +72,7 @@ func (s *scanner) videoTag(offset int64, raw uint32, body, header []byte) error 
 }
 
 // picture counts a picture and its form.
-func (s *scanner) picture(p h264.Picture, dts, pts int64) {
+func (s *Scanner) picture(p h264.Picture, dts, pts int64) {
 	v := s.video
 	if v.Frames == 0 {
 		s.firstVideo, s.lastVideo, s.lastDTS = pts, pts, dts
@@ -125,7 +125,7 @@ func unsupportedVideo(body []byte) error {
 
 // unsupported is a tag of a codec that isn't supported: a flipped bit, if it is not one of
 // many in a row, and there is something else in the recording.
-func (s *scanner) unsupported(kind byte, why error) error {
+func (s *Scanner) unsupported(kind byte, why error) error {
 	s.broken[kind] = cmp.Or(s.broken[kind], why)
 	s.unusable[kind]++
 	s.unsupportedRun[kind]++
@@ -178,7 +178,7 @@ func compositionOf(body []byte) int64 {
 
 // keyframe notes a place where decoding can start. Where it is no IDR, pictures are whole
 // only later, by what the recovery point says.
-func (s *scanner) keyframe(offset, dts, pts int64, p h264.Picture) {
+func (s *Scanner) keyframe(offset, dts, pts int64, p h264.Picture) {
 	v := s.video
 	k := Keyframe{Offset: offset, DTS: ms(dts), PTS: ms(pts), Whole: ms(pts)}
 	if n := len(v.Keyframes); n > 0 {
@@ -200,7 +200,7 @@ type recovery struct{ keyframe, left int }
 const never = maxLength
 
 // recover counts reference pictures down to the one from which all are whole.
-func (s *scanner) recover(p h264.Picture, pts int64) {
+func (s *Scanner) recover(p h264.Picture, pts int64) {
 	if !p.Reference {
 		return
 	}
@@ -218,7 +218,7 @@ func (s *scanner) recover(p h264.Picture, pts int64) {
 // memory.
 const maxKeyframes = 7 * 24 * 3600 * 1000 / keyframeSpacing
 
-func (s *scanner) videoHeader(offset int64, body []byte) error {
+func (s *Scanner) videoHeader(offset int64, body []byte) error {
 	if s.video != nil && bytes.Equal(body, s.video.Headers[len(s.video.Headers)-1].Body) {
 		return nil // encoders repeat it
 	}
