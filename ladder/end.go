@@ -46,7 +46,7 @@ func (p *Plan) end(x *flv.Index, frames int, chunks []Chunk) *End {
 		e.Lost += d.To - d.From
 	}
 	for _, g := range x.Gaps[:min(len(x.Gaps), maxDiscontinuities)] {
-		e.Discontinuities = append(e.Discontinuities, Discontinuity{At: max(0, g.At-p.Begins).Seconds(), Lost: g.Lost.Seconds()})
+		e.Discontinuities = append(e.Discontinuities, Discontinuity{At: max(0, g.At).Seconds(), Lost: g.Lost.Seconds()})
 	}
 	if x.Video != nil && len(p.Ladders) > 0 {
 		e.Pictures = x.Video.Frames

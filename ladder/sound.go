@@ -111,7 +111,9 @@ const mostSegments = 10
 func (p *Plan) Stretches(c Chunk) (all []Stretch) {
 	for from := c.From; from < c.To; {
 		to := min(c.To, from+mostSegments*p.SegmentFrames)
-		all = append(all, p.stretch(from, to))
+		if s := p.stretch(from, to); s.From < s.To { // what is shorter than a packet has none
+			all = append(all, s)
+		}
 		from = to
 	}
 	return all

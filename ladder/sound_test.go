@@ -55,6 +55,34 @@ func TestStretches(t *testing.T) {
 	}
 }
 
+// A last segment that is shorter than a packet has none, and is no stretch of its own.
+func TestNoEmptyStretch(t *testing.T) {
+	own := profile(t, "flat")
+	own.Chunk = time.Hour
+	empty := 0
+	for n := range 120 {
+		rate := []flv.Rate{{Num: 50, Den: 1}, {Num: 60, Den: 1}, {Num: 60000, Den: 1001}}[n%3]
+		segments := 10 * (n/3 + 1)
+		frames := segments*int(math.Round(2*rate.FPS()))*3 + 1
+		p := plan(t, index(640, 360, rate, rate.Time(frames)+time.Millisecond, 2*time.Second), own)
+		all := p.Stretches(p.Chunks[0])
+		for _, s := range all {
+			if s.From >= s.To {
+				t.Errorf("%d frames: stretch %+v", p.Frames, s)
+			}
+		}
+		if last := all[len(all)-1]; last.To != p.Packet(p.Frames) {
+			t.Errorf("%d frames: the last stretch is %+v", p.Frames, last)
+		}
+		if len(all) == segments/10 {
+			empty++
+		}
+	}
+	if empty == 0 {
+		t.Error("no last segment was shorter than a packet")
+	}
+}
+
 // What ebur128 says, as ffmpeg 5.1 puts it.
 const said = `frame:0    pts:0       pts_time:0
 lavfi.r128.M=-120.691

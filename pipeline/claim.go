@@ -17,13 +17,18 @@ import (
 // claim says in the store who is at something, and until when others leave it to them. It
 // saves work and decides nothing: what is written in the end is conditional all the same.
 type claim struct {
-	By    string    `json:"by"`
+	By    string    `json:"by"` // "": nobody
 	Until time.Time `json:"until"`
+	Taken int       `json:"taken,omitempty"` // times that it was taken from somebody who never gave it up
 
 	// Of a job's messages:
 	Sent int       `json:"sent,omitempty"`
 	Plan time.Time `json:"plan,omitzero"` // when the plan was made that they are of
 }
+
+// longestClaim is more than any worker asks for: what claims more was written by a clock that
+// is wrong.
+const longestClaim = 2 * time.Hour
 
 // newClaimant is a name that nobody else has: two slots of one worker are two.
 func (p *Pipeline) newClaimant() string { return p.Worker + " " + strings.ToLower(rand.Text()[:8]) }
@@ -54,29 +59,63 @@ func (p *Pipeline) claimed(ctx context.Context, key string) (c claim, etag strin
 	return c, etag, err
 }
 
-// free tells whether others may take what a claim is of.
-func (c claim) free() bool { return c.By == "" || !time.Now().Before(c.Until) }
+// take makes a claim one's own. It cannot be had while somebody else holds it. From somebody who
+// died it is taken over; a task that has killed so many is a crash loop: the queue doesn't
+// see that, where its message was put back in between.
+func (c *claim) take(what, by string, until time.Time) error {
+	left := time.Until(c.Until)
+	switch {
+	case c.By != "" && c.By != by && left > 0 && left < longestClaim:
+		return &busyError{what, *c}
+	case c.By != "" && c.By != by && c.Taken+1 >= maxReceives:
+		return permanent(crashLoop, fmt.Errorf("%s was begun by %d workers, and none of them lived to say why it failed; the last was %s", what, c.Taken+1, c.By))
+	case c.By != "" && c.By != by:
+		c.Taken++
+	}
+	c.By, c.Until = by, until.UTC()
+	return nil
+}
+
+// giveUp is a claim that nobody holds any more.
+func (c *claim) giveUp() { c.By, c.Until, c.Taken = "", time.Time{}, 0 }
+
+// held is a claim that somebody holds and renews.
+type held struct {
+	p    *Pipeline
+	key  string
+	mine claim
+	etag string
+}
+
+// write stores the claim as it is now. Where an answer got lost, it is found to be there.
+func (h *held) write(ctx context.Context) (won bool, err error) {
+	won, err = h.p.writeJSON(ctx, h.key, h.mine, h.etag)
+	if err != nil {
+		return false, err
+	}
+	there, etag, err := h.p.claimed(ctx, h.key)
+	if err == nil && there.By == h.mine.By {
+		h.etag = etag
+		return true, nil
+	}
+	return won, err
+}
 
 // whileClaimed makes a part under a claim, which is renewed like the message's lease. A copy of
 // the message that comes meanwhile waits, and will find the part.
 func (p *Pipeline) whileClaimed(ctx context.Context, plan *ladder.Plan, part string, hold *Hold, do func() error) error {
-	key, mine := ladder.ClaimKey(plan.Job, part), p.newClaimant()
-	c, etag, err := p.claimed(ctx, key)
-	if err != nil {
+	what := part + " of job " + plan.Job
+	h := &held{p: p, key: ladder.ClaimKey(plan.Job, part)}
+	var err error
+	if h.mine, h.etag, err = p.claimed(ctx, h.key); err != nil {
 		return err
 	}
-	if !c.free() {
-		return &busyError{part + " of job " + plan.Job, c}
+	if err := h.mine.take(what, p.newClaimant(), time.Now().Add(hold.Lease())); err != nil {
+		return err
 	}
-	renew := func(ctx context.Context, until time.Time) (won bool, err error) {
-		if won, err = p.writeJSON(ctx, key, claim{By: mine, Until: until.UTC()}, etag); won {
-			_, etag, err = p.claimed(ctx, key)
-		}
-		return won, err
-	}
-	if won, err := renew(ctx, time.Now().Add(hold.Lease())); err != nil || !won {
+	if won, err := h.write(ctx); err != nil || !won {
 		if err == nil { // another copy came in at the same moment
-			err = &busyError{part + " of job " + plan.Job, claim{By: "another worker", Until: time.Now().Add(hold.Lease())}}
+			err = &busyError{what, claim{By: "another worker", Until: time.Now().Add(hold.Lease())}}
 		}
 		return err
 	}
@@ -85,7 +124,8 @@ func (p *Pipeline) whileClaimed(ctx context.Context, plan *ladder.Plan, part str
 	go func() {
 		defer close(ended)
 		for sleep(renewing, hold.Lease()/3) {
-			if _, err := renew(renewing, time.Now().Add(hold.Lease())); err != nil {
+			h.mine.Until = time.Now().Add(hold.Lease()).UTC()
+			if won, err := h.write(renewing); !won && renewing.Err() == nil {
 				p.Log.Warn("claim cannot be renewed", zap.String("job", plan.Job), zap.String("task", part), zap.Error(err))
 			}
 		}
@@ -94,9 +134,15 @@ func (p *Pipeline) whileClaimed(ctx context.Context, plan *ladder.Plan, part str
 	stop()
 	<-ended
 	if err != nil { // so that nobody waits for it
-		brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
-		defer cancel()
-		_, _ = renew(brief, time.Now()) // else it ends by itself
+		p.giveUp(ctx, h.key, h.mine, h.etag)
 	}
 	return err
+}
+
+// giveUp stores that nobody holds a claim any more, though the task may have been told to end.
+func (p *Pipeline) giveUp(ctx context.Context, key string, c claim, etag string) {
+	brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
+	defer cancel()
+	c.giveUp()
+	_, _ = p.writeJSON(brief, key, c, etag) // else it ends by itself
 }

@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -21,26 +20,24 @@ func (p *Pipeline) dispatch(ctx context.Context, plan *ladder.Job, n int, hold *
 	key, mine := ladder.DispatchKey(plan.Job), p.newClaimant()
 	for {
 		c, etag, err := p.dispatched(ctx, plan.Plan)
-		switch {
-		case err != nil || c.Sent >= n:
+		if err != nil || c.Sent >= n {
 			return sent, err
-		case c.By != mine && !c.free():
-			return sent, &busyError{"sending of job " + plan.Job, c}
-		case c.By == mine:
+		}
+		begun := c.By == mine
+		if err := c.take("sending of job "+plan.Job, mine, time.Now().Add(hold.Lease())); err != nil {
+			return sent, err
+		}
+		if begun { // else say so first
 			to := min(n, c.Sent+batchSize)
 			if err := p.Queue.SendAll(ctx, bodies(plan, c.Sent, to)); err != nil {
-				c.By = ""
-				_, err2 := p.writeJSON(ctx, key, c, etag)
-				return sent, errors.Join(fmt.Errorf("send tasks %d to %d of job %s: %w", c.Sent, to-1, plan.Job, err), err2)
+				p.giveUp(ctx, key, c, etag)
+				return sent, fmt.Errorf("send tasks %d to %d of job %s: %w", c.Sent, to-1, plan.Job, err)
 			}
 			sent += to - c.Sent
 			if c.Sent = to; to == n {
-				c.By = ""
+				c.giveUp()
 			}
-		default:
-			c.By = mine
 		}
-		c.Until = time.Now().Add(hold.Lease()).UTC()
 		if _, err := p.writeJSON(ctx, key, c, etag); err != nil {
 			return sent, err
 		}
@@ -80,12 +77,16 @@ func (p *Pipeline) repair(ctx context.Context, plan *ladder.Job) (sent int, err 
 	if err != nil {
 		return 0, err
 	}
-	names := plan.PartNames()
-	if all, err := p.complete(ctx, plan.Plan, plan.ChunkNames()); err != nil || !all { // the sound comes when they are there
+	names := plan.ChunkNames()
+	if plan.SoundApart() { // it comes when the chunks are there
+		all, err := p.complete(ctx, plan.Plan, names)
+		if err == nil && all {
+			names = plan.PartNames()
+			err = p.measureAll(ctx, plan)
+		}
 		if err != nil {
 			return 0, err
 		}
-		names = plan.ChunkNames()
 	}
 	var missing [][]byte
 	for n, name := range names {

@@ -129,6 +129,39 @@ func TestClaims(t *testing.T) {
 	})
 }
 
+// Workers that die over a part leave their claims. The third that would be taken over is a crash
+// loop: the queue, whose message was put back in between, doesn't see that.
+func TestClaimsOfTheDead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, plan, hold := newMemory(), manyChunks(1), &Hold{lease: time.Minute}
+		p := &Pipeline{Store: store, Worker: "w", Log: zaptest.NewLogger(t)}
+		begun := 0
+		die := func() {
+			defer func() { _ = recover() }()
+			_ = p.whileClaimed(t.Context(), plan.Plan, "chunk-00000", hold, func() error { begun++; panic("killed") })
+		}
+		for range maxReceives {
+			die()
+			expire(t, store)
+		}
+		err := p.whileClaimed(t.Context(), plan.Plan, "chunk-00000", hold, func() error { begun++; return nil })
+		if reason, final := verdict(err); reason != crashLoop || !final || begun != maxReceives {
+			t.Errorf("begun %d times, then %v", begun, err)
+		}
+		// What failed in a way that could be told has killed nobody.
+		other := manyChunks(2)
+		for range 2 * maxReceives {
+			failed := errors.New("no")
+			if err := p.whileClaimed(t.Context(), other.Plan, "chunk-00001", hold, func() error { return failed }); !errors.Is(err, failed) {
+				t.Fatal(err)
+			}
+		}
+		// Nobody waits for a clock that is a day ahead.
+		store.put(ladder.ClaimKey(plan.Job, "chunk-00007"), mustJSON(claim{By: "x", Until: time.Now().Add(24 * time.Hour)}))
+		must(t, p.whileClaimed(t.Context(), plan.Plan, "chunk-00007", hold, func() error { return nil }))
+	})
+}
+
 // What is put back comes as it was, when the claim ends, and counts as no failure.
 func TestBusyTaskIsPutBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

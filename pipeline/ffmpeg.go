@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -151,9 +152,15 @@ type feed struct {
 	watchdog *watchdog
 }
 
-func (f *feed) Read(p []byte) (int, error) {
+func (f *feed) Read(p []byte) (n int, err error) {
+	defer func() { // it is not the task's own goroutine: nobody else would catch it
+		if r := recover(); r != nil {
+			err = transient("panic", fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
+			f.cancel(err)
+		}
+	}()
 	f.watchdog.asks()
-	n, err := f.input.Read(p)
+	n, err = f.input.Read(p)
 	f.watchdog.answered()
 	if err != nil && !errors.Is(err, io.EOF) {
 		f.cancel(fmt.Errorf("read recording: %w", err))

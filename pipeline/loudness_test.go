@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"cmp"
+	"errors"
 	"math"
 	"os"
 	"os/exec"
@@ -11,7 +12,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"afterlive/internal/job"
 	"afterlive/ladder"
 )
 
@@ -86,6 +89,38 @@ func TestLoudness(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A job whose chunks are all there, but not how loud they are together, is repaired like any other.
+func TestRepairOfLoudness(t *testing.T) {
+	store, queue := newMemory(), &messages{}
+	store.put(smallTask.Key, smallRecording(t))
+	p := newPipeline(t, store, queue, loudProfile)
+	task := smallTask
+	task.Profile = "loud"
+	must(t, p.Do(t.Context(), task, nil))
+	lost := errors.New("killed")
+	store.before = func(op, key string) error { // before it says how loud all is
+		if op == "write" && strings.HasSuffix(key, "/loudness.json") {
+			return lost
+		}
+		return nil
+	}
+	for d := queue.take(time.Hour); d != nil; d = queue.take(time.Hour) {
+		tasks, err := job.Parse(d.Body)
+		must(t, err)
+		if err := p.Do(t.Context(), tasks[0], nil); err != nil && !errors.Is(err, lost) {
+			t.Fatal(err)
+		}
+	}
+	store.before, queue.all = nil, nil
+	task.Repair = true
+	must(t, p.Do(t.Context(), task, nil))
+	if len(queue.bodies()) == 0 {
+		t.Fatal("nothing was sent")
+	}
+	drain(t, p, queue)
+	checkPublished(t, store)
 }
 
 // loudnessOf measures a published rendition with another of ffmpeg's filters.

@@ -183,8 +183,8 @@ func (p *Pipeline) part(ctx context.Context, plan *ladder.Plan, t job.Task, hold
 	return p.produce(ctx, plan, chunkWork(plan, *chunk, p.FFmpeg.Threads), hold)
 }
 
-// Done tells whether what a task makes exists: a part, a plan (to send messages has
-// killed nobody yet), what was measured.
+// Done tells whether what a task makes exists: a part, all chunks of a recording (to send
+// messages has killed nobody yet), what was measured.
 func (p *Pipeline) Done(ctx context.Context, t job.Task) (bool, error) {
 	key, err := p.result(ctx, t)
 	if err == nil {
@@ -208,7 +208,7 @@ func (p *Pipeline) result(ctx context.Context, t job.Task) (string, error) {
 			}
 		}
 		id := job.ID(t.In(p.Bucket).Bucket, t.Key, etag, cmp.Or(t.Profile, job.DefaultProfile))
-		return ladder.PlanKey(id), nil
+		return ladder.EndKey(id), nil
 	case job.Quality:
 		plan, err := LoadPlan(ctx, p.Store, t.Job)
 		if err != nil {

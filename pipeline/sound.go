@@ -51,14 +51,15 @@ func (p *Pipeline) sound(ctx context.Context, plan *ladder.Plan, w work, folder 
 	}
 	ctx, enough := p.Limits.patience(ctx, w.length)
 	defer enough()
-	for _, s := range plan.Stretches(*w.chunk) {
+	stretches := plan.Stretches(*w.chunk)
+	for i, s := range stretches {
 		if err := p.stretch(ctx, plan, w, s, folder, from, part, &used); err != nil {
 			return used, err
 		}
 		if len(w.sounds) == 0 {
 			continue
 		}
-		if err := p.collect(ctx, plan, w.sounds, part.Attempt, s.To == plan.Packet(w.chunk.To)); err != nil {
+		if err := p.collect(ctx, plan, w.sounds, part.Attempt, i+1 == len(stretches)); err != nil {
 			return used, err
 		}
 	}
@@ -280,13 +281,21 @@ func (p *Pipeline) produceSound(ctx context.Context, plan *ladder.Plan, c ladder
 	return p.produce(ctx, plan, w, hold)
 }
 
-// sendSound says how loud the sound is, now that all chunks were measured, and sends out what
-// makes it.
+// sendSound sends out what makes the sound, now that all chunks were measured.
 func (p *Pipeline) sendSound(ctx context.Context, plan *ladder.Job, hold *Hold) error {
 	all := len(plan.PartNames())
 	if c, _, err := p.dispatched(ctx, plan.Plan); err != nil || c.Sent >= all {
 		return err
 	}
+	if err := p.measureAll(ctx, plan); err != nil {
+		return err
+	}
+	_, err := p.dispatch(ctx, plan, all, hold)
+	return err
+}
+
+// measureAll says how loud the sound of all chunks together is.
+func (p *Pipeline) measureAll(ctx context.Context, plan *ladder.Job) error {
 	parts, err := p.loadParts(ctx, plan.Job, plan.ChunkNames())
 	if err != nil {
 		return err
@@ -298,12 +307,8 @@ func (p *Pipeline) sendSound(ctx context.Context, plan *ladder.Job, hold *Hold) 
 		}
 	}
 	won, err := p.writeJSON(ctx, ladder.LoudnessKey(plan.Job), sum, "")
-	if err != nil {
-		return err
-	}
 	if lufs, heard := sum.Integrated(); won && heard {
 		p.Log.Info("loudness measured", zap.String("job", plan.Job), zap.Float64("lufs", lufs), zap.Float64("true_peak_dbtp", sum.Peak), zap.Float64("wanted_lufs", plan.Audio.Loudness))
 	}
-	_, err = p.dispatch(ctx, plan, all, hold)
 	return err
 }

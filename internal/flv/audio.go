@@ -95,8 +95,8 @@ func (s *Scanner) audioTag(offset int64, raw uint32, body, header []byte) error 
 	}
 	s.unsupportedRun[tagAudio] = 0
 	s.sound.add(offset, s.clock.at(offset, raw, tagAudio), s.tagSamples, cmp.Or(s.tagRate, s.audio.SampleRate))
-	if len(s.clock.epochs(tagAudio)) > maxEpochs {
-		return refuse(BadHeader, "its clock jumps more than %d times", maxEpochs)
+	if len(s.clock.epochs(tagAudio)) > maxEpochs || s.sound.jumps > maxEpochs || len(s.sound.marks) > maxMarks {
+		return refuse(BadHeader, "its sound lasts more than a week, or its clock jumps more than %d times", maxEpochs)
 	}
 	s.audio.Frames++
 	s.soundEnd = s.pos
@@ -118,7 +118,7 @@ func (s *Scanner) audioHeader(offset int64, body []byte) error {
 	switch {
 	case err != nil:
 		bad = refuse(BadHeader, "its AAC configuration: %v", err)
-	case config.SamplingFrequency < 1000:
+	case config.SamplingFrequency < 1000 || config.SamplingFrequency > maxSampleRate:
 		bad = refuse(BadHeader, "its AAC sampling rate is said to be %d Hz", config.SamplingFrequency)
 	case !decodable[config.ObjectType]:
 		bad = refuse(UnsupportedCodec, "its AAC is of object type %d (ISO/IEC 14496-3, table 1.17), which ffmpeg cannot decode", config.ObjectType)
@@ -153,6 +153,7 @@ const (
 )
 
 const (
-	aacFrame        = 1024 // samples, at the rate of the core
-	frameLengthFlag = 4    // in the second byte of a configuration: frames have 960 (ISO/IEC 14496-3, 4.4.1)
+	maxSampleRate   = 192_000 // Hz
+	aacFrame        = 1024    // samples, at the rate of the core
+	frameLengthFlag = 4       // in the second byte of a configuration: frames have 960 (ISO/IEC 14496-3, 4.4.1)
 )

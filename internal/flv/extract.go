@@ -13,6 +13,8 @@ type Extract struct {
 	to   Cut // what was copied: as from, but for offsets
 	out  io.Writer
 	done bool
+
+	mark, change int // behind those that are placed
 }
 
 // NewExtract is one of a cut of sound, to be written to out.
@@ -23,8 +25,11 @@ func NewExtract(c Cut, out io.Writer) *Extract {
 	return e
 }
 
-// Cut is the cut of what was copied.
-func (e *Extract) Cut() Cut { return e.to }
+// Cut is the cut of what was copied, when all was.
+func (e *Extract) Cut() Cut {
+	e.place(e.from.To) // what is behind the last tag
+	return e.to
+}
 
 // Done tells whether all of it was copied.
 func (e *Extract) Done() bool { return e.done }
@@ -49,21 +54,15 @@ func (e *Extract) take(offset int64, head []byte, body *bufio.Reader, size int) 
 		return torn(err)
 	}
 	e.to.To += int64(len(head) + size + tagTrailerSize)
-	e.place(offset + 1)
 	return nil
 }
 
-// place moves the marks and headers that were before an offset of the recording to where
-// what follows them is copied.
-func (e *Extract) place(before int64) {
-	for i, m := range e.from.Marks {
-		if m.Offset >= before {
-			e.to.Marks[i].Offset = e.to.To
-		}
+// place notes where the marks and headers up to an offset of the recording are copied to.
+func (e *Extract) place(upTo int64) {
+	for ; e.mark < len(e.from.Marks) && e.from.Marks[e.mark].Offset <= upTo; e.mark++ {
+		e.to.Marks[e.mark].Offset = e.to.To
 	}
-	for i, h := range e.from.Changes {
-		if h.Offset >= before {
-			e.to.Changes[i].Offset = e.to.To
-		}
+	for ; e.change < len(e.from.Changes) && e.from.Changes[e.change].Offset <= upTo; e.change++ {
+		e.to.Changes[e.change].Offset = e.to.To
 	}
 }

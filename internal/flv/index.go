@@ -87,11 +87,36 @@ func (v *Video) possible(inside func(int64) bool) bool {
 }
 
 func (a *Audio) possible(inside func(int64) bool) bool {
-	return soundFormats[a.Format].Codec == a.Codec && (a.Format != formatAAC || len(a.Headers) > 0) && a.SampleRate >= 1000 && a.Channels >= 0 &&
-		a.Frames > 0 && sane(a.Epochs) && len(a.Marks) > 1 && len(a.Marks) <= 2*a.Frames+2 && ascending(a.Marks, func(m Mark) int64 { return m.Offset }) &&
-		!slices.ContainsFunc(a.Marks, func(m Mark) bool { return !inside(m.Offset) || !timely(m.At) || m.Tag < 0 || m.Tag > a.Frames }) &&
-		slices.IsSortedFunc(a.Marks, func(a, b Mark) int { return a.Tag - b.Tag }) &&
+	const leastTag = tagHeaderSize + 2 + tagTrailerSize
+	last := len(a.Marks) - 1
+	return soundFormats[a.Format].Codec == a.Codec && (a.Format != formatAAC || len(a.Headers) > 0) &&
+		a.SampleRate >= 1000 && a.SampleRate <= maxSampleRate && a.Channels >= 0 &&
+		last > 0 && last < maxMarks && a.Frames > 0 && int64(a.Frames) <= (a.Marks[last].Offset-a.Marks[0].Offset)/leastTag &&
+		a.Marks[0].Tag == 0 && a.Marks[last].Tag == a.Frames && sane(a.Epochs) &&
+		!slices.ContainsFunc(a.Marks, func(m Mark) bool { return !inside(m.Offset) || !timely(m.At) || !timely(m.Run) || m.Run > m.At }) &&
+		!steps(a.Marks, func(a, b Mark) bool { return !a.leads(b) }) &&
 		len(a.Headers) <= maxHeaders && !slices.ContainsFunc(a.Headers, Header.absurd)
+}
+
+// leads tells whether a mark can be followed by another: of the next tag, at the same place, or of
+// later ones, each of which lasts a while.
+func (m Mark) leads(next Mark) bool {
+	tags := next.Tag - m.Tag
+	if tags == 0 {
+		return next.Offset == m.Offset
+	}
+	each := (next.At - m.At) / time.Duration(max(1, tags))
+	return tags > 0 && next.Offset > m.Offset && next.Run == m.Run && each >= time.Microsecond && each <= time.Minute
+}
+
+// steps tells whether two neighbours are such.
+func steps[T any](all []T, such func(a, b T) bool) bool {
+	for i := range max(0, len(all)-1) {
+		if such(all[i], all[i+1]) {
+			return true
+		}
+	}
+	return false
 }
 
 func sane(all []Epoch) bool {

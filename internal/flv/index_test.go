@@ -47,6 +47,8 @@ func TestForeignIndex(t *testing.T) {
 		{"no configuration", `"headers":[`, `"headers":[],"h":[`},
 		{"silent clock", `"sample_rate":51200`, `"sample_rate":0`},
 		{"strange sound", `"codec":"aac"`, `"codec":"opus"`},
+		{"sound of endless tags", `"marks":[[`, `"marks":[[13,0,0,0],[14,1000000000000000000,5,0],[`},
+		{"sound that runs back", `],[`, `],[9999,1,-5000000000,0],[`},
 		{"sound outside", `"marks":[[`, `"marks":[[999999`},
 		{"damage outside", `"duration":`, `"damage":[{"from":-5,"to":3}],"duration":`},
 	} {

@@ -52,6 +52,10 @@ func moved(all []Mark, d time.Duration) []Mark {
 	return all
 }
 
+// maxMarks is a week's, and of as many jumps as there may be: a crafted file must not fill the
+// memory.
+const maxMarks = 7*24*3600/2 + 2*maxEpochs
+
 const (
 	markEvery  = 2 * time.Second
 	hole       = 100 * time.Millisecond // by which sound is late, and stays so, where some is missing
@@ -68,6 +72,7 @@ const (
 // fifth as the encoder's own pace (a proportional and an integral term, in control's words).
 type soundClock struct {
 	marks   []Mark
+	jumps   int
 	waiting []heard
 	tags    int     // that have a place
 	at, run float64 // ns: of the next, and where its run began
@@ -131,6 +136,7 @@ func (c *soundClock) settle() {
 
 // jump begins a run where most of the waiting tags say that it is.
 func (c *soundClock) jump(late []float64) {
+	c.jumps++
 	slices.Sort(late)
 	c.at = math.Round((c.at+late[len(late)/2])/1e6) * 1e6
 	c.run = c.at

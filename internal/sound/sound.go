@@ -55,6 +55,7 @@ func Place(pcm io.ReaderAt, pcmRate int, frames []Frame, marks []flv.Mark, rate 
 // pieces are the runs of samples between marks. Where a tag is missing, each tag between the
 // two marks is a run of its own.
 func pieces(frames []Frame, marks []flv.Mark, rate, pcmRate float64) (all []piece) {
+	frames = byTag(frames)
 	usual := usualSize(frames)
 	samples := int64(0)
 	for i := range max(0, len(marks)-1) {
@@ -65,11 +66,7 @@ func pieces(frames []Frame, marks []flv.Mark, rate, pcmRate float64) (all []piec
 		}
 		var own []Frame // one for each tag
 		for len(frames) > 0 && frames[0].Tag < b.Tag-marks[0].Tag {
-			if n := len(own); n > 0 && own[n-1].Tag == frames[0].Tag {
-				own[n-1].Samples += frames[0].Samples
-			} else {
-				own = append(own, frames[0])
-			}
+			own = append(own, frames[0])
 			frames = frames[1:]
 		}
 		// Runs begin on a sample, so what is neither slowed nor hurried is taken as it is.
@@ -80,20 +77,40 @@ func pieces(frames []Frame, marks []flv.Mark, rate, pcmRate float64) (all []piec
 			for _, f := range own {
 				n += int64(f.Samples)
 			}
-			all = append(all, piece{first: samples, n: n, at: at, step: steady(lasts/float64(n), rate/pcmRate)})
+			if step := steady(lasts/float64(n), rate/pcmRate); sane(step) {
+				all = append(all, piece{first: samples, n: n, at: at, step: step})
+			}
 			samples += n
 			continue
 		}
 		for _, f := range own {
 			step := steady(lasts/float64(tags)/float64(usual), rate/pcmRate)
-			all = append(all, piece{first: samples, n: int64(f.Samples), at: at + lasts*float64(f.Tag-(a.Tag-marks[0].Tag))/float64(tags), step: step})
+			if sane(step) {
+				all = append(all, piece{first: samples, n: int64(f.Samples), at: at + lasts*float64(f.Tag-(a.Tag-marks[0].Tag))/float64(tags), step: step})
+			}
 			samples += int64(f.Samples)
 		}
 	}
 	return all
 }
 
-// usualSize is the samples that most frames have.
+// byTag adds the frames of each tag up.
+func byTag(frames []Frame) (all []Frame) {
+	for _, f := range frames {
+		if n := len(all); n > 0 && all[n-1].Tag == f.Tag {
+			all[n-1].Samples += f.Samples
+			continue
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
+// sane is a step that sound may have: from the lowest rate to the highest, or back. Other sound
+// is none, whoever says so.
+func sane(step float64) bool { return step > 1.0/64 && step < 64 }
+
+// usualSize is the samples that most tags have.
 func usualSize(frames []Frame) (usual int) {
 	count := map[int]int{}
 	for _, f := range frames {
@@ -145,6 +162,9 @@ func (p *Placed) fill(n int64) error {
 		}
 		// Less than a sample beside the grid is none.
 		first, last := int64(math.Ceil(max(from, piece.at)-1e-3)), int64(math.Ceil(min(to, end)-1e-3))
+		if last <= first { // the next one begins before this one does
+			continue
+		}
 		if err := p.copy(out[(first-p.next)*Channels:(last-p.next)*Channels], piece, float64(first)); err != nil {
 			return err
 		}

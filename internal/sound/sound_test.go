@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -188,5 +189,44 @@ func BenchmarkPlace(b *testing.B) {
 			}
 			b.ReportMetric(10*float64(b.N)/b.Elapsed().Seconds(), "x-realtime")
 		})
+	}
+}
+
+// Whatever marks and frames say, there is sound of the length that was asked for.
+func TestStrangeMarks(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test
+	body, frames := pcm(0, 60)
+	for n := range 3000 {
+		var all []flv.Mark
+		at := time.Duration(0)
+		for tag := 0; tag <= 60; tag += random.IntN(9) {
+			all = append(all, flv.Mark{Tag: tag, At: at, Run: at - time.Duration(random.IntN(1000))*time.Millisecond})
+			at += time.Duration(random.IntN(600)-150) * time.Millisecond
+		}
+		from := int64(random.IntN(50_000))
+		left, _ := placed(t, Place(bytes.NewReader(body), rate, frames, all, []int{44100, 48000}[n%2], from, from+9000))
+		if len(left) != 9000 {
+			t.Fatalf("%d samples, marks %v", len(left), all)
+		}
+	}
+	never := []flv.Mark{{Tag: 0}, {Tag: 60, At: 1}, {Tag: 60, At: math.MaxInt64, Run: math.MinInt64}}
+	if left, _ := placed(t, Place(bytes.NewReader(body), rate, frames, never, rate, 0, 100)); len(left) != 100 {
+		t.Errorf("%d samples", len(left))
+	}
+}
+
+// A tag may have several frames. One that is lost leaves a hole of all of them.
+func TestTagsOfSeveralFrames(t *testing.T) {
+	body, whole := pcm(0, 100, 50)
+	var frames []Frame
+	for _, f := range whole {
+		frames = append(frames, Frame{Tag: f.Tag, Samples: perTag / 2}, Frame{Tag: f.Tag, Samples: perTag / 2})
+	}
+	left, _ := placed(t, Place(bytes.NewReader(body), rate, frames, marks(100, 1), rate, 0, 100*perTag))
+	for _, tag := range []int{3, 49, 51, 99} {
+		i := tag*perTag + 100
+		if want, _ := wave(i); math.Abs(float64(left[i]-want)) > 1.5/(1<<20) {
+			t.Errorf("tag %d: sample %d is %g, want %g", tag, i, left[i], want)
+		}
 	}
 }
