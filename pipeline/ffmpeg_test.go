@@ -60,6 +60,10 @@ func gone(file string) error {
 	return nil
 }
 
+type panicking struct{}
+
+func (panicking) Read([]byte) (int, error) { panic("of untrusted data") }
+
 // A process that is not ended as it should be sleeps for an hour: no clock says so.
 func TestFFmpegEnds(t *testing.T) {
 	errGone := errors.New("lease lost")
@@ -89,6 +93,7 @@ func TestFFmpegEnds(t *testing.T) {
 		{name: "slow, but advancing", script: "for i in $(seq 45); do echo frame=$i; sleep 0.1; done", stall: 4 * time.Second},
 		{name: "nothing to encode yet, but the input comes", script: "cat > out", input: &trickle{left: 45}, stall: 4 * time.Second},
 		{name: "its input breaks", script: "cat > out; exit 0", input: io.MultiReader(strings.NewReader("FLV"), failing{broken}), is: broken},
+		{name: "with a panic in what it reads", script: "cat > out", input: panicking{}, reason: "panic", text: "panic: of untrusted data"},
 		{name: "not installed", reason: "ffmpeg_missing", text: "start ffmpeg"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
