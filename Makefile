@@ -13,6 +13,9 @@ help: ## this list
 demo: install build ## a live 360 stream becomes VOD, on this machine alone (CI=1: ends by itself)
 	@tools/demo.sh
 
+# Tests of many cases of a kind: "make test" tries a share of them, "make soak" all.
+MANY := TestDifferential|TestHostileMedia|TestTruncatedAnywhere|TestCrashAtEveryStoreOperation|TestStitchingIsInvisible
+
 # Packages in which goroutines meet. In the others the race detector would find nothing, slowly.
 RACY := ./cmd/... ./e2e ./pipeline ./internal/blob ./internal/ecs ./internal/queue ./internal/standin ./internal/wiring
 
@@ -27,9 +30,9 @@ lint: $(TOOLS)/golangci-lint player/web/hls.mjs ## golangci-lint, strict, each e
 	cd tools/simulate && $(CURDIR)/$(TOOLS)/golangci-lint run --allow-parallel-runners ./...
 	cd player && npm run --silent check
 
-soak: install extra tools ## 300 jobs with workers killed all the time and 5 % of all calls failing, a crash at every S3 operation, a recording of 10 hours, 69 generated recordings against plain ffmpeg (25 minutes)
+soak: install extra tools ## 300 jobs with workers killed all the time and 5 % of all calls failing, a crash at every S3 operation, a recording of 10 hours, 69 generated recordings against plain ffmpeg, all hostile media (25 minutes)
 	go test -count=1 -timeout 60m ./e2e -run 'TestSoak|TestCrashAtEveryS3Operation|TestTenHours' -v -soak
-	go test -count=1 -timeout 60m ./pipeline -run TestDifferential -corpus
+	go test -count=1 -timeout 60m ./pipeline -run '$(MANY)' -corpus
 
 simulate: install ## the fleet in virtual time, by the policies of ecs/vod.yaml: compared with a real run, then docs/capacity.md (2 minutes)
 	go test -count=1 -v ./e2e -run TestSimulationAgrees -simulate

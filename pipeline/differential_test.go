@@ -15,9 +15,14 @@ import (
 )
 
 var (
-	wholeCorpus = flag.Bool("corpus", false, "the differential test goes through all of its recordings, not a tenth")
-	corpusSeed  = flag.Uint64("corpus-seed", 1, "which tenth of its recordings the differential test chooses")
+	wholeCorpus = flag.Bool("corpus", false, "tests of many cases of a kind go through all of them, not a share")
+	corpusSeed  = flag.Uint64("corpus-seed", 1, "which share of their cases they choose")
 )
+
+// chosen tells whether case n of many is one of the share, one of so many, that is tried unless all are.
+func chosen(n, of int) bool {
+	return *wholeCorpus || rand.New(rand.NewPCG(*corpusSeed, uint64(n/of))).IntN(of) == n%of
+}
 
 // choice is a way in which recordings differ.
 type choice struct {

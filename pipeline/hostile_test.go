@@ -71,7 +71,7 @@ func TestHostileMedia(t *testing.T) {
 		seconds float64 // published, so long
 		reason  string  // refused
 	}
-	for _, tc := range []struct {
+	for n, tc := range []struct {
 		name string
 		make func(t *testing.T) []byte
 		want expect
@@ -162,6 +162,9 @@ func TestHostileMedia(t *testing.T) {
 		{"39 HEVC", func(t *testing.T) []byte { return joined(newTag(9, 0, []byte("\x90hvc1\x00"))) }, expect{0, "unsupported_codec"}},
 		{"39 AV1", func(t *testing.T) []byte { return joined(newTag(9, 0, []byte("\x90av01\x00"))) }, expect{0, "unsupported_codec"}},
 	} {
+		if tc.want.reason == "" && !chosen(n, 3) { // what is refused costs nothing
+			continue
+		}
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			plan, err := process(t, tc.make(t))
@@ -220,8 +223,11 @@ func TestChangesOnTheWay(t *testing.T) {
 func TestTruncatedAnywhere(t *testing.T) {
 	good := movie(t)
 	random := rand.New(rand.NewPCG(34, 0))
-	for range 20 {
+	for k := range 20 {
 		n := 20_000 + random.IntN(len(good)-20_000)
+		if !chosen(k, 3) {
+			continue
+		}
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
 			x, err := flv.Scan(bytes.NewReader(good[:n]))

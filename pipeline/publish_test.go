@@ -221,6 +221,9 @@ func TestCrashAtEveryStoreOperation(t *testing.T) {
 	}
 	t.Logf("crashes at each of %d store operations", operations)
 	for at := range operations {
+		if !chosen(at, 4) {
+			continue
+		}
 		t.Run(fmt.Sprint(at), func(t *testing.T) {
 			t.Parallel()
 			dying(t, recording, at)
