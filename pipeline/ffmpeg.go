@@ -43,7 +43,6 @@ type Ran struct {
 	CPU      time.Duration // that it had on all cores
 	Log      string        // the end of it
 	Pictures int           // that came to the output's grid, if it has one
-	Decoded  int           // frames of the input's first stream
 }
 
 // hangsOn is how long what ffmpeg has started may keep our end of a pipe open.
@@ -126,7 +125,7 @@ func (f FFmpeg) Run(ctx context.Context, folder string, args []string, input io.
 		}
 	}
 	err = cmd.Wait()
-	ran = Ran{CPU: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), Log: log.String(), Pictures: log.pictures, Decoded: log.decoded}
+	ran = Ran{CPU: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), Log: log.String(), Pictures: log.pictures}
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // whatever it left behind; mostly nothing, an error
 	switch {
 	case ctx.Err() != nil:
@@ -211,19 +210,17 @@ func (p *progress) take(line string) {
 
 // tail keeps the end of a log, and what ffmpeg counts in it.
 type tail struct {
-	lines             []string
-	partial           string // a line whose end is still to come
-	pictures, decoded int
+	lines    []string
+	partial  string // a line whose end is still to come
+	pictures int
 }
 
 const tailLines, tailLine = 20, 300
 
-// What ffmpeg says, in versions 5 to 7, of the filter that puts pictures on the grid, and
-// of its input's first stream.
+// What ffmpeg says, in versions 5 to 7, of the filter that puts pictures on the grid.
 var (
-	gridCount  = regexp.MustCompile(`\] (\d+) frames in, \d+ frames out; `)
-	inputCount = regexp.MustCompile(`Input stream #0:0 .*; (\d+) frames decoded`)
-	chatter    = regexp.MustCompile(`\[(info|verbose)\]`)
+	gridCount = regexp.MustCompile(`\] (\d+) frames in, \d+ frames out; `)
+	chatter   = regexp.MustCompile(`\[(info|verbose)\]`)
 )
 
 func (t *tail) Write(b []byte) (int, error) {
@@ -242,9 +239,6 @@ func (t *tail) Write(b []byte) (int, error) {
 func (t *tail) take(line string) {
 	if m := gridCount.FindStringSubmatch(line); m != nil {
 		t.pictures, _ = strconv.Atoi(m[1]) // digits
-	}
-	if m := inputCount.FindStringSubmatch(line); m != nil {
-		t.decoded, _ = strconv.Atoi(m[1])
 	}
 	if chatter.MatchString(line) || strings.TrimSpace(line) == "" {
 		return

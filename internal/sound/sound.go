@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"time"
 
 	"afterlive/internal/flv"
 )
@@ -217,11 +216,6 @@ func (p *Placed) samples(out []float32, at int64) error {
 		out[i] = v
 	}
 	return nil
-}
-
-// Sample is the output's sample at a moment, the nearest.
-func Sample(t time.Duration, rate int) int64 {
-	return int64(math.Round(t.Seconds() * float64(rate)))
 }
 
 // Missing is how many tags no frame came of, of those that begin in [from, to), in seconds.

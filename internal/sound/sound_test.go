@@ -52,6 +52,9 @@ func marks(tags int, pace float64) (all []flv.Mark) {
 	}
 }
 
+// sampleAt is the output's sample at a moment.
+func sampleAt(t time.Duration, rate int) int64 { return int64(math.Round(t.Seconds() * float64(rate))) }
+
 func placed(t *testing.T, p *Placed) (left, right []float32) {
 	t.Helper()
 	body, err := io.ReadAll(p)
@@ -91,7 +94,7 @@ func TestPlacesDoNotDependOnTheCut(t *testing.T) {
 			t.Run(fmt.Sprintf("%g, %d Hz", pace, out), func(t *testing.T) {
 				all := marks(1000, pace)
 				body, frames := pcm(0, 1000)
-				from := Sample(all[4].At, out)
+				from := sampleAt(all[4].At, out)
 				one, oneRight := placed(t, Place(bytes.NewReader(body), rate, frames, all, out, from, from+2000))
 				body, frames = pcm(300, 700)
 				other, otherRight := placed(t, Place(bytes.NewReader(body), rate, frames, all[3:8], out, from, from+2000))
@@ -137,7 +140,7 @@ func TestHoles(t *testing.T) {
 		{Tag: 100, At: at(100, time.Second), Run: at(100, time.Second)}, {Tag: 200, At: at(200, time.Second), Run: at(100, time.Second)},
 		{Tag: 200, At: at(200, 0), Run: at(200, 0)}, {Tag: 300, At: at(300, 0), Run: at(200, 0)},
 	}
-	left, _ := placed(t, Place(bytes.NewReader(body), rate, frames, all, rate, 0, Sample(all[5].At, rate)+100))
+	left, _ := placed(t, Place(bytes.NewReader(body), rate, frames, all, rate, 0, sampleAt(all[5].At, rate)+100))
 	for _, tc := range []struct {
 		what      string
 		from, to  int // output samples
