@@ -62,7 +62,7 @@ func BenchmarkProjections(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				chunks, _ := plan.Divide(index)
+				chunks := plan.Due(index, nil)
 				return plan.ChunkArgs(chunks[0], 0), recording
 			})
 			if name == "360" {

@@ -214,7 +214,7 @@ func planOf(b *testing.B, file string, change func(*ladder.Profile)) planned {
 	if err != nil {
 		b.Fatal(err)
 	}
-	chunks, _ := plan.Divide(index)
+	chunks := plan.Due(index, nil)
 	return planned{plan, chunks}
 }
 

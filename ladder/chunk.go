@@ -27,6 +27,14 @@ type Span struct {
 	To   int `json:"to"`
 }
 
+// Spans are those of chunks.
+func Spans(chunks []Chunk) (all []Span) {
+	for _, c := range chunks {
+		all = append(all, c.Span)
+	}
+	return all
+}
+
 // Where a profile doesn't say how long chunks are, they last up to a minute. A short
 // recording has 20 all the same, if they last 15 s at least: with few, workers would wait
 // for the last one. For the same reason two of the last three are halved, and the last is
@@ -55,9 +63,71 @@ func ChunkEnds(recording time.Duration) (ends []int, parts int) {
 	return ends, 4 * n
 }
 
+// Due are the chunks behind those that there are, as far as all that is theirs is in the
+// index: of a recording that has ended, up to its end.
+func (p *Plan) Due(x *flv.Index, have []Span) (all []Chunk) {
+	x = p.timeline(x)
+	from, frames := 0, p.frames(x)
+	if len(have) > 0 {
+		from = have[len(have)-1].To
+	}
+	for ends := p.ends(frames); from < frames; {
+		to := max(from+p.SegmentFrames, ends(from))
+		for to < frames && p.wasteful(x, from, to) {
+			to += p.SegmentFrames
+		}
+		switch {
+		case x.Open && to > frames:
+			return all
+		case p.Grows:
+			to = min(to, frames) // wherever the others end, they did so before the end was known
+		case to+p.SegmentFrames > frames:
+			to = frames // a last chunk below one segment isn't worth a task
+		}
+		all = append(all, p.chunk(x, len(have)+len(all), Span{from, to}))
+		from = to
+	}
+	return all
+}
+
+// frames is how many of the output there are; of a recording that may still grow, how many of which
+// all is known.
+func (p *Plan) frames(x *flv.Index) int {
+	if !x.Open {
+		return max(1, p.Rate.Frame(x.Duration))
+	}
+	var seen, heard time.Duration
+	video, audio := len(p.Ladders) > 0, p.Audio != nil && x.Audio != nil
+	if video {
+		seen = x.Video.Whole()
+	}
+	if audio {
+		heard = x.Audio.End() - p.behind()
+	}
+	known := min(seen, heard)
+	switch {
+	case !audio:
+		known = seen
+	case !video:
+		known = heard
+	default: // the other has come to a halt
+		known = max(known, max(seen, heard)-patience)
+	}
+	return max(0, p.Rate.Frame(known)-1)
+}
+
+// patience is for how long a picture may be waited for, or a sound, while the other goes on. Behind that
+// the last picture is held, or there is silence.
+const patience = 10 * time.Second
+
 // ends returns where a chunk ends that begins at a frame: after the profile's length, or
-// at the next of [ChunkEnds] that leaves it at least half of what it should have.
+// at the next of [ChunkEnds] that leaves it at least half of what it should have. While a
+// recording grows, and behind what was made of it by then, it is one segment: at its end, the less is
+// left to do the sooner it can be watched, and by the more workers at once.
 func (p *Plan) ends(frames int) func(from int) int {
+	if p.Grows {
+		return func(from int) int { return from + p.SegmentFrames }
+	}
 	if p.ChunkFrames > 0 {
 		return func(from int) int { return from + p.ChunkFrames }
 	}
@@ -76,30 +146,19 @@ func (p *Plan) ends(frames int) func(from int) int {
 	}
 }
 
-// chunks divide so many frames of the output, those before the first picture and behind the
+// chunk is everything between two moments, those before the first picture and behind the
 // last like all others.
-func (p *Plan) chunks(x *flv.Index, frames int, ends func(from int) int) (all []Chunk) {
-	for from := 0; from < frames; {
-		to := max(from+p.SegmentFrames, ends(from))
-		for to < frames && p.wasteful(x, from, to) {
-			to += p.SegmentFrames
-		}
-		if to+p.SegmentFrames > frames {
-			to = frames // a last chunk below one segment isn't worth a task
-		}
-		c := Chunk{Version: ChunkVersion, Number: len(all), Span: Span{from, to}}
-		if len(p.Ladders) > 0 {
-			c.Fill = p.Rate.Frame(x.Video.First) > from
-			c.Hold = to == frames || p.Rate.Frame(x.Video.Last)+1 < to
-			c.Cut = x.VideoCut(p.entry(from), p.Rate.Time(to))
-		}
-		if p.Audio != nil {
-			c.Sound = p.soundCut(x, from, to)
-		}
-		all = append(all, c)
-		from = to
+func (p *Plan) chunk(x *flv.Index, number int, s Span) Chunk {
+	c := Chunk{Version: ChunkVersion, Number: number, Span: s}
+	if len(p.Ladders) > 0 {
+		c.Fill = p.Rate.Frame(x.Video.First) > s.From
+		c.Hold = p.Rate.Frame(x.Video.Last)+1 < s.To || !x.Open && s.To == p.frames(x)
+		c.Cut = x.VideoCut(p.entry(s.From), p.Rate.Time(s.To))
 	}
-	return all
+	if p.Audio != nil && x.Audio != nil {
+		c.Sound = p.soundCut(x, s.From, s.To)
+	}
+	return c
 }
 
 // entry is the moment from which a chunk needs pictures that begins at a frame: a

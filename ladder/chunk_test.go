@@ -133,3 +133,81 @@ func TestChunkEnds(t *testing.T) {
 		}
 	}
 }
+
+// A recording that grows is divided as if it had been there as a whole: each chunk is due once all
+// that is its own is there, and none waits for long.
+func TestDueWhileItGrows(t *testing.T) {
+	rate := flv.Rate{Num: 30000, Den: 1001}
+	const whole, step = 95 * time.Second, 700 * time.Millisecond
+	for _, tc := range []struct {
+		name    string
+		gop     time.Duration
+		slowest time.Duration // from when a chunk's last moment was recorded to when it is due
+		sound   func(now time.Duration) time.Duration
+		holds   int
+	}{
+		{"usual", 2 * time.Second, 2 * time.Second, func(now time.Duration) time.Duration { return now }, 1},
+		{"keyframes are rarer than segments", 10 * time.Second, 9 * time.Second, func(now time.Duration) time.Duration { return now }, 1},
+		{"the sound comes late", 2 * time.Second, 6 * time.Second, func(now time.Duration) time.Duration { return max(0, now-4*time.Second) }, 1},
+		{"the sound ends", 2 * time.Second, patience + 2*time.Second, func(now time.Duration) time.Duration { return min(now, 30*time.Second) }, 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			at := func(now time.Duration, open bool) *flv.Index {
+				x := index(640, 360, rate, now, tc.gop)
+				x.Open = open
+				x.Audio.Marks = []flv.Mark{{Offset: 13}}
+				heard := tc.sound(now)
+				if !open {
+					heard = tc.sound(whole + 4*time.Second)
+				}
+				for m := 2 * time.Second; m < heard; m += 2 * time.Second {
+					x.Audio.Marks = append(x.Audio.Marks, flv.Mark{Offset: 13 + m.Milliseconds()*100, Tag: int(m.Seconds()) * 43, At: m})
+				}
+				if !open || now-heard > 5*time.Second { // the scan has found that it has come to a halt
+					x.Audio.Marks = append(x.Audio.Marks, flv.Mark{Offset: 13 + heard.Milliseconds()*100, Tag: 99999, At: heard})
+				}
+				return x
+			}
+			p, err := New(at(12*time.Second, true), profile(t, "flat"))
+			if err != nil || !p.Grows {
+				t.Fatal(p, err)
+			}
+			var have []Span
+			var chunks []Chunk
+			for now := 12 * time.Second; now < whole; now += step {
+				for _, c := range p.Due(at(now, true), have) {
+					if late := now - max(12*time.Second, p.Rate.Time(c.To)); late > tc.slowest+step {
+						t.Errorf("chunk %v is due at %s only", c.Span, now)
+					}
+					chunks, have = append(chunks, c), append(have, c.Span)
+				}
+			}
+			if len(chunks) < 7 {
+				t.Errorf("%d chunks while it grew", len(chunks))
+			}
+			x := at(whole, false)
+			chunks = append(chunks, p.Due(x, have)...)
+			want := p.Due(x, nil)
+			if len(chunks) != len(want) {
+				t.Fatalf("%d chunks, if it had been whole %d", len(chunks), len(want))
+			}
+			holds := 0
+			for i, c := range chunks {
+				w := want[i]
+				if c.Hold {
+					holds++
+				}
+				if c.Number != i || c.Span != w.Span || c.Fill != w.Fill || c.Hold != w.Hold || c.Cut.From != w.Cut.From || c.Cut.Until != w.Cut.Until ||
+					c.Sound.From != w.Sound.From || c.Sound.To != w.Sound.To || len(c.Sound.Marks) != len(w.Sound.Marks) {
+					t.Errorf("%+v, if it had been whole %+v", c, w)
+				}
+			}
+			if holds != tc.holds {
+				t.Errorf("%d chunks hold their last picture", holds)
+			}
+			if end := p.End(x, Spans(chunks)); end.Frames != chunks[len(chunks)-1].To {
+				t.Errorf("%d frames, the chunks end at %d", end.Frames, chunks[len(chunks)-1].To)
+			}
+		})
+	}
+}

@@ -36,11 +36,13 @@ type Job struct {
 	*End
 }
 
-// end is what is known of a recording when all of it was indexed.
-func (p *Plan) end(x *flv.Index, frames int, chunks []Chunk) *End {
-	e := &End{Version: EndVersion, Frames: frames, Duration: p.seconds(frames), Size: x.Size, Torn: x.Size - x.End, Epochs: x.Epochs(), Missing: missing(x)}
-	for _, c := range chunks {
-		e.Chunks = append(e.Chunks, c.Span)
+// End is what is known of a recording that has ended, and was divided into these chunks.
+func (p *Plan) End(x *flv.Index, chunks []Span) *End {
+	x = p.timeline(x)
+	frames := p.frames(x)
+	e := &End{
+		Version: EndVersion, Frames: frames, Duration: p.seconds(frames), Chunks: chunks,
+		Size: x.Size, Torn: x.Size - x.End, Epochs: x.Epochs(), Missing: missing(x),
 	}
 	for _, d := range x.Damage {
 		e.Lost += d.To - d.From

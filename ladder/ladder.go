@@ -27,6 +27,8 @@ type Plan struct {
 	Recording Recording `json:"recording"`
 	Source    Source    `json:"source"`
 
+	Grows         bool          `json:"grows,omitempty"`  // it was made from the head of a recording that had not ended
+	Live          time.Time     `json:"live,omitzero"`    // when its first moment was recorded, if that is known
 	Begins        time.Duration `json:"begins,omitempty"` // on the recording's timeline: what is heard before is left out
 	Rate          flv.Rate      `json:"rate"`             // of the output
 	GOPFrames     int           `json:"gop_frames"`
@@ -94,7 +96,7 @@ type Rendition struct {
 // New plans a recording: which renditions of which size, and all else that doesn't depend on
 // its length. The caller fills in the job, the asset, the recording and the time.
 func New(x *flv.Index, profile Profile) (*Plan, error) {
-	p := &Plan{Version: PlanVersion, Profile: profile.Name, Container: profile.Container, Accept: profile.Accept}
+	p := &Plan{Version: PlanVersion, Profile: profile.Name, Container: profile.Container, Accept: profile.Accept, Grows: x.Open}
 	if err := tooMuch(missing(x), p.Accept); err != nil {
 		return nil, err
 	}
@@ -122,15 +124,6 @@ func New(x *flv.Index, profile Profile) (*Plan, error) {
 		return nil, err
 	}
 	return p, nil
-}
-
-// Divide makes the chunks of a recording that has ended, and says what else there is to know
-// of it then.
-func (p *Plan) Divide(x *flv.Index) ([]Chunk, *End) {
-	x = p.timeline(x)
-	frames := max(1, p.Rate.Frame(x.Duration))
-	chunks := p.chunks(x, frames, p.ends(frames))
-	return chunks, p.end(x, frames, chunks)
 }
 
 // timeline is an index on the timeline of the output.
@@ -165,7 +158,10 @@ func (p *Plan) video(x *flv.Index, profile Profile) error {
 	}
 	p.GOPFrames = int(math.Round(profile.GOP.Seconds() * p.Rate.FPS()))
 	p.SegmentFrames = p.GOPFrames * int(profile.Segment/profile.GOP)
-	if profile.Source == SourceCopy {
+	switch {
+	case profile.Source == SourceCopy && x.Open:
+		p.Copy = &Copy{Fault: "the recording was still growing when it was planned: whether all of it can be copied was not known yet"}
+	case profile.Source == SourceCopy:
 		p.planCopy(x, profile)
 	}
 	for i, l := range profile.Ladders {
@@ -183,7 +179,7 @@ func (p *Plan) video(x *flv.Index, profile Profile) error {
 		})
 	}
 	p.Quality, p.Captions = profile.Quality, captions(v.Captions, profile.Captions)
-	if profile.Fit && len(p.fitted()) > 0 {
+	if profile.Fit && !x.Open && len(p.fitted()) > 0 { // the first seconds are often not like the rest
 		p.Fit = &Fit{}
 	}
 	return nil

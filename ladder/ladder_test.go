@@ -79,8 +79,8 @@ type planned struct {
 }
 
 func divided(p *Plan, x *flv.Index) *planned {
-	chunks, end := p.Divide(x)
-	return &planned{&Job{p, end}, chunks}
+	chunks := p.Due(x, nil)
+	return &planned{&Job{p, p.End(x, Spans(chunks))}, chunks}
 }
 
 // plan has chunks of a minute, whatever the recording's length.

@@ -135,6 +135,11 @@ func (p *Plan) Heard(s Stretch) (from, to time.Duration) {
 	return at(s.First), at(s.Last)
 }
 
+// behind is how much sound behind a chunk it takes to encode that of the chunk.
+func (p *Plan) behind() time.Duration {
+	return time.Duration(float64((packetsBehind+2)*PacketSamples) / float64(p.Audio.Rate) * float64(time.Second))
+}
+
 // soundCut is the recording's sound for the frames [from, to).
 func (p *Plan) soundCut(x *flv.Index, from, to int) flv.Cut {
 	begin, end := p.Heard(p.stretch(from, to))

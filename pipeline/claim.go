@@ -20,10 +20,6 @@ type claim struct {
 	By    string    `json:"by"` // "": nobody
 	Until time.Time `json:"until"`
 	Taken int       `json:"taken,omitempty"` // times that it was taken from somebody who never gave it up
-
-	// Of a job's messages:
-	Sent int       `json:"sent,omitempty"`
-	Plan time.Time `json:"plan,omitzero"` // when the plan was made that they are of
 }
 
 // longestClaim is more than any worker asks for: what claims more was written by a clock that
@@ -38,15 +34,22 @@ func (p *Pipeline) newClaimant() string { return p.Worker + " " + strings.ToLowe
 type busyError struct {
 	what string
 	claim
+	brief bool // they will be done long before
 }
 
 func (e *busyError) Error() string {
 	return fmt.Sprintf("%s is with %s until %s", e.what, e.By, e.Until.UTC().Format(time.TimeOnly))
 }
 
+// brieflyBusy is how long to leave what takes no time, unless whoever is at it has died.
+const brieflyBusy = 2 * time.Second
+
 // pause is how long to leave a task to whoever has claimed it.
 func (e *busyError) pause() time.Duration {
 	const most = 15 * time.Minute // of SQS
+	if e.brief {
+		return brieflyBusy
+	}
 	return min(most, max(time.Second, time.Until(e.Until).Round(time.Second)))
 }
 
@@ -66,7 +69,7 @@ func (c *claim) take(what, by string, until time.Time) error {
 	left := time.Until(c.Until)
 	switch {
 	case c.By != "" && c.By != by && left > 0 && left < longestClaim:
-		return &busyError{what, *c}
+		return &busyError{what: what, claim: *c}
 	case c.By != "" && c.By != by && c.Taken+1 >= maxReceives:
 		return permanent(crashLoop, fmt.Errorf("%s was begun by %d workers, and none of them lived to say why it failed; the last was %s", what, c.Taken+1, c.By))
 	case c.By != "" && c.By != by:
@@ -115,7 +118,7 @@ func (p *Pipeline) whileClaimed(ctx context.Context, plan *ladder.Plan, part str
 	}
 	if won, err := h.write(ctx); err != nil || !won {
 		if err == nil { // another copy came in at the same moment
-			err = &busyError{what, claim{By: "another worker", Until: time.Now().Add(hold.Lease())}}
+			err = &busyError{what: what, claim: claim{By: "another worker", Until: time.Now().Add(hold.Lease())}}
 		}
 		return err
 	}
@@ -134,15 +137,15 @@ func (p *Pipeline) whileClaimed(ctx context.Context, plan *ladder.Plan, part str
 	stop()
 	<-ended
 	if err != nil { // so that nobody waits for it
-		p.giveUp(ctx, h.key, h.mine, h.etag)
+		h.mine.giveUp()
+		p.writeBriefly(ctx, h.key, h.mine, h.etag)
 	}
 	return err
 }
 
-// giveUp stores that nobody holds a claim any more, though the task may have been told to end.
-func (p *Pipeline) giveUp(ctx context.Context, key string, c claim, etag string) {
+// writeBriefly stores something that helps and isn't needed, though the task may have been told to end.
+func (p *Pipeline) writeBriefly(ctx context.Context, key string, v any, etag string) {
 	brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
 	defer cancel()
-	c.giveUp()
-	_, _ = p.writeJSON(brief, key, c, etag) // else it ends by itself
+	_, _ = p.writeJSON(brief, key, v, etag) // else a claim ends by itself
 }

@@ -2,9 +2,15 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"afterlive/internal/flv"
 	"afterlive/internal/job"
 	"afterlive/ladder"
 )
@@ -12,77 +18,197 @@ import (
 // batchSize is how many messages SQS takes at once.
 const batchSize = 10
 
-// dispatch sends a job's first n tasks, in the order of its parts, but for those that were sent
-// before: once, however many ask for it (the hook, the bucket's notification, a redelivery, a
-// resend). Who sends claims that first, and notes after each batch how far it came; if it
+// dispatched is what was made of a recording so far, and sent: once, however many ask for it (the
+// hook, the bucket's notification, each look at a recording that grows, a redelivery, a resend).
+// Who does more of it claims that first, and notes after each batch how far it came; if it
 // dies, whoever comes next goes on from there, and sends one batch again at most.
-func (p *Pipeline) dispatch(ctx context.Context, plan *ladder.Job, n int, hold *Hold) (sent int, err error) {
-	key, mine := ladder.DispatchKey(plan.Job), p.newClaimant()
-	for {
-		c, etag, err := p.dispatched(ctx, plan.Plan)
-		if err != nil || c.Sent >= n {
+//
+// Stored as jobs/<job>/dispatch.json.
+type dispatched struct {
+	claim
+
+	Plan   time.Time     `json:"plan,omitzero"`    // when the plan was made that it is of
+	Chunks []ladder.Span `json:"chunks,omitempty"` // that are stored
+	Ended  bool          `json:"ended,omitempty"`  // there will be no more
+	Sent   int           `json:"sent,omitempty"`   // tasks, in the order of their parts
+}
+
+// dispatched is how far a plan's dispatch is. One that was removed, and is made anew, has sent nothing.
+func (p *Pipeline) dispatched(ctx context.Context, plan *ladder.Plan) (d dispatched, etag string, err error) {
+	etag, err = loadJSON(ctx, p.Store, ladder.DispatchKey(plan.Job), &d)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if !d.Plan.Equal(plan.Created) {
+		d = dispatched{Plan: plan.Created}
+	}
+	return d, etag, err
+}
+
+// dispatch stores the chunks of a recording that are due and not there yet, and sends their tasks.
+func (p *Pipeline) dispatch(ctx context.Context, plan *ladder.Plan, r *known, hold *Hold) (sent int, err error) {
+	for mine := p.newClaimant(); ; {
+		d, etag, err := p.dispatched(ctx, plan)
+		if err != nil {
 			return sent, err
 		}
-		begun := c.By == mine
-		if err := c.take("sending of job "+plan.Job, mine, time.Now().Add(hold.Lease())); err != nil {
-			return sent, err
-		}
-		if begun { // else say so first
-			to := min(n, c.Sent+batchSize)
-			if err := p.Queue.SendAll(ctx, bodies(plan, c.Sent, to)); err != nil {
-				p.giveUp(ctx, key, c, etag)
-				return sent, fmt.Errorf("send tasks %d to %d of job %s: %w", c.Sent, to-1, plan.Job, err)
+		var due []ladder.Chunk
+		var index *flv.Index
+		if !d.Ended {
+			if index, err = p.indexed(ctx, r); err != nil {
+				return sent, err
 			}
-			sent += to - c.Sent
-			if c.Sent = to; to == n {
-				c.giveUp()
-			}
+			due = plan.Due(index, d.Chunks)
 		}
-		if _, err := p.writeJSON(ctx, key, c, etag); err != nil {
+		ends := !d.Ended && !index.Open
+		if len(due) == 0 && !ends && d.Sent >= len(d.Chunks) {
+			return sent, nil
+		}
+		err = p.step(ctx, plan, &d, etag, mine, hold, func() error {
+			if err := p.storeChunks(ctx, plan, &d, due); err != nil {
+				return err
+			}
+			if ends {
+				if err := p.storeEnd(ctx, plan, &d, index); err != nil {
+					return err
+				}
+			}
+			n, err := p.sendNext(ctx, plan, &d, len(d.Chunks))
+			sent += n
+			return err
+		})
+		if err != nil {
 			return sent, err
 		}
 	}
 }
 
-// dispatched is what was sent of a plan, and by whom. A plan that was removed, and is made
-// anew, has sent nothing.
-func (p *Pipeline) dispatched(ctx context.Context, plan *ladder.Plan) (c claim, etag string, err error) {
-	c, etag, err = p.claimed(ctx, ladder.DispatchKey(plan.Job))
-	if !c.Plan.Equal(plan.Created) {
-		c = claim{Plan: plan.Created}
+// step does a part of a dispatch, and notes it; at first, only that nobody else is to do it.
+func (p *Pipeline) step(ctx context.Context, plan *ladder.Plan, d *dispatched, etag, mine string, hold *Hold, do func() error) error {
+	key, begun := ladder.DispatchKey(plan.Job), d.By == mine
+	if err := d.take("dispatch of job "+plan.Job, mine, time.Now().Add(hold.Lease())); err != nil {
+		if busy, ok := errors.AsType[*busyError](err); ok {
+			busy.brief = true
+		}
+		return err
 	}
-	return c, etag, err
+	if begun {
+		if err := do(); err != nil {
+			d.giveUp()
+			p.writeBriefly(ctx, key, d, etag)
+			return err
+		}
+	}
+	_, err := p.writeJSON(ctx, key, d, etag)
+	return err
 }
 
-// bodies are the messages of a job's tasks [from, to).
-func bodies(plan *ladder.Job, from, to int) (all [][]byte) {
-	for n := from; n < to; n++ {
-		all = append(all, taskOf(plan, n).Body())
+// sendNext sends the next batch of a job's tasks, up to the n-th.
+func (p *Pipeline) sendNext(ctx context.Context, plan *ladder.Plan, d *dispatched, n int) (sent int, err error) {
+	to := min(n, d.Sent+batchSize)
+	var bodies [][]byte
+	for i := d.Sent; i < to; i++ {
+		bodies = append(bodies, taskOf(plan, len(d.Chunks), i).Body())
 	}
-	return all
+	if len(bodies) > 0 {
+		if err := p.Queue.SendAll(ctx, bodies); err != nil {
+			return 0, fmt.Errorf("send tasks %d to %d of job %s: %w", d.Sent, to-1, plan.Job, err)
+		}
+	}
+	if d.Sent = to; to == n {
+		d.giveUp()
+	}
+	return len(bodies), nil
 }
 
 // taskOf is the n-th of a job's tasks, in the order of its parts.
-func taskOf(plan *ladder.Job, n int) job.Task {
-	if n < len(plan.Chunks) {
+func taskOf(plan *ladder.Plan, chunks, n int) job.Task {
+	if n < chunks {
 		return job.Task{Kind: job.Chunk, Job: plan.Job, Chunk: n}
 	}
-	return job.Task{Kind: job.Audio, Job: plan.Job, Chunk: n - len(plan.Chunks)}
+	return job.Task{Kind: job.Audio, Job: plan.Job, Chunk: n - chunks}
+}
+
+// storeChunks stores chunks behind those that there are. Who comes after somebody who died over it finds
+// some of them: while a recording grows, those count, since what was known of it was less.
+func (p *Pipeline) storeChunks(ctx context.Context, plan *ladder.Plan, d *dispatched, due []ladder.Chunk) error {
+	if plan.Grows {
+		for _, c := range due {
+			there, err := p.storeChunk(ctx, plan, c)
+			if err != nil {
+				return err
+			}
+			if d.Chunks = append(d.Chunks, there); there != c.Span {
+				return nil // the next ones begin elsewhere
+			}
+		}
+		return nil
+	}
+	group, inGroup := errgroup.WithContext(ctx)
+	group.SetLimit(uploads)
+	for _, c := range due {
+		group.Go(func() error {
+			there, err := p.storeChunk(inGroup, plan, c)
+			if err == nil && there != c.Span {
+				err = permanent("old_plan", fmt.Errorf("chunk %d of job %s has frames %v, by this worker %v: it was made by another version", c.Number, plan.Job, there, c.Span))
+			}
+			return err
+		})
+	}
+	d.Chunks = append(d.Chunks, ladder.Spans(due)...)
+	return group.Wait()
+}
+
+// storeChunk stores a chunk, unless there is one, and returns which frames that has.
+func (p *Pipeline) storeChunk(ctx context.Context, plan *ladder.Plan, c ladder.Chunk) (ladder.Span, error) {
+	won, err := p.writeJSON(ctx, ladder.ChunkKey(plan.Job, c.Number), c, "")
+	if err != nil || won {
+		return c.Span, err
+	}
+	first, err := LoadChunk(ctx, p.Store, plan.Job, c.Number)
+	if err != nil {
+		return c.Span, err
+	}
+	if first.From != c.From {
+		return c.Span, permanent("old_plan", fmt.Errorf("chunk %d of job %s begins at frame %d, by this worker at %d: it was made by another version", c.Number, plan.Job, first.From, c.From))
+	}
+	return first.Span, nil
+}
+
+// storeEnd notes that there are no more chunks, if they reach to the recording's end.
+func (p *Pipeline) storeEnd(ctx context.Context, plan *ladder.Plan, d *dispatched, index *flv.Index) error {
+	if len(plan.Due(index, d.Chunks)) > 0 {
+		return nil
+	}
+	d.Ended = true
+	end := plan.End(index, d.Chunks)
+	won, err := p.writeJSON(ctx, ladder.EndKey(plan.Job), end, "")
+	if err != nil || !won {
+		return err
+	}
+	p.Log.Info("recording divided", zap.String("job", plan.Job), zap.String("asset", plan.Asset), zap.Float64("duration_s", end.Duration),
+		zap.Int("chunks", len(d.Chunks)), zap.Int64("bytes", end.Size), zap.Int64("torn_bytes", end.Torn), zap.Int64("lost_bytes", end.Lost), zap.Int("epochs", end.Epochs))
+	return nil
 }
 
 // repair sends every task of a job whose part doesn't exist, whatever was sent before: its message
 // may have been lost, or its part removed.
-func (p *Pipeline) repair(ctx context.Context, plan *ladder.Job) (sent int, err error) {
-	done, err := PartsDone(ctx, p.Store, plan.Plan)
+func (p *Pipeline) repair(ctx context.Context, plan *ladder.Plan) (sent int, err error) {
+	d, _, err := p.dispatched(ctx, plan)
 	if err != nil {
 		return 0, err
 	}
-	names := plan.ChunkNames()
-	if plan.SoundApart() { // it comes when the chunks are there
-		all, err := p.complete(ctx, plan.Plan, names)
+	done, err := PartsDone(ctx, p.Store, plan)
+	if err != nil {
+		return 0, err
+	}
+	whole := &ladder.Job{Plan: plan, End: &ladder.End{Chunks: d.Chunks}}
+	names := whole.ChunkNames()
+	if plan.SoundApart() && d.Ended { // it comes when the chunks are there
+		all, err := p.complete(ctx, plan, names)
 		if err == nil && all {
-			names = plan.PartNames()
-			err = p.measureAll(ctx, plan)
+			names = whole.PartNames()
+			err = p.measureAll(ctx, whole)
 		}
 		if err != nil {
 			return 0, err
@@ -91,7 +217,7 @@ func (p *Pipeline) repair(ctx context.Context, plan *ladder.Job) (sent int, err 
 	var missing [][]byte
 	for n, name := range names {
 		if !done[name] {
-			missing = append(missing, taskOf(plan, n).Body())
+			missing = append(missing, taskOf(plan, len(d.Chunks), n).Body())
 		}
 	}
 	for sent < len(missing) {

@@ -58,13 +58,15 @@ func TestDispatch(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			queue := &outbox{failsAt: tc.failsAt, after: tc.after}
-			p, plan := &Pipeline{Queue: queue, Store: newMemory(), Worker: "w", Log: zaptest.NewLogger(t)}, manyChunks(25)
-			_, err := p.dispatch(t.Context(), plan, 25, nil)
+			store, plan := newMemory(), manyChunks(25)
+			p := &Pipeline{Queue: queue, Store: store, Worker: "w", Log: zaptest.NewLogger(t)}
+			store.put(ladder.DispatchKey(plan.Job), mustJSON(dispatched{Plan: plan.Created, Chunks: plan.Chunks, Ended: true}))
+			_, err := p.dispatch(t.Context(), plan.Plan, nil, nil)
 			if (err != nil) != (tc.failsAt > 0) {
 				t.Fatal(err)
 			}
 			for range 3 { // redelivered, or told of by somebody else
-				_, err := p.dispatch(t.Context(), plan, 25, nil)
+				_, err := p.dispatch(t.Context(), plan.Plan, nil, nil)
 				must(t, err)
 			}
 			if n := len(queue.bodies()); n != tc.want {
@@ -87,14 +89,17 @@ func TestDispatcherDies(t *testing.T) {
 		queue, store, plan := &outbox{}, newMemory(), manyChunks(25)
 		p := &Pipeline{Queue: queue, Store: store, Worker: "w", Log: zaptest.NewLogger(t)}
 		hold := &Hold{lease: 2 * time.Minute}
-		store.put(ladder.DispatchKey(plan.Job), mustJSON(claim{Plan: plan.Created, By: "the dead", Until: time.Now().Add(hold.Lease()), Sent: 10}))
-		_, err := p.dispatch(t.Context(), plan, 25, hold)
+		store.put(ladder.DispatchKey(plan.Job), mustJSON(dispatched{
+			Plan: plan.Created, Chunks: plan.Chunks, Ended: true, Sent: 10,
+			claim: claim{By: "the dead", Until: time.Now().Add(hold.Lease())},
+		}))
+		_, err := p.dispatch(t.Context(), plan.Plan, nil, hold)
 		busy, ok := errors.AsType[*busyError](err)
-		if !ok || busy.pause() != 2*time.Minute || len(queue.bodies()) != 0 {
+		if !ok || busy.pause() != brieflyBusy || len(queue.bodies()) != 0 {
 			t.Fatalf("got %v, %d messages", err, len(queue.bodies()))
 		}
-		time.Sleep(busy.pause())
-		if sent, err := p.dispatch(t.Context(), plan, 25, hold); err != nil || sent != 15 {
+		time.Sleep(hold.Lease())
+		if sent, err := p.dispatch(t.Context(), plan.Plan, nil, hold); err != nil || sent != 15 {
 			t.Errorf("%d messages, %v", sent, err)
 		}
 	})
@@ -170,7 +175,7 @@ func TestBusyTaskIsPutBack(t *testing.T) {
 		must(t, queue.Send(t.Context(), body, 0))
 		w := &Worker{Queue: queue, Failed: queue, Metrics: NewMetrics(nil), Log: zaptest.NewLogger(t)}
 		d := queue.take(time.Hour)
-		w.settle(t.Context(), settlement{d: d, tasks: []job.Task{{Kind: job.Chunk}}, hold: &Hold{}, err: &busyError{"chunk-00003", claim{By: "x", Until: time.Now().Add(40 * time.Second)}}})
+		w.settle(t.Context(), settlement{d: d, tasks: []job.Task{{Kind: job.Chunk}}, hold: &Hold{}, err: &busyError{what: "chunk-00003", claim: claim{By: "x", Until: time.Now().Add(40 * time.Second)}}})
 		if queue.take(0) != nil {
 			t.Error("it came back at once")
 		}

@@ -68,6 +68,17 @@ func StoreIndex(ctx context.Context, shelf ObjectWriter, key, etag, file, promis
 // index is what there is to know of a recording: what lies beside it, or what a scan
 // finds.
 func (p *Pipeline) index(ctx context.Context, r *known) (*flv.Index, error) {
+	if r.state != nil {
+		index, err := r.state.ReadIndex()
+		if err == nil && index != nil {
+			r.Indexed = true
+			return index, nil
+		}
+		if !r.ended() { // by a program of another version, which is still at it
+			return nil, transient("foreign_index", fmt.Errorf("the index of a recording that grows cannot be read: %w", err))
+		}
+		return p.scan(ctx, r)
+	}
 	body, _, err := p.Recordings.Load(ctx, indexKey(r.Key, r.ETag))
 	if err == nil {
 		var index *flv.Index

@@ -134,7 +134,7 @@ func (l Limits) check(x *flv.Index) error {
 // [permanent] is final; any other may pass.
 func (p *Pipeline) Do(ctx context.Context, t job.Task, hold *Hold) error {
 	if t.Kind == job.Recording {
-		return p.plan(ctx, t, hold)
+		return p.look(ctx, t, hold)
 	}
 	plan, err := LoadPlan(ctx, p.Store, t.Job)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -200,14 +200,11 @@ func (p *Pipeline) Done(ctx context.Context, t job.Task) (bool, error) {
 func (p *Pipeline) result(ctx context.Context, t job.Task) (string, error) {
 	switch t.Kind {
 	case job.Recording:
-		etag := t.ETag
-		if etag == "" {
-			var err error
-			if _, etag, err = p.Recordings.Stat(ctx, t.Key); err != nil {
-				return "", err
-			}
+		r, err := p.find(ctx, t)
+		if err != nil || r == nil {
+			return "", cmp.Or(err, fs.ErrNotExist)
 		}
-		id := job.ID(t.In(p.Bucket).Bucket, t.Key, etag, cmp.Or(t.Profile, job.DefaultProfile))
+		id := job.ID(t.In(p.Bucket).Bucket, t.Key, r.ETag, cmp.Or(t.Profile, job.DefaultProfile))
 		return ladder.EndKey(id), nil
 	case job.Quality:
 		plan, err := LoadPlan(ctx, p.Store, t.Job)

@@ -11,16 +11,16 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 
 	"afterlive/internal/flv"
+	"afterlive/internal/growing"
 	"afterlive/internal/job"
 	"afterlive/ladder"
 )
 
-// plan scans a recording, stores what is to be done, and sends it out, once. A plan that is
-// there already is never changed.
-func (p *Pipeline) plan(ctx context.Context, t job.Task, hold *Hold) error {
+// look plans a recording, stores the chunks that can be made of it by now, and sends out their tasks,
+// once. Of a recording that grows, that is some of them; it is looked at again when there is more.
+func (p *Pipeline) look(ctx context.Context, t job.Task, hold *Hold) error {
 	bucket := cmp.Or(t.Bucket, p.Bucket)
 	if bucket != p.Bucket {
 		return permanent("wrong_bucket", fmt.Errorf("the recording is in bucket %q, this worker reads %q", bucket, p.Bucket))
@@ -29,58 +29,38 @@ func (p *Pipeline) plan(ctx context.Context, t job.Task, hold *Hold) error {
 	if t.ETag != "" {
 		hold.Belongs(job.ID(bucket, t.Key, t.ETag, profile))
 	}
-	size, etag, err := p.Recordings.Stat(ctx, t.Key)
-	if errors.Is(err, fs.ErrNotExist) {
-		return permanent("no_recording", err)
-	}
-	if err != nil {
-		return err
-	}
-	if t.ETag != "" && t.ETag != etag {
-		p.Log.Info("recording was replaced; its newer version has a message of its own", zap.String("key", t.Key))
-		hold.Duplicate()
-		return nil
-	}
-	id := job.ID(bucket, t.Key, etag, profile)
-	hold.Belongs(id)
-	r := known{Recording: ladder.Recording{Key: t.Key, ETag: etag}, size: size, promised: t.Promised}
-	plan, err := LoadPlan(ctx, p.Store, id)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := p.makePlan(ctx, id, &r, profile); err != nil {
+	for sent, seen := 0, int64(-1); ; {
+		r, err := p.find(ctx, t)
+		switch {
+		case err != nil:
+			return err
+		case r == nil:
+			p.Log.Info("recording was replaced; its newer version has a message of its own", zap.String("key", t.Key))
+			hold.Duplicate()
+			return nil
+		case r.size == seen: // nothing came meanwhile
+			return nil
+		}
+		seen = r.size
+		plan, err := p.planned(ctx, job.ID(bucket, t.Key, r.ETag, profile), r, profile, hold)
+		if err != nil || plan == nil {
 			return err
 		}
-		plan, err = LoadPlan(ctx, p.Store, id)
-	}
-	if err != nil {
-		return err
-	}
-	whole, err := LoadJob(ctx, p.Store, plan)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := p.divide(ctx, plan, &r); err != nil {
+		n, err := p.dispatch(ctx, plan, r, hold)
+		if err == nil && t.Repair && n == 0 {
+			n, err = p.repair(ctx, plan)
+		}
+		if sent += n; err != nil {
 			return err
 		}
-		whole, err = LoadJob(ctx, p.Store, plan)
+		if r.ended() && sent > 0 {
+			return nil
+		}
+		if r.ended() {
+			hold.Duplicate()
+			return p.goOn(ctx, plan, hold)
+		}
 	}
-	if err != nil {
-		return err
-	}
-	return p.announce(ctx, whole, t.Repair, hold)
-}
-
-// announce sends a job's tasks, those that were not sent yet, or all that are not done.
-func (p *Pipeline) announce(ctx context.Context, whole *ladder.Job, repair bool, hold *Hold) error {
-	var sent int
-	var err error
-	if repair {
-		sent, err = p.repair(ctx, whole)
-	} else {
-		sent, err = p.dispatch(ctx, whole, len(whole.Chunks), hold)
-	}
-	if err != nil || sent > 0 {
-		return err
-	}
-	hold.Duplicate()
-	return p.goOn(ctx, whole.Plan, hold)
 }
 
 // known is a recording, and its index once somebody has asked for it.
@@ -88,9 +68,61 @@ type known struct {
 	ladder.Recording
 
 	size     int64
-	promised string // the video that its stream had announced
+	promised string         // the video that its stream had announced
+	state    *growing.State // of one that grows, or did
 	index    *flv.Index
 	took     float64 // seconds, for the index
+}
+
+func (r *known) ended() bool { return r.state == nil || r.state.Ended }
+
+// find is the recording of a message; nil: another version is in its place by now. The object that
+// has all of a recording that grew is that recording.
+func (p *Pipeline) find(ctx context.Context, t job.Task) (*known, error) {
+	state, _, err := growing.Load(ctx, p.Recordings, t.Key)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		state = nil
+	case err != nil:
+		return nil, err
+	case t.ETag == "" || t.ETag == state.ID || t.ETag == state.Object:
+		return known{size: state.End, promised: cmp.Or(t.Promised, state.Promised), state: state}.of(t.Key, state.ID), nil
+	}
+	size, etag, err := p.Recordings.Stat(ctx, t.Key)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, permanent("no_recording", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if t.ETag != "" && t.ETag != etag {
+		return nil, nil //nolint:nilnil // see above
+	}
+	if state != nil && state.IsWhole(size) {
+		return known{size: state.End, promised: cmp.Or(t.Promised, state.Promised), state: state}.of(t.Key, state.ID), nil
+	}
+	return known{size: size, promised: t.Promised}.of(t.Key, etag), nil
+}
+
+func (r known) of(key, version string) *known {
+	r.Recording = ladder.Recording{Key: key, ETag: version}
+	return &r
+}
+
+// planned is a recording's plan, made if there is none; nil: too little of it is there.
+func (p *Pipeline) planned(ctx context.Context, id string, r *known, profile string, hold *Hold) (*ladder.Plan, error) {
+	hold.Belongs(id)
+	plan, err := LoadPlan(ctx, p.Store, id)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return plan, err
+	}
+	if r.state != nil && r.state.Index == nil {
+		return nil, nil //nolint:nilnil // see above
+	}
+	if err := p.makePlan(ctx, id, r, profile); err != nil {
+		return nil, err
+	}
+	return LoadPlan(ctx, p.Store, id)
 }
 
 // indexed is what there is to know of a recording.
@@ -105,6 +137,9 @@ func (p *Pipeline) indexed(ctx context.Context, r *known) (*flv.Index, error) {
 		return nil, fmt.Errorf("scan %s: %w", r.Key, err)
 	}
 	index.Promised = cmp.Or(index.Promised, r.promised)
+	if err := p.Limits.check(index); err != nil {
+		return nil, fmt.Errorf("plan %s: %w", r.Key, err)
+	}
 	r.index = index
 	return index, nil
 }
@@ -120,9 +155,6 @@ func (p *Pipeline) makePlan(ctx context.Context, id string, r *known, profile st
 	if err != nil {
 		return err
 	}
-	if err := p.Limits.check(index); err != nil {
-		return fmt.Errorf("plan %s: %w", r.Key, err)
-	}
 	chosen, err := p.Profiles.Choose(profile, index)
 	if err != nil {
 		return permanent("no_profile", err)
@@ -133,6 +165,9 @@ func (p *Pipeline) makePlan(ctx context.Context, id string, r *known, profile st
 	}
 	plan.Job, plan.Asset, plan.Recording, plan.Created = id, job.Asset(r.Key), r.Recording, time.Now().UTC()
 	plan.Scan = r.took
+	if r.state != nil {
+		plan.Live = r.state.Began
+	}
 	if err := p.fit(ctx, plan, index); err != nil {
 		return fmt.Errorf("plan %s: %w", r.Key, err)
 	}
@@ -143,43 +178,6 @@ func (p *Pipeline) makePlan(ctx context.Context, id string, r *known, profile st
 	p.Log.Info("recording planned", zap.String("job", id), zap.String("asset", plan.Asset), zap.String("profile", plan.Profile),
 		zap.Bool("indexed", r.Indexed), zap.Duration("took", time.Since(began)))
 	return nil
-}
-
-// divide stores a job's chunks, and then that there are no more. Who comes after somebody who
-// died over it finds some of them, and makes the same.
-func (p *Pipeline) divide(ctx context.Context, plan *ladder.Plan, r *known) error {
-	index, err := p.indexed(ctx, r)
-	if err != nil {
-		return err
-	}
-	chunks, end := plan.Divide(index)
-	group, inGroup := errgroup.WithContext(ctx)
-	group.SetLimit(uploads)
-	for _, c := range chunks {
-		group.Go(func() error { return p.storeChunk(inGroup, plan, c) })
-	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	won, err := p.writeJSON(ctx, ladder.EndKey(plan.Job), end, "")
-	if err != nil || !won {
-		return err
-	}
-	p.Log.Info("recording divided", zap.String("job", plan.Job), zap.String("asset", plan.Asset), zap.Float64("duration_s", end.Duration),
-		zap.Int("chunks", len(chunks)), zap.Int64("bytes", end.Size), zap.Int64("torn_bytes", end.Torn), zap.Int64("lost_bytes", end.Lost), zap.Int("epochs", end.Epochs))
-	return nil
-}
-
-func (p *Pipeline) storeChunk(ctx context.Context, plan *ladder.Plan, c ladder.Chunk) error {
-	won, err := p.writeJSON(ctx, ladder.ChunkKey(plan.Job, c.Number), c, "")
-	if err != nil || won {
-		return err
-	}
-	first, err := LoadChunk(ctx, p.Store, plan.Job, c.Number)
-	if err == nil && first.Span != c.Span {
-		err = permanent("old_plan", fmt.Errorf("chunk %d of job %s has frames %v, by this worker %v: it was made by another version", c.Number, plan.Job, first.Span, c.Span))
-	}
-	return err
 }
 
 func (p *Pipeline) scan(ctx context.Context, r *known) (*flv.Index, error) {

@@ -284,14 +284,23 @@ func (p *Pipeline) produceSound(ctx context.Context, plan *ladder.Plan, c ladder
 // sendSound sends out what makes the sound, now that all chunks were measured.
 func (p *Pipeline) sendSound(ctx context.Context, plan *ladder.Job, hold *Hold) error {
 	all := len(plan.PartNames())
-	if c, _, err := p.dispatched(ctx, plan.Plan); err != nil || c.Sent >= all {
-		return err
+	for mine := p.newClaimant(); ; {
+		d, etag, err := p.dispatched(ctx, plan.Plan)
+		if err != nil || d.Sent >= all {
+			return err
+		}
+		d.Chunks, d.Ended, d.Sent = plan.Chunks, true, max(d.Sent, len(plan.Chunks)) // whose parts are all there
+		if err := p.measureAll(ctx, plan); err != nil {
+			return err
+		}
+		err = p.step(ctx, plan.Plan, &d, etag, mine, hold, func() error {
+			_, err := p.sendNext(ctx, plan.Plan, &d, all)
+			return err
+		})
+		if err != nil {
+			return err
+		}
 	}
-	if err := p.measureAll(ctx, plan); err != nil {
-		return err
-	}
-	_, err := p.dispatch(ctx, plan, all, hold)
-	return err
 }
 
 // measureAll says how loud the sound of all chunks together is.

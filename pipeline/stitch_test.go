@@ -315,7 +315,7 @@ func TestStitchingIsInvisible(t *testing.T) {
 			}
 			t.Run(fmt.Sprintf("%s chunk %ds", s, chunk), func(t *testing.T) {
 				t.Parallel()
-				checkStitching(t, s, chunk, n)
+				checkStitching(t, s, chunk, n, transcode)
 			})
 		}
 	}
@@ -331,7 +331,7 @@ func TestChunksBesideThePicture(t *testing.T) {
 	} {
 		t.Run(s.String(), func(t *testing.T) {
 			t.Parallel()
-			plan := checkStitching(t, s, 6, uint64(n))
+			plan := checkStitching(t, s, 6, uint64(n), transcode)
 			for _, c := range plan.Chunks {
 				if float64(c.To-c.From) > float64(s.gop+6+6)*s.rate.FPS() {
 					t.Errorf("a chunk is [%d, %d) of %d frames", c.From, c.To, plan.Frames)
@@ -342,10 +342,10 @@ func TestChunksBesideThePicture(t *testing.T) {
 }
 
 // checkStitching compares what the pipeline makes of a recording with a single pass.
-func checkStitching(t *testing.T, s spec, chunk int, seed uint64) *ladder.Job {
+func checkStitching(t *testing.T, s spec, chunk int, seed uint64, by func(t *testing.T, recording string, chunk int) (*ladder.Job, string)) *ladder.Job {
 	t.Helper()
 	recording := s.make(t, seed)
-	plan, dir := transcode(t, recording, chunk)
+	plan, dir := by(t, recording, chunk)
 	if plan.Rate != s.rate {
 		t.Fatalf("rate %s", plan.Rate)
 	}

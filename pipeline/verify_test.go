@@ -27,7 +27,7 @@ func encodeSmall(t *testing.T) (*ladder.Plan, ladder.Chunk, string) {
 		t.Fatal(err)
 	}
 	folder := t.TempDir()
-	chunks, _ := plan.Divide(index)
+	chunks := plan.Due(index, nil)
 	w := chunkWork(plan, chunks[0], 0)
 	must(t, w.makeFolders(folder))
 	cut := w.chunk.Cut

@@ -42,7 +42,6 @@ type Cut struct {
 // decoded, and lets the frame-rate filter see what follows.
 func (x *Index) VideoCut(from, to time.Duration) Cut {
 	v := x.Video
-	margin := max(250*time.Millisecond, -v.MinComposition)
 	keys := v.Keyframes
 	start := x.KeyframeBefore(from)
 	c := Cut{
@@ -50,7 +49,7 @@ func (x *Index) VideoCut(from, to time.Duration) Cut {
 		Oriented: v.Oriented, MinComposition: v.MinComposition.Milliseconds(), MaxComposition: v.MaxComposition.Milliseconds(),
 	}
 	if to < v.Last {
-		c.Until = (max(to, keys[start].PTS) + margin).Milliseconds()
+		c.Until = (max(to, keys[start].PTS) + v.margin()).Milliseconds()
 		c.End = to.Milliseconds()
 		for i := start + 1; i+1 < len(keys); i++ {
 			if keys[i].DTS.Milliseconds() >= c.Until {
@@ -62,6 +61,13 @@ func (x *Index) VideoCut(from, to time.Duration) Cut {
 	}
 	return x.finish(c)
 }
+
+// Whole is up to when all pictures are there that are shown, with what is read behind them
+// ([Index.VideoCut]), as far as can be told before more comes.
+func (v *Video) Whole() time.Duration { return v.Last - v.MaxComposition - v.margin() }
+
+// margin is how much is read behind the last picture that is wanted.
+func (v *Video) margin() time.Duration { return max(250*time.Millisecond, -v.MinComposition) }
 
 // lead is what must be added to timestamps beyond [Lead], in ms: all of pictures whose
 // decoding begins long before they are shown.

@@ -104,6 +104,7 @@ func mulDiv(a, b, c, d uint64) uint64 {
 // Index is what one scan learns of a recording. All times are on the repaired
 // timeline, whose zero is the first picture or sound that can be shown.
 type Index struct {
+	Open     bool          `json:"open,omitempty"`   // the recording may still grow: what is said stays so, and there may be more
 	Size     int64         `json:"size"`             // bytes read, a torn tail included
 	End      int64         `json:"end"`              // offset behind the last whole tag; Size-End bytes are torn
 	Damage   []Range       `json:"damage,omitempty"` // before End, what is no tag: skipped

@@ -44,7 +44,14 @@ func TestScanWhileItGrows(t *testing.T) {
 	jumps := newRecording().headers()
 	jumps.seconds(0, 15, 50)
 	jumps.seconds(9_000_000, 15, 50)
-	for name, body := range map[string][]byte{"damaged": damaged.Bytes(), "the sound is first": late.Bytes(), "torn": torn.Bytes(), "its clock jumps": jumps.Bytes()} {
+	halts := newRecording().headers()
+	at = halts.seconds(0, 15, 50)
+	for range 300 { // ten seconds without sound
+		halts.frame(at, at%1000 < 33, 0, 50)
+		at += 33
+	}
+	halts.seconds(at, 15, 50)
+	for name, body := range map[string][]byte{"the sound halts": halts.Bytes(), "damaged": damaged.Bytes(), "the sound is first": late.Bytes(), "torn": torn.Bytes(), "its clock jumps": jumps.Bytes()} {
 		for seed := range uint64(5) {
 			t.Run(fmt.Sprint(name, " ", seed), func(t *testing.T) {
 				want := scan(t, body)
@@ -63,6 +70,13 @@ func TestScanWhileItGrows(t *testing.T) {
 					x, err := s.Index()
 					if err != nil {
 						t.Fatal(err)
+					}
+					told, err := x.Marshal()
+					if err != nil {
+						t.Fatal(err)
+					}
+					if y, err := ParseIndex(told, x.Size); err != nil || !reflect.DeepEqual(x, y) {
+						t.Fatalf("%+v was read as %+v: %v", x, y, err)
 					}
 					if before != nil {
 						onlyGrew(t, before, x)

@@ -63,7 +63,7 @@ func (x *Index) nonsense() string {
 		return "lack of tracks"
 	case x.Video != nil && !x.Video.possible(inside):
 		return "video"
-	case x.Audio != nil && !x.Audio.possible(inside):
+	case x.Audio != nil && !x.Audio.possible(x.Open, inside):
 		return "audio"
 	}
 	return ""
@@ -86,24 +86,24 @@ func (v *Video) possible(inside func(int64) bool) bool {
 		len(v.Headers) > 0 && len(v.Headers) <= maxHeaders && !slices.ContainsFunc(v.Headers, Header.absurd)
 }
 
-func (a *Audio) possible(inside func(int64) bool) bool {
+func (a *Audio) possible(open bool, inside func(int64) bool) bool {
 	const leastTag = tagHeaderSize + 2 + tagTrailerSize
 	last := len(a.Marks) - 1
 	return soundFormats[a.Format].Codec == a.Codec && (a.Format != formatAAC || len(a.Headers) > 0) &&
 		a.SampleRate >= 1000 && a.SampleRate <= maxSampleRate && a.Channels >= 0 &&
-		last > 0 && last < maxMarks && a.Frames > 0 && int64(a.Frames) <= (a.Marks[last].Offset-a.Marks[0].Offset)/leastTag &&
-		a.Marks[0].Tag == 0 && a.Marks[last].Tag == a.Frames && sane(a.Epochs) &&
+		last > 0 && last < maxMarks && a.Frames > 0 && int64(a.Marks[last].Tag) <= (a.Marks[last].Offset-a.Marks[0].Offset)/leastTag &&
+		a.Marks[0].Tag == 0 && (a.Marks[last].Tag == a.Frames || open && a.Marks[last].Tag < a.Frames) && sane(a.Epochs) &&
 		!slices.ContainsFunc(a.Marks, func(m Mark) bool { return !inside(m.Offset) || !timely(m.At) || !timely(m.Run) || m.Run > m.At }) &&
 		!steps(a.Marks, func(a, b Mark) bool { return !a.leads(b) }) &&
 		len(a.Headers) <= maxHeaders && !slices.ContainsFunc(a.Headers, Header.absurd)
 }
 
-// leads tells whether a mark can be followed by another: of the next tag, at the same place, or of
-// later ones, each of which lasts a while.
+// leads tells whether a mark can be followed by another: of the next tag, at the same place or behind
+// a halt, or of later ones, each of which lasts a while.
 func (m Mark) leads(next Mark) bool {
 	tags := next.Tag - m.Tag
 	if tags == 0 {
-		return next.Offset == m.Offset
+		return next.Offset >= m.Offset
 	}
 	each := (next.At - m.At) / time.Duration(max(1, tags))
 	return tags > 0 && next.Offset > m.Offset && next.Run == m.Run && each >= time.Microsecond && each <= time.Minute

@@ -11,6 +11,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"afterlive/internal/h264"
 )
@@ -123,6 +124,21 @@ func (s *Scanner) End() (*Index, error) {
 // An error of type [*Error]: there is nothing to be seen or heard yet, or ever.
 func (s *Scanner) Index() (*Index, error) { return s.index(0) }
 
+// Offset is behind the last whole tag that was read.
+func (s *Scanner) Offset() int64 { return s.pos }
+
+// Lasts is how much there is to be seen or heard so far. Unlike [Scanner.Index], it decides nothing.
+func (s *Scanner) Lasts() time.Duration {
+	var d time.Duration
+	if s.video != nil {
+		d = ms(s.lastVideo - s.firstVideo)
+	}
+	if m := s.sound.marks; len(m) > 0 {
+		d = max(d, m[len(m)-1].At-m[0].At)
+	}
+	return d
+}
+
 func (s *Scanner) fileHeader() error {
 	head, err := s.r.Peek(fileHeaderSize)
 	if err != nil && err != io.EOF { //nolint:errorlint // see readError
@@ -213,6 +229,7 @@ func (s *Scanner) index(rest int64) (*Index, error) {
 		return nil, err
 	}
 	x := &Index{
+		Open: !s.ended,
 		Size: s.pos + s.partial + rest, End: s.pos, Damage: slices.Clone(s.damage), Video: video, Audio: audio,
 		Gaps: slices.Clone(s.clock.gaps), Missing: missing, Promised: s.promised,
 	}

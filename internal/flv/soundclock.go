@@ -107,13 +107,30 @@ func (c *soundClock) known(ended bool, behind int64) []Mark {
 	}
 	all := *c
 	all.marks, all.waiting = slices.Clone(c.marks), slices.Clone(c.waiting)
-	for len(all.waiting) > 0 {
-		all.settle()
-	}
-	if all.tags > 0 {
-		all.mark(behind)
-	}
+	all.halt(behind)
 	return all.marks
+}
+
+// halt gives all waiting tags their places: for now, or for ever, no more will come. behind is
+// the end of the last tag.
+func (c *soundClock) halt(behind int64) {
+	for len(c.waiting) > 0 {
+		c.settle()
+	}
+	if c.tags > 0 && c.marks[len(c.marks)-1].Tag < c.tags {
+		c.mark(behind)
+	}
+}
+
+// halted is by how much pictures are ahead of the last sound where that has come to a halt: nobody
+// can wait for more before the last of it is placed.
+const halted = 5 * time.Second
+
+// seen tells the clock that a picture has come at a repaired time in ms.
+func (c *soundClock) seen(t, behind int64) {
+	if n := len(c.waiting); n > 0 && ms(t)-time.Duration(c.waiting[n-1].t) > halted {
+		c.halt(behind)
+	}
 }
 
 // settle gives the first of the waiting tags its place.

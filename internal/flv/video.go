@@ -60,6 +60,7 @@ func (s *Scanner) videoTag(offset int64, raw uint32, body, header []byte) error 
 	shown := s.reach.composition(body, dts)
 	p := s.stream.Read(body[5:])
 	s.picture(p, dts, dts+shown)
+	s.sound.seen(dts, s.soundEnd)
 	s.steadiness.add(dts, shown, key, p.IDR)
 	if len(s.video.Keyframes) > maxKeyframes || len(s.clock.epochs(tagVideo)) > maxEpochs {
 		return refuse(BadHeader, "it has more than %d keyframes, or its clock jumps more than %d times", maxKeyframes, maxEpochs)

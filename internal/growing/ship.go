@@ -1,0 +1,268 @@
+package growing
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"afterlive/internal/flv"
+)
+
+const (
+	// LongestExtent is how many bytes an extent has at most.
+	LongestExtent = 8 << 20
+	// Head is how much of a recording there must be before it is indexed: from its rate and its sizes it
+	// is decided what is made of it.
+	Head = 12 * time.Second
+
+	atOnce = 4 // extents on their way
+)
+
+// ErrAnother is a name under which another recording grows, or grew.
+var ErrAnother = errors.New("the name is taken by another recording")
+
+// Shipper brings a file that grows into the store. Two of one file, in one process or several, do
+// no harm: each extent is written once, and they agree on all else.
+type Shipper struct {
+	store Store
+	key   string
+	file  *os.File
+	fresh State // with which it begins if it is the first
+
+	state   *State
+	etag    string
+	source  *window
+	scanner *flv.Scanner
+}
+
+// window is the bytes of a file up to where they are final.
+type window struct {
+	file     io.ReaderAt
+	at, upTo int64
+}
+
+func (w *window) Read(b []byte) (int, error) {
+	if w.at >= w.upTo {
+		return 0, io.EOF
+	}
+	n, err := w.file.ReadAt(b[:min(int64(len(b)), w.upTo-w.at)], w.at)
+	w.at += int64(n)
+	if n > 0 {
+		err = nil
+	}
+	return n, err
+}
+
+// Open goes on where the store says that a recording is, or begins it. began and promised are told of
+// one that begins. [ErrAnother]: the store has another one of this name.
+func Open(ctx context.Context, store Store, key string, file *os.File, began time.Time, promised string) (*Shipper, error) {
+	s := &Shipper{store: store, key: key, file: file, fresh: State{Version: stateVersion, Began: began.UTC(), Promised: promised}}
+	return s, s.resume(ctx)
+}
+
+// resume reads what the store has, and the file up to where it had been when it was first indexed.
+func (s *Shipper) resume(ctx context.Context) error {
+	state, etag, err := Load(ctx, s.store, s.key)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		fresh := s.fresh
+		state, etag = &fresh, ""
+	case err != nil:
+		return err
+	default:
+		first := make([]byte, state.first())
+		if _, err := s.file.ReadAt(first, 0); errors.Is(err, io.EOF) || err == nil && versionOf(first) != state.ID {
+			return fmt.Errorf("ship %s: %w", s.key, ErrAnother)
+		} else if err != nil {
+			return fmt.Errorf("ship %s: %w", s.key, err)
+		}
+	}
+	s.state, s.etag = state, etag
+	s.source = &window{file: s.file, upTo: state.Head}
+	s.scanner = flv.NewScanner(s.source)
+	if state.Head > 0 {
+		if err := s.scanner.More(); err != nil {
+			return fmt.Errorf("ship %s: %w", s.key, err)
+		}
+		if _, err := s.scanner.Index(); err != nil {
+			return fmt.Errorf("ship %s: %w", s.key, err)
+		}
+	}
+	return nil
+}
+
+// Shipped is what is in the store by now.
+func (s *Shipper) Shipped() State { return *s.state }
+
+// Pending is how much the file has that the store has not.
+func (s *Shipper) Pending() (int64, error) {
+	info, err := s.file.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size() - s.state.End, nil
+}
+
+// Ship stores what has come since, up to the last whole tag, and then tells of it. ended: nothing more
+// will come. An error of type [*flv.Error] means that what is there cannot be understood: it is
+// no use to ship more. After any other, it may be tried again.
+func (s *Shipper) Ship(ctx context.Context, ended bool) error {
+	for {
+		if s.state.Ended {
+			return nil
+		}
+		err := s.ship(ctx, ended)
+		if !errors.Is(err, errOvertaken) {
+			return err
+		}
+		if err := s.resume(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// errOvertaken is another shipper that was first.
+var errOvertaken = errors.New("another process is at it")
+
+func (s *Shipper) ship(ctx context.Context, ended bool) error {
+	info, err := s.file.Stat()
+	if err != nil {
+		return fmt.Errorf("ship %s: %w", s.key, err)
+	}
+	if info.Size() < s.state.End {
+		return fmt.Errorf("ship %s: the file has %d bytes, and %d were shipped: %w", s.key, info.Size(), s.state.End, ErrAnother)
+	}
+	s.source.upTo = info.Size()
+	next := *s.state
+	next.Extents = slices.Clone(next.Extents)
+	index, err := s.index(&next, ended)
+	if err != nil {
+		return fmt.Errorf("ship %s: %w", s.key, err)
+	}
+	to := s.scanner.Offset()
+	if ended {
+		to = info.Size()
+	}
+	if to == next.End && !ended || to == 0 {
+		return nil
+	}
+	if err := s.extents(ctx, &next, to); err != nil {
+		return fmt.Errorf("ship %s: %w", s.key, err)
+	}
+	next.Ended = ended
+	if index != nil {
+		next.Size = index.Size
+		if next.Index, err = index.Marshal(); err != nil {
+			return fmt.Errorf("ship %s: %w", s.key, err)
+		}
+	}
+	return s.tell(ctx, &next)
+}
+
+// index takes in what has come; nil: it is too little.
+func (s *Shipper) index(next *State, ended bool) (*flv.Index, error) {
+	if ended {
+		return s.scanner.End()
+	}
+	if err := s.scanner.More(); err != nil {
+		return nil, err
+	}
+	if next.Head == 0 {
+		if s.scanner.Lasts() < Head {
+			return nil, nil //nolint:nilnil // it has just begun
+		}
+		next.Head = s.scanner.Offset()
+	}
+	return s.scanner.Index()
+}
+
+// extents stores the bytes up to an offset, several extents at once. One that is there already was
+// written by a shipper that could not tell of it: as far as it goes, it is as good.
+func (s *Shipper) extents(ctx context.Context, next *State, to int64) error {
+	for next.End < to {
+		var sizes [atOnce]int64
+		group, inGroup := errgroup.WithContext(ctx)
+		for i := range sizes {
+			from := next.End + int64(i)*LongestExtent
+			if from >= to {
+				break
+			}
+			group.Go(func() (err error) {
+				sizes[i], err = s.extent(inGroup, from, min(to, from+LongestExtent))
+				return err
+			})
+		}
+		if err := group.Wait(); err != nil {
+			return err
+		}
+		for i, n := range sizes {
+			if n == 0 || i > 0 && sizes[i-1] < LongestExtent {
+				break
+			}
+			if next.End == 0 {
+				first := make([]byte, n)
+				if _, err := s.file.ReadAt(first, 0); err != nil {
+					return err
+				}
+				next.ID = versionOf(first)
+			}
+			next.Extents = append(next.Extents, next.End)
+			next.End += n
+		}
+	}
+	return nil
+}
+
+// extent stores the bytes [from, to), and returns how many the extent has.
+func (s *Shipper) extent(ctx context.Context, from, to int64) (int64, error) {
+	body := make([]byte, to-from)
+	if _, err := s.file.ReadAt(body, from); err != nil {
+		return 0, err
+	}
+	err := s.store.Write(ctx, extentKey(s.key, from), body, "")
+	if err == nil || !errors.Is(err, fs.ErrExist) {
+		return to - from, err
+	}
+	there, _, err := s.store.Load(ctx, extentKey(s.key, from))
+	if err != nil {
+		return 0, err
+	}
+	same := make([]byte, len(there))
+	if _, err := s.file.ReadAt(same, from); err != nil && !errors.Is(err, io.EOF) {
+		return 0, err
+	}
+	if len(there) == 0 || !bytes.Equal(there, same) {
+		return 0, ErrAnother
+	}
+	return int64(len(there)), nil
+}
+
+// tell makes a state the recording's, if nobody else has done more meanwhile.
+func (s *Shipper) tell(ctx context.Context, next *State) error {
+	body, err := json.Marshal(next)
+	if err != nil {
+		return fmt.Errorf("ship %s: %w", s.key, err)
+	}
+	err = s.store.Write(ctx, stateKey(s.key), body, s.etag)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	there, etag, err := s.store.Load(ctx, stateKey(s.key))
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(there, body) { // else it was us, even if an answer got lost
+		return errOvertaken
+	}
+	s.state, s.etag = next, etag
+	return nil
+}
