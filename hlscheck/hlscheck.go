@@ -1,7 +1,7 @@
 // Package hlscheck applies the mechanical rules of Apple's HLS Authoring Specification
 // for Apple Devices (revision of 2025-05-08), and those of RFC 8216 on which players
-// depend, to a presentation for video on demand: its multivariant playlist, and all
-// that it names.
+// depend, to a presentation for video on demand, or of an event that is under way: its
+// multivariant playlist, and all that it names.
 //
 // Rules have Apple's numbers; those of the RFC begin with "RFC". What only applies to
 // some devices, or can only be seen by looking at pictures, is not here.

@@ -19,6 +19,7 @@ type presentation struct {
 	list     *multivariantList
 	source   Source
 	depth    Depth
+	event    bool // it is under way
 	variants []variant
 	iframes  []variant
 	media    []alternative
@@ -93,10 +94,15 @@ func load(ctx context.Context, source Source, master string, depth Depth) (*pres
 		t.picture = t.picture || t.init != nil && t.init.picture
 		t.measure()
 	}
-	if !p.finished() {
-		return nil, errors.New("it is live, or not finished: no media playlist has EXT-X-ENDLIST; the rules are those of finished presentations")
+	if p.event = !p.finished(); p.event && !p.grows() {
+		return nil, errors.New("it is live: no media playlist has EXT-X-ENDLIST, and not all are events; the rules are those of what is finished, or only grows")
 	}
 	return p, nil
+}
+
+// grows tells whether playlists only ever get longer.
+func (p *presentation) grows() bool {
+	return !slices.ContainsFunc(p.renditions(), func(t *track) bool { return t.list.kind != eventKind })
 }
 
 // finished tells a presentation from a live one. That one of its playlists forgot its end

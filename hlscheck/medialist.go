@@ -26,6 +26,7 @@ type listed struct {
 	key           key
 	Discontinuity bool
 	gap           bool
+	dated         bool // it has an EXT-X-PROGRAM-DATE-TIME
 }
 
 // mapTag is an EXT-X-MAP, and the key under which it is.
@@ -116,6 +117,8 @@ func (r *mediaReader) tag(l line) {
 		r.next.Discontinuity = true
 	case "EXT-X-GAP":
 		r.next.gap = true
+	case "EXT-X-PROGRAM-DATE-TIME":
+		r.next.dated = true
 	case "EXT-X-KEY":
 		r.key()
 	case "EXT-X-MAP":

@@ -354,13 +354,10 @@ func TestRefuses(t *testing.T) {
 		change func(f files)
 		want   string
 	}{
-		"live with low latency": {func(f files) { all(f, live) }, "it is live, or not finished"},
+		"live with low latency": {func(f files) { all(f, live) }, "it is live"},
 		"live": {func(f files) {
 			all(f, "#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXT-X-MEDIA-SEQUENCE:7\n#EXTINF:6,\ns00.m4s\n")
-		}, "it is live, or not finished"},
-		"an event under way": {func(f files) {
-			all(f, "#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXT-X-PLAYLIST-TYPE:EVENT\n#EXTINF:6,\ns00.m4s\n")
-		}, "it is live, or not finished"},
+		}, "it is live"},
 		"a media playlist":    {func(f files) { f["master.m3u8"] = f["top/index.m3u8"] }, "it is a media playlist; the multivariant one is wanted"},
 		"a page":              {func(f files) { f["master.m3u8"] = []byte("<!doctype html>") }, "it is no playlist"},
 		"nothing":             {func(f files) { f["master.m3u8"] = nil }, "it is no playlist"},

@@ -11,7 +11,9 @@ type Asset struct {
 	Planned   time.Time     `json:"planned"`         // of two jobs of one asset, the later planned one wins
 	Chosen    time.Time     `json:"chosen,omitzero"` // when an operator brought this job back: counts in place of planned
 	Profile   string        `json:"profile"`
-	Recording string        `json:"recording"` // its key
+	Recording string        `json:"recording"`      // its key
+	Live      bool          `json:"live,omitempty"` // the recording grows, and this is how far it is
+	Began     time.Time     `json:"began,omitzero"` // when its first moment was recorded, if that is known
 	Duration  float64       `json:"duration_s"`
 	FrameRate float64       `json:"frame_rate,omitempty"`
 	Master    string        `json:"master"`            // the default ladder's, relative to this file
@@ -34,6 +36,12 @@ func (a Asset) Outranks(p *Plan) bool {
 		since = a.Chosen
 	}
 	return a.Job != p.Job && since.After(p.Created)
+}
+
+// Succeeds tells whether the asset, as one of its jobs has it, takes the place of what the same job had
+// made before: what grows is replaced by what is longer, and in the end by the whole.
+func (a Asset) Succeeds(before Asset) bool {
+	return before.Live && (!a.Live || a.Duration > before.Duration)
 }
 
 // AssetLadder is one multivariant playlist of an asset.
@@ -62,26 +70,29 @@ func (p *Presentation) Asset() Asset {
 	plan := p.plan
 	a := Asset{
 		Version: AssetVersion, Job: plan.Job, Planned: plan.Created, Profile: plan.Profile,
-		Recording: plan.Recording.Key, Duration: plan.Duration, Master: MasterFile,
-		Effort: p.effort, Discontinuities: plan.Discontinuities, Missing: p.Missing(),
+		Recording: plan.Recording.Key, Live: p.event, Duration: plan.Duration, Master: MasterFile,
+		Effort: p.fold.Effort.of(plan), Discontinuities: plan.Discontinuities, Missing: p.Missing(),
+	}
+	if !plan.Live.IsZero() {
+		a.Began = plan.Live.Add(plan.Begins).Round(time.Millisecond)
 	}
 	if len(plan.Ladders) == 0 {
-		a.Ladders = []AssetLadder{{Name: AudioLadder, Master: plan.Job + "/" + AudioLadder + "/" + MasterFile}}
+		a.Ladders = []AssetLadder{{Name: AudioLadder, Master: plan.Job + "/" + AudioLadder + "/" + p.MasterFile()}}
 		return a
 	}
 	a.FrameRate = plan.Rate.FPS()
 	if plan.Storyboard != nil {
-		a.Storyboard = plan.Job + "/" + StoryboardFolder + "/" + StoryboardFile
-		if poster := p.images[plan.poster()].Poster; poster != nil {
+		a.Storyboard = plan.Job + "/" + StoryboardFolder + "/" + p.StoryboardFile()
+		if poster := p.fold.Images[plan.poster()].Poster; poster != nil {
 			a.Poster = plan.Job + "/" + StoryboardFolder + "/" + poster.URI
 		}
 	}
-	if plan.Quality > 0 {
+	if plan.Quality > 0 && !p.event {
 		a.Quality = plan.Job + "/" + QualityFile
 	}
 	for _, l := range plan.Ladders {
 		folder := plan.Job + "/" + l.Name + "/"
-		out := AssetLadder{Name: l.Name, Projection: l.Projection, Master: folder + MasterFile}
+		out := AssetLadder{Name: l.Name, Projection: l.Projection, Master: folder + p.MasterFile()}
 		switch l.Projection {
 		case Cubemap:
 			out.Layout = &l.Layout
@@ -89,15 +100,15 @@ func (p *Presentation) Asset() Asset {
 			out.Layout = &eacLayout
 		}
 		for _, r := range l.Renditions {
-			t := p.tracks[l.Name+"/"+r.Name]
+			t := p.fold.Tracks[l.Name+"/"+r.Name]
 			average, peak := p.bandwidth(t)
 			out.Renditions = append(out.Renditions, AssetRendition{
 				Name: r.Name, Width: r.Width, Height: r.Height, Codecs: t.Codecs,
-				Average: average, Peak: peak, MediaList: folder + r.Name + "/" + MediaPlaylistFile,
+				Average: average, Peak: peak, MediaList: folder + r.Name + "/" + p.MediaFile(),
 			})
 		}
 		if l.Frames != nil {
-			out.Frames = folder + FramesRendition + "/" + MediaPlaylistFile
+			out.Frames = folder + FramesRendition + "/" + p.MediaFile()
 		}
 		a.Ladders = append(a.Ladders, out)
 	}

@@ -45,35 +45,48 @@ type HostParts struct {
 	Parts int `json:"parts"`
 }
 
-// Sum adds up what a plan and its parts took. The scan is priced as its first part.
+// Sum adds up what a plan and its parts took.
 func Sum(plan *Job, parts []Part) Total {
-	t := Total{Effort: Effort{Slot: plan.Scan}, Scan: plan.Scan}
-	if !plan.Recording.Indexed {
-		t.Read = plan.Size
+	var t Total
+	for _, p := range parts {
+		t.add(p)
 	}
-	if len(parts) > 0 {
-		t.Price(parts[0].Host)
+	return t.of(plan)
+}
+
+// add adds what a part took.
+func (t *Total) add(p Part) {
+	e := p.Effort
+	t.Slot += e.Slot
+	t.Encode += e.Encode
+	t.Upload += e.Upload
+	t.CPU += e.CPU
+	t.Read += e.Read
+	t.Written += e.Written
+	t.USD += e.USD
+	i := slices.IndexFunc(t.Hosts, func(h HostParts) bool { return h.Host == p.Host })
+	if i < 0 {
+		i = len(t.Hosts)
+		t.Hosts = append(t.Hosts, HostParts{Host: p.Host})
+	}
+	t.Hosts[i].Parts++
+}
+
+// of adds what the plan of parts took. The scan is priced as on the first part's host.
+func (t Total) of(plan *Job) Total {
+	t.Hosts = slices.Clone(t.Hosts)
+	scan := Effort{Slot: plan.Scan}
+	if len(t.Hosts) > 0 {
+		scan.Price(t.Hosts[0].Host)
+	}
+	t.Scan, t.Slot, t.USD = plan.Scan, t.Slot+scan.Slot, t.USD+scan.USD
+	if !plan.Recording.Indexed {
+		t.Read += plan.Size
 	}
 	if f := plan.Fit; f != nil {
 		t.Slot += f.Took
 		t.CPU += f.CPU
 		t.Read += f.Read
-	}
-	for _, p := range parts {
-		e := p.Effort
-		t.Slot += e.Slot
-		t.Encode += e.Encode
-		t.Upload += e.Upload
-		t.CPU += e.CPU
-		t.Read += e.Read
-		t.Written += e.Written
-		t.USD += e.USD
-		i := slices.IndexFunc(t.Hosts, func(h HostParts) bool { return h.Host == p.Host })
-		if i < 0 {
-			i = len(t.Hosts)
-			t.Hosts = append(t.Hosts, HostParts{Host: p.Host})
-		}
-		t.Hosts[i].Parts++
 	}
 	if plan.Duration > 0 {
 		t.PerMinute = t.USD / plan.Duration * 60

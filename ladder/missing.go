@@ -107,10 +107,10 @@ func tooMuch(all []Missing, accept []string) error {
 // Missing is all that is missing of a presentation.
 func (p *Presentation) Missing() []Missing {
 	all := slices.Clone(p.plan.Missing)
-	if n := p.lost.Frames; n > 0 {
+	if n := p.fold.Lost.Frames; n > 0 {
 		all = append(all, Missing{What: LostFrames, Share: float64(n) / float64(max(1, p.plan.Pictures)), Why: fmt.Sprintf("%d of %d pictures could not be decoded", n, p.plan.Pictures)})
 	}
-	if n := p.lost.Audio; n > 0 && p.plan.Audio != nil {
+	if n := p.fold.Lost.Audio; n > 0 && p.plan.Audio != nil {
 		all = append(all, Missing{What: LostAudio, Share: float64(n) / float64(max(1, p.plan.Sounds)), Why: fmt.Sprintf("%d of %d frames of sound could not be decoded", n, p.plan.Sounds)})
 	}
 	return all

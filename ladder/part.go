@@ -13,6 +13,7 @@ import (
 type Part struct {
 	Version int     `json:"v"`
 	Name    string  `json:"name"`
+	Span    Span    `json:"span,omitzero"` // frames, of a chunk
 	Attempt string  `json:"attempt"`
 	Worker  string  `json:"worker"`
 	Host    Host    `json:"host"`
@@ -53,7 +54,8 @@ type Track struct {
 type Segment struct {
 	URI   string `json:"uri"` // file name; it carries the attempt
 	Bytes int64  `json:"bytes"`
-	Ticks int64  `json:"ticks"` // duration, in 1/Timescale s
+	Ticks int64  `json:"ticks"`         // duration, in 1/Timescale s
+	Gap   bool   `json:"gap,omitempty"` // there is no such file: its chunk was given up
 
 	Frames []Range `json:"frames,omitempty"` // of I-frames: where each picture is, with what is needed to decode it
 }
@@ -91,6 +93,12 @@ func ChunkKey(job string, n int) string { return fmt.Sprintf("jobs/%s/chunks/%05
 
 // EndKey is where it is said how a job's recording has ended.
 func EndKey(job string) string { return "jobs/" + job + "/end.json" }
+
+// LiveKey is where the fold of a job's first parts is, while its recording grows.
+func LiveKey(job string) string { return "jobs/" + job + "/live.json" }
+
+// GapKey is where it is said that a chunk was given up, and those behind it are published without.
+func GapKey(job, part string) string { return "jobs/" + job + "/gaps/" + part + ".json" }
 
 // PartsPrefix is what the keys of all of a job's parts start with.
 func PartsPrefix(job string) string { return "jobs/" + job + "/parts/" }
@@ -133,4 +141,9 @@ const (
 	MediaPlaylistFile = "index.m3u8"
 	MasterFile        = "master.m3u8"
 	PointerFile       = "asset.json"
+
+	// While a recording grows, they are called:
+	EventPlaylistFile   = "event.m3u8"
+	EventMasterFile     = "live.m3u8"
+	EventStoryboardFile = "event.vtt"
 )

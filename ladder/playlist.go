@@ -5,70 +5,47 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"path"
 	"slices"
+	"time"
 
 	"github.com/Eyevinn/hls-m3u8/m3u8"
 )
 
-// Presentation is a job whose parts are all there: what the playlists are made
+// Presentation is a job whose parts are all there, or those so far: what the playlists are made
 // from.
 type Presentation struct {
-	plan   *Job
-	tracks map[string]Track // by "<ladder>/<rendition>"
-	images []Images         // by chunk
-	effort Total
-	lost   Lost
+	plan  *Job
+	fold  *Fold
+	event bool // it may still grow
 }
 
-// Assemble joins the parts of a plan, given in the order of [Plan.PartNames].
-// It refuses parts that do not fit each other: a missing track, or an init
-// segment that is not the same throughout.
+// Assemble joins the parts of a plan, given in the order of [Job.PartNames].
+// It refuses parts that do not fit each other.
 func Assemble(p *Job, parts []Part) (*Presentation, error) {
-	names := p.PartNames()
-	if len(parts) != len(names) {
+	if names := p.PartNames(); len(parts) != len(names) {
 		return nil, fmt.Errorf("assemble job %s: %d parts of %d", p.Job, len(parts), len(names))
 	}
-	out := &Presentation{plan: p, tracks: map[string]Track{}, effort: Sum(p, parts)}
-	for i, part := range parts {
-		if part.Name != names[i] {
-			return nil, fmt.Errorf("assemble job %s: part %q in the place of %q", p.Job, part.Name, names[i])
+	return (&Fold{}).Whole(p, parts)
+}
+
+// Whole is the presentation of all of a job, of which what is in the fold already needs no parts.
+func (f *Fold) Whole(p *Job, rest []Part) (*Presentation, error) {
+	for i, part := range rest {
+		var err error
+		if n := len(f.Chunks); n < len(p.Chunks) {
+			err = f.AddChunk(p.Plan, p.Chunks[n], part)
+		} else {
+			err = f.AddSound(p.Plan, i-len(rest)+len(p.Chunks), part)
 		}
-		if i < len(p.Chunks) {
-			out.images = append(out.images, part.Images)
-		}
-		out.lost.Frames += part.Lost.Frames
-		out.lost.Audio += part.Lost.Audio
-		for _, t := range part.Tracks {
-			if err := out.append(t); err != nil {
-				return nil, fmt.Errorf("assemble job %s: part %s: %w", p.Job, part.Name, err)
-			}
+		if err != nil {
+			return nil, err
 		}
 	}
+	out := &Presentation{plan: p, fold: f}
 	if err := out.complete(); err != nil {
 		return nil, err
 	}
 	return out, nil
-}
-
-func (p *Presentation) append(t Track) error {
-	id := t.Ladder + "/" + t.Rendition
-	for _, s := range t.Segments {
-		if path.Ext(s.URI) != p.plan.Container.Extension() {
-			return fmt.Errorf("%s: %s is no %s, which the plan wants: it was made by another version of the worker", id, s.URI, p.plan.Container.Extension())
-		}
-	}
-	whole, ok := p.tracks[id]
-	if !ok {
-		p.tracks[id] = t
-		return nil
-	}
-	if whole.Init != t.Init || whole.Timescale != t.Timescale {
-		return fmt.Errorf("%s: its init segment is %s and not %s: the chunks were encoded by different versions of ffmpeg or x264", id, t.Init, whole.Init)
-	}
-	whole.Segments = append(slices.Clip(whole.Segments), t.Segments...)
-	p.tracks[id] = whole
-	return nil
 }
 
 func (p *Presentation) complete() error {
@@ -76,7 +53,7 @@ func (p *Presentation) complete() error {
 	segments := -1
 	for _, l := range p.plan.Ladders {
 		for _, r := range l.Renditions {
-			t, ok := p.tracks[l.Name+"/"+r.Name]
+			t, ok := p.fold.Tracks[l.Name+"/"+r.Name]
 			if segments < 0 {
 				segments = len(t.Segments)
 			}
@@ -84,7 +61,7 @@ func (p *Presentation) complete() error {
 				faults = append(faults, fmt.Errorf("assemble job %s: %s/%s has %d segments, the others %d", p.plan.Job, l.Name, r.Name, len(t.Segments), segments))
 			}
 		}
-		t, want := p.tracks[l.Name+"/"+FramesRendition], (p.plan.Frames+p.plan.PictureSpan()-1)/p.plan.PictureSpan()
+		t, want := p.fold.Tracks[l.Name+"/"+FramesRendition], (p.plan.Frames+p.plan.PictureSpan()-1)/p.plan.PictureSpan()
 		if l.Frames != nil && len(t.Segments) != want {
 			faults = append(faults, fmt.Errorf("assemble job %s: %s/%s has %d segments, by the plan %d", p.plan.Job, l.Name, FramesRendition, len(t.Segments), want))
 		}
@@ -95,7 +72,7 @@ func (p *Presentation) complete() error {
 		}
 	}
 	for k, c := range p.plan.Chunks {
-		if have, want := len(p.images[k].Sheets), len(p.plan.Sheets(c)); have != want {
+		if have, want := len(p.fold.Images[k].Sheets), len(p.plan.Sheets(c)); have != want {
 			faults = append(faults, fmt.Errorf("assemble job %s: part %s has %d sheets of the storyboard, by the plan %d", p.plan.Job, ChunkPart(k), have, want))
 		}
 	}
@@ -103,12 +80,14 @@ func (p *Presentation) complete() error {
 }
 
 // Track is a whole rendition.
-func (p *Presentation) Track(ladder, rendition string) Track { return p.tracks[ladder+"/"+rendition] }
+func (p *Presentation) Track(ladder, rendition string) Track {
+	return p.fold.Tracks[ladder+"/"+rendition]
+}
 
 // Sizes are the bytes of all segments, by "<ladder>/<rendition>/<file>".
 func (p *Presentation) Sizes() map[string]int64 {
 	all := map[string]int64{}
-	for id, t := range p.tracks {
+	for id, t := range p.fold.Tracks {
 		for _, s := range t.Segments {
 			all[id+"/"+s.URI] = s.Bytes
 		}
@@ -122,8 +101,11 @@ func (t Track) seconds(s Segment) float64 { return float64(s.Ticks) / float64(t.
 // targetDuration is EXT-X-TARGETDURATION, one for all renditions (HLS authoring
 // rule 8.2): the longest segment, rounded (RFC 8216, 4.3.3.1).
 func (p *Presentation) targetDuration() int {
+	if p.event {
+		return p.plan.eventTarget()
+	}
 	longest := 1
-	for _, t := range p.tracks {
+	for _, t := range p.fold.Tracks {
 		longest = max(longest, t.targetDuration())
 	}
 	return longest
@@ -169,31 +151,57 @@ func bandwidth(t Track, targetDuration int) (average, peak int) {
 	return int(math.Ceil(mean)), int(math.Ceil(max(top, mean)))
 }
 
-// MediaPlaylist is the VOD playlist of one rendition.
+// MediaPlaylist is the playlist of one rendition.
 func (p *Presentation) MediaPlaylist(ladder, rendition string) ([]byte, error) {
 	if rendition == FramesRendition {
 		return p.framesPlaylist(ladder)
 	}
-	t := p.tracks[ladder+"/"+rendition]
+	t := p.fold.Tracks[ladder+"/"+rendition]
 	list, err := m3u8.NewMediaPlaylist(0, uint(len(t.Segments)))
 	if err != nil {
 		return nil, fmt.Errorf("make playlist of %s/%s: %w", ladder, rendition, err)
 	}
+	list.SetIndependentSegments(true)
+	list.SetTargetDuration(uint(p.targetDuration()))
+	if err := p.list(list, t); err != nil {
+		return nil, fmt.Errorf("make playlist of %s/%s: %w", ladder, rendition, err)
+	}
+	return list.Encode().Bytes(), nil
+}
+
+// list fills a media playlist with a track.
+func (p *Presentation) list(list *m3u8.MediaPlaylist, t Track) error {
 	list.SetVersion(p.plan.Container.hlsVersion())
 	list.SetWritePrecision(6)
-	list.SetIndependentSegments(true)
 	if p.plan.Container != TS {
 		list.SetDefaultMap(t.Init, 0, 0)
 	}
 	list.MediaType = m3u8.VOD
-	for _, s := range t.Segments {
-		if err := list.Append(s.URI, t.seconds(s), ""); err != nil {
-			return nil, fmt.Errorf("make playlist of %s/%s: %w", ladder, rendition, err)
-		}
+	if p.event {
+		list.MediaType = m3u8.EVENT
 	}
-	list.SetTargetDuration(uint(p.targetDuration()))
-	list.Close()
-	return list.Encode().Bytes(), nil
+	ticks := int64(0)
+	for _, s := range t.Segments {
+		err := list.Append(s.URI, t.seconds(s), "")
+		if len(s.Frames) > 0 && err == nil {
+			err = list.SetRange(s.Frames[0].Bytes, s.Frames[0].Offset)
+		}
+		if p.event && err == nil {
+			at := time.Duration(float64(ticks) / float64(t.Timescale) * float64(time.Second))
+			err = list.SetProgramDateTime(p.plan.Live.Add(p.plan.Begins + at).Round(time.Millisecond))
+		}
+		if s.Gap && err == nil {
+			err = list.SetGap()
+		}
+		if err != nil {
+			return err
+		}
+		ticks += s.Ticks
+	}
+	if !p.event || p.fold.Ended {
+		list.Close()
+	}
+	return nil
 }
 
 // projectionDataID names the EXT-X-SESSION-DATA that tells players how to show a
@@ -210,8 +218,11 @@ func (p *Presentation) master(l Ladder) []byte {
 		list.SessionDatas = []*m3u8.SessionData{{DataId: projectionDataID, Value: l.signal(), Format: "JSON"}} // the default, which isn't written
 	}
 	for _, r := range p.listed(l) {
-		t := p.tracks[l.Name+"/"+r.Name]
+		t := p.fold.Tracks[l.Name+"/"+r.Name]
 		average, peak := p.bandwidth(t)
+		if p.event {
+			average, peak = int(r.Maxrate), p.plan.cap(r)
+		}
 		v := m3u8.VariantParams{
 			Bandwidth: uint32(peak), AverageBandwidth: uint32(average),
 			Codecs: t.Codecs, Resolution: fmt.Sprintf("%dx%d", r.Width, r.Height), FrameRate: p.plan.Rate.FPS(),
@@ -220,10 +231,10 @@ func (p *Presentation) master(l Ladder) []byte {
 			p.addSound(&v, p.plan.soundOf(r))
 		}
 		p.declareCaptions(&v)
-		list.Append(toJob+l.Name+"/"+r.Name+"/"+MediaPlaylistFile, nil, v)
+		list.Append(toJob+l.Name+"/"+r.Name+"/"+p.MediaFile(), nil, v)
 	}
 	if l.Frames != nil {
-		list.Append(toJob+l.Name+"/"+FramesRendition+"/"+MediaPlaylistFile, nil, p.framesVariant(l))
+		list.Append(toJob+l.Name+"/"+FramesRendition+"/"+p.MediaFile(), nil, p.framesVariant(l))
 	}
 	return list.Encode().Bytes()
 }
@@ -231,7 +242,7 @@ func (p *Presentation) master(l Ladder) []byte {
 // addSound puts a variant's sound beside its picture.
 func (p *Presentation) addSound(v *m3u8.VariantParams, r AudioRendition) {
 	t := p.sound(r)
-	average, peak := p.bandwidth(t)
+	average, peak := p.soundBandwidth(r)
 	v.Bandwidth += uint32(peak)
 	v.AverageBandwidth += uint32(average)
 	v.Codecs += "," + t.Codecs
@@ -239,11 +250,19 @@ func (p *Presentation) addSound(v *m3u8.VariantParams, r AudioRendition) {
 	v.Alternatives = []*m3u8.Alternative{{
 		Type: "AUDIO", GroupId: r.Name, Name: "Audio", Language: undetermined,
 		Default: true, Autoselect: true, Channels: &m3u8.Channels{Amount: 2},
-		URI: toJob + AudioLadder + "/" + r.Name + "/" + MediaPlaylistFile,
+		URI: toJob + AudioLadder + "/" + r.Name + "/" + p.MediaFile(),
 	}}
 }
 
-func (p *Presentation) sound(r AudioRendition) Track { return p.tracks[AudioLadder+"/"+r.Name] }
+// soundBandwidth is that of a sound, as measured or as it can be.
+func (p *Presentation) soundBandwidth(r AudioRendition) (average, peak int) {
+	if p.event {
+		return int(r.Bitrate), r.soundCap()
+	}
+	return p.bandwidth(p.sound(r))
+}
+
+func (p *Presentation) sound(r AudioRendition) Track { return p.fold.Tracks[AudioLadder+"/"+r.Name] }
 
 // sounds are the renditions of a plan's sound, if it has any.
 func (p *Plan) sounds() []AudioRendition {
@@ -258,9 +277,12 @@ func (p *Plan) sounds() []AudioRendition {
 func (p *Presentation) listed(l Ladder) []Rendition {
 	nearest, least := 0, math.Inf(1)
 	for i, r := range l.Renditions {
-		average, _ := p.bandwidth(p.tracks[l.Name+"/"+r.Name])
+		average, _ := p.bandwidth(p.fold.Tracks[l.Name+"/"+r.Name])
+		if p.event {
+			average = int(r.Maxrate)
+		}
 		if p.plan.Audio != nil {
-			sound, _ := p.bandwidth(p.sound(p.plan.soundOf(r)))
+			sound, _ := p.soundBandwidth(p.plan.soundOf(r))
 			average += sound
 		}
 		if far := math.Abs(float64(average) - 2e6); far < least {
@@ -277,8 +299,8 @@ func (p *Presentation) soundMaster() []byte {
 	list.SetIndependentSegments(true)
 	for _, r := range p.plan.sounds() {
 		t := p.sound(r)
-		average, peak := p.bandwidth(t)
-		list.Append(toJob+AudioLadder+"/"+r.Name+"/"+MediaPlaylistFile, nil, m3u8.VariantParams{
+		average, peak := p.soundBandwidth(r)
+		list.Append(toJob+AudioLadder+"/"+r.Name+"/"+p.MediaFile(), nil, m3u8.VariantParams{
 			Bandwidth: uint32(peak), AverageBandwidth: uint32(average), Codecs: t.Codecs,
 		})
 	}
@@ -302,6 +324,31 @@ func (p *Presentation) Masters() []Master {
 		out = append(out, Master{Ladder: l.Name, Body: p.master(l)})
 	}
 	return out
+}
+
+// MediaFile is the name of media playlists in their renditions' folders. Those that grow have another:
+// what is finished is cached for ever.
+func (p *Presentation) MediaFile() string {
+	if p.event {
+		return EventPlaylistFile
+	}
+	return MediaPlaylistFile
+}
+
+// MasterFile is the name of multivariant playlists in their ladders' folders.
+func (p *Presentation) MasterFile() string {
+	if p.event {
+		return EventMasterFile
+	}
+	return MasterFile
+}
+
+// StoryboardFile is the name of the track of thumbnails.
+func (p *Presentation) StoryboardFile() string {
+	if p.event {
+		return EventStoryboardFile
+	}
+	return StoryboardFile
 }
 
 // toJob leads from a ladder's folder, where its master is, to its job's.

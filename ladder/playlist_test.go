@@ -193,7 +193,7 @@ func TestBandwidth(t *testing.T) {
 		{"a tail of half a segment is", track(6, 6000, 3, 6000), 1_333_334, 2_000_000},
 		{"shorter than half a segment in all", track(1, 500), 500_000, 500_000},
 	} {
-		p := &Presentation{tracks: map[string]Track{"x": tc.track, "target": track(6, 1)}}
+		p := &Presentation{fold: &Fold{Tracks: map[string]Track{"x": tc.track, "target": track(6, 1)}}}
 		if average, peak := p.bandwidth(tc.track); average != tc.average || peak != tc.peak {
 			t.Errorf("%s: average %d, peak %d; want %d, %d", tc.name, average, peak, tc.average, tc.peak)
 		}

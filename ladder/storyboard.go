@@ -163,9 +163,15 @@ func (p *Presentation) StoryboardTrack() []byte {
 	}
 	var out strings.Builder
 	out.WriteString("WEBVTT\n")
-	lasts := plan.told() * plan.Storyboard.Step
+	lasts := plan.Storyboard.Step
+	if !p.event { // else it may become long yet, and what was told stays
+		lasts *= plan.told()
+	}
 	for k, c := range plan.Chunks {
-		sheets := p.images[k].Sheets
+		sheets := p.fold.Images[k].Sheets
+		if len(sheets) == 0 { // it was given up
+			continue
+		}
 		for i, frame := range plan.Tiles(c) {
 			if frame%lasts != 0 {
 				continue

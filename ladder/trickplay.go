@@ -2,6 +2,7 @@ package ladder
 
 import (
 	"fmt"
+	"math"
 
 	ffmpeg "github.com/u2takey/ffmpeg-go"
 
@@ -77,36 +78,37 @@ func (p *Presentation) pictures(t Track) Track {
 
 // framesPlaylist is a ladder's I-frame playlist.
 func (p *Presentation) framesPlaylist(ladder string) ([]byte, error) {
-	t := p.pictures(p.tracks[ladder+"/"+FramesRendition])
+	t := p.pictures(p.fold.Tracks[ladder+"/"+FramesRendition])
 	list, err := m3u8.NewMediaPlaylist(0, uint(len(t.Segments)))
 	if err != nil {
 		return nil, fmt.Errorf("make playlist of %s/%s: %w", ladder, FramesRendition, err)
 	}
-	list.SetVersion(p.plan.Container.hlsVersion())
-	list.SetWritePrecision(6)
 	list.SetIframeOnly()
-	if p.plan.Container != TS {
-		list.SetDefaultMap(t.Init, 0, 0)
+	list.SetTargetDuration(uint(p.framesTarget(t)))
+	if err := p.list(list, t); err != nil {
+		return nil, fmt.Errorf("make playlist of %s/%s: %w", ladder, FramesRendition, err)
 	}
-	list.MediaType = m3u8.VOD
-	for _, s := range t.Segments {
-		err := list.Append(s.URI, t.seconds(s), "")
-		if err == nil && len(s.Frames) > 0 {
-			err = list.SetRange(s.Frames[0].Bytes, s.Frames[0].Offset)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("make playlist of %s/%s: %w", ladder, FramesRendition, err)
-		}
-	}
-	list.SetTargetDuration(uint(t.targetDuration()))
-	list.Close()
 	return list.Encode().Bytes(), nil
+}
+
+// framesTarget is the target duration of an I-frame playlist.
+func (p *Presentation) framesTarget(t Track) int {
+	switch {
+	case p.event && p.plan.Container == TS:
+		return p.plan.eventTarget()
+	case p.event:
+		return max(1, int(math.Round(p.plan.seconds(p.plan.FrameStep()))))
+	}
+	return t.targetDuration()
 }
 
 // framesVariant is what a multivariant playlist says of a ladder's I-frames.
 func (p *Presentation) framesVariant(l Ladder) m3u8.VariantParams {
-	t := p.pictures(p.tracks[l.Name+"/"+FramesRendition])
+	t := p.pictures(p.fold.Tracks[l.Name+"/"+FramesRendition])
 	average, peak := bandwidth(t, t.targetDuration())
+	if p.event {
+		average, peak = int(l.Frames.Maxrate), p.plan.cap(*l.Frames)
+	}
 	return m3u8.VariantParams{
 		Iframe: true, Bandwidth: uint32(peak), AverageBandwidth: uint32(average), Codecs: t.Codecs,
 		Resolution: fmt.Sprintf("%dx%d", l.Frames.Width, l.Frames.Height),

@@ -8,6 +8,7 @@ const (
 	ChunkVersion   = 1
 	EndVersion     = 1
 	PartVersion    = 1
+	FoldVersion    = 1
 	AssetVersion   = 1
 	QualityVersion = 1
 )

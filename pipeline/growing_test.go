@@ -1,14 +1,20 @@
 package pipeline
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"afterlive/hlscheck"
 	"afterlive/internal/flv"
 	"afterlive/internal/growing"
 	"afterlive/internal/job"
@@ -25,6 +31,9 @@ type recorder struct {
 	file    *os.File // that somebody writes
 	reader  *os.File
 	shipper *growing.Shipper
+	seen    map[string][]byte // of what only grows, by key
+	offered int               // tasks that were done when it could be watched
+	done    int
 }
 
 func follow(t *testing.T, key, profile, profiles string) *recorder {
@@ -39,7 +48,7 @@ func follow(t *testing.T, key, profile, profiles string) *recorder {
 	p := newPipeline(t, store, queue, profiles)
 	p.FFmpeg.Threads = 1
 	p.Recordings = growing.Recordings[*memory]{Store: store}
-	return &recorder{p: p, store: store, queue: queue, key: key, profile: profile, file: file, reader: reader}
+	return &recorder{p: p, store: store, queue: queue, key: key, profile: profile, file: file, reader: reader, seen: map[string][]byte{}}
 }
 
 // grow adds to the recording, ships what is there and says so. killed: it is another shipper that does.
@@ -77,6 +86,36 @@ func (f *recorder) work(t *testing.T, n int) {
 			t.Fatalf("%s: %v", tasks[0].Name(), err)
 		}
 		must(t, f.queue.Delete(t.Context(), d.Receipt))
+		f.done++
+		f.look(t)
+	}
+}
+
+// look looks at the event as a player does that polls: what it has seen stays, what a playlist names is there, and
+// the rules for events are kept.
+func (f *recorder) look(t *testing.T) {
+	t.Helper()
+	for key := range f.store.objects {
+		if name := path.Base(key); name != ladder.EventPlaylistFile && name != ladder.EventStoryboardFile {
+			continue
+		}
+		body, _, err := f.store.get(key)
+		must(t, err)
+		before := bytes.TrimSuffix(f.seen[key], []byte("#EXT-X-ENDLIST\n"))
+		if !bytes.HasPrefix(body, before) && path.Ext(key) == ".m3u8" || len(body) < len(before) {
+			t.Errorf("%s was\n%s\nand is\n%s", key, before, body)
+		}
+		f.seen[key] = body
+	}
+	asset := job.Asset(f.key)
+	if _, _, err := f.store.get(ladder.StableMasterKey(asset)); err != nil {
+		return
+	}
+	if f.offered == 0 {
+		f.offered = f.done
+	}
+	if problem := reachable(f.store, ladder.StableMasterKey(asset)); problem != "" {
+		t.Error(problem)
 	}
 }
 
@@ -84,7 +123,7 @@ func (f *recorder) work(t *testing.T, n int) {
 func (f *recorder) end(t *testing.T) *ladder.Job {
 	t.Helper()
 	f.ship(t, false, true)
-	drain(t, f.p, f.queue)
+	f.work(t, 1000)
 	jobs, err := FindJobs(t.Context(), f.store, job.Asset(f.key))
 	if err != nil || len(jobs) != 1 || jobs[0].State != Published {
 		t.Fatalf("jobs %+v, %v", jobs, err)
@@ -132,5 +171,90 @@ func TestFollowedIsWhole(t *testing.T) {
 			t.Parallel()
 			checkStitching(t, s, 6, uint64(n), whileItGrows(uint64(n)))
 		})
+	}
+}
+
+// growsFor is a recording of so many seconds, in as many pieces.
+func growsFor(t *testing.T, seconds int) (pieces [][]byte) {
+	t.Helper()
+	body := source{seconds: seconds, audio: aacSound, size: "160x90"}.make(t)
+	at := 0
+	for _, tag := range split(body) {
+		if len(pieces) == 0 || int(tag.at()/1000) >= at {
+			pieces = append(pieces, nil)
+			at++
+		}
+		if len(pieces) == 1 && len(pieces[0]) == 0 {
+			pieces[0] = slices.Clone(body[:13])
+		}
+		last := len(pieces) - 1
+		pieces[last] = append(pieces[last], tag...)
+	}
+	return pieces
+}
+
+// While a recording grows it can be watched from its start, up to a few seconds ago. At its end the same URL is
+// the video on demand; and who still plays the event is told that it has ended.
+func TestEvent(t *testing.T) {
+	f := follow(t, "recordings/live/talk.flv", "recorded", recordedProfile)
+	pieces := growsFor(t, 60)
+	lag := 0.0
+	for second, piece := range pieces {
+		f.grow(t, piece, false)
+		f.work(t, 100)
+		if f.offered == 0 {
+			continue
+		}
+		var asset ladder.Asset
+		_, err := loadJSON(t.Context(), f.store, ladder.PointerKey("live/talk"), &asset)
+		must(t, err)
+		if lag = max(lag, float64(second+1)-asset.Duration); !asset.Live || asset.Began.Unix() != 1764000000 {
+			t.Errorf("after %d s: %+v", second, asset)
+		}
+		if second%10 == 0 {
+			checkRules(t, f.store, true)
+		}
+	}
+	if f.offered == 0 || lag > 12 {
+		t.Errorf("it could be watched after %d tasks, and was up to %.1f s behind", f.offered, lag)
+	}
+	if segments := bytes.Count(f.seen[f.anEvent(t)], []byte("#EXTINF")); segments < 8 {
+		t.Errorf("%d segments before the end:\n%s", segments, f.seen[f.anEvent(t)])
+	}
+	whole := f.end(t)
+	checkRules(t, f.store, false)
+	if event := f.seen[f.anEvent(t)]; !bytes.HasSuffix(event, []byte("#EXT-X-ENDLIST\n")) {
+		t.Errorf("the event has not ended:\n%s", event)
+	}
+	if master, _, err := f.store.get(ladder.StableMasterKey("live/talk")); err != nil || !bytes.Contains(master, []byte("/index.m3u8")) || bytes.Contains(master, []byte("event")) {
+		t.Errorf("the stable playlist is\n%s, %v", master, err)
+	}
+	for key, n := range f.store.writes {
+		if strings.HasPrefix(key, ladder.PartsPrefix(whole.Job)) && n != 1 {
+			t.Errorf("%s was written %d times", key, n)
+		}
+	}
+}
+
+// anEvent is the key of a playlist of the event.
+func (f *recorder) anEvent(t *testing.T) string {
+	t.Helper()
+	for key := range f.seen {
+		if strings.HasSuffix(key, "90p/"+ladder.EventPlaylistFile) {
+			return key
+		}
+	}
+	t.Fatalf("there is no event: %v", slices.Sorted(maps.Keys(f.seen)))
+	return ""
+}
+
+// checkRules holds what the stable URL shows against the rules.
+func checkRules(t *testing.T, store *memory, live bool) {
+	t.Helper()
+	dir := export(t, store, "vod/live/talk/")
+	report, err := hlscheck.Check(t.Context(), hlscheck.Dir(os.DirFS(dir)), ladder.MasterFile, hlscheck.Media)
+	must(t, err)
+	if err := report.Err(); err != nil {
+		t.Errorf("live %t: %v", live, err)
 	}
 }

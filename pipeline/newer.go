@@ -43,6 +43,8 @@ func newest(document any) int {
 		return ladder.EndVersion
 	case *ladder.Part:
 		return ladder.PartVersion
+	case *ladder.Fold:
+		return ladder.FoldVersion
 	case *ladder.Asset:
 		return ladder.AssetVersion
 	case *ladder.Quality:

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,11 +39,16 @@ func PartsDone(ctx context.Context, store Store, plan *ladder.Plan) (map[string]
 // after the first of them: everything else is under the job's own folder.
 func (p *Pipeline) goOn(ctx context.Context, plan *ladder.Plan, hold *Hold) error {
 	whole, err := LoadJob(ctx, p.Store, plan)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // chunks are still to come
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	if plan.Grows && !plan.SoundApart() { // else the sound is still to come
+		if err := p.publishEvent(ctx, plan, whole); err != nil {
+			return publishing{err}
+		}
+	}
+	if whole == nil {
+		return nil // chunks are still to come
 	}
 	if all, err := p.complete(ctx, plan, whole.ChunkNames()); err != nil || !all {
 		return err
@@ -82,24 +88,40 @@ func (p *Pipeline) publish(ctx context.Context, plan *ladder.Job, hold *Hold) er
 
 // present makes the playlists of a job whose parts are all there, if they keep the rules.
 func (p *Pipeline) present(ctx context.Context, plan *ladder.Job) (*ladder.Presentation, error) {
-	parts, err := p.loadParts(ctx, plan.Job, plan.PartNames())
+	fold, err := p.checkpoint(ctx, plan)
 	if err != nil {
 		return nil, err
 	}
-	presentation, err := ladder.Assemble(plan, parts)
+	before := fold.Part()
+	parts, err := p.loadParts(ctx, plan.Job, plan.PartNames()[len(fold.Chunks):])
+	if err != nil {
+		return nil, err
+	}
+	presentation, err := fold.Whole(plan, parts)
 	if err != nil {
 		return nil, permanent("parts_differ", err)
 	}
 	if err := presentation.Incomplete(); err != nil {
 		return nil, err
 	}
-	if err := p.areStored(ctx, plan.Plan, parts); err != nil {
+	if err := p.areStored(ctx, plan.Plan, before, parts); err != nil {
 		return nil, err
 	}
 	if err := p.keepsTheRules(ctx, plan.Plan, presentation); err != nil {
 		return nil, err
 	}
 	return presentation, p.writePlaylists(ctx, plan.Plan, presentation)
+}
+
+// checkpoint is what was published of a job while its recording grew, if nothing was left out.
+func (p *Pipeline) checkpoint(ctx context.Context, plan *ladder.Job) (*ladder.Fold, error) {
+	if plan.Grows {
+		fold, _, err := p.folded(ctx, plan.Plan)
+		if err != nil || len(fold.Gaps) == 0 {
+			return fold, err
+		}
+	}
+	return &ladder.Fold{}, nil
 }
 
 func (p *Pipeline) loadParts(ctx context.Context, id string, names []string) ([]ladder.Part, error) {
@@ -115,43 +137,60 @@ func (p *Pipeline) loadParts(ctx context.Context, id string, names []string) ([]
 	return parts, group.Wait()
 }
 
-// writePlaylists stores the media playlists, and then the ladders' multivariant
-// ones: what a playlist names is there before it.
-func (p *Pipeline) writePlaylists(ctx context.Context, plan *ladder.Plan, presentation *ladder.Presentation) error {
-	media := func(l, rendition string) error {
-		body, err := presentation.MediaPlaylist(l, rendition)
-		if err != nil {
-			return permanent("parts_differ", err)
+// playlist is one to be stored.
+type playlist struct {
+	key  string
+	body []byte
+}
+
+// playlists are the media playlists of a presentation, and its track of thumbnails.
+func playlists(plan *ladder.Plan, presentation *ladder.Presentation) (all []playlist, err error) {
+	media := func(l, rendition string) {
+		body, fault := presentation.MediaPlaylist(l, rendition)
+		if fault != nil {
+			err = cmp.Or(err, permanent("parts_differ", fault))
 		}
-		_, err = p.write(ctx, plan.Key(l, rendition, ladder.MediaPlaylistFile), body, "")
-		return err
+		all = append(all, playlist{plan.Key(l, rendition, presentation.MediaFile()), body})
 	}
 	for _, l := range plan.Ladders {
 		for _, r := range l.Renditions {
-			if err := media(l.Name, r.Name); err != nil {
-				return err
-			}
+			media(l.Name, r.Name)
 		}
 		if l.Frames != nil {
-			if err := media(l.Name, ladder.FramesRendition); err != nil {
-				return err
-			}
+			media(l.Name, ladder.FramesRendition)
 		}
 	}
 	if plan.Audio != nil {
 		for _, r := range plan.Audio.Renditions {
-			if err := media(ladder.AudioLadder, r.Name); err != nil {
-				return err
-			}
+			media(ladder.AudioLadder, r.Name)
 		}
 	}
 	if plan.Storyboard != nil {
-		if _, err := p.write(ctx, plan.Key(ladder.StoryboardFolder, ladder.StoryboardFile), presentation.StoryboardTrack(), ""); err != nil {
+		all = append(all, playlist{plan.Key(ladder.StoryboardFolder, presentation.StoryboardFile()), presentation.StoryboardTrack()})
+	}
+	return all, err
+}
+
+// writePlaylists stores the media playlists, and then the ladders' multivariant
+// ones: what a playlist names is there before it.
+func (p *Pipeline) writePlaylists(ctx context.Context, plan *ladder.Plan, presentation *ladder.Presentation) error {
+	all, err := playlists(plan, presentation)
+	if err != nil {
+		return err
+	}
+	group, inGroup := errgroup.WithContext(ctx)
+	group.SetLimit(uploads)
+	for _, l := range all {
+		group.Go(func() error {
+			_, err := p.write(inGroup, l.key, l.body, "")
 			return err
-		}
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
 	}
 	for _, m := range presentation.Masters() {
-		if _, err := p.write(ctx, plan.Key(m.Ladder, ladder.MasterFile), m.Body, ""); err != nil {
+		if _, err := p.write(ctx, plan.Key(m.Ladder, presentation.MasterFile()), m.Body, ""); err != nil {
 			return err
 		}
 	}
@@ -170,7 +209,7 @@ func (p *Pipeline) point(ctx context.Context, plan *ladder.Plan, asset ladder.As
 		if err := sameRecording(current, plan.Recording.Key); err != nil {
 			return err
 		}
-		if asset.Chosen.IsZero() && (current.Job == plan.Job || current.Outranks(plan)) {
+		if asset.Chosen.IsZero() && (current.Job == plan.Job && !asset.Succeeds(current) || current.Outranks(plan)) {
 			if current.Job != plan.Job {
 				p.Log.Info("job is superseded", zap.String("job", plan.Job), zap.String("asset", plan.Asset), zap.String("by", current.Job))
 			}
@@ -179,6 +218,9 @@ func (p *Pipeline) point(ctx context.Context, plan *ladder.Plan, asset ladder.As
 		won, err := p.writeJSON(ctx, ladder.PointerKey(plan.Asset), asset, etag)
 		if err != nil {
 			return err
+		}
+		if won && asset.Live {
+			break
 		}
 		if won {
 			p.Metrics.published.Inc()

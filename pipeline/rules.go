@@ -18,7 +18,7 @@ import (
 func (p *Pipeline) keepsTheRules(ctx context.Context, plan *ladder.Plan, presentation *ladder.Presentation) error {
 	for _, m := range presentation.Masters() {
 		source := &unpublished{store: p.Store, plan: plan, presentation: presentation, master: m}
-		report, err := hlscheck.Check(ctx, source, m.Ladder+"/"+ladder.MasterFile, hlscheck.Playlists)
+		report, err := hlscheck.Check(ctx, source, m.Ladder+"/"+presentation.MasterFile(), hlscheck.Playlists)
 		if err := cmp.Or(source.unread, err); err != nil { // nothing is known then
 			return err
 		}
@@ -45,9 +45,9 @@ func (u *unpublished) Read(ctx context.Context, name string, _ hlscheck.Range) (
 	folder, file := path.Split(name)
 	l, rendition := path.Split(strings.TrimSuffix(folder, "/"))
 	switch file {
-	case ladder.MasterFile:
+	case u.presentation.MasterFile():
 		return hlscheck.Object{Body: u.master.Body}, nil
-	case ladder.MediaPlaylistFile:
+	case u.presentation.MediaFile():
 		body, err := u.presentation.MediaPlaylist(strings.TrimSuffix(l, "/"), rendition)
 		return hlscheck.Object{Body: body}, err
 	}

@@ -44,13 +44,13 @@ func samples(plan *ladder.Plan, part *ladder.Part) (keys []string) {
 	return keys
 }
 
-// areStored looks whether the store has what the parts name: every object in its list, and
-// one segment of every rendition and part by its own name, and of what size it is. What
-// a list lacks, since some lag, is asked for by name too.
+// areStored looks whether the store has what parts name: every object in its list, and
+// one segment of every rendition and part by its own name, and of what size it is; of before, that
+// was done when it was published. What a list lacks, since some lag, is asked for by name too.
 //
 // That something is missing is transient: it may have been written a moment ago. If it
 // stays away, whoever removed it has to make up for it.
-func (p *Pipeline) areStored(ctx context.Context, plan *ladder.Plan, parts []ladder.Part) error {
+func (p *Pipeline) areStored(ctx context.Context, plan *ladder.Plan, before ladder.Part, parts []ladder.Part) error {
 	keys, err := p.Store.List(ctx, plan.Key()+"/")
 	if err != nil {
 		return fmt.Errorf("list job %s: %w", plan.Job, err)
@@ -59,28 +59,43 @@ func (p *Pipeline) areStored(ctx context.Context, plan *ladder.Plan, parts []lad
 	for _, key := range keys {
 		listed[key] = true
 	}
+	wanted := named(plan, &before)
+	asked := map[string]bool{}
+	for _, part := range parts {
+		for _, key := range samples(plan, &part) {
+			asked[key] = true
+		}
+		maps.Copy(wanted, named(plan, &part))
+	}
+	for key := range wanted {
+		if !listed[key] {
+			asked[key] = true
+		}
+	}
+	return p.haveSizes(ctx, slices.Sorted(maps.Keys(asked)), wanted)
+}
+
+// areThere looks whether the store has the samples of a part.
+func (p *Pipeline) areThere(ctx context.Context, plan *ladder.Plan, part ladder.Part) error {
+	return p.haveSizes(ctx, samples(plan, &part), named(plan, &part))
+}
+
+// haveSizes asks for objects by name, and wants them to be of these sizes.
+func (p *Pipeline) haveSizes(ctx context.Context, keys []string, sizes map[string]int64) error {
 	var lock sync.Mutex
 	var faults []error
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(uploads)
-	for _, part := range parts {
-		all, asked := named(plan, &part), samples(plan, &part)
-		for _, key := range slices.Sorted(maps.Keys(all)) {
-			if !listed[key] && !slices.Contains(asked, key) {
-				asked = append(asked, key)
+	for _, key := range keys {
+		group.Go(func() error {
+			fault, err := p.isStored(ctx, key, sizes[key])
+			if fault != nil {
+				lock.Lock()
+				defer lock.Unlock()
+				faults = append(faults, fault)
 			}
-		}
-		for _, key := range asked {
-			group.Go(func() error {
-				fault, err := p.isStored(ctx, key, all[key])
-				if fault != nil {
-					lock.Lock()
-					defer lock.Unlock()
-					faults = append(faults, fmt.Errorf("part %s: %w", part.Name, fault))
-				}
-				return err
-			})
-		}
+			return err
+		})
 	}
 	if err := group.Wait(); err != nil {
 		return err

@@ -1,0 +1,154 @@
+package ladder
+
+import (
+	"fmt"
+	"math"
+	"path"
+	"slices"
+)
+
+// Fold is what the first chunks of a job have become, one after the other: all that playlists are
+// made from. While a recording grows it is stored as jobs/<job>/live.json, so that a part costs
+// as much to publish when there are a thousand before it as when there are ten.
+type Fold struct {
+	Version int              `json:"v"`
+	Chunks  []Span           `json:"chunks"`
+	Gaps    []int            `json:"gaps,omitempty"` // chunks that were given up: what was made later of them is not in it
+	Tracks  map[string]Track `json:"tracks"`         // by "<ladder>/<rendition>"
+	Images  []Images         `json:"images"`         // by chunk
+	Lost    Lost             `json:"lost,omitzero"`
+	Effort  Total            `json:"effort"` // of the parts
+	Ended   bool             `json:"ended,omitempty"`
+}
+
+// AddChunk adds the part of the next chunk. It refuses one that doesn't fit those before: a piece of
+// another container, or an init segment that is not the same.
+func (f *Fold) AddChunk(p *Plan, c Span, part Part) error {
+	if want := ChunkPart(len(f.Chunks)); part.Name != want {
+		return fmt.Errorf("assemble job %s: part %q in the place of %q", p.Job, part.Name, want)
+	}
+	f.Chunks = append(f.Chunks, c)
+	f.Images = append(f.Images, part.Images)
+	return f.add(p, part)
+}
+
+// AddSound adds the part that has the sound of the n-th chunk.
+func (f *Fold) AddSound(p *Plan, n int, part Part) error {
+	if want := AudioPart(n); part.Name != want {
+		return fmt.Errorf("assemble job %s: part %q in the place of %q", p.Job, part.Name, want)
+	}
+	return f.add(p, part)
+}
+
+func (f *Fold) add(p *Plan, part Part) error {
+	f.Lost.Frames += part.Lost.Frames
+	f.Lost.Audio += part.Lost.Audio
+	f.Effort.add(part)
+	for _, t := range part.Tracks {
+		if err := f.addTrack(p, t); err != nil {
+			return fmt.Errorf("assemble job %s: part %s: %w", p.Job, part.Name, err)
+		}
+	}
+	return nil
+}
+
+func (f *Fold) addTrack(p *Plan, t Track) error {
+	id := t.Ladder + "/" + t.Rendition
+	for _, s := range t.Segments {
+		if path.Ext(s.URI) != p.Container.Extension() {
+			return fmt.Errorf("%s: %s is no %s, which the plan wants: it was made by another version of the worker", id, s.URI, p.Container.Extension())
+		}
+	}
+	whole, ok := f.Tracks[id]
+	if !ok {
+		if f.Tracks == nil {
+			f.Tracks = map[string]Track{}
+		}
+		f.Tracks[id] = t
+		return nil
+	}
+	if whole.Init != t.Init || whole.Timescale != t.Timescale {
+		return fmt.Errorf("%s: its init segment is %s and not %s: the chunks were encoded by different versions of ffmpeg or x264", id, t.Init, whole.Init)
+	}
+	whole.Segments = append(slices.Clip(whole.Segments), t.Segments...)
+	f.Tracks[id] = whole
+	return nil
+}
+
+// Leave leaves the next chunk out: it was given up. Until there is one before it, nothing can be left.
+func (f *Fold) Leave(p *Plan, c Span) bool {
+	if len(f.Chunks) == len(f.Gaps) {
+		return false
+	}
+	n := len(f.Chunks)
+	f.Gaps, f.Chunks, f.Images = append(f.Gaps, n), append(f.Chunks, c), append(f.Images, Images{})
+	for id, t := range f.Tracks {
+		for from := c.From; from < c.To; from += p.SegmentFrames {
+			to := min(c.To, from+p.SegmentFrames)
+			s := Segment{URI: fmt.Sprintf("gap-%05d%s", from/p.SegmentFrames, p.Container.Extension()), Gap: true}
+			if t.Ladder == AudioLadder {
+				s.Ticks = p.PacketTicks(p.Packet(to)) - p.PacketTicks(p.Packet(from))
+			} else {
+				s.Ticks = int64(t.Timescale) * int64(to-from) * int64(p.Rate.Den) / int64(p.Rate.Num)
+			}
+			if s.Ticks > 0 {
+				t.Segments = append(slices.Clip(t.Segments), s)
+			}
+		}
+		f.Tracks[id] = t
+	}
+	return true
+}
+
+// Part is all that is in it, as if one part had made it.
+func (f *Fold) Part() (all Part) {
+	for _, t := range f.Tracks {
+		all.Tracks = append(all.Tracks, t)
+	}
+	for _, i := range f.Images {
+		all.Images.Sheets = append(all.Images.Sheets, i.All()...)
+	}
+	return all
+}
+
+// Frames is up to where it reaches.
+func (f *Fold) Frames() int {
+	if len(f.Chunks) == 0 {
+		return 0
+	}
+	return f.Chunks[len(f.Chunks)-1].To
+}
+
+// fewestSegments is how many there are before a presentation is offered that grows (HLS authoring
+// rule 8.11): players stay three behind its end.
+const fewestSegments = 6
+
+// Event is the presentation of what there is so far, while more is to come: its playlists only grow. nil:
+// it is too little.
+func (f *Fold) Event(p *Plan) *Presentation {
+	frames := f.Frames()
+	if len(f.Tracks) == 0 || !f.Ended && frames < fewestSegments*p.SegmentFrames {
+		return nil
+	}
+	end := &End{Version: EndVersion, Frames: frames, Duration: p.seconds(frames), Chunks: f.Chunks}
+	return &Presentation{plan: &Job{Plan: p, End: end}, fold: f, event: true}
+}
+
+// eventTarget is the target duration of playlists that grow, which must not change: that of the longest
+// segment that there can be. Sound ends up to a packet later.
+func (p *Plan) eventTarget() int {
+	longest := p.SegmentTime
+	if p.Audio != nil {
+		longest += PacketSamples / float64(p.Audio.Rate)
+	}
+	return max(1, int(math.Round(longest)))
+}
+
+// cap is what a rendition's bit rate cannot be above over a segment: while a presentation grows, nobody
+// knows what it will be.
+func (p *Plan) cap(r Rendition) int {
+	return int(1.05 * (float64(r.Maxrate) + float64(r.Bufsize)/p.SegmentTime)) // and its container
+}
+
+// soundCap is that of a sound.
+func (r AudioRendition) soundCap() int { return int(r.Bitrate) * 5 / 4 }
