@@ -5,6 +5,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/Eyevinn/mp4ff/avc"
@@ -77,6 +78,8 @@ func fixtures(t *testing.T) map[string]func(f files) {
 		"RFC8216-7":       list("top", "#EXT-X-VERSION:7", "#EXT-X-VERSION:3"),
 		"8.6":             list("top", "#EXT-X-PLAYLIST-TYPE:VOD\n", ""),
 		"RFC8216-4.3.3.4": list("same", "#EXT-X-ENDLIST", ""),
+		"8.4":             underWay,
+		"8.11":            underWay,
 		"7.7": func(f files) {
 			for _, r := range []string{"top", "same", "low", "sound"} {
 				list(r, "#EXT-X-TARGETDURATION:6", "#EXT-X-TARGETDURATION:5")(f)
@@ -194,4 +197,18 @@ func half(list []byte) []byte {
 		}
 		return one
 	})
+}
+
+// underWay makes an event of a presentation that has not ended.
+func underWay(f files) {
+	for name, body := range f {
+		if strings.HasSuffix(name, "index.m3u8") {
+			body = bytes.ReplaceAll(body, []byte("TYPE:VOD"), []byte("TYPE:EVENT"))
+			body = bytes.ReplaceAll(body, []byte("#EXT-X-ENDLIST\n"), nil)
+			if !bytes.Contains(body, []byte("TYPE:EVENT")) {
+				body = bytes.Replace(body, []byte("#EXTM3U\n"), []byte("#EXTM3U\n#EXT-X-PLAYLIST-TYPE:EVENT\n"), 1)
+			}
+			f[name] = body
+		}
+	}
 }

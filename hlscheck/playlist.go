@@ -83,11 +83,13 @@ var playlistRules = []Rule{
 		}
 	}},
 	{Number: "RFC8216-4.3.4.2", Severity: Must, Text: "What a multivariant playlist names is a media playlist, and groups are there", check: eachName},
-	{Number: "8.6", Severity: Must, Text: "EXT-X-PLAYLIST-TYPE is VOD, or EVENT (8.8)", check: eachTrack(func(t *track, say say) {
-		if t.list.kind != vod && t.list.kind != eventKind {
-			say(t.uri, "it is %s", cmp.Or(t.list.kind, "not there"))
+	{Number: "8.6", Severity: Must, Text: "EXT-X-PLAYLIST-TYPE is VOD, or, of an event under way, EVENT (8.8)", check: func(p *presentation, say say) {
+		for _, t := range p.renditions() {
+			if t.list.kind != vod && !p.event {
+				say(t.uri, "it is %s", cmp.Or(t.list.kind, "not there"))
+			}
 		}
-	})},
+	}},
 	{Number: "RFC8216-4.3.3.4", Severity: Must, Text: "It ends with EXT-X-ENDLIST, if not all of an event is still under way", check: func(p *presentation, say say) {
 		for _, t := range p.renditions() {
 			if !t.list.closed && !p.event {

@@ -40,7 +40,7 @@ func Garbage(ctx context.Context, store Store, id string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	kept := map[string]int64{}
+	kept := map[string]promised{}
 	for _, part := range parts {
 		maps.Copy(kept, named(plan, &part))
 	}

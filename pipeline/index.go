@@ -74,8 +74,8 @@ func (p *Pipeline) index(ctx context.Context, r *known) (*flv.Index, error) {
 			r.Indexed = true
 			return index, nil
 		}
-		if !r.ended() { // by a program of another version, which is still at it
-			return nil, transient("foreign_index", fmt.Errorf("the index of a recording that grows cannot be read: %w", err))
+		if !r.ended() { // nobody can scan what has not come yet
+			return nil, cmp.Or(err, flv.ErrForeignIndex)
 		}
 		return p.scan(ctx, r)
 	}

@@ -43,10 +43,17 @@ func (p *Pipeline) look(ctx context.Context, t job.Task, hold *Hold) error {
 		}
 		seen = r.size
 		plan, err := p.planned(ctx, job.ID(bucket, t.Key, r.ETag, profile), r, profile, hold)
-		if err != nil || plan == nil {
-			return err
+		if err == nil && plan == nil {
+			return nil
 		}
-		n, err := p.dispatch(ctx, plan, r, hold)
+		n := 0
+		if err == nil {
+			n, err = p.dispatch(ctx, plan, r, hold)
+		}
+		if errors.Is(err, flv.ErrForeignIndex) {
+			p.Log.Warn("recording is followed by another version of enqueue; it is looked at when it has ended", zap.String("key", t.Key), zap.Error(err))
+			return nil
+		}
 		if err == nil && t.Repair && n == 0 {
 			n, err = p.repair(ctx, plan)
 		}

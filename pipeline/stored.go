@@ -14,19 +14,25 @@ import (
 	"afterlive/ladder"
 )
 
-// named are the objects that a part names, by key, and their sizes, or unknown.
-func named(plan *ladder.Plan, part *ladder.Part) map[string]int64 {
-	all := map[string]int64{}
+// promised is an object that a part names.
+type promised struct {
+	part  string
+	bytes int64 // or unknown
+}
+
+// named are the objects that a part names, by key.
+func named(plan *ladder.Plan, part *ladder.Part) map[string]promised {
+	all := map[string]promised{}
 	for _, t := range part.Tracks {
 		if plan.Container != ladder.TS {
-			all[plan.Key(t.Ladder, t.Rendition, t.Init)] = unknown
+			all[plan.Key(t.Ladder, t.Rendition, t.Init)] = promised{part.Name, unknown}
 		}
 		for _, s := range t.Segments {
-			all[plan.Key(t.Ladder, t.Rendition, s.URI)] = s.Bytes
+			all[plan.Key(t.Ladder, t.Rendition, s.URI)] = promised{part.Name, s.Bytes}
 		}
 	}
 	for _, image := range part.Images.All() {
-		all[plan.Key(ladder.StoryboardFolder, image.URI)] = image.Bytes
+		all[plan.Key(ladder.StoryboardFolder, image.URI)] = promised{part.Name, image.Bytes}
 	}
 	return all
 }
@@ -72,27 +78,27 @@ func (p *Pipeline) areStored(ctx context.Context, plan *ladder.Plan, before ladd
 			asked[key] = true
 		}
 	}
-	return p.haveSizes(ctx, slices.Sorted(maps.Keys(asked)), wanted)
+	return p.have(ctx, slices.Sorted(maps.Keys(asked)), wanted)
 }
 
 // areThere looks whether the store has the samples of a part.
 func (p *Pipeline) areThere(ctx context.Context, plan *ladder.Plan, part ladder.Part) error {
-	return p.haveSizes(ctx, samples(plan, &part), named(plan, &part))
+	return p.have(ctx, samples(plan, &part), named(plan, &part))
 }
 
-// haveSizes asks for objects by name, and wants them to be of these sizes.
-func (p *Pipeline) haveSizes(ctx context.Context, keys []string, sizes map[string]int64) error {
+// have asks for objects by name, and wants them to be as they were promised.
+func (p *Pipeline) have(ctx context.Context, keys []string, wanted map[string]promised) error {
 	var lock sync.Mutex
 	var faults []error
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(uploads)
 	for _, key := range keys {
 		group.Go(func() error {
-			fault, err := p.isStored(ctx, key, sizes[key])
+			fault, err := p.isStored(ctx, key, wanted[key].bytes)
 			if fault != nil {
 				lock.Lock()
 				defer lock.Unlock()
-				faults = append(faults, fault)
+				faults = append(faults, fmt.Errorf("part %s: %w", wanted[key].part, fault))
 			}
 			return err
 		})

@@ -11,7 +11,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
+	"afterlive/internal/flv"
+	"afterlive/internal/growing"
 	"afterlive/internal/job"
 	"afterlive/internal/wiring"
 	"afterlive/ladder"
@@ -145,7 +148,17 @@ func (s sender) send(ctx context.Context, t job.Task) error {
 
 // existing is the task for an object that is in the bucket already.
 func (s sender) existing(ctx context.Context, uri string) (job.Task, error) {
-	key, _, etag, err := s.object(ctx, uri)
+	key, size, etag, err := s.object(ctx, uri)
+	if err != nil {
+		return job.Task{}, err
+	}
+	state, _, err := growing.Load(ctx, s.place.Recordings, key)
+	if err == nil && (state.Object == etag || state.IsWhole(size)) {
+		etag = state.ID
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
 	return s.task(key, etag), err
 }
 
@@ -180,6 +193,10 @@ func (s sender) file(ctx context.Context, file, key string) (job.Task, error) {
 	if !info.Mode().IsRegular() {
 		return job.Task{}, fmt.Errorf("%s is not a file", file)
 	}
+	grew, err := s.finish(ctx, file, key)
+	if err != nil {
+		return job.Task{}, err
+	}
 	_, _, err = s.place.Recordings.Stat(ctx, key) // spares sending what is there
 	existed := err == nil
 	if errors.Is(err, fs.ErrNotExist) {
@@ -206,10 +223,43 @@ func (s sender) file(ctx context.Context, file, key string) (job.Task, error) {
 	case !same:
 		return job.Task{}, fmt.Errorf("upload %s: the object has %d bytes, the file %d: did it change meanwhile?", key, size, info.Size())
 	}
+	if grew != "" {
+		return s.task(key, grew), growing.Complete(ctx, s.place.Recordings, key, etag)
+	}
 	if err := pipeline.StoreIndex(ctx, s.place.Recordings, key, etag, file, s.promised); err != nil { // workers can do without
 		s.note(err)
 	}
 	return s.task(key, etag), nil
+}
+
+// finish brings a recording that was followed to its end in the store, and returns its version: workers
+// are at it already. "": it was not followed.
+func (s sender) finish(ctx context.Context, name, key string) (version string, err error) {
+	if _, _, err := growing.Load(ctx, s.place.Recordings, key); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return "", err
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	shipper, err := growing.Open(ctx, s.place.Recordings, key, file, time.Time{}, "")
+	if err == nil {
+		err = shipper.Ship(ctx, true)
+	}
+	if _, unfit := errors.AsType[*flv.Error](err); unfit { // a worker will say so
+		return "", growing.Abandon(ctx, s.place.Recordings, key)
+	}
+	if errors.Is(err, growing.ErrAnother) {
+		return "", fmt.Errorf("%s: %w; choose another with --as", key, errTaken)
+	}
+	if err != nil {
+		return "", err
+	}
+	return shipper.Shipped().ID, nil
 }
 
 func (s sender) upload(ctx context.Context, key, file string) error {

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -68,10 +67,9 @@ func (c *sweepCommand) Run(ctx context.Context, flags wiring.Flags) error {
 // collect moves recordings into the spool that nobody writes to any more, and that
 // no hook has taken.
 func (c *sweepCommand) collect(log *zap.Logger, s spool) (faults []error) {
-	files, err := filepath.Glob(filepath.Join(c.Dir, "*.[fF][lL][vV]"))
-	hidden, err2 := filepath.Glob(filepath.Join(c.Dir, ".*.[fF][lL][vV]")) // a stream may be called so
-	faults = append(faults, err, err2)
-	for _, file := range slices.Compact(slices.Sorted(slices.Values(append(files, hidden...)))) {
+	files, err := recordingsIn(c.Dir)
+	faults = append(faults, err)
+	for _, file := range files {
 		err := c.collectOne(log, s, file)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errBusy) { // else its hook came by
 			faults = append(faults, fmt.Errorf("%s: %w", file, err))

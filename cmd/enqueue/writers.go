@@ -18,9 +18,14 @@ func recording(file string) (bool, error) {
 		return false, err
 	}
 	defer f.Close()
+	return isWritten(f)
+}
+
+// isWritten is [recording] of an open file, whatever it is called by now.
+func isWritten(f *os.File) (bool, error) {
 	lock := syscall.Flock_t{Type: syscall.F_RDLCK}
 	if err := syscall.FcntlFlock(f.Fd(), syscall.F_GETLK, &lock); err != nil {
-		return false, fmt.Errorf("look for a lock on %s: %w", file, err)
+		return false, fmt.Errorf("look for a lock on %s: %w", f.Name(), err)
 	}
 	if lock.Type != syscall.F_UNLCK {
 		return true, nil

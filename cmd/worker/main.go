@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap"
 
 	"afterlive/internal/blob"
+	"afterlive/internal/growing"
 	"afterlive/internal/wiring"
 	"afterlive/ladder"
 	"afterlive/pipeline"
@@ -152,7 +153,7 @@ func (f *flags) work(ctx, stop context.Context, cancel context.CancelFunc, log *
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics := pipeline.NewMetrics(registry)
 	p := &pipeline.Pipeline{
-		Queue: place.Queue, Recordings: place.Recordings, Bucket: place.Bucket, Store: place.Store, Profiles: profiles,
+		Queue: place.Queue, Recordings: growing.Recordings[wiring.Bucket]{Store: place.Recordings}, Bucket: place.Bucket, Store: place.Store, Profiles: profiles,
 		FFmpeg:  encoder,
 		Limits:  pipeline.Limits{Pixels: f.MaxPixels, Duration: f.MaxDuration, Scratch: f.MaxScratch, Slowness: f.MaxSlowness},
 		Scratch: scratch, Worker: name, Host: host, Metrics: metrics, Log: log,

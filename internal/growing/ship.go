@@ -103,6 +103,9 @@ func (s *Shipper) resume(ctx context.Context) error {
 // Shipped is what is in the store by now.
 func (s *Shipper) Shipped() State { return *s.state }
 
+// Lasts is how much there is to be seen or heard of what is in the store.
+func (s *Shipper) Lasts() time.Duration { return s.scanner.Lasts() }
+
 // Pending is how much the file has that the store has not.
 func (s *Shipper) Pending() (int64, error) {
 	info, err := s.file.Stat()

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+	"go.uber.org/zap"
+
+	"afterlive/internal/wiring"
+)
+
+type followCommand struct {
+	Dir     []string      `arg:"" help:"Folders that nginx records to."`
+	App     string        `help:"The RTMP application whose folders they are." default:"live" placeholder:"APP"`
+	Profile string        `help:"As of send. The hook's must be the same." default:"auto"`
+	Spool   string        `help:"As of hook. Default: .spool in each folder." placeholder:"DIR"`
+	Every   time.Duration `help:"How often to bring what has come into the store: at most so much is lost with this machine. 8 MiB are brought at once." default:"5s"`
+	LogFile string        `help:"Where to log." default:"stderr" placeholder:"FILE"`
+}
+
+// Help explains what --help has no place for.
+func (*followCommand) Help() string {
+	return `Brings recordings into the store while they grow, and lets workers encode them meanwhile: an event can be watched from its start while it is live, and is on demand seconds after its end. Run it beside nginx, as nginx's user (nginx/ has a systemd unit).
+
+It may be killed at any moment, and goes on where the store says that it is. Where the store is away, it catches up. Keep the hook and the sweep: for what it missed they do what they do without it, and all arrive at the same job.`
+}
+
+// validate reports all faults of the flags together.
+func (c *followCommand) validate() error {
+	var faults []error
+	for _, dir := range c.Dir {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			faults = append(faults, fmt.Errorf("%s is not a folder (name those that nginx records to)", dir))
+		}
+	}
+	if c.Every < time.Second || c.Every > time.Minute {
+		faults = append(faults, fmt.Errorf("--every is %s; it may be 1s to 1m", c.Every))
+	}
+	return errors.Join(faults...)
+}
+
+func (c *followCommand) Run(ctx context.Context, flags wiring.Flags) (err error) {
+	log, err := wiring.Logger("json", c.LogFile)
+	if err != nil {
+		return err
+	}
+	if err := c.validate(); err != nil {
+		return err
+	}
+	place, err := flags.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, place.Close()) }()
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		return fmt.Errorf("follow recordings: %w", err)
+	}
+	defer func() { err = errors.Join(err, watcher.Close()) }()
+	for _, dir := range c.Dir {
+		if err := watcher.Add(dir); err != nil { // a look every second does, too
+			log.Warn("folder cannot be watched", zap.String("folder", dir), zap.Error(err))
+		}
+	}
+	f := &follower{followCommand: c, flags: flags, place: place, log: log, streams: map[string]*stream{}}
+	log.Info("recordings are followed", zap.Strings("folders", c.Dir), zap.Duration("every", c.Every))
+	f.follow(ctx, watcher.Events)
+	return nil
+}
+
+// follower knows which recordings grow.
+type follower struct {
+	*followCommand
+
+	flags   wiring.Flags
+	place   *wiring.Place
+	log     *zap.Logger
+	running sync.WaitGroup
+	mu      sync.Mutex
+	streams map[string]*stream // by file
+}
+
+// lookEvery is how often recordings are looked at of which no notice comes.
+const lookEvery = time.Second
+
+// follow looks at the folders until ctx ends.
+func (f *follower) follow(ctx context.Context, events <-chan fsnotify.Event) {
+	defer f.running.Wait()
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		f.look(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case e := <-events:
+			f.wake(e)
+		}
+	}
+}
+
+// wake lets a stream look at once whose file was moved, as hooks do when it has ended. What is written
+// to it is looked at every so often anyway.
+func (f *follower) wake(e fsnotify.Event) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if s := f.streams[e.Name]; s != nil && !e.Has(fsnotify.Write) {
+		select {
+		case s.woken <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// look begins to follow the files that somebody has begun to write.
+func (f *follower) look(ctx context.Context) {
+	for _, dir := range f.Dir {
+		files, err := recordingsIn(dir)
+		if err != nil {
+			f.log.Warn("folder cannot be read", zap.String("folder", dir), zap.Error(err))
+		}
+		for _, file := range files {
+			if err := f.begin(ctx, dir, file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				f.log.Warn("recording cannot be followed", zap.String("path", file), zap.Error(err))
+			}
+		}
+	}
+}
+
+// recordingsIn are the FLV files in a folder.
+func recordingsIn(dir string) ([]string, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.[fF][lL][vV]"))
+	hidden, err2 := filepath.Glob(filepath.Join(dir, ".*.[fF][lL][vV]")) // a stream may be called so
+	return slices.Compact(slices.Sorted(slices.Values(append(files, hidden...)))), errors.Join(err, err2)
+}
+
+// begin follows a file, if it is written to and nobody follows it yet.
+func (f *follower) begin(ctx context.Context, dir, name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	info, err := os.Stat(name)
+	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
+		return err
+	}
+	if s := f.streams[name]; s != nil && os.SameFile(s.info, info) {
+		return nil
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	live, err := isWritten(file)
+	if err != nil || !live { // the hook's, or the sweep's
+		return errors.Join(err, file.Close())
+	}
+	spooled := spool{folder: cmp.Or(f.Spool, filepath.Join(dir, ".spool"))}
+	e := entry{Path: name, App: f.App, Name: streamOf(name), Profile: f.Profile}
+	s := &stream{follower: f, entry: e, spool: spooled, file: file, info: info, began: time.Now(), woken: make(chan struct{}, 1), log: f.log.With(zap.String("path", name))}
+	f.streams[name] = s
+	f.running.Go(func() {
+		ended := s.run(ctx)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if ended && f.streams[name] == s { // else it would be begun again
+			delete(f.streams, name)
+		}
+	})
+	return nil
+}

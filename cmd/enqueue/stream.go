@@ -1,0 +1,163 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"time"
+
+	"go.uber.org/zap"
+
+	"afterlive/internal/flv"
+	"afterlive/internal/growing"
+	"afterlive/internal/job"
+)
+
+// stream is one recording that is followed.
+type stream struct {
+	*follower
+	entry
+
+	spool   spool
+	file    *os.File
+	info    fs.FileInfo
+	began   time.Time // when it was first seen
+	woken   chan struct{}
+	log     *zap.Logger
+	shipper *growing.Shipper
+	shipped time.Time     // when that came off last
+	told    time.Duration // how much there was when workers were told of it last
+	failed  time.Time     // since when nothing comes off; zero: it does
+}
+
+// run follows the recording to its end. ended is false if it goes on, and cannot be followed.
+func (s *stream) run(ctx context.Context) (ended bool) {
+	defer s.file.Close()
+	s.log.Info("recording is followed", zap.String("key", s.key("")))
+	tick := time.NewTicker(lookEvery / 2)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done(): // whoever starts it again finds how far it was
+			return false
+		case <-tick.C:
+		case <-s.woken:
+		}
+		live, err := isWritten(s.file)
+		if err != nil {
+			s.fault(err)
+			continue
+		}
+		if live && !s.due() {
+			continue
+		}
+		done, err := s.ship(ctx, !live)
+		if s.fault(err); !done {
+			continue
+		}
+		if !live {
+			s.hand(ctx)
+		}
+		return !live
+	}
+}
+
+// due tells whether what has come is to be shipped.
+func (s *stream) due() bool {
+	if time.Since(s.shipped) >= s.Every && time.Since(s.began) >= s.Every {
+		return true
+	}
+	if s.shipper == nil {
+		return false
+	}
+	pending, err := s.shipper.Pending()
+	return err == nil && pending >= growing.LongestExtent
+}
+
+// ship brings what has come into the store, and tells workers to look at it once a segment's worth has
+// come since. done: there is nothing more to do.
+func (s *stream) ship(ctx context.Context, ended bool) (done bool, err error) {
+	if s.shipper == nil {
+		if ended { // so short that nothing was shipped: it is sent as a whole
+			return true, nil
+		}
+		shipper, err := growing.Open(ctx, s.place.Recordings, s.key(""), s.file, s.beginning(), s.spool.promised(s.App, s.Name))
+		if err != nil {
+			return s.refused(ctx, err)
+		}
+		s.shipper = shipper
+	}
+	if err := s.shipper.Ship(ctx, ended); err != nil {
+		return s.refused(ctx, err)
+	}
+	s.shipped = time.Now()
+	state := s.shipper.Shipped()
+	if lasts := s.shipper.Lasts(); ended || state.Index != nil && lasts-s.told >= segment {
+		out := sender{place: s.place, profile: s.Profile}
+		t := out.task(s.key(""), state.ID)
+		t.Promised = state.Promised
+		if err := out.send(ctx, t); err != nil {
+			return false, err
+		}
+		if s.told = lasts; ended {
+			s.log.Info("recording has ended, and is in the store", zap.String("job", t.JobID()), zap.Int64("bytes", state.End), zap.Int("extents", len(state.Extents)))
+		}
+	}
+	return ended, nil
+}
+
+// segment is how much must have come before workers are told: less makes no chunk.
+const segment = 5 * time.Second
+
+// refused tells what cannot be followed, and why, from what comes off later.
+func (s *stream) refused(ctx context.Context, err error) (done bool, _ error) {
+	_, unfit := errors.AsType[*flv.Error](err)
+	if !unfit && !errors.Is(err, growing.ErrAnother) {
+		return false, err
+	}
+	s.log.Warn("recording cannot be followed; it will be sent when it has ended", zap.Error(err))
+	if unfit {
+		return true, growing.Abandon(ctx, s.place.Recordings, s.key(""))
+	}
+	return true, nil
+}
+
+// beginning is when the recording began: by its name, if that tells.
+func (s *stream) beginning() time.Time {
+	if at := startOf(s.Path); !at.IsZero() {
+		return at
+	}
+	return s.began
+}
+
+// fault logs that something does not come off, once until it does again.
+func (s *stream) fault(err error) {
+	switch {
+	case err == nil && !s.failed.IsZero():
+		s.log.Info("recording is followed again", zap.Duration("after", time.Since(s.failed)))
+		s.failed = time.Time{}
+	case err != nil && s.failed.IsZero() && !errors.Is(err, context.Canceled):
+		s.failed = time.Now()
+		s.log.Error("recording cannot be brought into the store for now; the file stays, and this will be tried again", zap.Error(err))
+	}
+}
+
+// hand makes one object of a recording that has ended, as a hook does, unless one is at it.
+func (s *stream) hand(ctx context.Context) {
+	info, err := s.file.Stat()
+	if err == nil {
+		s.Video = s.spool.promised(s.App, s.Name)
+		var e entry
+		if e, err = s.spool.take(s.entry, info); err == nil {
+			var t job.Task
+			t, err = e.enqueue(ctx, s.log, s.spool, s.flags)
+			s.log.Info("recording is handed over", zap.String("key", cmp.Or(t.Key, s.key(""))), zap.Error(err))
+			return
+		}
+	}
+	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errBusy) { // else a hook is
+		s.log.Error("recording is left to the hook, or the sweep", zap.Error(err))
+	}
+}

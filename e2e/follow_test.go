@@ -1,0 +1,125 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"afterlive/internal/blob"
+	"afterlive/internal/standin"
+	"afterlive/ladder"
+)
+
+// follower is a running "enqueue follow".
+type follower struct {
+	*exec.Cmd
+	log string
+}
+
+func startFollow(t *testing.T, args ...string) *follower {
+	t.Helper()
+	f := &follower{log: filepath.Join(t.TempDir(), "follow.log")}
+	f.Cmd = exec.Command(filepath.Join(bin, "enqueue"), append([]string{"follow", "--log-file", f.log}, args...)...)
+	f.Env = standin.Environ(t)
+	must(t, f.Start())
+	t.Cleanup(func() {
+		f.kill()
+		if log, err := os.ReadFile(f.log); err == nil && t.Failed() {
+			t.Logf("follow:\n%s", log)
+		}
+	})
+	return f
+}
+
+func (f *follower) kill() {
+	_ = f.Process.Kill() // it may have ended
+	_ = f.Wait()
+}
+
+// pointer is what the asset's pointer says; ok is false if there is none.
+func pointer(t *testing.T, url string) (a ladder.Asset, ok bool) {
+	t.Helper()
+	body, _ := get(t, url)
+	return a, body != "" && json.Unmarshal([]byte(body), &a) == nil
+}
+
+// A stream is followed, by a process that is killed on the way: it can be watched from its start while it is live,
+// and is on demand soon after its end. Each chunk has one message and is encoded once, though the hook
+// tells of the recording too, and in the end the store has the recording as one object.
+func TestStreamIsFollowed(t *testing.T) {
+	alongside(t)
+	s := newSky(t)
+	o := startOrigin(t, fmt.Sprintf("queue: %s\nfailed: %s\nrecordings: s3://recs\nstore: s3://vod\nprofile: quick\n", s.place[1], s.place[3]))
+	follow := append([]string{"--profile", "quick", "--every", "2s", o.dir + "/rec"}, s.place...)
+	first := startFollow(t, follow...)
+	w := startWorker(t, append([]string{"--slots", "2"}, s.place...)...)
+	const seconds = 62
+	stream := publish(t, o, "talk", seconds)
+	var name string
+	eventually(t, patience, "it is recorded", func() bool {
+		files, err := filepath.Glob(o.dir + "/rec/talk-*.flv")
+		if err == nil && len(files) == 1 {
+			name = strings.TrimSuffix(filepath.Base(files[0]), ".flv")
+		}
+		return name != ""
+	})
+	asset := s.cloud.Endpoint + "/vod/vod/live/talk/" + name + "/"
+	var event ladder.Asset
+	eventually(t, patience, "it can be watched", func() bool { body, _ := get(t, asset+ladder.MasterFile); return body != "" })
+	event, _ = pointer(t, asset+ladder.PointerFile)
+	if !event.Live || event.Duration < 36 || stream.ProcessState != nil {
+		t.Errorf("while it is live: %+v", event)
+	}
+	keepsTheRules(t, asset+ladder.MasterFile)
+	first.kill()
+	startFollow(t, follow...)
+	must(t, stream.Wait())
+	ended := time.Now()
+	var whole ladder.Asset
+	eventually(t, patience, "it is on demand", func() (ok bool) { whole, ok = pointer(t, asset+ladder.PointerFile); return ok && !whole.Live })
+	t.Logf("on demand %.1f s after the end; it could be watched from %.1f s on", time.Since(ended).Seconds(), event.Duration)
+	if whole.Job != event.Job || math.Abs(whole.Duration-seconds) > 0.2 {
+		t.Errorf("in the end: %+v", whole)
+	}
+	checkHLS(t, asset+ladder.MasterFile, whole.Duration, []string{"320x180", "160x90"})
+	list, _ := get(t, asset+event.Ladders[0].Renditions[0].MediaList)
+	if !strings.Contains(list, "#EXT-X-ENDLIST") {
+		t.Errorf("the event has not ended:\n%s", list)
+	}
+	key := "recordings/live/talk/" + name + ".flv"
+	recordings := blob.NewS3(s.cloud.Config, "recs", "")
+	eventually(t, patience, "the recording is one object", func() bool {
+		left, err := recordings.List(t.Context(), key+".growing/")
+		must(t, err)
+		_, _, err = recordings.Stat(t.Context(), key)
+		return err == nil && len(left) == 1
+	})
+	if left, err := filepath.Glob(o.dir + "/rec/*.flv"); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+	eventually(t, patience, "all messages are done with", func() bool {
+		r := status(t, s.place...)
+		return r.Queue.Waiting+r.Queue.InFlight == 0 && len(r.Jobs) == 1
+	})
+	begun, chunks := map[string]int{}, 0
+	for _, e := range w.events(t) {
+		if e.Message == "part begun" {
+			begun[e.Task]++
+		}
+		if e.Message == "task settled" && strings.HasPrefix(e.Task, "chunk-") {
+			chunks++
+		}
+	}
+	if parts := status(t, s.place...).Jobs[0].Parts; parts < 9 || len(begun) != parts || chunks != parts {
+		t.Errorf("%d parts: begun %v, %d messages", parts, begun, chunks)
+	}
+	terminate(t, w, syscall.SIGTERM)
+	w.finish(t)
+}
