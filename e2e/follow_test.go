@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -120,6 +119,4 @@ func TestStreamIsFollowed(t *testing.T) {
 	if parts := status(t, s.place...).Jobs[0].Parts; parts < 9 || len(begun) != parts || chunks != parts {
 		t.Errorf("%d parts: begun %v, %d messages", parts, begun, chunks)
 	}
-	terminate(t, w, syscall.SIGTERM)
-	w.finish(t)
 }

@@ -57,7 +57,7 @@ func near(said int64, measured float64) bool {
 	return math.Abs(float64(said)-measured) <= float64(said)/10
 }
 
-// tells tells whether a bandwidth is what is measured: of what is under way, it may be a cap.
+// tells is whether a bandwidth is what is measured: of what is under way, it may be a cap.
 func (p *presentation) tells(said int64, measured float64) bool {
 	return near(said, measured) || p.event && measured < float64(said)
 }

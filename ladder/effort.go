@@ -73,23 +73,24 @@ func (t *Total) add(p Part) {
 }
 
 // of adds what the plan of parts took. The scan is priced as on the first part's host.
-func (t Total) of(plan *Job) Total {
-	t.Hosts = slices.Clone(t.Hosts)
+func (t *Total) of(plan *Job) Total {
+	all := *t
+	all.Hosts = slices.Clone(t.Hosts)
 	scan := Effort{Slot: plan.Scan}
 	if len(t.Hosts) > 0 {
 		scan.Price(t.Hosts[0].Host)
 	}
-	t.Scan, t.Slot, t.USD = plan.Scan, t.Slot+scan.Slot, t.USD+scan.USD
+	all.Scan, all.Slot, all.USD = plan.Scan, t.Slot+scan.Slot, t.USD+scan.USD
 	if !plan.Recording.Indexed {
-		t.Read += plan.Size
+		all.Read += plan.Size
 	}
 	if f := plan.Fit; f != nil {
-		t.Slot += f.Took
-		t.CPU += f.CPU
-		t.Read += f.Read
+		all.Slot += f.Took
+		all.CPU += f.CPU
+		all.Read += f.Read
 	}
 	if plan.Duration > 0 {
-		t.PerMinute = t.USD / plan.Duration * 60
+		all.PerMinute = all.USD / plan.Duration * 60
 	}
-	return t
+	return all
 }

@@ -17,6 +17,10 @@ type End struct {
 	Sounds   int   `json:"sounds,omitempty"`   // frames of its sound
 	Epochs   int   `json:"epochs"`             // 1: no clock ever jumped
 
+	// Replan says why the plan, which was made from the recording's head, is none for the whole of it. Then another
+	// job makes the video on demand, planned from the whole.
+	Replan string `json:"replan,omitempty"`
+
 	Discontinuities []Discontinuity `json:"discontinuities,omitempty"`
 	Missing         []Missing       `json:"missing,omitempty"` // as far as it is known before anything is encoded
 }
@@ -34,6 +38,16 @@ const maxDiscontinuities = 1000 // that are told of
 type Job struct {
 	*Plan
 	*End
+}
+
+// SoFar is a job up to the last of these chunks, of a recording that has not ended.
+func (p *Plan) SoFar(chunks []Span) *Job {
+	e := &End{Version: EndVersion, Chunks: chunks}
+	if len(chunks) > 0 {
+		e.Frames = chunks[len(chunks)-1].To
+		e.Duration = p.seconds(e.Frames)
+	}
+	return &Job{Plan: p, End: e}
 }
 
 // End is what is known of a recording that has ended, and was divided into these chunks.

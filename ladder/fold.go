@@ -111,14 +111,6 @@ func (f *Fold) Part() (all Part) {
 	return all
 }
 
-// Frames is up to where it reaches.
-func (f *Fold) Frames() int {
-	if len(f.Chunks) == 0 {
-		return 0
-	}
-	return f.Chunks[len(f.Chunks)-1].To
-}
-
 // fewestSegments is how many there are before a presentation is offered that grows (HLS authoring
 // rule 8.11): players stay three behind its end.
 const fewestSegments = 6
@@ -126,12 +118,11 @@ const fewestSegments = 6
 // Event is the presentation of what there is so far, while more is to come: its playlists only grow. nil:
 // it is too little.
 func (f *Fold) Event(p *Plan) *Presentation {
-	frames := f.Frames()
-	if len(f.Tracks) == 0 || !f.Ended && frames < fewestSegments*p.SegmentFrames {
+	so := p.SoFar(f.Chunks)
+	if len(f.Tracks) == 0 || !f.Ended && so.Frames < fewestSegments*p.SegmentFrames {
 		return nil
 	}
-	end := &End{Version: EndVersion, Frames: frames, Duration: p.seconds(frames), Chunks: f.Chunks}
-	return &Presentation{plan: &Job{Plan: p, End: end}, fold: f, event: true}
+	return &Presentation{plan: so, fold: f, event: true}
 }
 
 // eventTarget is the target duration of playlists that grow, which must not change: that of the longest

@@ -151,7 +151,7 @@ func (p *Plan) video(x *flv.Index, profile Profile) error {
 	}
 	v := x.Video
 	p.Rate = v.Rate
-	p.Source.Picture = newPicture(v, profile.Deinterlace)
+	p.Source.Picture = newPicture(v, profile.Deinterlace, x.Open)
 	p.Source.Width, p.Source.Height = p.Source.Picture.size()
 	if p.Source.Picture.Deinterlace == Fields && 2*v.Rate.FPS() <= mostFPS {
 		p.Rate.Num *= 2

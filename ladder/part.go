@@ -142,7 +142,7 @@ const (
 	MasterFile        = "master.m3u8"
 	PointerFile       = "asset.json"
 
-	// While a recording grows, they are called:
+	// What they are called while a recording grows.
 	EventPlaylistFile   = "event.m3u8"
 	EventMasterFile     = "live.m3u8"
 	EventStoryboardFile = "event.vtt"

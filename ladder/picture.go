@@ -130,9 +130,10 @@ func mainForm(v *flv.Video) flv.Form {
 }
 
 // newPicture decides what a recording's pictures are brought to.
-func newPicture(v *flv.Video, wish Deinterlace) Picture {
+// Of one that still grows (open), any shape and any colours may come yet.
+func newPicture(v *flv.Video, wish Deinterlace, open bool) Picture {
 	f := mainForm(v)
-	p := Picture{Width: f.Width, Height: f.Height, Aspect: aspect(f), Rotation: v.Rotation, Untagged: implied(f.Width, f.Height)}
+	p := Picture{Width: f.Width, Height: f.Height, Aspect: aspect(f), Rotation: v.Rotation, Untagged: implied(f.Width, f.Height), Mixed: open, Convert: open}
 	p.FieldPairs = v.Fields > v.Frames/2
 	p.Colour = colourOf(f).or(p.Untagged)
 	if p.Colour.Matrix == matrixRGB {

@@ -46,7 +46,7 @@ func TestPicture(t *testing.T) {
 		{"PQ for a while", []flv.Form{hd, with(hd, colour(9, 16, 9))}, 1920, 1080, bt709, "tonemap", "pad"},
 		{"fields", []flv.Form{with(hd, func(f *flv.Form) { f.Interlaced = true })}, 1920, 1080, bt709, "scale=1920:1080:interl=-1,bwdif=mode=send_frame", "pad"},
 	} {
-		p := newPicture(&flv.Video{Forms: tc.forms}, Frames)
+		p := newPicture(&flv.Video{Forms: tc.forms}, Frames, false)
 		width, height := p.size()
 		if width != tc.width || height != tc.height || p.Colour != tc.colour {
 			t.Errorf("%s: %dx%d, %+v", tc.name, width, height, p.Colour)
@@ -64,7 +64,7 @@ func TestPicture(t *testing.T) {
 // A phone held upright is shown upright.
 func TestRotation(t *testing.T) {
 	for turn, want := range map[int]string{0: "1920x1080", 90: "1080x1920 transpose=cclock", 180: "1920x1080 hflip,vflip", 270: "1080x1920 transpose=clock"} {
-		p := newPicture(&flv.Video{Forms: []flv.Form{form(1920, 1080, time.Minute)}, Rotation: turn}, Frames)
+		p := newPicture(&flv.Video{Forms: []flv.Form{form(1920, 1080, time.Minute)}, Rotation: turn}, Frames, false)
 		width, height := p.size()
 		size, filter, _ := strings.Cut(want, " ")
 		if got := form(width, height, 0).Size(); got != size || !strings.Contains(p.filters(), filter) {

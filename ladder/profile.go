@@ -114,7 +114,7 @@ func (all Profiles) Choose(name string, x *flv.Index) (Profile, error) {
 	if name == "" || name == Auto {
 		name = "flat"
 		if x.Video != nil {
-			if w, h := newPicture(x.Video, Frames).size(); w == 2*h {
+			if w, h := newPicture(x.Video, Frames, x.Open).size(); w == 2*h {
 				name = "360"
 			}
 		}

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,7 +70,7 @@ func (p *Pipeline) dispatch(ctx context.Context, plan *ladder.Plan, r *known, ho
 				return err
 			}
 			if ends {
-				if err := p.storeEnd(ctx, plan, &d, index); err != nil {
+				if err := p.storeEnd(ctx, plan, &d, r, index); err != nil {
 					return err
 				}
 			}
@@ -176,15 +177,21 @@ func (p *Pipeline) storeChunk(ctx context.Context, plan *ladder.Plan, c ladder.C
 }
 
 // storeEnd notes that there are no more chunks, if they reach to the recording's end.
-func (p *Pipeline) storeEnd(ctx context.Context, plan *ladder.Plan, d *dispatched, index *flv.Index) error {
+func (p *Pipeline) storeEnd(ctx context.Context, plan *ladder.Plan, d *dispatched, r *known, index *flv.Index) error {
 	if len(plan.Due(index, d.Chunks)) > 0 {
 		return nil
 	}
 	d.Ended = true
 	end := plan.End(index, d.Chunks)
+	if profile, err := p.Profiles.Choose(cmp.Or(r.profile, job.DefaultProfile), index); err == nil {
+		end.Replan = plan.Misled(index, profile)
+	}
 	won, err := p.writeJSON(ctx, ladder.EndKey(plan.Job), end, "")
 	if err != nil || !won {
 		return err
+	}
+	if end.Replan != "" {
+		p.Log.Warn("recording is planned anew: its head was not like the rest", zap.String("job", plan.Job), zap.String("asset", plan.Asset), zap.String("why", end.Replan))
 	}
 	p.Log.Info("recording divided", zap.String("job", plan.Job), zap.String("asset", plan.Asset), zap.Float64("duration_s", end.Duration),
 		zap.Int("chunks", len(d.Chunks)), zap.Int64("bytes", end.Size), zap.Int64("torn_bytes", end.Torn), zap.Int64("lost_bytes", end.Lost), zap.Int("epochs", end.Epochs))

@@ -8,7 +8,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/job"
 	"afterlive/ladder"
 )
 
@@ -96,8 +95,8 @@ func (p *Pipeline) leave(ctx context.Context, plan *ladder.Plan, fold *ladder.Fo
 
 // noteGap notes that a chunk of a recording that grows was given up: the event goes on without it. If
 // the task is replayed, it is in the video on demand all the same.
-func (p *Pipeline) noteGap(ctx context.Context, plan *ladder.Plan, t job.Task) error {
-	if _, err := p.writeJSON(ctx, ladder.GapKey(plan.Job, t.Name()), ladder.Part{Version: ladder.PartVersion, Name: t.Name()}, ""); err != nil {
+func (p *Pipeline) noteGap(ctx context.Context, plan *ladder.Plan, part string) error {
+	if _, err := p.writeJSON(ctx, ladder.GapKey(plan.Job, part), ladder.Part{Version: ladder.PartVersion, Name: part}, ""); err != nil {
 		return err
 	}
 	whole, err := LoadJob(ctx, p.Store, plan)

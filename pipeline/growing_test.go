@@ -258,3 +258,102 @@ func checkRules(t *testing.T, store *memory, live bool) {
 		t.Errorf("live %t: %v", live, err)
 	}
 }
+
+// A chunk that is given up while a recording grows leaves a gap in the event, which goes on. Replayed, it is
+// in the video on demand.
+func TestEventGoesOnBehindAGap(t *testing.T) {
+	f := follow(t, "recordings/live/talk.flv", "recorded", recordedProfile)
+	fails := job.Task{Version: job.Version, Kind: job.Chunk, Chunk: 2}
+	for _, piece := range growsFor(t, 56) {
+		f.grow(t, piece, false)
+		f.without(t, &fails)
+	}
+	event := f.seen[f.anEvent(t)]
+	if gaps := bytes.Count(event, []byte("#EXT-X-GAP")); gaps != 1 || bytes.Count(event, []byte("#EXTINF")) < 8 {
+		t.Errorf("%d gaps in\n%s", gaps, event)
+	}
+	checkRules(t, f.store, true)
+	f.ship(t, false, true)
+	f.without(t, &fails)
+	if event := f.seen[f.anEvent(t)]; !bytes.HasSuffix(event, []byte("#EXT-X-ENDLIST\n")) || bytes.Count(event, []byte("#EXT-X-GAP")) != 1 {
+		t.Errorf("the event has not ended:\n%s", event)
+	}
+	jobs, err := FindJobs(t.Context(), f.store, "live/talk")
+	must(t, err)
+	if jobs[0].State != Failed || jobs[0].Task != "chunk-00002" {
+		t.Errorf("%+v", jobs[0])
+	}
+	must(t, f.queue.Send(t.Context(), fails.Body(), 0)) // as replay does
+	f.work(t, 10)
+	checkRules(t, f.store, false)
+	whole := wholeJob(t, f.store, fails.Job)
+	if list, _, err := f.store.get(whole.Key("flat", "90p", ladder.MediaPlaylistFile)); err != nil || bytes.Contains(list, []byte("GAP")) || bytes.Count(list, []byte("#EXTINF")) != 10 {
+		t.Errorf("on demand: %v\n%s", err, list)
+	}
+}
+
+// without does all tasks that wait but one, which is given up.
+func (f *recorder) without(t *testing.T, fails *job.Task) {
+	t.Helper()
+	w := Worker{Queue: f.queue, Failed: &messages{}, Note: f.p.NoteFailure, Metrics: NewMetrics(nil), Log: f.p.Log}
+	for d := f.queue.take(time.Hour); d != nil; d = f.queue.take(time.Hour) {
+		tasks, err := job.Parse(d.Body)
+		must(t, err)
+		if tasks[0].Kind == fails.Kind && tasks[0].Chunk == fails.Chunk {
+			fails.Job, err = tasks[0].Job, permanent("ffmpeg_failed", errors.New("it is broken"))
+		} else {
+			err = f.p.Do(t.Context(), tasks[0], nil)
+		}
+		w.settle(t.Context(), settlement{d: d, tasks: tasks, hold: &Hold{}, err: err})
+		f.done++
+		f.look(t)
+	}
+}
+
+// Where a recording's head was not like the rest, nothing that was decided by it is final: the event goes on as
+// it began, and the video on demand is planned from the whole.
+func TestHeadMisleads(t *testing.T) {
+	slate := source{seconds: 30, size: "160x90", rate: "10", audio: aacSound}.make(t)
+	show := source{seconds: 40, size: "320x180", rate: "25", audio: aacSound}.make(t)
+	for name, tc := range map[string]struct {
+		recording []byte
+		why       string
+		width     int
+		rate      float64
+	}{
+		"a slate of another size": {inBand(source{seconds: 13, size: "160x90", audio: aacSound}.make(t), show, 13_000), "its head is 160x90", 320, 25},
+		"another rate":            {inBand(source{seconds: 13, size: "320x180", rate: "10", audio: aacSound}.make(t), show, 13_000), "frames a second", 320, 25},
+		"the picture comes late":  {followed(without(slate, func(f flvTag) bool { return f.kind() != 8 }), show), "its head has no video", 320, 25},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := follow(t, "recordings/live/talk.flv", "recorded", recordedProfile)
+			for body := tc.recording; len(body) > 0; {
+				n := min(len(body), len(tc.recording)/150)
+				f.grow(t, body[:n], false)
+				body = body[n:]
+				f.work(t, 100)
+			}
+			f.ship(t, false, true)
+			f.work(t, 1000)
+			jobs, err := FindJobs(t.Context(), f.store, "live/talk")
+			must(t, err)
+			if len(jobs) != 2 || jobs[0].State != Superseded || jobs[1].State != Published {
+				t.Fatalf("%+v", jobs)
+			}
+			head, whole := wholeJob(t, f.store, jobs[0].Job), wholeJob(t, f.store, jobs[1].Job)
+			if !head.Grows || whole.Grows || !strings.Contains(head.Replan, tc.why) || whole.Source.Width != tc.width || whole.Rate.FPS() < tc.rate {
+				t.Errorf("head %+v, %q\nwhole %+v", head.Source, head.Replan, whole.Source)
+			}
+			for key := range f.store.objects {
+				if strings.HasPrefix(key, head.Key()+"/") && path.Base(key) == ladder.MediaPlaylistFile {
+					t.Errorf("%s was published", key)
+				}
+			}
+			checkRules(t, f.store, false)
+			if event, _, err := f.store.get(head.Key("flat", "90p", ladder.EventPlaylistFile)); name == "a slate of another size" && (err != nil || !bytes.HasSuffix(event, []byte("#EXT-X-ENDLIST\n"))) {
+				t.Errorf("the event has not ended: %v\n%s", err, event)
+			}
+		})
+	}
+}

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"afterlive/internal/job"
@@ -36,13 +37,15 @@ func (n note) state() State {
 // NoteFailure keeps a failure with its job, and adds which recording it is about. Its
 // key's end is what operators may have S3 notify them of.
 func (p *Pipeline) NoteFailure(ctx context.Context, f *job.Failure) error {
-	if f.Source == "" {
-		if plan, err := LoadPlan(ctx, p.Store, f.Job); err == nil {
-			f.Source, f.ETag = plan.Recording.Key, plan.Recording.ETag
-		}
+	plan, unplanned := LoadPlan(ctx, p.Store, f.Job)
+	if unplanned == nil && f.Source == "" {
+		f.Source, f.ETag = plan.Recording.Key, plan.Recording.ETag
 	}
 	_, err := p.writeJSON(ctx, ladder.FailureKey(f.Job, f.Task, f.Time), *f, "")
-	return err
+	if err != nil || unplanned != nil || !plan.Grows || !strings.HasPrefix(f.Task, string(job.Chunk)+"-") {
+		return err
+	}
+	return p.noteGap(ctx, plan, f.Task)
 }
 
 // notes are the last note of each of a job's tasks.

@@ -38,7 +38,7 @@ func (p *Pipeline) look(ctx context.Context, t job.Task, hold *Hold) error {
 			p.Log.Info("recording was replaced; its newer version has a message of its own", zap.String("key", t.Key))
 			hold.Duplicate()
 			return nil
-		case r.size == seen: // nothing came meanwhile
+		case r.size == seen && !r.ended(): // nothing came meanwhile
 			return nil
 		}
 		seen = r.size
@@ -50,8 +50,8 @@ func (p *Pipeline) look(ctx context.Context, t job.Task, hold *Hold) error {
 		if err == nil {
 			n, err = p.dispatch(ctx, plan, r, hold)
 		}
-		if errors.Is(err, flv.ErrForeignIndex) {
-			p.Log.Warn("recording is followed by another version of enqueue; it is looked at when it has ended", zap.String("key", t.Key), zap.Error(err))
+		if _, final := verdict(err); err != nil && !r.ended() && (final || errors.Is(err, flv.ErrForeignIndex)) {
+			p.Log.Warn("nothing can be made of what there is of a recording; it is looked at again when it has ended", zap.String("key", t.Key), zap.Error(err))
 			return nil
 		}
 		if err == nil && t.Repair && n == 0 {
@@ -60,14 +60,36 @@ func (p *Pipeline) look(ctx context.Context, t job.Task, hold *Hold) error {
 		if sent += n; err != nil {
 			return err
 		}
-		if r.ended() && sent > 0 {
-			return nil
+		if !r.ended() {
+			continue
 		}
-		if r.ended() {
-			hold.Duplicate()
-			return p.goOn(ctx, plan, hold)
+		n, plan, err = p.replan(ctx, plan, r, t.In(bucket), hold)
+		if sent += n; err != nil || sent > 0 {
+			return err
 		}
+		hold.Duplicate()
+		return p.goOn(ctx, plan, hold)
 	}
+}
+
+// replan plans a recording that has ended anew where its head had misled, and sends out those tasks. It returns
+// the plan that counts.
+func (p *Pipeline) replan(ctx context.Context, plan *ladder.Plan, r *known, t job.Task, hold *Hold) (sent int, _ *ladder.Plan, err error) {
+	if !plan.Grows {
+		return 0, plan, nil
+	}
+	whole, err := LoadJob(ctx, p.Store, plan)
+	if err != nil || whole.Replan == "" {
+		return 0, plan, err
+	}
+	r.ETag = growing.Replanned(r.ETag)
+	profile := cmp.Or(t.Profile, job.DefaultProfile)
+	anew, err := p.planned(ctx, job.ID(t.Bucket, t.Key, r.ETag, profile), r, profile, hold)
+	if err != nil {
+		return 0, plan, err
+	}
+	sent, err = p.dispatch(ctx, anew, r, hold)
+	return sent, anew, err
 }
 
 // known is a recording, and its index once somebody has asked for it.
@@ -75,6 +97,7 @@ type known struct {
 	ladder.Recording
 
 	size     int64
+	profile  string         // that its message wants
 	promised string         // the video that its stream had announced
 	state    *growing.State // of one that grows, or did
 	index    *flv.Index
@@ -92,8 +115,8 @@ func (p *Pipeline) find(ctx context.Context, t job.Task) (*known, error) {
 		state = nil
 	case err != nil:
 		return nil, err
-	case t.ETag == "" || t.ETag == state.ID || t.ETag == state.Object:
-		return known{size: state.End, promised: cmp.Or(t.Promised, state.Promised), state: state}.of(t.Key, state.ID), nil
+	case t.ETag == "" || state.Has(t.ETag):
+		return grown(t, state), nil
 	}
 	size, etag, err := p.Recordings.Stat(ctx, t.Key)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -106,14 +129,17 @@ func (p *Pipeline) find(ctx context.Context, t job.Task) (*known, error) {
 		return nil, nil //nolint:nilnil // see above
 	}
 	if state != nil && state.IsWhole(size) {
-		return known{size: state.End, promised: cmp.Or(t.Promised, state.Promised), state: state}.of(t.Key, state.ID), nil
+		return grown(t, state), nil
 	}
-	return known{size: size, promised: t.Promised}.of(t.Key, etag), nil
+	return &known{Recording: ladder.Recording{Key: t.Key, ETag: etag}, size: size, profile: t.Profile, promised: t.Promised}, nil
 }
 
-func (r known) of(key, version string) *known {
-	r.Recording = ladder.Recording{Key: key, ETag: version}
-	return &r
+// grown is a recording that grows, or did.
+func grown(t job.Task, state *growing.State) *known {
+	return &known{
+		Recording: ladder.Recording{Key: t.Key, ETag: state.ID}, size: state.End, profile: t.Profile,
+		promised: cmp.Or(t.Promised, state.Promised), state: state,
+	}
 }
 
 // planned is a recording's plan, made if there is none; nil: too little of it is there.

@@ -47,8 +47,8 @@ func (p *Pipeline) goOn(ctx context.Context, plan *ladder.Plan, hold *Hold) erro
 			return publishing{err}
 		}
 	}
-	if whole == nil {
-		return nil // chunks are still to come
+	if whole == nil || whole.Replan != "" {
+		return nil // chunks are still to come, or another job's
 	}
 	if all, err := p.complete(ctx, plan, whole.ChunkNames()); err != nil || !all {
 		return err

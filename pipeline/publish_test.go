@@ -98,8 +98,14 @@ func reachable(store *memory, key string) string {
 	if err != nil {
 		return err.Error()
 	}
+	gap := false
 	for line := range strings.Lines(string(body)) {
 		line = strings.TrimSpace(line)
+		gap = gap || line == "#EXT-X-GAP"
+		if gap && !strings.HasPrefix(line, "#") {
+			gap = false
+			continue
+		}
 		if _, after, ok := strings.Cut(line, `URI="`); ok {
 			line, _, _ = strings.Cut(after, `"`)
 		} else if line == "" || line[0] == '#' {

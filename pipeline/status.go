@@ -19,11 +19,12 @@ import (
 // State is where a job stands.
 type State string
 
-// The states of a job. All but the first are ends, until an operator changes it.
+// The states of a job. All but working and live are ends, until an operator changes it.
 const (
 	Working    State = "working"    // its tasks wait, are done, or will be tried again
 	Failed     State = "failed"     // a task that it needs is in the failed queue; replay tries it again
 	Dropped    State = "dropped"    // an operator dropped such a task; sending the recording again takes it up
+	Live       State = "live"       // its recording grows, and what there is can be watched
 	Published  State = "published"  // it is what the asset's URL shows
 	Superseded State = "superseded" // it is complete, but the asset is another job; publish brings it back
 )
@@ -71,8 +72,11 @@ func JobStatus(ctx context.Context, store Store, id string) (Status, error) {
 		return Status{}, err
 	}
 	whole, err := LoadJob(ctx, store, plan)
-	if errors.Is(err, fs.ErrNotExist) { // it is about to be divided
-		whole, err = &ladder.Job{Plan: plan, End: &ladder.End{}}, nil
+	if errors.Is(err, fs.ErrNotExist) { // it grows, or is about to be divided
+		var d dispatched
+		if d, _, err = (&Pipeline{Store: store}).dispatched(ctx, plan); err == nil {
+			whole = plan.SoFar(d.Chunks)
+		}
 	}
 	if err != nil {
 		return Status{}, err
@@ -111,7 +115,10 @@ func (s *Status) decide(plan *ladder.Job, done map[string]bool, pointer ladder.A
 	s.Published = pointer.Job
 	if pointer.Job == plan.Job {
 		s.State, s.Master, s.Effort = Published, ladder.StableMasterKey(plan.Asset), &pointer.Effort
-		return
+		if !pointer.Live {
+			return
+		}
+		s.State = Live
 	}
 	needed := []string{ladder.PublishTask}
 	if s.Done < s.Parts || s.Parts == 0 {

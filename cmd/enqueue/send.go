@@ -55,7 +55,7 @@ func (c *sendCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Fl
 	case unknown != nil: // it is new
 	case before.State == pipeline.Superseded:
 		fmt.Fprintf(stdout, "note: it was made before, and is superseded by job %s; to bring it back: enqueue publish %s%s\n", before.Published, id, flags.Args())
-	case before.State != pipeline.Published && !c.Repair:
+	case before.State != pipeline.Published && before.State != pipeline.Live && !c.Repair:
 		fmt.Fprintf(stdout, "note: its tasks were sent before, and are not sent again. To replay what failed: enqueue replay %s%s. If messages or parts were lost: enqueue send --repair\n", id, flags.Args())
 	}
 	return nil

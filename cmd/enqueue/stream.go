@@ -54,7 +54,8 @@ func (s *stream) run(ctx context.Context) (ended bool) {
 			continue
 		}
 		done, err := s.ship(ctx, !live)
-		if s.fault(err); !done {
+		s.fault(err)
+		if !done {
 			continue
 		}
 		if !live {

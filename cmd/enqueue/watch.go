@@ -10,7 +10,7 @@ import (
 // done tells whether there is nothing left to watch.
 func (r report) done() bool {
 	for _, s := range r.Jobs {
-		if s.State == pipeline.Working {
+		if s.State == pipeline.Working || s.State == pipeline.Live {
 			return false
 		}
 	}

@@ -59,6 +59,20 @@ const versionPrefix = "growing-"
 // IsVersion tells whether a version is that of a recording that grows, or grew.
 func IsVersion(version string) bool { return strings.HasPrefix(version, versionPrefix) }
 
+// Replanned is the version under which a recording is planned anew, as a whole, where its head was not like
+// the rest.
+func Replanned(version string) string { return version + replanned }
+
+const replanned = "-whole"
+
+// original is the version without that.
+func original(version string) string { return strings.TrimSuffix(version, replanned) }
+
+// Has tells whether the recording, or the object that has all of it, is of a version.
+func (s *State) Has(version string) bool {
+	return s.ID == original(version) || s.Object != "" && s.Object == version
+}
+
 func versionOf(first []byte) string {
 	sum := sha256.Sum256(first)
 	return versionPrefix + hex.EncodeToString(sum[:16])

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -105,7 +106,7 @@ func TestShip(t *testing.T) {
 			must(t, err)
 			defer file.Close()
 			shippers := make([]*Shipper, 2)
-			id, version := "", ""
+			version := ""
 			for written := 0; written < len(body); {
 				n := min(len(body)-written, 1+random.IntN(len(body)/20))
 				_, err := writer.Write(body[written : written+n])
@@ -126,10 +127,10 @@ func TestShip(t *testing.T) {
 					continue
 				}
 				must(t, err)
-				if id = s.ID; version != "" && id != version || s.End > int64(written) {
+				if version != "" && s.ID != version || s.End > int64(written) {
 					t.Fatalf("%+v after %d bytes, before it was %s", s, written, version)
 				}
-				version = id
+				version = s.ID
 			}
 			var s *Shipper
 			for s == nil || s.Ship(t.Context(), true) != nil {
@@ -150,7 +151,7 @@ func TestShip(t *testing.T) {
 				}
 			}
 			readAll(t, store.Dir, state.ID, body, random)
-			must(t, store.Dir.Upload(t.Context(), key, name))
+			must(t, store.Upload(t.Context(), key, name))
 			_, etag, err := store.Stat(t.Context(), key)
 			must(t, err)
 			for Complete(t.Context(), store, key, etag) != nil {
@@ -204,13 +205,13 @@ func TestReadWhileItIsCompleted(t *testing.T) {
 	begun := make([]byte, 1000)
 	_, err = io.ReadFull(source, begun)
 	must(t, err)
-	must(t, store.Dir.Upload(t.Context(), key, name))
+	must(t, store.Upload(t.Context(), key, name))
 	_, etag, err := store.Stat(t.Context(), key)
 	must(t, err)
 	must(t, Complete(t.Context(), store, key, etag))
 	rest, err := io.ReadAll(source)
 	must(t, errors.Join(err, source.Close()))
-	if !bytes.Equal(append(begun, rest...), body) {
+	if !bytes.Equal(slices.Concat(begun, rest), body) {
 		t.Error("what was read differs")
 	}
 }

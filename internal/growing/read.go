@@ -36,7 +36,7 @@ func (r Recordings[S]) Read(ctx context.Context, key, version string, from, to i
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	out := &reader{ctx: ctx, cancel: cancel, store: r.Store, key: key, version: version, pos: from, end: to}
-	if err := out.look(); err != nil { //nolint:contextcheck // out has ctx
+	if err := out.look(); err != nil {
 		cancel()
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func (r *reader) look() error {
 	if err != nil {
 		return err
 	}
-	if s.ID != r.version {
+	if s.ID != original(r.version) {
 		return fmt.Errorf("read %s: it is no longer version %s: %w", r.key, r.version, fs.ErrNotExist)
 	}
 	if r.end > s.End {

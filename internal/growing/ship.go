@@ -66,7 +66,10 @@ func (w *window) Read(b []byte) (int, error) {
 // one that begins. [ErrAnother]: the store has another one of this name.
 func Open(ctx context.Context, store Store, key string, file *os.File, began time.Time, promised string) (*Shipper, error) {
 	s := &Shipper{store: store, key: key, file: file, fresh: State{Version: stateVersion, Began: began.UTC(), Promised: promised}}
-	return s, s.resume(ctx)
+	if err := s.resume(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // resume reads what the store has, and the file up to where it had been when it was first indexed.
