@@ -1,10 +1,12 @@
 package e2e
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -42,6 +44,9 @@ func TestPermissionsAreThoseUsed(t *testing.T) {
 		t.Fatalf("hook: %v: %s", err, out)
 	}
 	enqueue(t, append([]string{"sweep", rec}, s.place...)...)
+	record("origin")
+	s.proxy.Script(nil)
+	s.follows(t, rec)
 	record("origin")
 	for _, c := range s.strict.Calls() {
 		used["origin "+permissionOfSQS(c)] = true
@@ -116,6 +121,8 @@ func permissionsOfS3(c standin.Call) []string {
 		all = []string{"s3:PutObject" + object}
 	case "DELETE uploadId":
 		all = []string{"s3:AbortMultipartUpload" + object}
+	case "DELETE":
+		all = []string{"s3:DeleteObject" + strings.TrimSuffix(object, "*") + folderOf(key)}
 	case "GET list-type":
 		all = []string{"s3:ListBucket " + bucket}
 	default:
@@ -125,6 +132,36 @@ func permissionsOfS3(c standin.Call) []string {
 		all = append(all, "s3:ListBucket "+bucket)
 	}
 	return all
+}
+
+// folderOf is where an extent is: nothing else of recordings is ever removed.
+func folderOf(key string) string {
+	if name := path.Dir(key); strings.HasSuffix(name, ".growing") {
+		return "*.growing/*"
+	}
+	return "*"
+}
+
+// follows lets a recording grow, and follows it to its end.
+func (s *sky) follows(t *testing.T, rec string) {
+	t.Helper()
+	body, err := os.ReadFile(source(t, "160x90", fps, 20))
+	must(t, err)
+	file, err := os.Create(filepath.Join(rec, "grows-2.flv"))
+	must(t, err)
+	_, err = file.Write(body[:len(body)/2])
+	must(t, err)
+	f := startFollow(t, append([]string{"--every", "1s", "--profile", "quick", rec}, s.place...)...)
+	eventually(t, patience, "it has begun", func() bool { return len(s.proxy.Calls()) > 3 })
+	_, err = file.Write(body[len(body)/2:])
+	must(t, errors.Join(err, file.Close()))
+	eventually(t, patience, "it has been handed over", func() bool {
+		left, err := filepath.Glob(rec + "/*.flv")
+		spooled, err2 := filepath.Glob(rec + "/.spool/*.flv")
+		must(t, errors.Join(err, err2))
+		return len(left)+len(spooled) == 0
+	})
+	f.kill()
 }
 
 // permissionOfSQS is what IAM wants for a call; sending in batches is sending.

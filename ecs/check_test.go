@@ -220,7 +220,7 @@ func checkOrigin(text string) error {
 	user := t.Text("Instance", "UserData")
 	for _, part := range []string{
 		`echo "if (\$arg_key != \"$key\") { return 403; }" >/var/lib/afterlive/publish.conf`, "RequiresMountsFor=/var/lib/afterlive", "${!IMAGE}", "docker stop -t 86400", "TimeoutStopSec=infinity",
-		"enqueue sweep /var/lib/afterlive/rec", "--read-only --cap-drop ALL --security-opt no-new-privileges", "until [ -e /dev/sdf ]",
+		"enqueue sweep /var/lib/afterlive/rec", "} follow /var/lib/afterlive/rec", "--read-only --cap-drop ALL --security-opt no-new-privileges", "until [ -e /dev/sdf ]",
 	} {
 		f.wantf(strings.Contains(user, part), "the instance doesn't say %s", part)
 	}
@@ -232,7 +232,7 @@ func checkOrigin(text string) error {
 	}
 	f.wantf(len(environment) == 4, "enqueue needs to know queues and buckets")
 	imports := regexp.MustCompile(`"\$\{VodStack\}-([a-z-]+)"`).FindAllStringSubmatch(text, -1)
-	f.wantf(len(imports) == 7, "%d values of the vod stack are used", len(imports))
+	f.wantf(len(imports) == 8, "%d values of the vod stack are used", len(imports))
 	for _, m := range imports {
 		f.wantf(strings.Contains(Vod, `Export: {Name: !Sub "${AWS::StackName}-`+m[1]+`"}`), "the vod stack exports no %s", m[1])
 	}
@@ -253,10 +253,11 @@ func scriptIsSound(text any) error {
 var resources = map[string]string{
 	"Jobs.Arn": "jobs", "Failed.Arn": "failed", "Recordings.Arn": "recordings", "Vod.Arn": "vod",
 	"${Recordings.Arn}/recordings/*": "recordings/recordings/*", "${Vod.Arn}/jobs/*": "vod/jobs/*", "${Vod.Arn}/vod/*": "vod/vod/*",
-	"map[Fn::ImportValue:${VodStack}-jobs-arn]":                                        "jobs",
-	"map[Fn::ImportValue:${VodStack}-recordings-arn]":                                  "recordings",
-	"map[Fn::Join:[/ [map[Fn::ImportValue:${VodStack}-recordings-arn] recordings/*]]]": "recordings/recordings/*",
-	"arn:${AWS::Partition}:ecs:${AWS::Region}:${AWS::AccountId}:task/${Cluster}/*":     "own tasks",
+	"map[Fn::ImportValue:${VodStack}-jobs-arn]":                                                  "jobs",
+	"map[Fn::ImportValue:${VodStack}-recordings-arn]":                                            "recordings",
+	"map[Fn::Join:[/ [map[Fn::ImportValue:${VodStack}-recordings-arn] recordings/*]]]":           "recordings/recordings/*",
+	"map[Fn::Join:[/ [map[Fn::ImportValue:${VodStack}-recordings-arn] recordings/*.growing/*]]]": "recordings/recordings/*.growing/*",
+	"arn:${AWS::Partition}:ecs:${AWS::Region}:${AWS::AccountId}:task/${Cluster}/*":               "own tasks",
 }
 
 // permissions compares what a role allows with what the programs do, as the end to
@@ -291,7 +292,7 @@ func permissions(role []Permission, who string) error {
 var known = []string{
 	"sts:AssumeRole", "sns:Publish", "sqs:TagQueue",
 	"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:SendMessage", "sqs:GetQueueAttributes",
-	"s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListBucket",
+	"s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListBucket", "s3:DeleteObject",
 	"ecs:UpdateTaskProtection", "ecs:GetTaskProtection",
 }
 

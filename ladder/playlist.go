@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -30,9 +31,15 @@ func Assemble(p *Job, parts []Part) (*Presentation, error) {
 
 // Whole is the presentation of all of a job, of which what is in the fold already needs no parts.
 func (f *Fold) Whole(p *Job, rest []Part) (*Presentation, error) {
+	if p.SoundApart() { // an event had it as it was
+		maps.DeleteFunc(f.Tracks, func(_ string, t Track) bool { return t.Ladder == AudioLadder })
+	}
 	for i, part := range rest {
 		var err error
 		if n := len(f.Chunks); n < len(p.Chunks) {
+			if p.SoundApart() {
+				part.Tracks = slices.DeleteFunc(slices.Clone(part.Tracks), func(t Track) bool { return t.Ladder == AudioLadder })
+			}
 			err = f.AddChunk(p.Plan, p.Chunks[n], part)
 		} else {
 			err = f.AddSound(p.Plan, i-len(rest)+len(p.Chunks), part)

@@ -84,10 +84,13 @@ func (p *Pipeline) dispatch(ctx context.Context, plan *ladder.Plan, r *known, ho
 	}
 }
 
+// stepTime is more than a step takes: while a recording grows, nobody is to wait long for one who died.
+const stepTime = 15 * time.Second
+
 // step does a part of a dispatch, and notes it; at first, only that nobody else is to do it.
 func (p *Pipeline) step(ctx context.Context, plan *ladder.Plan, d *dispatched, etag, mine string, hold *Hold, do func() error) error {
 	key, begun := ladder.DispatchKey(plan.Job), d.By == mine
-	if err := d.take("dispatch of job "+plan.Job, mine, time.Now().Add(hold.Lease())); err != nil {
+	if err := d.take("dispatch of job "+plan.Job, mine, time.Now().Add(min(stepTime, hold.Lease()))); err != nil {
 		if busy, ok := errors.AsType[*busyError](err); ok {
 			busy.brief = true
 		}

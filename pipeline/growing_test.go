@@ -4,17 +4,14 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"afterlive/hlscheck"
 	"afterlive/internal/flv"
 	"afterlive/internal/growing"
 	"afterlive/internal/job"
@@ -171,142 +168,6 @@ func TestFollowedIsWhole(t *testing.T) {
 			t.Parallel()
 			checkStitching(t, s, 6, uint64(n), whileItGrows(uint64(n)))
 		})
-	}
-}
-
-// growsFor is a recording of so many seconds, in as many pieces.
-func growsFor(t *testing.T, seconds int) (pieces [][]byte) {
-	t.Helper()
-	body := source{seconds: seconds, audio: aacSound, size: "160x90"}.make(t)
-	at := 0
-	for _, tag := range split(body) {
-		if len(pieces) == 0 || int(tag.at()/1000) >= at {
-			pieces = append(pieces, nil)
-			at++
-		}
-		if len(pieces) == 1 && len(pieces[0]) == 0 {
-			pieces[0] = slices.Clone(body[:13])
-		}
-		last := len(pieces) - 1
-		pieces[last] = append(pieces[last], tag...)
-	}
-	return pieces
-}
-
-// While a recording grows it can be watched from its start, up to a few seconds ago. At its end the same URL is
-// the video on demand; and who still plays the event is told that it has ended.
-func TestEvent(t *testing.T) {
-	f := follow(t, "recordings/live/talk.flv", "recorded", recordedProfile)
-	pieces := growsFor(t, 60)
-	lag := 0.0
-	for second, piece := range pieces {
-		f.grow(t, piece, false)
-		f.work(t, 100)
-		if f.offered == 0 {
-			continue
-		}
-		var asset ladder.Asset
-		_, err := loadJSON(t.Context(), f.store, ladder.PointerKey("live/talk"), &asset)
-		must(t, err)
-		if lag = max(lag, float64(second+1)-asset.Duration); !asset.Live || asset.Began.Unix() != 1764000000 {
-			t.Errorf("after %d s: %+v", second, asset)
-		}
-		if second%10 == 0 {
-			checkRules(t, f.store, true)
-		}
-	}
-	if f.offered == 0 || lag > 12 {
-		t.Errorf("it could be watched after %d tasks, and was up to %.1f s behind", f.offered, lag)
-	}
-	if segments := bytes.Count(f.seen[f.anEvent(t)], []byte("#EXTINF")); segments < 8 {
-		t.Errorf("%d segments before the end:\n%s", segments, f.seen[f.anEvent(t)])
-	}
-	whole := f.end(t)
-	checkRules(t, f.store, false)
-	if event := f.seen[f.anEvent(t)]; !bytes.HasSuffix(event, []byte("#EXT-X-ENDLIST\n")) {
-		t.Errorf("the event has not ended:\n%s", event)
-	}
-	if master, _, err := f.store.get(ladder.StableMasterKey("live/talk")); err != nil || !bytes.Contains(master, []byte("/index.m3u8")) || bytes.Contains(master, []byte("event")) {
-		t.Errorf("the stable playlist is\n%s, %v", master, err)
-	}
-	for key, n := range f.store.writes {
-		if strings.HasPrefix(key, ladder.PartsPrefix(whole.Job)) && n != 1 {
-			t.Errorf("%s was written %d times", key, n)
-		}
-	}
-}
-
-// anEvent is the key of a playlist of the event.
-func (f *recorder) anEvent(t *testing.T) string {
-	t.Helper()
-	for key := range f.seen {
-		if strings.HasSuffix(key, "90p/"+ladder.EventPlaylistFile) {
-			return key
-		}
-	}
-	t.Fatalf("there is no event: %v", slices.Sorted(maps.Keys(f.seen)))
-	return ""
-}
-
-// checkRules holds what the stable URL shows against the rules.
-func checkRules(t *testing.T, store *memory, live bool) {
-	t.Helper()
-	dir := export(t, store, "vod/live/talk/")
-	report, err := hlscheck.Check(t.Context(), hlscheck.Dir(os.DirFS(dir)), ladder.MasterFile, hlscheck.Media)
-	must(t, err)
-	if err := report.Err(); err != nil {
-		t.Errorf("live %t: %v", live, err)
-	}
-}
-
-// A chunk that is given up while a recording grows leaves a gap in the event, which goes on. Replayed, it is
-// in the video on demand.
-func TestEventGoesOnBehindAGap(t *testing.T) {
-	f := follow(t, "recordings/live/talk.flv", "recorded", recordedProfile)
-	fails := job.Task{Version: job.Version, Kind: job.Chunk, Chunk: 2}
-	for _, piece := range growsFor(t, 56) {
-		f.grow(t, piece, false)
-		f.without(t, &fails)
-	}
-	event := f.seen[f.anEvent(t)]
-	if gaps := bytes.Count(event, []byte("#EXT-X-GAP")); gaps != 1 || bytes.Count(event, []byte("#EXTINF")) < 8 {
-		t.Errorf("%d gaps in\n%s", gaps, event)
-	}
-	checkRules(t, f.store, true)
-	f.ship(t, false, true)
-	f.without(t, &fails)
-	if event := f.seen[f.anEvent(t)]; !bytes.HasSuffix(event, []byte("#EXT-X-ENDLIST\n")) || bytes.Count(event, []byte("#EXT-X-GAP")) != 1 {
-		t.Errorf("the event has not ended:\n%s", event)
-	}
-	jobs, err := FindJobs(t.Context(), f.store, "live/talk")
-	must(t, err)
-	if jobs[0].State != Failed || jobs[0].Task != "chunk-00002" {
-		t.Errorf("%+v", jobs[0])
-	}
-	must(t, f.queue.Send(t.Context(), fails.Body(), 0)) // as replay does
-	f.work(t, 10)
-	checkRules(t, f.store, false)
-	whole := wholeJob(t, f.store, fails.Job)
-	if list, _, err := f.store.get(whole.Key("flat", "90p", ladder.MediaPlaylistFile)); err != nil || bytes.Contains(list, []byte("GAP")) || bytes.Count(list, []byte("#EXTINF")) != 10 {
-		t.Errorf("on demand: %v\n%s", err, list)
-	}
-}
-
-// without does all tasks that wait but one, which is given up.
-func (f *recorder) without(t *testing.T, fails *job.Task) {
-	t.Helper()
-	w := Worker{Queue: f.queue, Failed: &messages{}, Note: f.p.NoteFailure, Metrics: NewMetrics(nil), Log: f.p.Log}
-	for d := f.queue.take(time.Hour); d != nil; d = f.queue.take(time.Hour) {
-		tasks, err := job.Parse(d.Body)
-		must(t, err)
-		if tasks[0].Kind == fails.Kind && tasks[0].Chunk == fails.Chunk {
-			fails.Job, err = tasks[0].Job, permanent("ffmpeg_failed", errors.New("it is broken"))
-		} else {
-			err = f.p.Do(t.Context(), tasks[0], nil)
-		}
-		w.settle(t.Context(), settlement{d: d, tasks: tasks, hold: &Hold{}, err: err})
-		f.done++
-		f.look(t)
 	}
 }
 

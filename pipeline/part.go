@@ -25,6 +25,7 @@ type work struct {
 	args    []string      // of ffmpeg, run in the part's scratch folder; none: there is no picture
 	outputs []*output     // of the picture
 	sounds  []*output     // of the sound; none: there is none, or it is only measured
+	measure bool          // how loud it is
 	gain    string        // the filter that brings the sound to another loudness
 	length  time.Duration // of what is encoded
 }
@@ -42,9 +43,10 @@ func chunkWork(plan *ladder.Plan, c ladder.Chunk, threads int) work {
 			w.outputs = append(w.outputs, framesOutput(plan, c, l))
 		}
 	}
-	if plan.Audio != nil && !plan.SoundApart() {
+	if plan.Audio != nil && (!plan.SoundApart() || plan.Grows) { // an event has it as it is
 		w.sounds = soundOutputs(plan, c)
 	}
+	w.measure = plan.SoundApart()
 	return w
 }
 

@@ -42,7 +42,7 @@ func (p *Pipeline) goOn(ctx context.Context, plan *ladder.Plan, hold *Hold) erro
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if plan.Grows && !plan.SoundApart() { // else the sound is still to come
+	if plan.Grows {
 		if err := p.publishEvent(ctx, plan, whole); err != nil {
 			return publishing{err}
 		}

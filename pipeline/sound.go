@@ -46,7 +46,7 @@ func (p *Pipeline) sound(ctx context.Context, plan *ladder.Plan, w work, folder 
 			return used, fmt.Errorf("make scratch: %w", err)
 		}
 	}
-	if len(w.sounds) == 0 {
+	if w.measure {
 		part.Loudness = &ladder.Loudness{}
 	}
 	ctx, enough := p.Limits.patience(ctx, w.length)
@@ -101,20 +101,29 @@ func (p *Pipeline) stretch(ctx context.Context, plan *ladder.Plan, w work, s lad
 		return err
 	}
 	defer heard.close()
-	used.lost.Audio += heard.lost(plan, s)
-	placed := sound.Place(heard.pcm, heard.rate, heard.frames, cut.Marks, plan.Audio.Rate, s.First, s.Last)
-	args := plan.LoudnessArgs()
-	if len(w.sounds) > 0 {
-		args = plan.EncodeArgs(w.gain)
+	if w.part == ladder.ChunkPart(w.chunk.Number) { // else the chunk has told of it
+		used.lost.Audio += heard.lost(plan, s)
 	}
-	ran, err := p.FFmpeg.Run(ctx, folder, args, placed, func(Progress) {})
-	used.cpu += ran.CPU
-	used.log = ran.Log
-	if err != nil {
-		return fmt.Errorf("encode sound: %w", err)
+	run := func(args []string) error {
+		placed := sound.Place(heard.pcm, heard.rate, heard.frames, cut.Marks, plan.Audio.Rate, s.First, s.Last)
+		ran, err := p.FFmpeg.Run(ctx, folder, args, placed, func(Progress) {})
+		used.cpu += ran.CPU
+		used.log = ran.Log
+		return err
+	}
+	if w.measure {
+		if err := run(plan.LoudnessArgs()); err != nil {
+			return fmt.Errorf("measure loudness: %w", err)
+		}
+		if err := p.measured(plan, s, folder, part.Loudness); err != nil {
+			return err
+		}
 	}
 	if len(w.sounds) == 0 {
-		return p.measured(plan, s, folder, part.Loudness)
+		return nil
+	}
+	if err := run(plan.EncodeArgs(w.gain)); err != nil {
+		return fmt.Errorf("encode sound: %w", err)
 	}
 	for _, o := range w.sounds {
 		if err := o.cutPackets(ctx, plan, *w.chunk, s); err != nil {

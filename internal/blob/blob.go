@@ -20,10 +20,12 @@ import (
 )
 
 // Immutable is the Cache-Control of what never changes under its name; Changing
-// is that of an asset's pointer, of multivariant playlists, and of the player.
+// is that of an asset's pointer, of multivariant playlists, and of the player; Growing that of
+// what gets longer every few seconds.
 const (
 	Immutable = "public, max-age=31536000, immutable"
 	Changing  = "public, max-age=5"
+	Growing   = "public, max-age=2"
 )
 
 // Headers are the Content-Type and Cache-Control of an object, by its key (HLS
@@ -53,6 +55,9 @@ func Headers(key string) (contentType, cacheControl string) {
 		return "text/css; charset=utf-8", Changing
 	case ".js", ".mjs":
 		return "text/javascript; charset=utf-8", Changing
+	}
+	if name := path.Base(key); name == "event.m3u8" || name == "event.vtt" {
+		cacheControl = Growing
 	}
 	// The stable playlist cannot be told from its jobs' by name; all are small.
 	if name := path.Base(key); name == "asset.json" || name == "master.m3u8" {

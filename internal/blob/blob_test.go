@@ -330,6 +330,7 @@ func TestHeaders(t *testing.T) {
 	for key, want := range map[string][2]string{
 		"vod/live/talk/master.m3u8":                             {"application/vnd.apple.mpegurl", blob.Changing},
 		"vod/live/talk/asset.json":                              {"application/json", blob.Changing},
+		"vod/live/talk/0123456789abcdef/flat/720p/event.m3u8":   {"application/vnd.apple.mpegurl", blob.Growing},
 		"vod/live/talk/0123456789abcdef/flat/master.m3u8":       {"application/vnd.apple.mpegurl", blob.Changing},
 		"vod/live/talk/0123456789abcdef/flat/720p/index.m3u8":   {"application/vnd.apple.mpegurl", blob.Immutable},
 		"vod/live/talk/0123456789abcdef/flat/720p/s00001-a.m4s": {"video/iso.segment", blob.Immutable},
