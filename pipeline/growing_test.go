@@ -218,3 +218,39 @@ func TestHeadMisleads(t *testing.T) {
 		})
 	}
 }
+
+// Recordings whose clocks jump, wrap or begin late, or that end torn, are followed as they are done when they are whole.
+func TestFollowedDamage(t *testing.T) {
+	for _, d := range damages[1:] {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			s := source{seconds: 21, audio: aacSound, video: []string{"-preset", "veryfast", "-bf", "2"}}
+			d.set(&s)
+			recording := s.make(t)
+			out := publishGrowing(t, recording)
+			if !out.plan.Grows || out.plan.Replan != "" {
+				t.Errorf("grows %t, planned anew: %q", out.plan.Grows, out.plan.Replan)
+			}
+			like(t, out, recording)
+			sameLength(t, out, recording)
+		})
+	}
+}
+
+// publishGrowing does a recording while it grows in random pieces: like [publish].
+func publishGrowing(t *testing.T, recording []byte) outcome {
+	t.Helper()
+	random := rand.New(rand.NewPCG(uint64(len(recording)), 3)) //nolint:gosec // a test
+	f := follow(t, smallTask.Key, "recorded", recordedProfile)
+	for body, most := recording, len(recording)/12; len(body) > 0; {
+		n := min(len(body), 1+random.IntN(most))
+		f.grow(t, body[:n], random.IntN(3) == 0)
+		body = body[n:]
+		f.work(t, random.IntN(4))
+	}
+	out := outcome{plan: f.end(t), store: f.store}
+	_, err := loadJSON(t.Context(), f.store, ladder.PointerKey(out.plan.Asset), &out.asset)
+	must(t, err)
+	out.folder = filepath.Join(export(t, f.store, "vod/"+out.plan.Asset+"/"), out.plan.Job)
+	return out
+}

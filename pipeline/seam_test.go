@@ -25,15 +25,21 @@ var seamSounds = map[string]string{
 func TestNoSeamIsHeard(t *testing.T) {
 	for _, tc := range []struct {
 		name, rate string
-	}{{"tone", "44100"}, {"sweep", "48000"}, {"music", "44100"}, {"voice", "44100"}} {
-		t.Run(tc.name, func(t *testing.T) {
+		grows      bool
+	}{{"tone", "44100", false}, {"sweep", "48000", false}, {"music", "44100", true}, {"voice", "44100", false}, {"tone", "48000", true}} {
+		t.Run(fmt.Sprint(tc.name, " grows ", tc.grows), func(t *testing.T) {
 			t.Parallel()
 			file := filepath.Join(t.TempDir(), "sound.flv")
 			ffmpeg(t, "-v", "error", "-nostdin", "-f", "lavfi", "-i", fmt.Sprintf("aevalsrc='%s':s=%s:d=26,pan=stereo|c0=c0|c1=c0", seamSounds[tc.name], tc.rate),
 				"-c:a", "aac", "-b:a", "256k", "-f", "flv", file)
 			recording, err := os.ReadFile(file)
 			must(t, err)
-			out, err := publish(t, recording, "")
+			var out outcome
+			if tc.grows {
+				out = publishGrowing(t, recording)
+			} else {
+				out, err = publish(t, recording, "")
+			}
 			must(t, err)
 			if len(out.plan.Chunks) < 4 || len(out.asset.Missing) > 0 {
 				t.Fatalf("%d chunks, missing %+v", len(out.plan.Chunks), out.asset.Missing)

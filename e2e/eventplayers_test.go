@@ -1,0 +1,121 @@
+package e2e
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"afterlive/internal/standin"
+	"afterlive/ladder"
+)
+
+// eventPages are players of an event from its start, with what they complain of.
+var eventPages = map[string]string{
+	"hlsjs": `<!doctype html><meta charset="utf-8"><p id="error"></p><video id="video" muted></video><script type="module">
+import Hls from "/player/hls.mjs";
+window.video = document.getElementById("video");
+window.faults = [];
+const hls = new Hls({ startPosition: 0 });
+hls.on(Hls.Events.ERROR, (_, e) => faults.push(e.type + " " + e.details));
+window.toEdge = () => { video.currentTime = hls.liveSyncPosition };
+window.live = () => hls.levels[hls.currentLevel].details.live;
+hls.loadSource("/vod/%[1]s/master.m3u8");
+hls.attachMedia(video);
+hls.once(Hls.Events.MANIFEST_PARSED, () => video.play());
+</script>`,
+	"shaka": `<!doctype html><meta charset="utf-8"><p id="error"></p><video id="video" muted></video><script src="/shaka.js"></script><script>
+shaka.polyfill.installAll();
+const video = document.getElementById("video"), faults = [], shakaPlayer = new shaka.Player();
+shakaPlayer.addEventListener("error", (e) => faults.push(e.detail.code + " " + e.detail.data));
+const toEdge = () => shakaPlayer.goToLive(), live = () => shakaPlayer.isLive();
+shakaPlayer.attach(video).then(() => shakaPlayer.load("/vod/%[1]s/master.m3u8", 0)).then(() => video.play()).catch((e) => faults.push(String(e.code ?? e)));
+</script>`,
+}
+
+// Two players that others wrote open an event a minute after its start, play it from there, seek to its edge, and stay
+// on it through its end without an error.
+func TestPlayersOfAnEvent(t *testing.T) {
+	alongside(t)
+	data, address := folder(t), "127.0.0.1:"+standin.FreePort(t)
+	o := startOrigin(t, "data: "+data+"\nprofile: quick\n")
+	startFollow(t, "--data", data, "--profile", "quick", "--every", "2s", o.dir+"/rec")
+	startWorker(t, "--data", data, "--http", address, "--slots", "2")
+	const seconds, opened = 95, 60
+	stream := publish(t, o, "talk", seconds)
+	began := time.Now()
+	var asset string
+	eventually(t, opened*time.Second, "it can be watched", func() bool {
+		found, err := filepath.Glob(data + "/vod/live/talk/*/" + ladder.MasterFile)
+		if err == nil && len(found) == 1 {
+			asset = strings.TrimPrefix(filepath.Dir(found[0]), data+"/vod/")
+		}
+		return asset != ""
+	})
+	server := eventServer(t, "http://"+address, asset)
+	time.Sleep(time.Until(began.Add(opened * time.Second))) //nolint:forbidigo // viewers who come late
+	t.Run("players", func(t *testing.T) {
+		for name := range eventPages {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				throughItsEnd(t, server+"/"+name, seconds)
+			})
+		}
+	})
+	must(t, stream.Wait())
+	if a, ok := pointer(t, server+"/vod/"+asset+"/"+ladder.PointerFile); !ok || a.Live || math.Abs(a.Duration-seconds) > 0.3 {
+		t.Errorf("in the end: %+v", a)
+	}
+}
+
+// throughItsEnd opens an event of so many seconds, and watches it to its end.
+func throughItsEnd(t *testing.T, page string, seconds float64) {
+	t.Helper()
+	b := openBrowser(t)
+	defer func() {
+		if t.Failed() {
+			t.Logf("faults: %v", evaluate[[]string](b, "faults"))
+		}
+	}()
+	b.navigate(page)
+	b.wait("video.currentTime > 2 && video.currentTime < 12 && !video.paused")
+	b.run("toEdge()")
+	b.wait("video.currentTime > 30 && !video.seeking && video.readyState >= 3")
+	at := evaluate[float64](b, "video.currentTime")
+	if !evaluate[bool](b, "live()") {
+		t.Errorf("the stream has ended already, at %g s", at)
+	}
+	b.wait(fmt.Sprintf("video.currentTime > %g", at+5))
+	b.wait("!live()")
+	b.wait(fmt.Sprintf("Math.abs(video.duration - %g) < 0.5 && video.ended", seconds))
+	if faults := evaluate[[]string](b, "faults"); len(faults) > 0 {
+		t.Errorf("it complains: %v", faults)
+	}
+}
+
+// eventServer serves the pages beside what the worker serves.
+func eventServer(t *testing.T, worker, asset string) string {
+	t.Helper()
+	backend, err := url.Parse(worker)
+	must(t, err)
+	mux := http.NewServeMux()
+	mux.Handle("/", httputil.NewSingleHostReverseProxy(backend))
+	mux.HandleFunc("/shaka.js", func(w http.ResponseWriter, r *http.Request) {
+		http.ServeFile(w, r, standin.Root()+"/player/node_modules/shaka-player/dist/shaka-player.compiled-es2021.js")
+	})
+	for name, page := range eventPages {
+		mux.HandleFunc("/"+name, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html")
+			_, _ = fmt.Fprintf(w, page, asset) // the browser may have gone
+		})
+	}
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return server.URL
+}
