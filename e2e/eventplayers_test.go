@@ -34,7 +34,7 @@ hls.once(Hls.Events.MANIFEST_PARSED, () => video.play());
 shaka.polyfill.installAll();
 const video = document.getElementById("video"), faults = [], shakaPlayer = new shaka.Player();
 shakaPlayer.addEventListener("error", (e) => faults.push(e.detail.code + " " + e.detail.data));
-const toEdge = () => shakaPlayer.goToLive(), live = () => shakaPlayer.isLive();
+const toEdge = () => shakaPlayer.goToLive(), live = () => shakaPlayer.isLive() || shakaPlayer.isInProgress();
 shakaPlayer.attach(video).then(() => shakaPlayer.load("/vod/%[1]s/master.m3u8", 0)).then(() => video.play()).catch((e) => faults.push(String(e.code ?? e)));
 </script>`,
 }

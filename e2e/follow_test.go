@@ -91,7 +91,7 @@ func TestStreamIsFollowed(t *testing.T) {
 	if whole.Job != event.Job || math.Abs(whole.Duration-seconds) > 0.2 {
 		t.Errorf("in the end: %+v", whole)
 	}
-	checkHLS(t, asset+ladder.MasterFile, whole.Duration, []string{"320x180", "160x90"})
+	checkHLS(t, asset+ladder.MasterFile, whole.Duration, []string{"320x180"})
 	list, _ := get(t, asset+event.Ladders[0].Renditions[0].MediaList)
 	if !strings.Contains(list, "#EXT-X-ENDLIST") {
 		t.Errorf("the event has not ended:\n%s", list)
