@@ -17,7 +17,7 @@ demo: install build ## a live 360 stream becomes VOD, on this machine alone (CI=
 MANY := TestDifferential|TestHostileMedia|TestTruncatedAnywhere|TestCrashAtEveryStoreOperation|TestStitchingIsInvisible
 
 # Packages in which goroutines meet. In the others the race detector would find nothing, slowly.
-RACY := ./cmd/... ./e2e ./pipeline ./internal/blob ./internal/ecs ./internal/queue ./internal/standin ./internal/wiring
+RACY := ./cmd/... ./e2e ./pipeline ./internal/blob ./internal/ecs ./internal/growing ./internal/queue ./internal/standin ./internal/wiring
 
 test: install extra tools lint suite ## lint, unit tests with the race detector, fuzz seeds, conformance, end to end
 	cd tools/simulate && go test -count=1 ./...
@@ -31,7 +31,7 @@ lint: $(TOOLS)/golangci-lint player/web/hls.mjs ## golangci-lint, strict, each e
 	cd player && npm run --silent check
 
 soak: install extra tools ## 300 jobs with workers killed all the time and 5 % of all calls failing, a crash at every S3 operation, a recording of 10 hours, 69 generated recordings against plain ffmpeg, all hostile media (25 minutes)
-	go test -count=1 -timeout 60m ./e2e -run 'TestSoak|TestCrashAtEveryS3Operation|TestTenHours' -v -soak
+	go test -count=1 -timeout 60m ./e2e -run 'TestSoak|TestFollowStorm|TestCrashAtEveryS3Operation|TestTenHours' -v -soak
 	go test -count=1 -timeout 60m ./pipeline -run '$(MANY)' -corpus
 
 simulate: install ## the fleet in virtual time, by the policies of ecs/vod.yaml: compared with a real run, then docs/capacity.md (2 minutes)
