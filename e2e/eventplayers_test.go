@@ -24,7 +24,8 @@ window.video = document.getElementById("video");
 window.faults = [];
 const hls = new Hls({ startPosition: 0 });
 hls.on(Hls.Events.ERROR, (_, e) => faults.push(e.type + " " + e.details));
-window.toEdge = () => { video.currentTime = hls.liveSyncPosition };
+// Not to where a segment begins: there, its sound begins up to a packet later, and hls.js tells of a hole that it seeks over.
+window.toEdge = () => { video.currentTime = Math.floor(hls.liveSyncPosition / 6) * 6 + 1 };
 window.live = () => hls.levels[hls.currentLevel].details.live;
 hls.loadSource("/vod/%[1]s/master.m3u8");
 hls.attachMedia(video);

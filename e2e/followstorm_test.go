@@ -226,7 +226,8 @@ func writtenOnce(t *testing.T, calls []standin.Call) {
 			t.Errorf("%s was written %d times", key, n)
 		}
 	}
-	if t.Logf("%d extents", len(written)); len(written) == 0 {
+	t.Logf("%d extents", len(written))
+	if len(written) == 0 {
 		t.Error("there are no extents")
 	}
 }
