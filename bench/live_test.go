@@ -37,7 +37,7 @@ const liveProfile = `
 func BenchmarkLive(b *testing.B) {
 	for b.Loop() {
 		var first float64
-		for _, word := range strings.SplitSeq(*streams, ",") {
+		for word := range strings.SplitSeq(*streams, ",") {
 			var minutes int
 			if _, err := fmt.Sscan(word, &minutes); err != nil {
 				b.Fatal(err)
