@@ -24,6 +24,8 @@ type Asset struct {
 	Poster     string `json:"poster,omitempty"`     // a JPEG, relative to this file
 	Storyboard string `json:"storyboard,omitempty"` // WebVTT thumbnails, likewise
 
+	Fit []FitRung `json:"fit,omitempty"` // what was decided of rungs by what was measured of them, where the recording grew
+
 	Discontinuities []Discontinuity `json:"discontinuities,omitempty"`
 	Missing         []Missing       `json:"missing,omitempty"` // of the recording
 }
@@ -90,7 +92,7 @@ func (p *Presentation) Asset() Asset {
 	if plan.Quality > 0 && !p.event {
 		a.Quality = plan.Job + "/" + QualityFile
 	}
-	for _, l := range plan.Ladders {
+	for i, l := range plan.Ladders {
 		folder := plan.Job + "/" + l.Name + "/"
 		out := AssetLadder{Name: l.Name, Projection: l.Projection, Master: folder + p.MasterFile()}
 		switch l.Projection {
@@ -99,7 +101,9 @@ func (p *Presentation) Asset() Asset {
 		case EquiAngular:
 			out.Layout = &eacLayout
 		}
-		for _, r := range l.Renditions {
+		renditions, rungs := p.renditions(i)
+		a.Fit = append(a.Fit, rungs...)
+		for _, r := range renditions {
 			t := p.fold.Tracks[l.Name+"/"+r.Name]
 			average, peak := p.bandwidth(t)
 			out.Renditions = append(out.Renditions, AssetRendition{

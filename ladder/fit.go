@@ -19,6 +19,7 @@ type Fit struct {
 	Samples []float64 `json:"samples_s"`        // where they begin
 	Rungs   []FitRung `json:"rungs"`            // as the profile has them
 	Failed  string    `json:"failed,omitempty"` // why all was left as it is
+	After   bool      `json:"after,omitempty"`  // nothing was decided: the recording grew. asset.json tells of what was measured
 	CPU     float64   `json:"cpu_s"`            // that it took
 	Read    int64     `json:"read_bytes"`
 	Took    float64   `json:"took_s"`
@@ -46,7 +47,7 @@ const (
 // Samples are a few pictures each, spread over a recording, each where a keyframe makes it cheap to read.
 // There are none where the plan has nothing to fit.
 func (p *Plan) Samples(x *flv.Index) (all []Chunk) {
-	if p.Fit == nil {
+	if p.Fit == nil || p.Fit.After {
 		return nil
 	}
 	n := max(1, min(mostSamples, int(x.Duration/sampleEvery)))
@@ -130,7 +131,9 @@ func (p *Plan) FitTo(samples []Chunk, bytes []int64) {
 	}
 	for i := range p.Ladders {
 		if l := &p.Ladders[i]; !l.Projection.cube() {
-			l.Renditions = p.fit(i, rates)
+			var rungs []FitRung
+			l.Renditions, rungs = p.fit(i, rates)
+			p.Fit.Rungs = append(p.Fit.Rungs, rungs...)
 			l.Frames = frames(l.Renditions)
 		}
 	}
@@ -139,8 +142,7 @@ func (p *Plan) FitTo(samples []Chunk, bytes []int64) {
 // fit goes through a ladder from its top: a rung that asks for hardly less than the one
 // above it helps nobody. The last one stays, for the slowest networks, unless the one above
 // is a copy that has fewer bits, from a better encoder.
-func (p *Plan) fit(ladder int, rates map[string]Bitrate) []Rendition {
-	var kept []Rendition
+func (p *Plan) fit(ladder int, rates map[string]Bitrate) (kept []Rendition, rungs []FitRung) {
 	l := p.Ladders[ladder]
 	last := slices.IndexFunc(l.Renditions, func(r Rendition) bool { return r.Audio != 0 }) - 1
 	if last < 0 {
@@ -164,7 +166,22 @@ func (p *Plan) fit(ladder int, rates map[string]Bitrate) []Rendition {
 			above, copied = decision.Rate, r.Copy
 			kept = append(kept, r)
 		}
-		p.Fit.Rungs = append(p.Fit.Rungs, decision)
+		rungs = append(rungs, decision)
 	}
-	return kept
+	return kept, rungs
+}
+
+// renditions are those of a ladder that are published. Of a recording that grew, all rungs were encoded, since
+// nothing was known of it; what turns out to be of no use is left out in the end.
+func (p *Presentation) renditions(ladder int) ([]Rendition, []FitRung) {
+	l := p.plan.Ladders[ladder]
+	if p.event || p.plan.Fit == nil || !p.plan.Fit.After || l.Projection.cube() {
+		return l.Renditions, nil
+	}
+	rates := map[string]Bitrate{}
+	for _, r := range l.Renditions {
+		average, _ := p.bandwidth(p.fold.Tracks[l.Name+"/"+r.Name])
+		rates[fittedRung{r, ladder}.file()] = min(r.Maxrate, Bitrate(average))
+	}
+	return p.plan.fit(ladder, rates)
 }

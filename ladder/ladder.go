@@ -179,8 +179,8 @@ func (p *Plan) video(x *flv.Index, profile Profile) error {
 		})
 	}
 	p.Quality, p.Captions = profile.Quality, captions(v.Captions, profile.Captions)
-	if profile.Fit && !x.Open && len(p.fitted()) > 0 { // the first seconds are often not like the rest
-		p.Fit = &Fit{}
+	if profile.Fit && len(p.fitted()) > 0 {
+		p.Fit = &Fit{After: x.Open} // the first seconds are often not like the rest
 	}
 	return nil
 }

@@ -224,7 +224,8 @@ func (p *Presentation) master(l Ladder) []byte {
 	if l.Projection != Flat {
 		list.SessionDatas = []*m3u8.SessionData{{DataId: projectionDataID, Value: l.signal(), Format: "JSON"}} // the default, which isn't written
 	}
-	for _, r := range p.listed(l) {
+	renditions, _ := p.renditions(slices.IndexFunc(p.plan.Ladders, func(other Ladder) bool { return other.Name == l.Name }))
+	for _, r := range p.listed(l, renditions) {
 		t := p.fold.Tracks[l.Name+"/"+r.Name]
 		average, peak := p.bandwidth(t)
 		if p.event {
@@ -281,9 +282,9 @@ func (p *Plan) sounds() []AudioRendition {
 
 // listed is the order of a ladder's renditions in its playlist: with what many players
 // begin comes first, the one nearest to 2 Mb/s (HLS authoring rule 1.32).
-func (p *Presentation) listed(l Ladder) []Rendition {
+func (p *Presentation) listed(l Ladder, all []Rendition) []Rendition {
 	nearest, least := 0, math.Inf(1)
-	for i, r := range l.Renditions {
+	for i, r := range all {
 		average, _ := p.bandwidth(p.fold.Tracks[l.Name+"/"+r.Name])
 		if p.event {
 			average = int(r.Maxrate)
@@ -296,7 +297,7 @@ func (p *Presentation) listed(l Ladder) []Rendition {
 			nearest, least = i, far
 		}
 	}
-	return slices.Concat(l.Renditions[nearest:nearest+1], l.Renditions[:nearest], l.Renditions[nearest+1:])
+	return slices.Concat(all[nearest:nearest+1], all[:nearest], all[nearest+1:])
 }
 
 // soundMaster is the multivariant playlist of a recording without picture.
@@ -331,6 +332,15 @@ func (p *Presentation) Masters() []Master {
 		out = append(out, Master{Ladder: l.Name, Body: p.master(l)})
 	}
 	return out
+}
+
+// Renditions are those that are published, by ladder.
+func (p *Presentation) Renditions() map[string][]Rendition {
+	all := map[string][]Rendition{}
+	for i, l := range p.plan.Ladders {
+		all[l.Name], _ = p.renditions(i)
+	}
+	return all
 }
 
 // MediaFile is the name of media playlists in their renditions' folders. Those that grow have another:

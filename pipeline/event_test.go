@@ -217,3 +217,39 @@ func TestRequestsAPart(t *testing.T) {
 		t.Errorf("%v: %d segments", err, bytes.Count(event, []byte("#EXTINF")))
 	}
 }
+
+// While a recording grows, all rungs are made of it. What was measured says which of them are on demand.
+func TestFitAfterwards(t *testing.T) {
+	const profiles = `
+- name: fitted
+  fit: true
+  ladders:
+    - name: flat
+      projection: flat
+      rungs:
+        - {height: 180, crf: 36, maxrate: 2000k, bufsize: 3000k, preset: ultrafast}
+        - {height: 144, crf: 18, maxrate: 2000k, bufsize: 3000k, preset: ultrafast}
+        - {height: 90, crf: 36, maxrate: 2000k, bufsize: 3000k, preset: ultrafast}
+`
+	f := follow(t, "recordings/live/talk.flv", "fitted", profiles)
+	body := source{seconds: 45, audio: aacSound}.make(t)
+	for n := 0; n < len(body); n += len(body) / 30 {
+		f.grow(t, body[n:min(len(body), n+len(body)/30)], false)
+		f.work(t, 100)
+	}
+	event, _, err := f.store.get(ladder.StableMasterKey("live/talk"))
+	if err != nil || bytes.Count(event, []byte("#EXT-X-STREAM-INF")) != 3 {
+		t.Errorf("event: %v\n%s", err, event)
+	}
+	whole := f.end(t)
+	checkRules(t, f.store, false)
+	var asset ladder.Asset
+	_, err = loadJSON(t.Context(), f.store, ladder.PointerKey("live/talk"), &asset)
+	must(t, err)
+	if len(asset.Fit) != 3 || asset.Fit[1].Kept || len(asset.Ladders[0].Renditions) != 2 || asset.Ladders[0].Renditions[1].Name != "90p" {
+		t.Errorf("%+v\n%+v", asset.Fit, asset.Ladders)
+	}
+	if _, _, err := f.store.get(whole.Key("flat", "144p", ladder.MediaPlaylistFile)); err == nil {
+		t.Error("144p is on demand")
+	}
+}

@@ -152,8 +152,9 @@ func playlists(plan *ladder.Plan, presentation *ladder.Presentation) (all []play
 		}
 		all = append(all, playlist{plan.Key(l, rendition, presentation.MediaFile()), body})
 	}
+	renditions := presentation.Renditions()
 	for _, l := range plan.Ladders {
-		for _, r := range l.Renditions {
+		for _, r := range renditions[l.Name] {
 			media(l.Name, r.Name)
 		}
 		if l.Frames != nil {
