@@ -117,8 +117,9 @@ func (p *Plan) frames(x *flv.Index) int {
 }
 
 // patience is for how long a picture may be waited for, or a sound, while the other goes on. Behind that
-// the last picture is held, or there is silence.
-const patience = 10 * time.Second
+// the last picture is held, or there is silence. It is longer than what a recording's clocks may be
+// apart (flv.MaxApart): what is only late is not to be left out.
+const patience = flv.MaxApart + time.Second
 
 // ends returns where a chunk ends that begins at a frame: after the profile's length, or
 // at the next of [ChunkEnds] that leaves it at least half of what it should have. While a

@@ -96,7 +96,7 @@ type Rendition struct {
 // New plans a recording: which renditions of which size, and all else that doesn't depend on
 // its length. The caller fills in the job, the asset, the recording and the time.
 func New(x *flv.Index, profile Profile) (*Plan, error) {
-	p := &Plan{Version: PlanVersion, Profile: profile.Name, Container: profile.Container, Accept: profile.Accept, Grows: x.Open}
+	p := &Plan{Version: PlanOldest, Profile: profile.Name, Container: profile.Container, Accept: profile.Accept, Grows: x.Open}
 	if err := tooMuch(missing(x), p.Accept); err != nil {
 		return nil, err
 	}

@@ -97,9 +97,6 @@ func EndKey(job string) string { return "jobs/" + job + "/end.json" }
 // LiveKey is where the fold of a job's first parts is, while its recording grows.
 func LiveKey(job string) string { return "jobs/" + job + "/live.json" }
 
-// GapKey is where it is said that a chunk was given up, and those behind it are published without.
-func GapKey(job, part string) string { return "jobs/" + job + "/gaps/" + part + ".json" }
-
 // PartsPrefix is what the keys of all of a job's parts start with.
 func PartsPrefix(job string) string { return "jobs/" + job + "/parts/" }
 

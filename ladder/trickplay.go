@@ -69,6 +69,9 @@ func (p *Presentation) pictures(t Track) Track {
 	out := t
 	out.Segments = nil
 	for _, s := range t.Segments {
+		for left := s.Ticks; s.Gap && left > 0; left -= step {
+			out.Segments = append(out.Segments, Segment{URI: s.URI, Ticks: min(step, left), Gap: true})
+		}
 		for i, r := range s.Frames {
 			out.Segments = append(out.Segments, Segment{URI: s.URI, Bytes: r.Bytes, Ticks: min(step, s.Ticks-int64(i)*step), Frames: []Range{r}})
 		}

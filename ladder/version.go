@@ -4,7 +4,7 @@ package ladder
 // that it understands. One goes up when a program of before would misread the document,
 // or leave out what matters; a new field that may be ignored changes none.
 const (
-	PlanVersion    = 3 // nothing in it depends on the recording's length
+	PlanVersion    = 4 // the recording grew, or its sound is copied; others are still of PlanOldest
 	ChunkVersion   = 1
 	EndVersion     = 1
 	PartVersion    = 1
@@ -12,3 +12,7 @@ const (
 	AssetVersion   = 1
 	QualityVersion = 1
 )
+
+// PlanOldest is the oldest version of a plan that can still be carried out: nothing in it depends on the
+// recording's length.
+const PlanOldest = 3

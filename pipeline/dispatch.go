@@ -59,7 +59,9 @@ func (p *Pipeline) dispatch(ctx context.Context, plan *ladder.Plan, r *known, ho
 			if index, err = p.indexed(ctx, r); err != nil {
 				return sent, err
 			}
-			due = plan.Due(index, d.Chunks)
+			if due = plan.Due(index, d.Chunks); plan.Grows {
+				due = due[:min(len(due), chunksAStep)]
+			}
 		}
 		ends := !d.Ended && !index.Open
 		if len(due) == 0 && !ends && d.Sent >= len(d.Chunks) {
@@ -86,6 +88,9 @@ func (p *Pipeline) dispatch(ctx context.Context, plan *ladder.Plan, r *known, ho
 
 // stepTime is more than a step takes: while a recording grows, nobody is to wait long for one who died.
 const stepTime = 15 * time.Second
+
+// chunksAStep is how many chunks are stored one after the other before that is noted.
+const chunksAStep = 20
 
 // step does a part of a dispatch, and notes it; at first, only that nobody else is to do it.
 func (p *Pipeline) step(ctx context.Context, plan *ladder.Plan, d *dispatched, etag, mine string, hold *Hold, do func() error) error {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 
 	"go.uber.org/zap"
 
@@ -76,15 +78,17 @@ func (p *Pipeline) unfold(ctx context.Context, plan *ladder.Plan, fold *ladder.F
 	}
 }
 
-// leave adds a gap for a chunk that was given up. left is false if it wasn't.
+// leave adds a gap for a chunk that was given up, and is not tried again so far. left is false if it wasn't. If it is
+// replayed, it is in the video on demand all the same.
 func (p *Pipeline) leave(ctx context.Context, plan *ladder.Plan, fold *ladder.Fold) (left bool, err error) {
 	n := len(fold.Chunks)
-	_, _, err = p.Store.Load(ctx, ladder.GapKey(plan.Job, ladder.ChunkPart(n)))
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
+	keys, err := p.Store.List(ctx, ladder.FailuresPrefix(plan.Job))
 	if err != nil {
-		return false, err
+		return false, fmt.Errorf("list failures of job %s: %w", plan.Job, err)
+	}
+	given := ladder.FailurePrefix(plan.Job, ladder.ChunkPart(n))
+	if !slices.ContainsFunc(keys, func(key string) bool { return strings.HasPrefix(key, given) }) {
+		return false, nil
 	}
 	chunk, err := LoadChunk(ctx, p.Store, plan.Job, n)
 	if err != nil {
@@ -93,12 +97,10 @@ func (p *Pipeline) leave(ctx context.Context, plan *ladder.Plan, fold *ladder.Fo
 	return fold.Leave(plan, chunk.Span), nil
 }
 
-// noteGap notes that a chunk of a recording that grows was given up: the event goes on without it. If
-// the task is replayed, it is in the video on demand all the same.
-func (p *Pipeline) noteGap(ctx context.Context, plan *ladder.Plan, part string) error {
-	if _, err := p.writeJSON(ctx, ladder.GapKey(plan.Job, part), ladder.Part{Version: ladder.PartVersion, Name: part}, ""); err != nil {
-		return err
-	}
+// goOnWithout publishes what comes behind a chunk that was given up.
+func (p *Pipeline) goOnWithout(ctx context.Context, plan *ladder.Plan) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
 	whole, err := LoadJob(ctx, p.Store, plan)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path"
@@ -253,4 +254,61 @@ func publishGrowing(t *testing.T, recording []byte) outcome {
 	must(t, err)
 	out.folder = filepath.Join(export(t, f.store, "vod/"+out.plan.Asset+"/"), out.plan.Job)
 	return out
+}
+
+// Recordings in which picture and sound are apart, or pause, become the same when they are followed as when they are
+// whole.
+func TestFollowedApart(t *testing.T) {
+	sound := func(f func(tag flvTag) (flvTag, bool)) func([]byte) []byte {
+		return func(b []byte) []byte {
+			var out []flvTag
+			for _, tag := range split(b) {
+				keep := true
+				if tag.kind() == 8 {
+					tag, keep = f(tag)
+				}
+				if keep {
+					out = append(out, tag)
+				}
+			}
+			return joined(out...)
+		}
+	}
+	pause := func(from, to uint32) func(flvTag) (flvTag, bool) {
+		return func(tag flvTag) (flvTag, bool) { return tag, tag.at() < from || tag.at() >= to }
+	}
+	for name, s := range map[string]source{
+		"the sound is 15 s ahead":        {seconds: 36, alter: sound(func(tag flvTag) (flvTag, bool) { return tag.moved(tag.at() + 15_000), true })},
+		"the sound pauses for 20 s":      {seconds: 36, alter: sound(pause(9_500, 29_500))},
+		"the sound ends":                 {seconds: 36, alter: sound(pause(9_500, 99_000))},
+		"it ends a frame behind a chunk": {seconds: 30, rate: "60000/1001", video: []string{"-t", "24.0407"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s.size, s.audio = "160x90", aacSound
+			recording := s.make(t)
+			whole, err := publish(t, recording, "")
+			must(t, err)
+			grown := publishGrowing(t, recording)
+			if !grown.plan.Grows || grown.plan.Replan != "" || grown.plan.Frames != whole.plan.Frames {
+				t.Errorf("%d frames, as a whole %d; planned anew: %q", grown.plan.Frames, whole.plan.Frames, grown.plan.Replan)
+			}
+			near := func(what string, a, b []float64) {
+				if len(a) != len(b) {
+					t.Errorf("%s at %v, as a whole at %v", what, a, b)
+					return
+				}
+				for i := range a {
+					if math.Abs(a[i]-b[i]) > 0.03 {
+						t.Errorf("%s at %v, as a whole at %v", what, a, b)
+						return
+					}
+				}
+			}
+			a, _, _ := pictures(t, grown.top(t), "bt709")
+			b, _, _ := pictures(t, whole.top(t), "bt709")
+			near("flashes", flashes(a), flashes(b))
+			near("beeps", beepTimes(t, grown.file(t, "audio/aac")), beepTimes(t, whole.file(t, "audio/aac")))
+		})
+	}
 }

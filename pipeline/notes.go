@@ -45,7 +45,7 @@ func (p *Pipeline) NoteFailure(ctx context.Context, f *job.Failure) error {
 	if err != nil || unplanned != nil || !plan.Grows || !strings.HasPrefix(f.Task, string(job.Chunk)+"-") {
 		return err
 	}
-	return p.noteGap(ctx, plan, f.Task)
+	return p.goOnWithout(ctx, plan)
 }
 
 // notes are the last note of each of a job's tasks.

@@ -142,6 +142,9 @@ func (p *Pipeline) make(ctx context.Context, log *zap.Logger, plan *ladder.Plan,
 	part.Upload, part.Slot = p.Metrics.spent("upload", ended), time.Since(began).Seconds()
 	part.Price(p.Host)
 	for _, o := range slices.Concat(w.outputs, w.sounds) {
+		if len(o.track.Segments) == 0 { // less than a packet of sound
+			continue
+		}
 		part.Tracks = append(part.Tracks, o.track)
 		for _, s := range o.track.Segments {
 			part.Written += s.Bytes

@@ -28,6 +28,7 @@ import (
 	"go.uber.org/zap"
 
 	"afterlive/internal/flv"
+	"afterlive/internal/growing"
 	"afterlive/internal/job"
 	"afterlive/ladder"
 )
@@ -143,8 +144,8 @@ func (p *Pipeline) Do(ctx context.Context, t job.Task, hold *Hold) error {
 	if err != nil {
 		return err
 	}
-	if plan.Version < ladder.PlanVersion {
-		return permanent("old_plan", fmt.Errorf("the plan of job %s has version %d, this worker's have %d", t.Job, plan.Version, ladder.PlanVersion))
+	if plan.Version < ladder.PlanOldest {
+		return permanent("old_plan", fmt.Errorf("the plan of job %s has version %d, this worker takes those from %d on", t.Job, plan.Version, ladder.PlanOldest))
 	}
 	switch {
 	case t.Kind == job.Audio && plan.SoundApart(), t.Kind == job.Chunk:
@@ -204,8 +205,15 @@ func (p *Pipeline) result(ctx context.Context, t job.Task) (string, error) {
 		if err != nil || r == nil {
 			return "", cmp.Or(err, fs.ErrNotExist)
 		}
-		id := job.ID(t.In(p.Bucket).Bucket, t.Key, r.ETag, cmp.Or(t.Profile, job.DefaultProfile))
-		return ladder.EndKey(id), nil
+		id := func(version string) string {
+			return job.ID(t.In(p.Bucket).Bucket, t.Key, version, cmp.Or(t.Profile, job.DefaultProfile))
+		}
+		if plan, err := LoadPlan(ctx, p.Store, id(r.ETag)); err == nil {
+			if whole, err := LoadJob(ctx, p.Store, plan); err == nil && whole.Replan != "" {
+				return ladder.EndKey(id(growing.Replanned(r.ETag))), nil
+			}
+		}
+		return ladder.EndKey(id(r.ETag)), nil
 	case job.Quality:
 		plan, err := LoadPlan(ctx, p.Store, t.Job)
 		if err != nil {

@@ -83,12 +83,19 @@ func (p *Pipeline) replan(ctx context.Context, plan *ladder.Plan, r *known, t jo
 		return 0, plan, err
 	}
 	r.ETag = growing.Replanned(r.ETag)
+	if r.index, err = p.scan(ctx, r); err != nil { // what was known of the head decided on its zero, too
+		return 0, plan, err
+	}
+	r.index.Promised = cmp.Or(r.index.Promised, r.promised)
 	profile := cmp.Or(t.Profile, job.DefaultProfile)
 	anew, err := p.planned(ctx, job.ID(t.Bucket, t.Key, r.ETag, profile), r, profile, hold)
 	if err != nil {
 		return 0, plan, err
 	}
 	sent, err = p.dispatch(ctx, anew, r, hold)
+	if err == nil && t.Repair && sent == 0 {
+		sent, err = p.repair(ctx, anew)
+	}
 	return sent, anew, err
 }
 
@@ -198,8 +205,8 @@ func (p *Pipeline) makePlan(ctx context.Context, id string, r *known, profile st
 	}
 	plan.Job, plan.Asset, plan.Recording, plan.Created = id, job.Asset(r.Key), r.Recording, time.Now().UTC()
 	plan.Scan = r.took
-	if r.state != nil {
-		plan.Live = r.state.Began
+	if r.state != nil { // older workers don't know where such a recording's bytes are
+		plan.Version, plan.Live = ladder.PlanVersion, r.state.Began
 	}
 	if err := p.fit(ctx, plan, index); err != nil {
 		return fmt.Errorf("plan %s: %w", r.Key, err)

@@ -43,8 +43,12 @@ func (p *Pipeline) goOn(ctx context.Context, plan *ladder.Plan, hold *Hold) erro
 		return err
 	}
 	if plan.Grows {
-		if err := p.publishEvent(ctx, plan, whole); err != nil {
+		err := p.publishEvent(ctx, plan, whole)
+		if _, final := verdict(err); err != nil && whole != nil && !final {
 			return publishing{err}
+		}
+		if err != nil { // the part is there all the same: another will publish it, or the whole
+			p.Log.Error("event cannot be published", zap.String("job", plan.Job), zap.String("asset", plan.Asset), zap.Error(err))
 		}
 	}
 	if whole == nil || whole.Replan != "" {

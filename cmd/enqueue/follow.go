@@ -97,14 +97,18 @@ func (f *follower) follow(ctx context.Context, events <-chan fsnotify.Event) {
 	defer f.running.Wait()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	for {
-		f.look(ctx)
+	for f.look(ctx); ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-		case e := <-events:
-			f.wake(e)
+			f.look(ctx)
+		case e := <-events: // most are writes, thousands a second
+			if e.Has(fsnotify.Create) {
+				f.look(ctx)
+			} else {
+				f.wake(e)
+			}
 		}
 	}
 }

@@ -119,7 +119,7 @@ func (s *stream) refused(ctx context.Context, err error) (done bool, _ error) {
 		return false, err
 	}
 	s.log.Warn("recording cannot be followed; it will be sent when it has ended", zap.Error(err))
-	if unfit {
+	if unfit && (s.shipper == nil || s.shipper.Shipped().Head == 0) { // else workers are at it
 		return true, growing.Abandon(ctx, s.place.Recordings, s.key(""))
 	}
 	return true, nil

@@ -1,5 +1,10 @@
 package flv
 
+import "time"
+
+// MaxApart is by how much picture and sound of a recording may be apart.
+const MaxApart = maxApart * time.Millisecond
+
 // A recording's clock is repaired where it jumps. Encoders stall, reconnect and
 // wrap; ffmpeg would fill an hour's jump with an hour of frozen frames, or drop
 // everything behind a reset.

@@ -51,10 +51,11 @@ func (s *Scanner) tag() (whole []byte, size int, err error) {
 	return nil, 0, errDamaged
 }
 
-// peek is the reader's, with a larger buffer from the first tag on that needs it.
+// peek is the reader's, with a larger buffer from the first tag on that needs it, though not for the
+// largest that there can be: many recordings may be scanned at once.
 func (s *Scanner) peek(n int) ([]byte, error) {
 	if n > s.r.Size() {
-		s.r = bufio.NewReaderSize(s.r, longestTag+tagHeaderSize)
+		s.r = bufio.NewReaderSize(s.r, min(longestTag+tagHeaderSize, max(n, 4*s.r.Size())))
 	}
 	return s.r.Peek(n)
 }

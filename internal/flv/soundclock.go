@@ -81,6 +81,8 @@ type soundClock struct {
 	stretch float64 // what is done about it until the next mark
 	off     float64 // ns, of tags from their timestamps, added up
 	offs    int     // tags whose offs were added up
+	came    bool    // a tag, since the last picture
+	since   int64   // ms, of the first picture behind the last tag
 }
 
 // heard is a tag whose place is not decided yet.
@@ -93,6 +95,7 @@ type heard struct {
 // add takes in a tag at a repaired time in ms, of so many samples at a rate in Hz; 0: the tag
 // doesn't say.
 func (c *soundClock) add(offset, t int64, samples, rate int) {
+	c.came = true
 	c.waiting = append(c.waiting, heard{offset: offset, t: float64(ms(t)), lasts: float64(samples) * 1e9 / float64(rate)})
 	for n := len(c.waiting); n > mostSeen || n > fewestSeen && float64(n)*c.lasts(0) > float64(lookAhead); n-- {
 		c.settle()
@@ -122,13 +125,16 @@ func (c *soundClock) halt(behind int64) {
 	}
 }
 
-// halted is by how much pictures are ahead of the last sound where that has come to a halt: nobody
+// halted is how much there must be to be seen while no sound comes until that has come to a halt: nobody
 // can wait for more before the last of it is placed.
 const halted = 5 * time.Second
 
 // seen tells the clock that a picture has come at a repaired time in ms.
 func (c *soundClock) seen(t, behind int64) {
-	if n := len(c.waiting); n > 0 && ms(t)-time.Duration(c.waiting[n-1].t) > halted {
+	if c.came {
+		c.came, c.since = false, t
+	}
+	if len(c.waiting) > 0 && ms(t-c.since) > halted {
 		c.halt(behind)
 	}
 }

@@ -43,6 +43,7 @@ type State struct {
 	Version  int             `json:"v"`
 	ID       string          `json:"id"`                 // of this version of the recording, made from its first extent
 	Began    time.Time       `json:"began"`              // by the recorder's clock, to about a second
+	Told     time.Time       `json:"told,omitzero"`      // when something was added last, likewise
 	Promised string          `json:"promised,omitempty"` // the video that its stream had announced
 	Extents  []int64         `json:"extents"`            // where each begins
 	End      int64           `json:"end"`                // behind the last
@@ -116,10 +117,21 @@ func Load(ctx context.Context, store interface {
 	if s.Version > stateVersion {
 		return nil, "", fmt.Errorf("read %s: its version is %d, this program understands %d: update it", stateKey(key), s.Version, stateVersion)
 	}
-	if len(s.Extents) == 0 || s.Extents[0] != 0 || !slices.IsSorted(s.Extents) || s.End <= s.Extents[len(s.Extents)-1] {
+	if !s.possible() {
 		return nil, "", fmt.Errorf("read %s: its extents cannot be", stateKey(key))
 	}
 	return s, etag, nil
+}
+
+// possible tells whether a state is what a shipper could have told.
+func (s *State) possible() bool {
+	all := append(slices.Clone(s.Extents), s.End)
+	for i := range s.Extents {
+		if n := all[i+1] - all[i]; n <= 0 || n > LongestExtent {
+			return false
+		}
+	}
+	return all[0] == 0 && IsVersion(s.ID) && s.Head >= 0 && s.Head <= s.End && s.Size >= 0
 }
 
 // IsWhole tells whether an object of so many bytes, of the recording's name, is the whole of it: nobody

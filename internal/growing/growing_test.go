@@ -94,7 +94,7 @@ func TestShip(t *testing.T) {
 	must(t, err)
 	whole, err := flv.Scan(bytes.NewReader(body))
 	must(t, err)
-	for seed := range uint64(12) {
+	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test
 			store := newStore(t, seed, int(seed%4)*8)
@@ -247,5 +247,39 @@ func TestShipAnother(t *testing.T) {
 	must(t, err)
 	if _, refused := errors.AsType[*flv.Error](s.Ship(t.Context(), false)); !refused {
 		t.Error("it was shipped")
+	}
+}
+
+// A recording whose recorder is gone ends with what is there, as if it had ended there.
+func TestEndAsItIs(t *testing.T) {
+	body, err := recorded()
+	must(t, err)
+	store := newStore(t, 0, 0)
+	name := filepath.Join(t.TempDir(), "talk.flv")
+	must(t, os.WriteFile(name, body[:len(body)/2], 0o600))
+	file, err := os.Open(name)
+	must(t, err)
+	defer file.Close()
+	s, err := Open(t.Context(), store, key, file, time.Now(), "")
+	must(t, err)
+	must(t, s.Ship(t.Context(), false))
+	must(t, os.WriteFile(name, body[:len(body)*3/4], 0o600))
+	must(t, s.Ship(t.Context(), false))
+	shipped := s.Shipped()
+	for range 2 {
+		state, err := EndAsItIs(t.Context(), store, key)
+		must(t, err)
+		index, err := state.ReadIndex()
+		must(t, err)
+		whole, err := flv.Scan(bytes.NewReader(body[:shipped.End]))
+		must(t, err)
+		if !state.Ended || state.ID != shipped.ID || state.End != shipped.End || !reflect.DeepEqual(index, whole) {
+			t.Errorf("%+v\n%+v\n%+v", state, index, whole)
+		}
+	}
+	// The recorder comes back with more: that is another recording.
+	must(t, os.WriteFile(name, body, 0o600))
+	if err := s.Ship(t.Context(), true); !errors.Is(err, ErrAnother) {
+		t.Errorf("it went on: %v", err)
 	}
 }

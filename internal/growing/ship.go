@@ -24,8 +24,11 @@ const (
 	// is decided what is made of it.
 	Head = 12 * time.Second
 
-	atOnce = 4 // extents on their way
+	atOnce = 4 // extents of one recording on their way
 )
+
+// underWay bounds what all shippers of a process hold in memory: 8 extents.
+var underWay = make(chan struct{}, 8)
 
 // ErrAnother is a name under which another recording grows, or grew.
 var ErrAnother = errors.New("the name is taken by another recording")
@@ -124,7 +127,7 @@ func (s *Shipper) Pending() (int64, error) {
 func (s *Shipper) Ship(ctx context.Context, ended bool) error {
 	for {
 		if s.state.Ended {
-			return nil
+			return s.atItsEnd()
 		}
 		err := s.ship(ctx, ended)
 		if !errors.Is(err, errOvertaken) {
@@ -134,6 +137,15 @@ func (s *Shipper) Ship(ctx context.Context, ended bool) error {
 			return err
 		}
 	}
+}
+
+// atItsEnd refuses a file that went on when its recording had been ended.
+func (s *Shipper) atItsEnd() error {
+	pending, err := s.Pending()
+	if err == nil && pending != 0 {
+		err = fmt.Errorf("ship %s: it has ended, and the file has %d bytes more: %w", s.key, pending, ErrAnother)
+	}
+	return err
 }
 
 // errOvertaken is another shipper that was first.
@@ -164,7 +176,7 @@ func (s *Shipper) ship(ctx context.Context, ended bool) error {
 	if err := s.extents(ctx, &next, to); err != nil {
 		return fmt.Errorf("ship %s: %w", s.key, err)
 	}
-	next.Ended = ended
+	next.Ended, next.Told = ended, time.Now().UTC()
 	if index != nil {
 		next.Size = index.Size
 		if next.Index, err = index.Marshal(); err != nil {
@@ -174,7 +186,7 @@ func (s *Shipper) ship(ctx context.Context, ended bool) error {
 	return s.tell(ctx, &next)
 }
 
-// index takes in what has come; nil: it is too little.
+// index takes in what has come; nil: it is too little, or nothing to be seen or heard has come since.
 func (s *Shipper) index(next *State, ended bool) (*flv.Index, error) {
 	if ended {
 		return s.scanner.End()
@@ -186,9 +198,15 @@ func (s *Shipper) index(next *State, ended bool) (*flv.Index, error) {
 		if s.scanner.Lasts() < Head {
 			return nil, nil //nolint:nilnil // it has just begun
 		}
+	}
+	index, err := s.scanner.Index()
+	if _, unfit := errors.AsType[*flv.Error](err); unfit { // the first picture is on its way, say
+		return nil, nil //nolint:nilnil // see above
+	}
+	if err == nil && next.Head == 0 {
 		next.Head = s.scanner.Offset()
 	}
-	return s.scanner.Index()
+	return index, err
 }
 
 // extents stores the bytes up to an offset, several extents at once. One that is there already was
@@ -230,6 +248,12 @@ func (s *Shipper) extents(ctx context.Context, next *State, to int64) error {
 
 // extent stores the bytes [from, to), and returns how many the extent has.
 func (s *Shipper) extent(ctx context.Context, from, to int64) (int64, error) {
+	select {
+	case underWay <- struct{}{}:
+		defer func() { <-underWay }()
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
 	body := make([]byte, to-from)
 	if _, err := s.file.ReadAt(body, from); err != nil {
 		return 0, err

@@ -104,7 +104,7 @@ func (t Task) Body() []byte {
 	return body
 }
 
-// PlanForm is the form of plans (ladder.PlanVersion). It is part of a job's name: a
+// PlanForm is the form of plans (ladder.PlanOldest). It is part of a job's name: a
 // recording that was planned by a version whose plans are no longer understood becomes
 // another job when it is sent again.
 const PlanForm = 3

@@ -1,0 +1,75 @@
+package growing
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"afterlive/internal/flv"
+)
+
+// EndAsItIs ends a recording whose recorder is gone: what is in the store is all that there will be of it. It
+// may be done again. [fs.ErrNotExist]: nothing of it is there.
+func EndAsItIs(ctx context.Context, store Store, key string) (*State, error) {
+	for {
+		s, etag, err := Load(ctx, store, key)
+		if err != nil || s.Ended {
+			return s, err
+		}
+		index, err := s.scan(ctx, store, key)
+		if err != nil {
+			return nil, fmt.Errorf("end %s: %w", key, err)
+		}
+		s.Ended, s.Size = true, index.Size
+		if s.Index, err = index.Marshal(); err != nil {
+			return nil, fmt.Errorf("end %s: %w", key, err)
+		}
+		body, err := json.Marshal(s)
+		if err != nil {
+			return nil, fmt.Errorf("end %s: %w", key, err)
+		}
+		if err := store.Write(ctx, stateKey(key), body, etag); !errors.Is(err, fs.ErrExist) {
+			return s, err
+		}
+	}
+}
+
+// scan indexes all of its extents, with the zero that its head had told.
+func (s *State) scan(ctx context.Context, store Store, key string) (*flv.Index, error) {
+	source, err := Recordings[Store]{store}.Read(ctx, key, s.ID, 0, s.End)
+	if err != nil {
+		return nil, err
+	}
+	defer source.Close()
+	bytes := &upTo{Reader: source, left: s.Head}
+	scanner := flv.NewScanner(bytes)
+	if s.Head > 0 {
+		if err := scanner.More(); err != nil {
+			return nil, err
+		}
+		if _, err := scanner.Index(); err != nil {
+			return nil, err
+		}
+	}
+	bytes.left = s.End - s.Head
+	return scanner.End()
+}
+
+// upTo is a reader that ends after so many bytes, for now.
+type upTo struct {
+	io.Reader
+
+	left int64
+}
+
+func (u *upTo) Read(b []byte) (int, error) {
+	if u.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := u.Reader.Read(b[:min(int64(len(b)), u.left)])
+	u.left -= int64(n)
+	return n, err
+}
