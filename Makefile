@@ -16,8 +16,8 @@ demo: install build ## a live 360 stream becomes VOD, on this machine alone (CI=
 # Tests of many cases of a kind: "make test" tries a share of them, "make soak" all.
 MANY := TestDifferential|TestHostileMedia|TestTruncatedAnywhere|TestCrashAtEveryStoreOperation|TestStitchingIsInvisible
 
-# Packages in which goroutines meet. In the others the race detector would find nothing, slowly.
-RACY := ./cmd/... ./e2e ./pipeline ./internal/blob ./internal/ecs ./internal/growing ./internal/queue ./internal/standin ./internal/wiring
+# Packages in which goroutines meet. In the others the race detector would find nothing, slowly; what e2e runs are binaries.
+RACY := ./cmd/... ./internal/blob ./internal/ecs ./internal/growing ./internal/queue ./internal/standin ./internal/wiring
 
 test: install extra tools lint suite ## lint, unit tests with the race detector, fuzz seeds, conformance, end to end
 	cd tools/simulate && go test -count=1 ./...
@@ -57,6 +57,7 @@ image-suite: player/web/hls.mjs ## all tests beside the image's ffmpeg, on Debia
 suite: $(TOOLS)/versitygw tools/fauxqs/node_modules/.package-lock.json tools/cloudformation/node_modules/.package-lock.json player/web/hls.mjs
 	go test -count=1 -timeout 90m $$(go list ./... | grep -vxF "$$(go list $(RACY))")
 	go test -race -count=1 -timeout 90m $(RACY)
+	go test -race -short -count=1 -timeout 90m ./pipeline # without what is ffmpeg's work alone: that was done above
 
 bench: install tools ## FILES="a.flv …": afterlive beside other ways to do the same, in ratios (about an hour)
 	go test -run '^$$' -bench . -benchtime 1x -timeout 4h ./bench -files "$(FILES)" -results $(CURDIR)/data/bench/results.json

@@ -10,6 +10,7 @@ import (
 
 // redStill is a still red picture that ffmpeg tags, or doesn't.
 func redStill(t *testing.T, size string, tags ...string) []byte {
+	mediaHeavy(t)
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "still.flv")
 	args := []string{"-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i", "color=c=0xE01818:s=" + size + ":r=10:d=4"}

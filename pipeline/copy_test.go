@@ -28,6 +28,7 @@ const copyProfile = `
 
 // streamed makes a recording as an encoder of live streams would, with options of its own.
 func streamed(t *testing.T, rate string, seconds int, audioAhead float64, options ...string) []byte {
+	mediaHeavy(t)
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "talk.flv")
 	args := []string{

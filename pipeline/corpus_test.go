@@ -50,6 +50,7 @@ func encoded(t *testing.T, format string, args ...string) []byte {
 
 func encode(t *testing.T, format string, args []string) []byte {
 	t.Helper()
+	mediaHeavy(t)
 	size := "320x180"
 	if i := slices.Index(args, "-s"); i >= 0 {
 		size = args[i+1]

@@ -24,6 +24,14 @@ func chosen(n, of int) bool {
 	return *wholeCorpus || rand.New(rand.NewPCG(*corpusSeed, uint64(n/of))).IntN(of) == n%of
 }
 
+// mediaHeavy skips a test whose time ffmpeg takes: the race detector would find nothing in it, slowly.
+func mediaHeavy(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("mostly ffmpeg's work")
+	}
+}
+
 // choice is a way in which recordings differ.
 type choice struct {
 	name string

@@ -9,6 +9,7 @@ import (
 // Sound whose clock is not the picture's stays with it, at every rate, and grows no holes.
 // ffmpeg's resampler, made in the middle, once made 75 s of a minute.
 func TestDrift(t *testing.T) {
+	mediaHeavy(t)
 	for drift, rate := range map[float64]string{1.0001: "48000", 1.005: "44100", 0.995: "48000"} {
 		t.Run(fmt.Sprintf("%s Hz, %g", rate, drift), func(t *testing.T) {
 			t.Parallel()

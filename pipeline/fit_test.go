@@ -26,6 +26,7 @@ const fitProfile = `
 
 // planned makes a recording and plans it with the profile above.
 func planned(t *testing.T, picture, ffmpegPath string) (*Pipeline, *memory, *messages, *ladder.Job) {
+	mediaHeavy(t)
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "talk.flv")
 	ffmpeg(t, "-v", "error", "-nostdin", "-f", "lavfi", "-i", picture, "-c:v", "libx264", "-preset", "veryfast", "-crf", "16", "-g", "50", "-pix_fmt", "yuv420p", "-t", "12", "-f", "flv", file)

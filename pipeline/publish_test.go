@@ -220,6 +220,7 @@ func TestConcurrentDeliveries(t *testing.T) {
 // Wherever a worker dies, a reader sees nothing or a complete result, and the
 // next worker finishes with the parts that were there.
 func TestCrashAtEveryStoreOperation(t *testing.T) {
+	mediaHeavy(t)
 	recording := smallRecording(t)
 	operations := dying(t, recording, math.MaxInt)
 	if operations < 40 {

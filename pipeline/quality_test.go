@@ -36,6 +36,7 @@ const qualityProfile = `
 
 // drifting makes an equirectangular recording of 12 s: five new pictures a second.
 func drifting(t *testing.T) []byte {
+	mediaHeavy(t)
 	t.Helper()
 	return once("drifting", func() []byte { return drift(t) })
 }

@@ -32,6 +32,7 @@ type source struct {
 
 func (s source) make(t *testing.T) []byte {
 	t.Helper()
+	mediaHeavy(t)
 	if s.size == "" {
 		s.size = "320x180"
 	}

@@ -23,6 +23,7 @@ var seamSounds = map[string]string{
 // Sound that was encoded in chunks is as good as that of one pass, and no seam is heard: at
 // none is there a packet with more noise than around it. A click has 19 dB more and above.
 func TestNoSeamIsHeard(t *testing.T) {
+	mediaHeavy(t)
 	for _, tc := range []struct {
 		name, rate string
 		grows      bool

@@ -344,6 +344,7 @@ func TestChunksBesideThePicture(t *testing.T) {
 // checkStitching compares what the pipeline makes of a recording with a single pass.
 func checkStitching(t *testing.T, s spec, chunk int, seed uint64, by func(t *testing.T, recording string, chunk int) (*ladder.Job, string)) *ladder.Job {
 	t.Helper()
+	mediaHeavy(t)
 	recording := s.make(t, seed)
 	plan, dir := by(t, recording, chunk)
 	if plan.Rate != s.rate {
