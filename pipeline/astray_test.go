@@ -22,7 +22,7 @@ func recordingOf(n int) []byte {
 // A worker that looks in the wrong place gives up a few tasks, not all; one job that is
 // not where it should be, or many now and then, stop nobody.
 func TestAstray(t *testing.T) {
-	missing := permanent("no_recording", fmt.Errorf("stat: %w", fs.ErrNotExist))
+	missing := job.Permanent("no_recording", fmt.Errorf("stat: %w", fs.ErrNotExist))
 	for _, tc := range []struct {
 		name    string
 		do      func(n int) error // the nth task
@@ -30,12 +30,12 @@ func TestAstray(t *testing.T) {
 		stops   bool
 	}{
 		{"nothing is where it should be", func(int) error { return missing }, recordingOf, true},
-		{"wrong bucket", func(int) error { return permanent("wrong_bucket", errors.New("elsewhere")) }, recordingOf, true},
-		{"unknown profiles", func(int) error { return permanent("no_profile", errors.New("nope")) }, recordingOf, true},
+		{"wrong bucket", func(int) error { return job.Permanent("wrong_bucket", errors.New("elsewhere")) }, recordingOf, true},
+		{"unknown profiles", func(int) error { return job.Permanent("no_profile", errors.New("nope")) }, recordingOf, true},
 		{"every ninth task is done", func(n int) error { return map[bool]error{true: missing}[n%9 != 0] }, recordingOf, false},
-		{"many chunks of one job whose plan is gone", func(int) error { return permanent("no_plan", errors.New("gone")) },
+		{"many chunks of one job whose plan is gone", func(int) error { return job.Permanent("no_plan", errors.New("gone")) },
 			func(n int) []byte { return job.Task{Kind: job.Chunk, Job: "0123456789abcdef", Chunk: n}.Body() }, false},
-		{"many bad recordings", func(int) error { return permanent("not_flv", errors.New("text")) }, recordingOf, false},
+		{"many bad recordings", func(int) error { return job.Permanent("not_flv", errors.New("text")) }, recordingOf, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -134,7 +134,7 @@ func TestDoneIsNotDeadly(t *testing.T) {
 func TestJobOfMessageWithoutBucket(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		task := job.Task{Kind: job.Recording, Key: "recordings/a.flv", ETag: "e"}
-		b := start(t, task.Body(), func(context.Context, *bench) error { return permanent("not_flv", errors.New("text")) },
+		b := start(t, task.Body(), func(context.Context, *bench) error { return job.Permanent("not_flv", errors.New("text")) },
 			func(b *bench) { b.Bucket = "recs" })
 		time.Sleep(time.Second)
 		b.end(t)

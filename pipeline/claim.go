@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"afterlive/internal/job"
 	"afterlive/ladder"
 )
 
@@ -71,7 +72,7 @@ func (c *claim) take(what, by string, until time.Time) error {
 	case c.By != "" && c.By != by && left > 0 && left < longestClaim:
 		return &busyError{what: what, claim: *c}
 	case c.By != "" && c.By != by && c.Taken+1 >= maxReceives:
-		return permanent(crashLoop, fmt.Errorf("%s was begun by %d workers, and none of them lived to say why it failed; the last was %s", what, c.Taken+1, c.By))
+		return job.Permanent(crashLoop, fmt.Errorf("%s was begun by %d workers, and none of them lived to say why it failed; the last was %s", what, c.Taken+1, c.By))
 	case c.By != "" && c.By != by:
 		c.Taken++
 	}

@@ -14,7 +14,7 @@ func redStill(t *testing.T, size string, tags ...string) []byte {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "still.flv")
 	args := []string{"-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i", "color=c=0xE01818:s=" + size + ":r=10:d=4"}
-	ffmpeg(t, append(append(args, tags...), "-c:v", "libx264", "-preset", "ultrafast", "-qp", "4", "-g", "20", "-f", "flv", file)...)
+	runFFmpeg(t, append(append(args, tags...), "-c:v", "libx264", "-preset", "ultrafast", "-qp", "4", "-g", "20", "-f", "flv", file)...)
 	body, err := os.ReadFile(file)
 	must(t, err)
 	return body

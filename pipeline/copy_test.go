@@ -36,7 +36,7 @@ func streamed(t *testing.T, rate string, seconds int, audioAhead float64, option
 		"-f", "lavfi", "-i", fmt.Sprintf("sine=f=440:r=44100:d=%d", seconds), "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-sc_threshold", "0",
 	}
 	args = append(append(args, options...), "-c:a", "aac", "-f", "flv", file)
-	ffmpeg(t, args...)
+	runFFmpeg(t, args...)
 	recording, err := os.ReadFile(file)
 	must(t, err)
 	return recording
@@ -55,7 +55,7 @@ func copied(t *testing.T, recording []byte, profiles string) (plan *ladder.Job, 
 func units(t *testing.T, input ...string) []byte {
 	t.Helper()
 	args := append(append([]string{"-v", "error", "-nostdin"}, input...), "-map", "0:v:0", "-c", "copy", "-bsf:v", "filter_units=remove_types=6-9", "-f", "h264", "-")
-	return ffmpeg(t, args...)
+	return runFFmpeg(t, args...)
 }
 
 // A recording that allows it is its own top rendition: picture for picture the same, in

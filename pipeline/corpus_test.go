@@ -56,7 +56,7 @@ func encode(t *testing.T, format string, args []string) []byte {
 		size = args[i+1]
 	}
 	file := filepath.Join(t.TempDir(), "movie")
-	ffmpeg(t, slices.Concat([]string{
+	runFFmpeg(t, slices.Concat([]string{
 		"-v", "error", "-nostdin", "-f", "lavfi", "-i", fmt.Sprintf("testsrc2=r=25:d=%d:s=%s", movieLength, size), "-f", "lavfi", "-i", fmt.Sprintf("sine=d=%d", movieLength),
 		"-pix_fmt", "yuv420p",
 	}, args, []string{"-f", format, file})...)

@@ -159,7 +159,7 @@ func (p *Pipeline) storeChunks(ctx context.Context, plan *ladder.Plan, d *dispat
 		group.Go(func() error {
 			there, err := p.storeChunk(inGroup, plan, c)
 			if err == nil && there != c.Span {
-				err = permanent("old_plan", fmt.Errorf("chunk %d of job %s has frames %v, by this worker %v: it was made by another version", c.Number, plan.Job, there, c.Span))
+				err = job.Permanent("old_plan", fmt.Errorf("chunk %d of job %s has frames %v, by this worker %v: it was made by another version", c.Number, plan.Job, there, c.Span))
 			}
 			return err
 		})
@@ -179,7 +179,7 @@ func (p *Pipeline) storeChunk(ctx context.Context, plan *ladder.Plan, c ladder.C
 		return c.Span, err
 	}
 	if first.From != c.From {
-		return c.Span, permanent("old_plan", fmt.Errorf("chunk %d of job %s begins at frame %d, by this worker at %d: it was made by another version", c.Number, plan.Job, first.From, c.From))
+		return c.Span, job.Permanent("old_plan", fmt.Errorf("chunk %d of job %s begins at frame %d, by this worker at %d: it was made by another version", c.Number, plan.Job, first.From, c.From))
 	}
 	return first.Span, nil
 }

@@ -150,7 +150,7 @@ func TestClaimsOfTheDead(t *testing.T) {
 			expire(t, store)
 		}
 		err := p.whileClaimed(t.Context(), plan.Plan, "chunk-00000", hold, func() error { begun++; return nil })
-		if reason, final := verdict(err); reason != crashLoop || !final || begun != maxReceives {
+		if reason, final := job.Verdict(err); reason != crashLoop || !final || begun != maxReceives {
 			t.Errorf("begun %d times, then %v", begun, err)
 		}
 		// What failed in a way that could be told has killed nobody.

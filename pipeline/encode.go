@@ -15,7 +15,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"afterlive/internal/ffmpeg"
 	"afterlive/internal/flv"
+	"afterlive/internal/job"
 	"afterlive/ladder"
 )
 
@@ -31,8 +33,8 @@ type usage struct {
 
 // blame adds ffmpeg's last words to a fault that has none: it ended well, or was ended.
 func (u usage) blame(err error) error {
-	if e, ok := errors.AsType[*taskError](err); ok && e.log == "" {
-		e.log = u.log
+	if e, ok := errors.AsType[*job.TaskError](err); ok && e.Log == "" {
+		e.Log = u.log
 	}
 	return err
 }
@@ -135,7 +137,7 @@ func (p *Pipeline) readRange(ctx context.Context, plan *ladder.Plan, from, likel
 	open := func(from, to int64) (io.ReadCloser, error) {
 		source, err := p.Recordings.Read(ctx, plan.Recording.Key, plan.Recording.ETag, from, to)
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, permanent("no_recording", err)
+			return nil, job.Permanent("no_recording", err)
 		}
 		return source, err
 	}
@@ -190,7 +192,7 @@ func (c *continued) Close() error {
 }
 
 func (p *Pipeline) counted(r io.ReadCloser, own *atomic.Int64) io.ReadCloser {
-	return counted{attentive{r}, own, p.Metrics.bytes.WithLabelValues("read")}
+	return counted{ffmpeg.Attentive{ReadCloser: r}, own, p.Metrics.bytes.WithLabelValues("read")}
 }
 
 // counted counts the bytes that are read.
@@ -211,10 +213,10 @@ func (c counted) Read(b []byte) (int, error) {
 const logEvery = 10 * time.Second
 
 // follow logs how far an encoder is, now and then, and says when it will be done.
-func (w work) follow(log *zap.Logger, plan *ladder.Plan, hold *Hold) func(Progress) {
+func (w work) follow(log *zap.Logger, plan *ladder.Plan, hold *Hold) func(ffmpeg.Progress) {
 	began := time.Now()
 	last := began
-	return func(p Progress) {
+	return func(p ffmpeg.Progress) {
 		done := plan.Rate.Time(p.Frame)
 		if done <= 0 {
 			return

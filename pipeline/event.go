@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"afterlive/internal/job"
 	"afterlive/ladder"
 )
 
@@ -70,7 +71,7 @@ func (p *Pipeline) unfold(ctx context.Context, plan *ladder.Plan, fold *ladder.F
 			return err
 		}
 		if err := fold.AddChunk(plan, part.Span, part); err != nil {
-			return permanent("parts_differ", err)
+			return job.Permanent("parts_differ", err)
 		}
 		if err := p.areThere(ctx, plan, part); err != nil {
 			return err

@@ -143,7 +143,7 @@ func (f *recorder) without(t *testing.T, fails *job.Task) {
 		tasks, err := job.Parse(d.Body)
 		must(t, err)
 		if tasks[0].Kind == fails.Kind && tasks[0].Chunk == fails.Chunk {
-			fails.Job, err = tasks[0].Job, permanent("ffmpeg_failed", errors.New("it is broken"))
+			fails.Job, err = tasks[0].Job, job.Permanent("ffmpeg_failed", errors.New("it is broken"))
 		} else {
 			err = f.p.Do(t.Context(), tasks[0], nil)
 		}

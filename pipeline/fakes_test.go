@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 
 	"go.uber.org/zap/zaptest"
 
+	"afterlive/internal/ffmpeg"
 	"afterlive/internal/job"
 	"afterlive/ladder"
 )
@@ -239,14 +241,14 @@ func newPipeline(t *testing.T, store *memory, queue Batches, profiles string) *P
 	if err != nil {
 		t.Fatal(err)
 	}
-	scratch, err := NewScratch(t.TempDir())
+	scratch, err := ffmpeg.NewScratch(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { scratch.Close() })
 	return &Pipeline{
 		Queue: queue, Recordings: store, Store: store, Profiles: all, Scratch: scratch, Worker: "test",
-		FFmpeg: FFmpeg{Path: "ffmpeg", Stall: time.Minute}, Metrics: NewMetrics(nil), Log: zaptest.NewLogger(t),
+		FFmpeg: ffmpeg.Program{Path: "ffmpeg", Stall: time.Minute}, Metrics: NewMetrics(nil), Log: zaptest.NewLogger(t),
 	}
 }
 
@@ -292,4 +294,12 @@ func drain(t *testing.T, p *Pipeline, q *messages) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// script is a stand-in for ffmpeg.
+func script(t *testing.T, body string) ffmpeg.Program {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "ffmpeg")
+	must(t, os.WriteFile(file, []byte("#!/bin/bash\n"+body+"\n"), 0o755))
+	return ffmpeg.Program{Path: file, Stall: time.Minute, File: 1 << 20}
 }

@@ -11,7 +11,9 @@ import (
 
 	"go.uber.org/zap"
 
+	"afterlive/internal/ffmpeg"
 	"afterlive/internal/flv"
+	"afterlive/internal/job"
 	"afterlive/ladder"
 )
 
@@ -30,7 +32,7 @@ func (p *Pipeline) fit(ctx context.Context, plan *ladder.Plan, index *flv.Index)
 	plan.Fit.CPU, plan.Fit.Read, plan.Fit.Took = used.cpu.Seconds(), used.read, time.Since(began).Seconds()
 	if err != nil {
 		plan.Fit.Failed = err.Error()
-		p.Log.Warn("samples cannot be encoded, so the ladder is left as it is", zap.String("key", plan.Recording.Key), zap.Error(err), zap.String("log", lastWords(err)))
+		p.Log.Warn("samples cannot be encoded, so the ladder is left as it is", zap.String("key", plan.Recording.Key), zap.Error(err), zap.String("log", job.LastWords(err)))
 		return nil
 	}
 	plan.FitTo(samples, bytes)
@@ -71,7 +73,7 @@ func (p *Pipeline) sample(ctx context.Context, plan *ladder.Plan, samples []ladd
 	return bytes, used, nil
 }
 
-func (p *Pipeline) encodeSample(ctx context.Context, plan *ladder.Plan, s ladder.Chunk, folder string) (ran Ran, read int64, err error) {
+func (p *Pipeline) encodeSample(ctx context.Context, plan *ladder.Plan, s ladder.Chunk, folder string) (ran ffmpeg.Ran, read int64, err error) {
 	var count atomic.Int64
 	source, err := p.readCut(ctx, plan, s.Cut, &count)
 	if err != nil {
@@ -81,6 +83,6 @@ func (p *Pipeline) encodeSample(ctx context.Context, plan *ladder.Plan, s ladder
 	ctx, enough := p.Limits.patience(ctx, 0)
 	defer enough()
 	defer context.AfterFunc(ctx, func() { _ = source.Close() })()
-	ran, err = p.FFmpeg.Run(ctx, folder, plan.SampleArgs(s), s.Cut.Reader(source), func(Progress) {})
+	ran, err = p.FFmpeg.Run(ctx, folder, plan.SampleArgs(s), s.Cut.Reader(source), func(ffmpeg.Progress) {})
 	return ran, count.Load(), err
 }

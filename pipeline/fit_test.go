@@ -29,7 +29,7 @@ func planned(t *testing.T, picture, ffmpegPath string) (*Pipeline, *memory, *mes
 	mediaHeavy(t)
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "talk.flv")
-	ffmpeg(t, "-v", "error", "-nostdin", "-f", "lavfi", "-i", picture, "-c:v", "libx264", "-preset", "veryfast", "-crf", "16", "-g", "50", "-pix_fmt", "yuv420p", "-t", "12", "-f", "flv", file)
+	runFFmpeg(t, "-v", "error", "-nostdin", "-f", "lavfi", "-i", picture, "-c:v", "libx264", "-preset", "veryfast", "-crf", "16", "-g", "50", "-pix_fmt", "yuv420p", "-t", "12", "-f", "flv", file)
 	recording, err := os.ReadFile(file)
 	must(t, err)
 	store, queue := newMemory(), &messages{}

@@ -191,7 +191,7 @@ func TestMetricsReconcile(t *testing.T) {
 			case 0:
 				return errors.New("S3 says 503")
 			case 1:
-				return permanent("no_plan", errors.New("gone"))
+				return job.Permanent("no_plan", errors.New("gone"))
 			case 2:
 				b.hold.Duplicate()
 			}
@@ -221,7 +221,7 @@ func TestMetricsReconcile(t *testing.T) {
 // operators' handbook.
 func TestReasonsAreDocumented(t *testing.T) {
 	var used []string
-	for _, pattern := range []string{"*.go", "../internal/flv/*.go", "../ladder/*.go"} {
+	for _, pattern := range []string{"*.go", "../internal/flv/*.go", "../internal/ffmpeg/*.go", "../ladder/*.go"} {
 		files, err := filepath.Glob(pattern)
 		must(t, err)
 		for _, name := range files {
@@ -230,7 +230,7 @@ func TestReasonsAreDocumented(t *testing.T) {
 			}
 			source, err := os.ReadFile(name)
 			must(t, err)
-			for _, m := range regexp.MustCompile(`(?:permanent\(|transient\(|reason: |reason, err = |reason := |Reason += )"([a-z_]+)"`).FindAllSubmatch(source, -1) {
+			for _, m := range regexp.MustCompile(`(?:Permanent\(|Transient\(|Reason: |reason, err = |reason := |Reason += )"([a-z_]+)"`).FindAllSubmatch(source, -1) {
 				used = append(used, string(m[1]))
 			}
 		}

@@ -15,7 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"afterlive/internal/ffmpeg"
 	"afterlive/internal/flv"
+	"afterlive/internal/job"
 	"afterlive/ladder"
 )
 
@@ -168,7 +170,7 @@ func TestHostileMedia(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			plan, err := process(t, tc.make(t))
-			if reason, final := verdict(err); err != nil && (!final || reason != tc.want.reason) || err == nil && tc.want.reason != "" {
+			if reason, final := job.Verdict(err); err != nil && (!final || reason != tc.want.reason) || err == nil && tc.want.reason != "" {
 				t.Fatalf("got %v, want %q", err, tc.want.reason)
 			}
 			if err == nil && math.Abs(plan.Duration-tc.want.seconds) > 1 {
@@ -202,7 +204,7 @@ func TestChangesOnTheWay(t *testing.T) {
 			continue
 		}
 		for n, black := range map[string]bool{"100": false, "900": true} {
-			out := ffmpeg(t, "-v", "error", "-nostdin", "-i", list, "-vf", "select=eq(n\\,"+n+"),format=gray", "-frames:v", "1", "-f", "rawvideo", "-")
+			out := runFFmpeg(t, "-v", "error", "-nostdin", "-i", list, "-vf", "select=eq(n\\,"+n+"),format=gray", "-frames:v", "1", "-f", "rawvideo", "-")
 			height := 48
 			if strings.Contains(list, "/32p/") {
 				height = 32
@@ -264,7 +266,7 @@ func TestFFmpegOpensNothing(t *testing.T) {
 	url := "http://" + listener.Addr().String() + "/x.ts"
 	secret := filepath.Join(t.TempDir(), "secret.flv")
 	must(t, os.WriteFile(secret, movie(t), 0o644))
-	f := FFmpeg{Path: "ffmpeg", Stall: time.Minute}
+	f := ffmpeg.Program{Path: "ffmpeg", Stall: time.Minute}
 	for name, input := range map[string]string{
 		"playlist, network": "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n" + url + "\n#EXT-X-ENDLIST\n",
 		"playlist, file":    "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nfile://" + secret + "\n#EXT-X-ENDLIST\n",
@@ -275,7 +277,7 @@ func TestFFmpegOpensNothing(t *testing.T) {
 		for _, r := range plan.Ladders[0].Renditions {
 			must(t, os.MkdirAll(filepath.Join(folder, plan.Ladders[0].Name, r.Name), 0o755))
 		}
-		if _, err := f.Run(t.Context(), folder, plan.ChunkArgs(*firstChunk(t, store), 0), strings.NewReader(input), func(Progress) {}); err == nil {
+		if _, err := f.Run(t.Context(), folder, plan.ChunkArgs(*firstChunk(t, store), 0), strings.NewReader(input), func(ffmpeg.Progress) {}); err == nil {
 			t.Errorf("%s: ffmpeg is content", name)
 		}
 		if made, err := filepath.Glob(folder + "/*/*/*.m4s"); err != nil || len(made) > 0 {

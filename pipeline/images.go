@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"afterlive/internal/job"
 	"afterlive/ladder"
 )
 
@@ -28,7 +29,7 @@ func (p *Pipeline) collectImages(ctx context.Context, plan *ladder.Plan, w work,
 		file = filepath.Join(folder, file)
 		size, err := checkImage(file, image.Width, image.Height)
 		if err != nil {
-			return image, transient("bad_output", fmt.Errorf("verify storyboard: %w", err))
+			return image, job.Transient("bad_output", fmt.Errorf("verify storyboard: %w", err))
 		}
 		image.URI = w.part + "-" + strings.TrimSuffix(filepath.Base(file), ".jpg") + "-" + attempt + ".jpg"
 		image.Bytes = size

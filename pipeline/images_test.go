@@ -60,7 +60,7 @@ func checkStoryboard(t *testing.T, store *memory, a ladder.Asset) {
 // with every two seconds.
 func TestStoryboardShowsItsMoments(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "steps.flv")
-	ffmpeg(t, "-v", "error", "-nostdin", "-f", "lavfi", "-i", "color=black:s=160x90:r=25:d=20,geq=lum='16+20*floor(N/50)':cb=128:cr=128", "-c:v", "libx264", "-qp", "1", "-g", "50", "-f", "flv", file)
+	runFFmpeg(t, "-v", "error", "-nostdin", "-f", "lavfi", "-i", "color=black:s=160x90:r=25:d=20,geq=lum='16+20*floor(N/50)':cb=128:cr=128", "-c:v", "libx264", "-qp", "1", "-g", "50", "-f", "flv", file)
 	recording, err := os.ReadFile(file)
 	must(t, err)
 	p, store, queue := newSmall(t, recording)

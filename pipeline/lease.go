@@ -42,7 +42,7 @@ func (l *lease) keep(ctx context.Context) error {
 	for pause, tried := l.length/4, false; ; tried = true {
 		left := l.left() - margin
 		if left <= 0 && l.left() > 0 && time.Since(l.began) > longestLease-l.length { // it is ours for a moment yet: it can be given up
-			return permanent("too_slow", fmt.Errorf("the task took 12 hours, the longest that SQS holds a message"))
+			return job.Permanent("too_slow", fmt.Errorf("the task took 12 hours, the longest that SQS holds a message"))
 		}
 		if left <= 0 && tried { // a poll may use up the first lease: it gets one beat at least
 			return fmt.Errorf("%w: %w", errLeaseLost, err)

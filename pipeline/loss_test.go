@@ -116,24 +116,6 @@ func holed(b []byte, n int) []byte {
 	return b
 }
 
-// What is kept of ffmpeg's log are its warnings; what it counts is read from the rest.
-func TestLogTail(t *testing.T) {
-	var log tail
-	for _, piece := range []string{
-		"[verbose] Input file #0 (pipe:0):\n[verbose]   Input stream #0:0 (video): 216 packets re",
-		"ad (713154 bytes); 216 frames decoded; \n[h264 @ 0x1] [error] error while decoding MB 3 4\n",
-		"[Parsed_fps_2 @ 0x2] [verbose] 215 frames in, 200 frames out; 16 frames dropped, 0 frames duplicated.\n",
-		"[libx264 @ 0x3] [info] using cpu capabilities\n",
-	} {
-		if n, err := log.Write([]byte(piece)); n != len(piece) || err != nil {
-			t.Fatal(n, err)
-		}
-	}
-	if want := "[h264 @ 0x1] [error] error while decoding MB 3 4"; log.String() != want || log.pictures != 215 {
-		t.Errorf("kept %q, %d on the grid", log.String(), log.pictures)
-	}
-}
-
 // No byte that ffmpeg's filters read is outside of a picture, whatever sizes follow each
 // other: what they read would be seen.
 func TestSizesUnderValgrind(t *testing.T) {

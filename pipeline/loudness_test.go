@@ -47,7 +47,7 @@ func TestLoudness(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "talk.flv")
-			ffmpeg(t, "-v", "error", "-nostdin", "-f", "lavfi", "-i", "testsrc=s=160x90:r=10:d=20", "-f", "lavfi", "-i", tc.source,
+			runFFmpeg(t, "-v", "error", "-nostdin", "-f", "lavfi", "-i", "testsrc=s=160x90:r=10:d=20", "-f", "lavfi", "-i", tc.source,
 				"-c:v", "libx264", "-preset", "ultrafast", "-g", "20", "-c:a", "aac", "-t", "20", "-f", "flv", file)
 			recording, err := os.ReadFile(file)
 			must(t, err)

@@ -40,7 +40,7 @@ func NameFree(ctx context.Context, store Store, key string) error {
 var ErrNameTaken = errors.New("the name is taken")
 
 func taken(format string, args ...any) error {
-	return permanent("name_taken", fmt.Errorf("%w: %s", ErrNameTaken, fmt.Sprintf(format, args...)))
+	return job.Permanent("name_taken", fmt.Errorf("%w: %s", ErrNameTaken, fmt.Sprintf(format, args...)))
 }
 
 // sameRecording refuses to replace an asset by that of another recording: talk.flv and

@@ -26,7 +26,7 @@ func TestNamesInTheWay(t *testing.T) {
 		task := job.Task{Kind: job.Recording, Key: job.Prefix + name, Profile: "stitch"}
 		store.put(task.Key, []byte("FLV"))
 		err := p.Do(t.Context(), task, nil)
-		if reason, final := verdict(err); reason != "name_taken" || !final || !strings.Contains(err.Error(), want) {
+		if reason, final := job.Verdict(err); reason != "name_taken" || !final || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -35,7 +35,7 @@ func TestNamesInTheWay(t *testing.T) {
 	other := *plan.Plan
 	other.Job, other.Recording.Key, other.Created = "0123456789abcdef", "recordings/live/talk.FLV", plan.Created.Add(1)
 	err := p.point(t.Context(), &other, ladder.Asset{Job: other.Job, Planned: other.Created, Recording: other.Recording.Key})
-	if reason, _ := verdict(err); reason != "name_taken" {
+	if reason, _ := job.Verdict(err); reason != "name_taken" {
 		t.Errorf("replaced by another recording: %v", err)
 	}
 	checkPublished(t, store)

@@ -171,7 +171,7 @@ func restamped(t *testing.T, b []byte, filter string) []byte {
 	t.Helper()
 	from, to := filepath.Join(t.TempDir(), "a.flv"), filepath.Join(t.TempDir(), "b.flv")
 	must(t, os.WriteFile(from, b, 0o644))
-	ffmpeg(t, "-v", "error", "-nostdin", "-y", "-i", from, "-c", "copy", "-bsf:v", filter, "-f", "flv", to)
+	runFFmpeg(t, "-v", "error", "-nostdin", "-y", "-i", from, "-c", "copy", "-bsf:v", filter, "-f", "flv", to)
 	out, err := os.ReadFile(to)
 	must(t, err)
 	return out

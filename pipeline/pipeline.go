@@ -27,6 +27,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"afterlive/internal/ffmpeg"
 	"afterlive/internal/flv"
 	"afterlive/internal/growing"
 	"afterlive/internal/job"
@@ -86,8 +87,8 @@ type Pipeline struct {
 	Store      Store
 	Profiles   ladder.Profiles
 	Limits     Limits
-	FFmpeg     FFmpeg
-	Scratch    *Scratch
+	FFmpeg     ffmpeg.Program
+	Scratch    *ffmpeg.Scratch
 	Worker     string // who we are, and where, for parts
 	Host       ladder.Host
 	Metrics    *Metrics
@@ -113,7 +114,7 @@ func (l Limits) patience(ctx context.Context, length time.Duration) (context.Con
 		return ctx, func() {}
 	}
 	most := slowStart + time.Duration(l.Slowness*float64(length))
-	return context.WithTimeoutCause(ctx, most, transient("too_slow", fmt.Errorf("ffmpeg was not done with %s after %s", length, most)))
+	return context.WithTimeoutCause(ctx, most, job.Transient("too_slow", fmt.Errorf("ffmpeg was not done with %s after %s", length, most)))
 }
 
 // check refuses what is beyond the limits.
@@ -121,12 +122,12 @@ func (l Limits) check(x *flv.Index) error {
 	if x.Video != nil && l.Pixels > 0 {
 		for _, f := range x.Video.Forms {
 			if f.Width*f.Height > l.Pixels {
-				return permanent("too_large", fmt.Errorf("its picture is %s; at most %d pixels are allowed here (--max-pixels)", f.Size(), l.Pixels))
+				return job.Permanent("too_large", fmt.Errorf("its picture is %s; at most %d pixels are allowed here (--max-pixels)", f.Size(), l.Pixels))
 			}
 		}
 	}
 	if l.Duration > 0 && x.Duration > l.Duration {
-		return permanent("too_long", fmt.Errorf("it lasts %s; at most %s is allowed here (--max-duration)", x.Duration, l.Duration))
+		return job.Permanent("too_long", fmt.Errorf("it lasts %s; at most %s is allowed here (--max-duration)", x.Duration, l.Duration))
 	}
 	return nil
 }
@@ -139,13 +140,13 @@ func (p *Pipeline) Do(ctx context.Context, t job.Task, hold *Hold) error {
 	}
 	plan, err := LoadPlan(ctx, p.Store, t.Job)
 	if errors.Is(err, fs.ErrNotExist) {
-		return transient("no_plan", err) // rarer than a worker that looks in the wrong store
+		return job.Transient("no_plan", err) // rarer than a worker that looks in the wrong store
 	}
 	if err != nil {
 		return err
 	}
 	if plan.Version < ladder.PlanOldest {
-		return permanent("old_plan", fmt.Errorf("the plan of job %s has version %d, this worker takes those from %d on", t.Job, plan.Version, ladder.PlanOldest))
+		return job.Permanent("old_plan", fmt.Errorf("the plan of job %s has version %d, this worker takes those from %d on", t.Job, plan.Version, ladder.PlanOldest))
 	}
 	switch {
 	case t.Kind == job.Audio && plan.SoundApart(), t.Kind == job.Chunk:
@@ -166,7 +167,7 @@ func (p *Pipeline) Do(ctx context.Context, t job.Task, hold *Hold) error {
 }
 
 func noSuchTask(t job.Task) error {
-	return permanent("no_such_task", fmt.Errorf("job %s has no %s", t.Job, t.Name()))
+	return job.Permanent("no_such_task", fmt.Errorf("job %s has no %s", t.Job, t.Name()))
 }
 
 // part makes what a task of a chunk, or of its sound, is to make.
@@ -284,45 +285,4 @@ func (p *Pipeline) write(ctx context.Context, key string, body []byte, etag stri
 		return false, fmt.Errorf("write %s: %w", key, err)
 	}
 	return true, nil
-}
-
-// taskError is an error that says what to do about it.
-type taskError struct {
-	reason string
-	final  bool
-	err    error
-	log    string // the end of ffmpeg's
-}
-
-func (e *taskError) Error() string { return e.err.Error() }
-func (e *taskError) Unwrap() error { return e.err }
-
-// permanent marks an error that another attempt cannot mend. The reason is a
-// stable word for operators.
-func permanent(reason string, err error) error {
-	return &taskError{reason: reason, final: true, err: err}
-}
-
-// transient gives an error that another attempt may mend its reason.
-func transient(reason string, err error) error {
-	return &taskError{reason: reason, err: err}
-}
-
-// lastWords are ffmpeg's, if it was ffmpeg that failed.
-func lastWords(err error) string {
-	if e, ok := errors.AsType[*taskError](err); ok {
-		return e.log
-	}
-	return ""
-}
-
-// verdict is the reason of an error, and whether it is final.
-func verdict(err error) (reason string, final bool) {
-	if e, ok := errors.AsType[*flv.Error](err); ok {
-		return string(e.Reason), true
-	}
-	if e, ok := errors.AsType[*taskError](err); ok {
-		return e.reason, e.final
-	}
-	return "error", false
 }

@@ -23,7 +23,7 @@ import (
 func (p *Pipeline) look(ctx context.Context, t job.Task, hold *Hold) error {
 	bucket := cmp.Or(t.Bucket, p.Bucket)
 	if bucket != p.Bucket {
-		return permanent("wrong_bucket", fmt.Errorf("the recording is in bucket %q, this worker reads %q", bucket, p.Bucket))
+		return job.Permanent("wrong_bucket", fmt.Errorf("the recording is in bucket %q, this worker reads %q", bucket, p.Bucket))
 	}
 	profile := cmp.Or(t.Profile, job.DefaultProfile)
 	if t.ETag != "" {
@@ -50,7 +50,7 @@ func (p *Pipeline) look(ctx context.Context, t job.Task, hold *Hold) error {
 		if err == nil {
 			n, err = p.dispatch(ctx, plan, r, hold)
 		}
-		if _, final := verdict(err); err != nil && !r.ended() && (final || errors.Is(err, flv.ErrForeignIndex)) {
+		if _, final := job.Verdict(err); err != nil && !r.ended() && (final || errors.Is(err, flv.ErrForeignIndex)) {
 			p.Log.Warn("nothing can be made of what there is of a recording; it is looked at again when it has ended", zap.String("key", t.Key), zap.Error(err))
 			return nil
 		}
@@ -127,7 +127,7 @@ func (p *Pipeline) find(ctx context.Context, t job.Task) (*known, error) {
 	}
 	size, etag, err := p.Recordings.Stat(ctx, t.Key)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, permanent("no_recording", err)
+		return nil, job.Permanent("no_recording", err)
 	}
 	if err != nil {
 		return nil, err
@@ -197,7 +197,7 @@ func (p *Pipeline) makePlan(ctx context.Context, id string, r *known, profile st
 	}
 	chosen, err := p.Profiles.Choose(profile, index)
 	if err != nil {
-		return permanent("no_profile", err)
+		return job.Permanent("no_profile", err)
 	}
 	plan, err := ladder.New(index, chosen)
 	if err != nil {

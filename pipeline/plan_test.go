@@ -43,7 +43,7 @@ func TestBadTasks(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			err := p.Do(t.Context(), tc.task, nil)
-			if reason, final := verdict(err); final == (reason == "no_plan") || reason != tc.reason || !strings.Contains(err.Error(), tc.text) {
+			if reason, final := job.Verdict(err); final == (reason == "no_plan") || reason != tc.reason || !strings.Contains(err.Error(), tc.text) {
 				t.Errorf("got %q (final %t): %v; want %q with %q", reason, final, err, tc.reason, tc.text)
 			}
 		})
@@ -95,7 +95,7 @@ func TestLimits(t *testing.T) {
 	p, _, queue := newSmall(t, smallRecording(t))
 	for reason, limits := range map[string]Limits{"too_large": {Pixels: 1000}, "too_long": {Duration: time.Second}} {
 		p.Limits = limits
-		if got, final := verdict(p.Do(t.Context(), smallTask, nil)); !final || got != reason {
+		if got, final := job.Verdict(p.Do(t.Context(), smallTask, nil)); !final || got != reason {
 			t.Errorf("%+v: %q, final %t", limits, got, final)
 		}
 	}
@@ -120,7 +120,7 @@ func TestSoundOrPictureAlone(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			whole := small.make(t, 0)
 			file := path.Join(t.TempDir(), "part.flv")
-			ffmpeg(t, "-v", "error", "-nostdin", "-i", whole, "-c", "copy", tc.drop, "-f", "flv", file)
+			runFFmpeg(t, "-v", "error", "-nostdin", "-i", whole, "-c", "copy", tc.drop, "-f", "flv", file)
 			body, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)

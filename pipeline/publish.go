@@ -44,7 +44,7 @@ func (p *Pipeline) goOn(ctx context.Context, plan *ladder.Plan, hold *Hold) erro
 	}
 	if plan.Grows {
 		err := p.publishEvent(ctx, plan, whole)
-		if _, final := verdict(err); err != nil && whole != nil && !final {
+		if _, final := job.Verdict(err); err != nil && whole != nil && !final {
 			return publishing{err}
 		}
 		if err != nil { // the part is there all the same: another will publish it, or the whole
@@ -103,7 +103,7 @@ func (p *Pipeline) present(ctx context.Context, plan *ladder.Job) (*ladder.Prese
 	}
 	presentation, err := fold.Whole(plan, parts)
 	if err != nil {
-		return nil, permanent("parts_differ", err)
+		return nil, job.Permanent("parts_differ", err)
 	}
 	if err := presentation.Incomplete(); err != nil {
 		return nil, err
@@ -152,7 +152,7 @@ func playlists(plan *ladder.Plan, presentation *ladder.Presentation) (all []play
 	media := func(l, rendition string) {
 		body, fault := presentation.MediaPlaylist(l, rendition)
 		if fault != nil {
-			err = cmp.Or(err, permanent("parts_differ", fault))
+			err = cmp.Or(err, job.Permanent("parts_differ", fault))
 		}
 		all = append(all, playlist{plan.Key(l, rendition, presentation.MediaFile()), body})
 	}

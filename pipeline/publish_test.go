@@ -18,6 +18,7 @@ import (
 
 	"afterlive/internal/flv"
 	"afterlive/internal/job"
+	"afterlive/internal/standin"
 	"afterlive/ladder"
 )
 
@@ -305,7 +306,7 @@ func TestUploadFailsAsFFmpegEnds(t *testing.T) {
 		defer mu.Unlock()
 		if op == "write" && strings.HasSuffix(key, ".m4s") && !failed {
 			failed = true
-			if err := errors.Join(os.WriteFile(dir+"/uploading", []byte("yes\n"), 0o600), gone(dir+"/pid")); err != nil {
+			if err := errors.Join(os.WriteFile(dir+"/uploading", []byte("yes\n"), 0o600), standin.Gone(dir+"/pid")); err != nil {
 				t.Error(err)
 			}
 			return broken
@@ -357,7 +358,7 @@ func TestNewerJobWins(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = p.Do(t.Context(), tasks[0], nil)
-	if reason, final := verdict(err); !final || reason != "no_recording" || !errors.Is(err, fs.ErrNotExist) {
+	if reason, final := job.Verdict(err); !final || reason != "no_recording" || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a part from a replaced recording: %v", err)
 	}
 	again, _, err := store.get("vod/live/talk/master.m3u8")

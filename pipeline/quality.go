@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"afterlive/internal/ffmpeg"
 	"afterlive/internal/job"
 	"afterlive/ladder"
 )
@@ -49,7 +50,7 @@ func (p *Pipeline) measure(ctx context.Context, plan *ladder.Job, hold *Hold) er
 	}
 	presentation, err := ladder.Assemble(plan, parts)
 	if err != nil {
-		return permanent("parts_differ", err)
+		return job.Permanent("parts_differ", err)
 	}
 	folder, err := p.Scratch.Folder(string(job.Quality))
 	if err != nil {
@@ -102,7 +103,7 @@ func (p *Pipeline) reference(ctx context.Context, plan *ladder.Job, folder strin
 			return err
 		}
 		const one = "segment.gray"
-		_, err = p.FFmpeg.Run(ctx, folder, plan.ReferenceArgs(*chunk, segment, one), chunk.Cut.Reader(source), func(Progress) {})
+		_, err = p.FFmpeg.Run(ctx, folder, plan.ReferenceArgs(*chunk, segment, one), chunk.Cut.Reader(source), func(ffmpeg.Progress) {})
 		if err := errors.Join(err, source.Close()); err != nil {
 			return err
 		}
@@ -155,7 +156,7 @@ var meanSquare = regexp.MustCompile(`(?m)^lavfi\.psnr\.mse\.y=([0-9.]+)$`)
 
 // compare runs a comparison and returns the errors of every frame, file by file.
 func (p *Pipeline) compare(ctx context.Context, args []string, folder string, frames int) ([][]float64, error) {
-	ran, err := p.FFmpeg.Run(ctx, folder, args, strings.NewReader(""), func(Progress) {})
+	ran, err := p.FFmpeg.Run(ctx, folder, args, strings.NewReader(""), func(ffmpeg.Progress) {})
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +175,7 @@ func (p *Pipeline) compare(ctx context.Context, args []string, folder string, fr
 			errs = append(errs, e)
 		}
 		if len(errs) != frames {
-			return nil, usage{log: ran.Log}.blame(transient("bad_output", fmt.Errorf("%s has %d frames, want %d", name, len(errs), frames)))
+			return nil, usage{log: ran.Log}.blame(job.Transient("bad_output", fmt.Errorf("%s has %d frames, want %d", name, len(errs), frames)))
 		}
 		all = append(all, errs)
 	}

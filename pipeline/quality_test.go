@@ -112,7 +112,7 @@ func gray(t *testing.T, input, filter string, frames []int) [][]byte {
 		wanted = append(wanted, fmt.Sprintf("eq(n\\,%d)", n))
 	}
 	filter = "select=" + strings.Join(wanted, "+") + "," + filter + ",format=yuv420p,extractplanes=y"
-	raw := ffmpeg(t, append(append([]string{"-nostdin"}, inspect.Reading(input)...), "-vf", filter, "-fps_mode", "passthrough", "-f", "rawvideo", "-")...)
+	raw := runFFmpeg(t, append(append([]string{"-nostdin"}, inspect.Reading(input)...), "-vf", filter, "-fps_mode", "passthrough", "-f", "rawvideo", "-")...)
 	const size = 512 * 256
 	var out [][]byte
 	for i := range frames {

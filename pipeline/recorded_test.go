@@ -61,7 +61,7 @@ func (s source) make(t *testing.T) []byte {
 	}
 	args = append(args, "-preset", "ultrafast", "-crf", "18", "-g", "50", "-threads", "2")
 	args = append(append(args, s.video...), s.audio...)
-	ffmpeg(t, append(args, "-f", "flv", file)...)
+	runFFmpeg(t, append(args, "-f", "flv", file)...)
 	body, err := os.ReadFile(file)
 	must(t, err)
 	if s.alter != nil {
@@ -308,6 +308,6 @@ func reasonOf(err error) string {
 	if err == nil {
 		return ""
 	}
-	reason, _ := verdict(err)
+	reason, _ := job.Verdict(err)
 	return strings.TrimSpace(reason)
 }

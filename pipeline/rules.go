@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"afterlive/hlscheck"
+	"afterlive/internal/job"
 	"afterlive/ladder"
 )
 
@@ -23,7 +24,7 @@ func (p *Pipeline) keepsTheRules(ctx context.Context, plan *ladder.Plan, present
 			return err
 		}
 		if err := report.Err(); err != nil {
-			return permanent("hls_rules", fmt.Errorf("the presentation would break Apple's rules: %w", err))
+			return job.Permanent("hls_rules", fmt.Errorf("the presentation would break Apple's rules: %w", err))
 		}
 	}
 	return nil

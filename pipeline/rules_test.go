@@ -90,7 +90,7 @@ func TestWhatBreaksARuleIsNotPublished(t *testing.T) {
 	}
 	before := maps.Clone(store.objects)
 	err := p.Do(t.Context(), last, nil)
-	if reason, final := verdict(err); broken == 0 || reason != "hls_rules" || !final || !strings.Contains(err.Error(), "1.11") {
+	if reason, final := job.Verdict(err); broken == 0 || reason != "hls_rules" || !final || !strings.Contains(err.Error(), "1.11") {
 		t.Errorf("of %d init segments: %v", broken, err)
 	}
 	for key := range store.objects {
@@ -114,7 +114,7 @@ func TestRulesWaitForTheStore(t *testing.T) {
 	}
 	if err := p.Do(t.Context(), last, nil); err == nil || !strings.Contains(err.Error(), "unexpected EOF") {
 		t.Errorf("got %v", err)
-	} else if _, final := verdict(err); final {
+	} else if _, final := job.Verdict(err); final {
 		t.Errorf("final: %v", err)
 	}
 	store.before = nil
@@ -159,7 +159,7 @@ func TestMissingSegmentIsNotPublished(t *testing.T) {
 				store.objects[key] = tc.spoil(whole)
 			}
 			err := p.Do(t.Context(), last, nil)
-			reason, final := verdict(err)
+			reason, final := job.Verdict(err)
 			if err == nil || reason != "segment_missing" || final || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "part chunk-00000: "+key) {
 				t.Fatalf("got %q, final %t: %v", reason, final, err)
 			}
@@ -180,7 +180,7 @@ func TestMissingSegmentIsMadeAgain(t *testing.T) {
 	p, store, last := allButLast(t)
 	key, queue := segmentOf(t, store, false), &messages{}
 	delete(store.objects, key)
-	if reason, _ := verdict(p.Do(t.Context(), last, nil)); reason != "segment_missing" {
+	if reason, _ := job.Verdict(p.Do(t.Context(), last, nil)); reason != "segment_missing" {
 		t.Fatalf("got %q", reason)
 	}
 	part := ladder.PartKey(last.Job, ladder.ChunkPart(0))
@@ -212,7 +212,7 @@ func TestStoreIsAskedByName(t *testing.T) {
 		return nil
 	}
 	err := p.Do(t.Context(), last, nil)
-	if _, final := verdict(err); !asked.Load() || err == nil || final || !strings.Contains(err.Error(), "unexpected EOF") {
+	if _, final := job.Verdict(err); !asked.Load() || err == nil || final || !strings.Contains(err.Error(), "unexpected EOF") {
 		t.Fatalf("asked %t, final %t: %v", asked.Load(), final, err)
 	}
 	store.before = nil

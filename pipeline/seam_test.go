@@ -31,7 +31,7 @@ func TestNoSeamIsHeard(t *testing.T) {
 		t.Run(fmt.Sprint(tc.name, " grows ", tc.grows), func(t *testing.T) {
 			t.Parallel()
 			file := filepath.Join(t.TempDir(), "sound.flv")
-			ffmpeg(t, "-v", "error", "-nostdin", "-f", "lavfi", "-i", fmt.Sprintf("aevalsrc='%s':s=%s:d=26,pan=stereo|c0=c0|c1=c0", seamSounds[tc.name], tc.rate),
+			runFFmpeg(t, "-v", "error", "-nostdin", "-f", "lavfi", "-i", fmt.Sprintf("aevalsrc='%s':s=%s:d=26,pan=stereo|c0=c0|c1=c0", seamSounds[tc.name], tc.rate),
 				"-c:a", "aac", "-b:a", "256k", "-f", "flv", file)
 			recording, err := os.ReadFile(file)
 			must(t, err)
@@ -48,7 +48,7 @@ func TestNoSeamIsHeard(t *testing.T) {
 			truth := decodedSound(t, file)
 			chunked := noise(t, truth, decodedSound(t, out.file(t, "audio/aac")))
 			once := filepath.Join(t.TempDir(), "once.adts")
-			ffmpeg(t, "-v", "error", "-nostdin", "-i", file, "-c:a", "aac", "-b:a", "128k", once)
+			runFFmpeg(t, "-v", "error", "-nostdin", "-i", file, "-c:a", "aac", "-b:a", "128k", once)
 			one := noise(t, truth, decodedSound(t, once))
 			a, b := mean(chunked), mean(one)
 			t.Logf("mean noise %.1f dBFS, of one pass %.1f", a, b)
@@ -77,7 +77,7 @@ func TestAClickIsFound(t *testing.T) {
 // decodedSound are a file's samples, of the left channel.
 func decodedSound(t *testing.T, file string) (all []float64) {
 	t.Helper()
-	raw := ffmpeg(t, "-v", "error", "-nostdin", "-i", file, "-map", "0:a", "-f", "f32le", "-ac", "2", "-")
+	raw := runFFmpeg(t, "-v", "error", "-nostdin", "-i", file, "-map", "0:a", "-f", "f32le", "-ac", "2", "-")
 	for i := 0; i+8 <= len(raw); i += 8 {
 		all = append(all, float64(math.Float32frombits(binary.LittleEndian.Uint32(raw[i:]))))
 	}

@@ -38,7 +38,7 @@ const (
 // A replacement is sent before the old message is deleted. If the worker dies in
 // between there are two, which costs little; the other order could lose it.
 func (w *Worker) settle(ctx context.Context, s settlement) {
-	reason, final := verdict(s.err)
+	reason, final := job.Verdict(s.err)
 	outcome, err := s.hold.outcome(), error(nil) // of the settling itself
 	switch {
 	case s.err == nil:
@@ -104,7 +104,7 @@ func (w *Worker) account(s settlement, outcome, reason string, settleErr error) 
 		if outcome == outcomeRetry || outcome == outcomeFailed {
 			fields = append(fields, zap.String("reason", reason))
 		}
-		if log := lastWords(s.err); log != "" {
+		if log := job.LastWords(s.err); log != "" {
 			fields = append(fields, zap.String("ffmpeg", log))
 		}
 	}
@@ -148,7 +148,7 @@ func (w *Worker) fail(ctx context.Context, d *job.Delivery, f job.Failure) error
 // failure is the message for the failed queue.
 func (w *Worker) failure(s settlement, reason string, final bool) job.Failure {
 	f := job.Failure{
-		Version: job.Version, Class: "transient", Reason: reason, Detail: s.err.Error(), Advice: Advice(reason), Log: lastWords(s.err),
+		Version: job.Version, Class: "transient", Reason: reason, Detail: s.err.Error(), Advice: Advice(reason), Log: job.LastWords(s.err),
 		Time: time.Now().UTC(), Worker: w.Name, Program: w.Program,
 	}
 	switch {

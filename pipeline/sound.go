@@ -16,7 +16,9 @@ import (
 	"github.com/Eyevinn/mp4ff/mp4"
 	"go.uber.org/zap"
 
+	"afterlive/internal/ffmpeg"
 	"afterlive/internal/flv"
+	"afterlive/internal/job"
 	"afterlive/internal/sound"
 	"afterlive/ladder"
 )
@@ -106,7 +108,7 @@ func (p *Pipeline) stretch(ctx context.Context, plan *ladder.Plan, w work, s lad
 	}
 	run := func(args []string) error {
 		placed := sound.Place(heard.pcm, heard.rate, heard.frames, cut.Marks, plan.Audio.Rate, s.First, s.Last)
-		ran, err := p.FFmpeg.Run(ctx, folder, args, placed, func(Progress) {})
+		ran, err := p.FFmpeg.Run(ctx, folder, args, placed, func(ffmpeg.Progress) {})
 		used.cpu += ran.CPU
 		used.log = ran.Log
 		return err
@@ -137,7 +139,7 @@ func (p *Pipeline) stretch(ctx context.Context, plan *ladder.Plan, w work, s lad
 func (p *Pipeline) measured(plan *ladder.Plan, s ladder.Stretch, folder string, sum *ladder.Loudness) error {
 	file, err := os.Open(filepath.Join(folder, ladder.LoudnessFile))
 	if err != nil {
-		return transient("bad_output", fmt.Errorf("measure loudness: %w", err))
+		return job.Transient("bad_output", fmt.Errorf("measure loudness: %w", err))
 	}
 	defer file.Close()
 	seconds := func(packets int) float64 {
@@ -145,7 +147,7 @@ func (p *Pipeline) measured(plan *ladder.Plan, s ladder.Stretch, folder string, 
 	}
 	l, err := ladder.ParseLoudness(file, seconds(s.Ahead), seconds(s.Ahead+s.To-s.From))
 	if err != nil {
-		return transient("bad_output", err)
+		return job.Transient("bad_output", err)
 	}
 	sum.Add(l)
 	return nil
@@ -183,14 +185,14 @@ func (p *Pipeline) decode(ctx context.Context, plan *ladder.Plan, cut flv.Cut, f
 	d := &decoded{cut: cut, rate: plan.Audio.Rate}
 	if len(cut.Marks) > 0 {
 		input := cut.Reader(io.NewSectionReader(from, cut.From, cut.To-cut.From))
-		ran, err := p.FFmpeg.Run(ctx, folder, plan.DecodeArgs(cut), input, func(Progress) {})
+		ran, err := p.FFmpeg.Run(ctx, folder, plan.DecodeArgs(cut), input, func(ffmpeg.Progress) {})
 		used.cpu += ran.CPU
 		used.log = ran.Log
 		if err != nil {
 			return d, fmt.Errorf("decode sound: %w", err)
 		}
 		if err := d.list(filepath.Join(folder, ladder.DecodedList)); err != nil {
-			return d, transient("bad_output", err)
+			return d, job.Transient("bad_output", err)
 		}
 	}
 	pcm, err := os.OpenFile(filepath.Join(folder, ladder.DecodedFile), os.O_RDONLY|os.O_CREATE, 0o600)

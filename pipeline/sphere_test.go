@@ -40,7 +40,7 @@ const sphereProfile = `
 func sphere(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "sphere.flv")
-	ffmpeg(t, "-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i", "gradients=s=512x256:r=25:d=8:speed=0.03:n=6:seed=7",
+	runFFmpeg(t, "-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i", "gradients=s=512x256:r=25:d=8:speed=0.03:n=6:seed=7",
 		"-f", "lavfi", "-i", "sine=f=300:r=44100:d=8", "-pix_fmt", "yuv420p",
 		"-c:v", "libx264", "-preset", "ultrafast", "-crf", "5", "-g", "50", "-c:a", "aac", "-f", "flv", file)
 	return file
@@ -53,7 +53,7 @@ func psnr(t *testing.T, a, filterA, b, filterB string) float64 {
 	args = append(args, inspect.Reading(b)...)
 	log := filepath.Join(t.TempDir(), "psnr")
 	args = append(args, "-filter_complex", fmt.Sprintf("[0:v]%s,setpts=N[a];[1:v]%s,setpts=N[b];[a][b]psnr=stats_file=%s:stats_version=2", filterA, filterB, log), "-f", "null", "-")
-	ffmpeg(t, args...)
+	runFFmpeg(t, args...)
 	body, err := os.ReadFile(log)
 	if err != nil {
 		t.Fatal(err)

@@ -179,8 +179,8 @@ func TestLastWordsOfBadOutput(t *testing.T) {
 			tasks, err := job.Parse([]byte(body))
 			must(t, err)
 			err = p.Do(t.Context(), tasks[0], nil)
-			if reason, _ := verdict(err); reason != "bad_output" || !strings.Contains(lastWords(err), "[error] no picture fits") {
-				t.Errorf("%s: %s: %s, %v, ffmpeg said %q", name, tasks[0].Name(), reason, err, lastWords(err))
+			if reason, _ := job.Verdict(err); reason != "bad_output" || !strings.Contains(job.LastWords(err), "[error] no picture fits") {
+				t.Errorf("%s: %s: %s, %v, ffmpeg said %q", name, tasks[0].Name(), reason, err, job.LastWords(err))
 			}
 		}
 	}

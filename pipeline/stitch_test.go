@@ -44,7 +44,7 @@ const (
 	height  = 48
 )
 
-func ffmpeg(t *testing.T, args ...string) []byte {
+func runFFmpeg(t *testing.T, args ...string) []byte {
 	t.Helper()
 	out, err := inspect.Run(t.Context(), "ffmpeg", args...)
 	if err != nil {
@@ -63,7 +63,7 @@ func (s spec) make(t *testing.T, seed uint64) string {
 		picture += ",select='not(eq(mod(n,37),5)+eq(mod(n,101),50)+eq(mod(n,101),51))'"
 	}
 	length := fmt.Sprint(float64(s.seconds) + s.late + s.tail)
-	ffmpeg(t, "-v", "error", "-nostdin", "-y", "-itsoffset", fmt.Sprint(s.late), "-f", "lavfi", "-i", picture,
+	runFFmpeg(t, "-v", "error", "-nostdin", "-y", "-itsoffset", fmt.Sprint(s.late), "-f", "lavfi", "-i", picture,
 		"-f", "lavfi", "-i", "aevalsrc='if(lt(mod(t,1),0.1),0.8*sin(2*PI*1000*t),0)':s=44100:d="+length,
 		"-fps_mode", "passthrough", "-c:v", "libx264", "-preset", "ultrafast", "-crf", "12", "-pix_fmt", "yuv420p",
 		"-g", fmt.Sprint(gop), "-keyint_min", fmt.Sprint(gop), "-sc_threshold", "0", "-bf", fmt.Sprint(s.bframes),
@@ -164,7 +164,7 @@ func singlePass(t *testing.T, recording string, plan *ladder.Job, origin float64
 	t.Helper()
 	dir := t.TempDir()
 	r := plan.Ladders[0].Renditions[0]
-	ffmpeg(t, "-v", "error", "-nostdin", "-y", "-copyts", "-itsoffset", fmt.Sprint(-origin), "-i", recording, "-map", "0:v:0",
+	runFFmpeg(t, "-v", "error", "-nostdin", "-y", "-copyts", "-itsoffset", fmt.Sprint(-origin), "-i", recording, "-map", "0:v:0",
 		"-color_primaries", "smpte170m", "-color_trc", "smpte170m", "-colorspace", "smpte170m", // which an untagged picture of this size has
 		"-vf", fmt.Sprintf("fps=%s:start_time=0,tpad=stop_mode=clone:stop=-1,trim=end_pts=%d,scale=%d:%d:out_range=tv,setsar=1,format=yuv420p,setparams=color_primaries=smpte170m:color_trc=smpte170m:colorspace=smpte170m", plan.Rate, plan.Frames, r.Width, r.Height),
 		"-fps_mode", "passthrough", "-c:v", "libx264", "-profile:v", "high", "-preset", r.Preset, "-crf", fmt.Sprint(r.CRF),
@@ -210,7 +210,7 @@ func extinfs(t *testing.T, playlist string) []string {
 // numbers decodes a video and reads the number that every frame shows.
 func numbers(t *testing.T, file string) []int {
 	t.Helper()
-	out := ffmpeg(t, append(inspect.Reading(file), "-map", "0:v", "-vf", "setpts=N/TB", "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "gray", "-")...)
+	out := runFFmpeg(t, append(inspect.Reading(file), "-map", "0:v", "-vf", "setpts=N/TB", "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "gray", "-")...)
 	const size = width * height
 	var all []int
 	for ; len(out) >= size; out = out[size:] {
@@ -251,7 +251,7 @@ func checkTrack(t *testing.T, plan *ladder.Job, all []inspect.Packet) {
 // at time start.
 func beeps(t *testing.T, file string, start float64) []float64 {
 	t.Helper()
-	out := ffmpeg(t, append(inspect.Reading(file), "-map", "0:a", "-f", "s16le", "-ac", "1", "-ar", "48000", "-")...)
+	out := runFFmpeg(t, append(inspect.Reading(file), "-map", "0:a", "-f", "s16le", "-ac", "1", "-ar", "48000", "-")...)
 	var onsets []float64
 	quiet := 48000
 	for i := 0; i+1 < len(out); i += 2 {

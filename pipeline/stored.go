@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"afterlive/internal/job"
 	"afterlive/ladder"
 )
 
@@ -107,7 +108,7 @@ func (p *Pipeline) have(ctx context.Context, keys []string, wanted map[string]pr
 		return err
 	}
 	if len(faults) > 0 {
-		return transient("segment_missing", fmt.Errorf("%d objects are not as their parts say; the first: %w", len(faults), faults[0]))
+		return job.Transient("segment_missing", fmt.Errorf("%d objects are not as their parts say; the first: %w", len(faults), faults[0]))
 	}
 	return nil
 }

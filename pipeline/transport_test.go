@@ -67,7 +67,7 @@ func TestTransportStreamsAreTheSame(t *testing.T) {
 				if rendition == "audio/aac" {
 					kind = "a"
 					copied := func(list string) []byte {
-						return ffmpeg(t, append(append([]string{"-nostdin"}, inspect.Reading(list)...), "-c", "copy", "-f", "adts", "-")...)
+						return runFFmpeg(t, append(append([]string{"-nostdin"}, inspect.Reading(list)...), "-c", "copy", "-f", "adts", "-")...)
 					}
 					if x, y := copied(a), copied(b); !bytes.Equal(x, y) {
 						t.Errorf("other sound: %d bytes, and %d in fMP4", len(y), len(x))

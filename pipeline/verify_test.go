@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"afterlive/internal/ffmpeg"
 	"afterlive/internal/flv"
 	"afterlive/ladder"
 )
@@ -31,7 +32,7 @@ func encodeSmall(t *testing.T) (*ladder.Plan, ladder.Chunk, string) {
 	w := chunkWork(plan, chunks[0], 0)
 	must(t, w.makeFolders(folder))
 	cut := w.chunk.Cut
-	if _, err := p.FFmpeg.Run(t.Context(), folder, w.args, cut.Reader(bytes.NewReader(recording[cut.From:cut.To])), func(Progress) {}); err != nil {
+	if _, err := p.FFmpeg.Run(t.Context(), folder, w.args, cut.Reader(bytes.NewReader(recording[cut.From:cut.To])), func(ffmpeg.Progress) {}); err != nil {
 		t.Fatal(err)
 	}
 	// Sound is cut into segments here, but they are verified as if ffmpeg had.

@@ -180,7 +180,7 @@ func (w *Worker) handle(stop, work context.Context, d *job.Delivery, began time.
 	}
 	switch {
 	case err != nil:
-		err = permanent("bad_message", err)
+		err = job.Permanent("bad_message", err)
 	default:
 		err = w.do(ctx, d, tasks, hold)
 	}
@@ -197,11 +197,11 @@ func (w *Worker) handle(stop, work context.Context, d *job.Delivery, began time.
 func (w *Worker) do(ctx context.Context, d *job.Delivery, tasks []job.Task, hold *Hold) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = transient("panic", fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
+			err = job.Transient("panic", fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
 		}
 	}()
 	if d.Receives > maxReceives && !w.finished(ctx, tasks) {
-		return permanent(crashLoop, fmt.Errorf("the message was received %d times, and none of the workers lived to say why", d.Receives))
+		return job.Permanent(crashLoop, fmt.Errorf("the message was received %d times, and none of the workers lived to say why", d.Receives))
 	}
 	if len(tasks) == 0 {
 		w.Metrics.ignored.Inc()

@@ -98,8 +98,10 @@ func TestSettle(t *testing.T) {
 		{"long, but done", body, func(ctx context.Context, _ *bench) error { sleep(ctx, 3*time.Hour); return ctx.Err() }, nil, "", ""},
 		{"transient", body, func(context.Context, *bench) error { return errors.New("S3 says 503") }, []string{again(1)}, "", ""},
 		{"transient too often", string(tired.Body()), func(context.Context, *bench) error { return errors.New("S3 says 503") }, nil, "transient", "error"},
-		{"ffmpeg failed", string(tired.Body()), func(context.Context, *bench) error { return transient("ffmpeg_failed", errors.New("exit status 1")) }, nil, "transient", "ffmpeg_failed"},
-		{"permanent", body, func(context.Context, *bench) error { return permanent("wrong_bucket", errors.New("elsewhere")) }, nil, "permanent", "wrong_bucket"},
+		{"ffmpeg failed", string(tired.Body()), func(context.Context, *bench) error {
+			return job.Transient("ffmpeg_failed", errors.New("exit status 1"))
+		}, nil, "transient", "ffmpeg_failed"},
+		{"permanent", body, func(context.Context, *bench) error { return job.Permanent("wrong_bucket", errors.New("elsewhere")) }, nil, "permanent", "wrong_bucket"},
 		{"bad recording", body, func(context.Context, *bench) error {
 			return fmt.Errorf("scan: %w", &flv.Error{Reason: flv.NotFLV, Detail: "a text"})
 		}, nil, "permanent", "not_flv"},
@@ -175,7 +177,7 @@ func TestSeveralRecordingsInOneMessage(t *testing.T) {
 // failed queue no longer than a note is worth.
 func TestHangingNote(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := start(t, chunkTask.Body(), func(context.Context, *bench) error { return permanent("no_plan", errors.New("gone")) }, func(b *bench) {
+		b := start(t, chunkTask.Body(), func(context.Context, *bench) error { return job.Permanent("no_plan", errors.New("gone")) }, func(b *bench) {
 			b.Note = func(ctx context.Context, _ *job.Failure) error { <-ctx.Done(); return ctx.Err() }
 		})
 		time.Sleep(time.Minute)

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap"
 
 	"afterlive/internal/blob"
+	"afterlive/internal/ffmpeg"
 	"afterlive/internal/growing"
 	"afterlive/internal/wiring"
 	"afterlive/ladder"
@@ -124,7 +125,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		}
 		return errors.Join(err, place.Close())
 	}
-	scratch, err := pipeline.NewScratch(f.Scratch)
+	scratch, err := ffmpeg.NewScratch(f.Scratch)
 	if err != nil {
 		return errors.Join(err, place.Close())
 	}
@@ -134,18 +135,18 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 
 // work wires the worker and runs it until it is told to stop; a spot notice is another reason
 // to, which cancel tells.
-func (f *flags) work(ctx, stop context.Context, cancel context.CancelFunc, log *zap.Logger, place *wiring.Place, scratch *pipeline.Scratch) error {
+func (f *flags) work(ctx, stop context.Context, cancel context.CancelFunc, log *zap.Logger, place *wiring.Place, scratch *ffmpeg.Scratch) error {
 	profiles, err := f.readProfiles()
 	if err != nil {
 		return err
 	}
-	ffmpeg, version, err := pipeline.FindFFmpeg(ctx, f.FFmpeg)
+	program, version, err := ffmpeg.Find(ctx, f.FFmpeg)
 	if err != nil {
 		return err
 	}
 	name := workerName()
 	host := f.host(ctx, log)
-	encoder, err := pipeline.FFmpeg{Path: ffmpeg, Threads: f.Threads, Pixels: f.MaxPixels, Alloc: f.MaxAlloc, File: f.MaxScratch, Stall: f.Stall}.Isolate(ctx)
+	encoder, err := ffmpeg.Program{Path: program, Threads: f.Threads, Pixels: f.MaxPixels, Alloc: f.MaxAlloc, File: f.MaxScratch, Stall: f.Stall}.Isolate(ctx)
 	if err != nil {
 		log.Info("ffmpeg shares the network with this worker: it gets no namespaces of its own here", zap.Error(err))
 	}

@@ -57,6 +57,9 @@ type Error struct {
 
 func (e *Error) Error() string { return fmt.Sprintf("%s: %s", e.Reason, e.Detail) }
 
+// Refusal is the reason: no attempt can change it.
+func (e *Error) Refusal() string { return string(e.Reason) }
+
 func refuse(r Reason, format string, args ...any) error {
 	return &Error{Reason: r, Detail: fmt.Sprintf(format, args...)}
 }

@@ -1,15 +1,12 @@
-package pipeline
+package ffmpeg
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"fmt"
-	"io"
-	"os"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"afterlive/internal/job"
 )
 
 // An encoder that gets no further is ended after --stall, and is to blame; while its
@@ -60,38 +57,12 @@ func TestWatchdog(t *testing.T) {
 				synctest.Wait()
 				reason, final := "", false
 				if err := context.Cause(ctx); err != nil {
-					reason, final = verdict(err)
+					reason, final = job.Verdict(err)
 				}
 				if reason != tc.reason || final {
 					t.Errorf("ended for %q (final %t), want %q", reason, final, tc.reason)
 				}
 			})
 		})
-	}
-}
-
-// hushed is a store whose source breaks off in silence.
-type hushed struct{ *memory }
-
-func (s hushed) Read(_ context.Context, _, _ string, from, _ int64) (io.ReadCloser, error) {
-	body := bytes.NewReader(s.objects[smallTask.Key][from : from+1000])
-	return io.NopCloser(io.MultiReader(body, failing{fmt.Errorf("S3 sends nothing: %w", os.ErrDeadlineExceeded)})), nil
-}
-
-// Whoever reads a recording that stops coming blames its store, and tries again later.
-func TestSourceIsSilent(t *testing.T) {
-	p, store, _ := newSmall(t, smallRecording(t))
-	p.Recordings = hushed{store}
-	err := p.Do(t.Context(), smallTask, nil)
-	if reason, final := verdict(err); reason != "source_silent" || final || !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("planning: %q (final %t), %v", reason, final, err)
-	}
-	p.Recordings = store
-	must(t, p.Do(t.Context(), smallTask, nil))
-	p.Recordings = hushed{store}
-	plan := onlyPlan(t, store)
-	err = p.produce(t.Context(), plan.Plan, chunkWork(plan.Plan, *firstChunk(t, store), 1), nil)
-	if reason, final := verdict(err); reason != "source_silent" || final {
-		t.Errorf("encoding: %q (final %t), %v", reason, final, err)
 	}
 }

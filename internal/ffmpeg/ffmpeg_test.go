@@ -1,63 +1,30 @@
-package pipeline
+package ffmpeg
 
 import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"afterlive/internal/job"
+	"afterlive/internal/standin"
 )
 
 // script is a stand-in for ffmpeg: what it does when it behaves badly is what
 // counts here, and the real one does so rarely.
-func script(t *testing.T, body string) FFmpeg {
+func script(t *testing.T, body string) Program {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "ffmpeg")
 	if err := os.WriteFile(file, []byte("#!/bin/bash\n"+body+"\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	return FFmpeg{Path: file, Stall: time.Minute, File: 1 << 20}
-}
-
-// gone waits for the end of the process whose number is in a file.
-func gone(file string) error {
-	body, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(body)))
-	if err != nil {
-		return err
-	}
-	process, err := unix.PidfdOpen(pid, 0)
-	if errors.Is(err, unix.ESRCH) {
-		return nil // its parent knows already
-	}
-	if err != nil {
-		return fmt.Errorf("open process %d: %w", pid, err)
-	}
-	defer unix.Close(process)
-	for n := 0; n == 0; {
-		n, err = unix.Poll([]unix.PollFd{{Fd: int32(process), Events: unix.POLLIN}}, int(time.Minute.Milliseconds()))
-		switch {
-		case errors.Is(err, unix.EINTR):
-			n = 0
-		case err != nil:
-			return fmt.Errorf("wait for process %d: %w", pid, err)
-		case n == 0:
-			return fmt.Errorf("process %d still lives", pid)
-		}
-	}
-	return nil
+	return Program{Path: file, Stall: time.Minute, File: 1 << 20}
 }
 
 type panicking struct{}
@@ -128,14 +95,14 @@ func TestFFmpegEnds(t *testing.T) {
 				}
 				return
 			}
-			if err == nil || (tc.is != nil && !errors.Is(err, tc.is)) || !strings.Contains(err.Error()+"\n"+lastWords(err)+"\n", tc.text) {
+			if err == nil || (tc.is != nil && !errors.Is(err, tc.is)) || !strings.Contains(err.Error()+"\n"+job.LastWords(err)+"\n", tc.text) {
 				t.Errorf("got %v, want %v %q", err, tc.is, tc.text)
 			}
-			if reason, final := verdict(err); tc.reason != "" && reason != tc.reason || final {
+			if reason, final := job.Verdict(err); tc.reason != "" && reason != tc.reason || final {
 				t.Errorf("reason %q, final %t, want %q", reason, final, tc.reason)
 			}
 			if strings.Contains(tc.script, "> pid") {
-				must(t, gone(filepath.Join(folder, "pid")))
+				must(t, standin.Gone(filepath.Join(folder, "pid")))
 			}
 		})
 	}
@@ -189,14 +156,14 @@ func TestFFmpegEnvironment(t *testing.T) {
 	}
 }
 
-func TestFindFFmpeg(t *testing.T) {
-	if file, version, err := FindFFmpeg(t.Context(), "ffmpeg"); err != nil || !filepath.IsAbs(file) || version == "" {
+func TestFind(t *testing.T) {
+	if file, version, err := Find(t.Context(), "ffmpeg"); err != nil || !filepath.IsAbs(file) || version == "" {
 		t.Errorf("found %s, %v", file, err)
 	}
-	if _, _, err := FindFFmpeg(t.Context(), "/nowhere/ffmpeg"); err == nil || !strings.Contains(err.Error(), "--ffmpeg") {
+	if _, _, err := Find(t.Context(), "/nowhere/ffmpeg"); err == nil || !strings.Contains(err.Error(), "--ffmpeg") {
 		t.Errorf("not installed: %v", err)
 	}
-	if _, _, err := FindFFmpeg(t.Context(), script(t, `echo " A....D aac              AAC"`).Path); err == nil || !strings.Contains(err.Error(), "no encoder libx264") {
+	if _, _, err := Find(t.Context(), script(t, `echo " A....D aac              AAC"`).Path); err == nil || !strings.Contains(err.Error(), "no encoder libx264") {
 		t.Errorf("without x264: %v", err)
 	}
 }
@@ -277,5 +244,30 @@ func TestTail(t *testing.T) {
 	}
 	if s := log.String(); len(s) > tailLines*(tailLine+1) || !strings.HasSuffix(s, "last") {
 		t.Errorf("%d bytes, ending in %q", len(s), s[max(0, len(s)-10):])
+	}
+}
+
+// What is kept of ffmpeg's log are its warnings; what it counts is read from the rest.
+func TestLogTail(t *testing.T) {
+	var log tail
+	for _, piece := range []string{
+		"[verbose] Input file #0 (pipe:0):\n[verbose]   Input stream #0:0 (video): 216 packets re",
+		"ad (713154 bytes); 216 frames decoded; \n[h264 @ 0x1] [error] error while decoding MB 3 4\n",
+		"[Parsed_fps_2 @ 0x2] [verbose] 215 frames in, 200 frames out; 16 frames dropped, 0 frames duplicated.\n",
+		"[libx264 @ 0x3] [info] using cpu capabilities\n",
+	} {
+		if n, err := log.Write([]byte(piece)); n != len(piece) || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if want := "[h264 @ 0x1] [error] error while decoding MB 3 4"; log.String() != want || log.pictures != 215 {
+		t.Errorf("kept %q, %d on the grid", log.String(), log.pictures)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }

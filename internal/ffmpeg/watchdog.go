@@ -1,4 +1,4 @@
-package pipeline
+package ffmpeg
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"afterlive/internal/job"
 )
 
 var errStalled = errors.New("ffmpeg made no progress")
@@ -42,7 +44,7 @@ func (w *watchdog) bark() {
 		w.cancel(sourceFault(fmt.Errorf("read recording: nothing came for %s: %w", sourceSilence, os.ErrDeadlineExceeded)))
 		return
 	}
-	w.cancel(transient("stalled", fmt.Errorf("%w for %s", errStalled, w.stall)))
+	w.cancel(job.Transient("stalled", fmt.Errorf("%w for %s", errStalled, w.stall)))
 }
 
 // wind starts the time anew.
@@ -78,15 +80,15 @@ func (w *watchdog) end() {
 // sourceFault gives a source's silence its reason.
 func sourceFault(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return transient("source_silent", err)
+		return job.Transient("source_silent", err)
 	}
 	return err
 }
 
-// attentive is a source whose silence has a reason.
-type attentive struct{ io.ReadCloser }
+// Attentive is a source whose silence has a reason.
+type Attentive struct{ io.ReadCloser }
 
-func (a attentive) Read(b []byte) (int, error) {
+func (a Attentive) Read(b []byte) (int, error) {
 	n, err := a.ReadCloser.Read(b)
 	return n, sourceFault(err)
 }

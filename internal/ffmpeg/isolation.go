@@ -1,4 +1,4 @@
-package pipeline
+package ffmpeg
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 // not look into its worker's memory or environment, though both have the same user. Where
 // the kernel, or a container's seccomp profile, does not allow that, the error says so,
 // and the worker alone makes itself one into which no process of its user may look.
-func (f FFmpeg) Isolate(ctx context.Context) (FFmpeg, error) {
+func (f Program) Isolate(ctx context.Context) (Program, error) {
 	cmd := exec.CommandContext(ctx, f.Path, "-version")
 	cmd.Env = environment()
 	cmd.SysProcAttr = isolated(&syscall.SysProcAttr{})

@@ -1,4 +1,4 @@
-package pipeline
+package ffmpeg
 
 import (
 	"bytes"
@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"afterlive/internal/job"
 )
 
 // Progress is how far an encoder is, about once a second.
@@ -27,15 +29,15 @@ type Progress struct {
 	Speed string        // as ffmpeg puts it: "2.5x"
 }
 
-// FFmpeg runs encoders. This is the only file that starts processes.
-type FFmpeg struct {
+// Program is an ffmpeg that runs encoders. This is the only file that starts processes.
+type Program struct {
 	Path    string        // of the binary, absolute
 	Threads int           // x264's, per rendition; 0: it chooses
 	Pixels  int           // of a picture that it may decode, should it grow on the way; 0: any
 	Alloc   int64         // bytes that it may ask for at once; 0: its own limit
 	File    int64         // bytes of a file that it may write; 0: any
 	Stall   time.Duration // without progress, after which an encoder is killed
-	Apart   bool          // in namespaces of its own: see [FFmpeg.Isolate]
+	Apart   bool          // in namespaces of its own: see [Program.Isolate]
 }
 
 // Ran is what is to be said of an encoder that has ended.
@@ -48,11 +50,11 @@ type Ran struct {
 // hangsOn is how long what ffmpeg has started may keep our end of a pipe open.
 const hangsOn = 2 * time.Second
 
-var ffmpegVersion = regexp.MustCompile(`(?m)^ffmpeg version (\S+)`)
+var versionLine = regexp.MustCompile(`(?m)^ffmpeg version (\S+)`)
 
-// FindFFmpeg returns the absolute path of a binary, since it will be run in other
+// Find returns the absolute path of a binary, since it will be run in other
 // folders, and its version, or says what is wrong with the ffmpeg that is there.
-func FindFFmpeg(ctx context.Context, name string) (file, version string, err error) {
+func Find(ctx context.Context, name string) (file, version string, err error) {
 	const hint = "(install ffmpeg 5.1 or later, or say where it is with --ffmpeg)"
 	if file, err = exec.LookPath(name); err == nil {
 		file, err = filepath.Abs(file)
@@ -69,7 +71,7 @@ func FindFFmpeg(ctx context.Context, name string) (file, version string, err err
 			return "", "", fmt.Errorf("%s has no encoder %s; it was built without it", file, encoder)
 		}
 	}
-	if m := ffmpegVersion.FindSubmatch(out); m != nil {
+	if m := versionLine.FindSubmatch(out); m != nil {
 		version = string(m[1])
 	}
 	return file, version, nil
@@ -82,7 +84,7 @@ func FindFFmpeg(ctx context.Context, name string) (file, version string, err err
 //
 // ffmpeg gets a process group of its own, dies with the worker, and sees nothing
 // of the worker's environment.
-func (f FFmpeg) Run(ctx context.Context, folder string, args []string, input io.Reader, report func(Progress)) (ran Ran, err error) {
+func (f Program) Run(ctx context.Context, folder string, args []string, input io.Reader, report func(Progress)) (ran Ran, err error) {
 	// The kernel's parent-death signal comes when the starting thread ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -116,7 +118,7 @@ func (f FFmpeg) Run(ctx context.Context, folder string, args []string, input io.
 	cmd.WaitDelay = hangsOn
 
 	if err := cmd.Start(); err != nil {
-		return ran, transient("ffmpeg_missing", fmt.Errorf("start ffmpeg: %w", err))
+		return ran, job.Transient("ffmpeg_missing", fmt.Errorf("start ffmpeg: %w", err))
 	}
 	if f.File > 0 { // a full disk is silent, this is not: ffmpeg dies of SIGXFSZ
 		limit := &unix.Rlimit{Cur: uint64(f.File), Max: uint64(f.File)}
@@ -131,9 +133,9 @@ func (f FFmpeg) Run(ctx context.Context, folder string, args []string, input io.
 	case ctx.Err() != nil:
 		return ran, context.Cause(ctx)
 	case diedOf(cmd.ProcessState, syscall.SIGXFSZ):
-		return ran, transient("scratch_full", fmt.Errorf("ffmpeg wrote a file of more than %d bytes (--max-scratch)", f.File))
+		return ran, job.Transient("scratch_full", fmt.Errorf("ffmpeg wrote a file of more than %d bytes (--max-scratch)", f.File))
 	case err != nil:
-		return ran, &taskError{reason: "ffmpeg_failed", err: fmt.Errorf("run ffmpeg: %w", err), log: ran.Log}
+		return ran, &job.TaskError{Reason: "ffmpeg_failed", Err: fmt.Errorf("run ffmpeg: %w", err), Log: ran.Log}
 	}
 	return ran, nil
 }
@@ -154,7 +156,7 @@ type feed struct {
 func (f *feed) Read(p []byte) (n int, err error) {
 	defer func() { // it is not the task's own goroutine: nobody else would catch it
 		if r := recover(); r != nil {
-			err = transient("panic", fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
+			err = job.Transient("panic", fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
 			f.cancel(err)
 		}
 	}()
