@@ -16,7 +16,9 @@ func (f *TaskError) Error() string { return f.Err.Error() }
 func (f *TaskError) Unwrap() error { return f.Err }
 
 // Permanent marks an error that another attempt cannot mend.
-func Permanent(reason string, err error) error { return &TaskError{Reason: reason, Final: true, Err: err} }
+func Permanent(reason string, err error) error {
+	return &TaskError{Reason: reason, Final: true, Err: err}
+}
 
 // Transient gives an error that another attempt may mend its reason.
 func Transient(reason string, err error) error { return &TaskError{Reason: reason, Err: err} }
