@@ -39,8 +39,9 @@ func growsFor(t *testing.T, seconds int) (pieces [][]byte) {
 // While a recording grows it can be watched from its start, up to a few seconds ago. At its end the same URL is
 // the video on demand; and who still plays the event is told that it has ended.
 func TestEvent(t *testing.T) {
+	t.Parallel()
 	f := follow(t, "recordings/live/talk.flv", "recorded", recordedProfile)
-	pieces := growsFor(t, 60)
+	pieces := growsFor(t, 50)
 	lag := 0.0
 	for second, piece := range pieces {
 		f.grow(t, piece, false)
@@ -61,7 +62,7 @@ func TestEvent(t *testing.T) {
 	if f.offered == 0 || lag > 12 {
 		t.Errorf("it could be watched after %d tasks, and was up to %.1f s behind", f.offered, lag)
 	}
-	if segments := bytes.Count(f.seen[f.anEvent(t)], []byte("#EXTINF")); segments < 8 {
+	if segments := bytes.Count(f.seen[f.anEvent(t)], []byte("#EXTINF")); segments < 7 {
 		t.Errorf("%d segments before the end:\n%s", segments, f.seen[f.anEvent(t)])
 	}
 	whole := f.end(t)
@@ -105,6 +106,7 @@ func checkRules(t *testing.T, store *memory, live bool) {
 // A chunk that is given up while a recording grows leaves a gap in the event, which goes on. Replayed, it is
 // in the video on demand.
 func TestEventGoesOnBehindAGap(t *testing.T) {
+	t.Parallel()
 	f := follow(t, "recordings/live/talk.flv", "recorded", recordedProfile)
 	fails := job.Task{Version: job.Version, Kind: job.Chunk, Chunk: 2}
 	for _, piece := range growsFor(t, 56) {
@@ -155,8 +157,9 @@ func (f *recorder) without(t *testing.T, fails *job.Task) {
 
 // Sound that is brought to another loudness is in the event as it is, and in the video on demand as it should be.
 func TestEventBeforeItsLoudness(t *testing.T) {
+	t.Parallel()
 	f := follow(t, "recordings/live/talk.flv", "loud", recordedProfile)
-	for _, piece := range growsFor(t, 48) {
+	for _, piece := range growsFor(t, 43) {
 		f.grow(t, piece, false)
 		f.work(t, 100)
 	}
@@ -187,6 +190,7 @@ func TestEventBeforeItsLoudness(t *testing.T) {
 
 // A part costs as many requests to publish when five hundred are before it as when ten are.
 func TestRequestsAPart(t *testing.T) {
+	t.Parallel()
 	f := follow(t, "recordings/live/talk.flv", "recorded", recordedProfile)
 	for _, piece := range growsFor(t, 20) {
 		f.grow(t, piece, false)
@@ -220,6 +224,7 @@ func TestRequestsAPart(t *testing.T) {
 
 // While a recording grows, all rungs are made of it. What was measured says which of them are on demand.
 func TestFitAfterwards(t *testing.T) {
+	t.Parallel()
 	const profiles = `
 - name: fitted
   fit: true
