@@ -56,8 +56,7 @@ image-suite: player/web/hls.mjs ## all tests beside the image's ffmpeg, on Debia
 # Limits bound a test that hangs. How long tests take depends on what else the machine does.
 suite: $(TOOLS)/versitygw tools/fauxqs/node_modules/.package-lock.json tools/cloudformation/node_modules/.package-lock.json player/web/hls.mjs
 	go test -count=1 -timeout 90m $$(go list ./... | grep -vxF "$$(go list $(RACY))")
-	go test -race -count=1 -timeout 90m $(RACY)
-	go test -race -short -count=1 -timeout 90m ./pipeline # without what is ffmpeg's work alone: that was done above
+	go test -race -short -count=1 -timeout 90m $(RACY) ./pipeline # short: without what is ffmpeg's work alone, which was tested above
 
 bench: install tools ## FILES="a.flv …": afterlive beside other ways to do the same, in ratios (about an hour)
 	go test -run '^$$' -bench . -benchtime 1x -timeout 4h ./bench -files "$(FILES)" -results $(CURDIR)/data/bench/results.json
