@@ -77,8 +77,8 @@ func TestPlayersOfAnEvent(t *testing.T) {
 	_ = stream.Wait() // ffmpeg says that it was told to end
 	var whole ladder.Asset
 	eventually(t, patience, "it is on demand", func() (ok bool) {
-		whole, ok = pointer(t, server+"/vod/"+asset+"/"+ladder.PointerFile)
-		return ok && !whole.Live
+		whole, ok = onDemand(t, server+"/vod/"+asset+"/")
+		return ok
 	})
 	for _, v := range players {
 		v.throughItsEnd(whole.Duration)

@@ -53,6 +53,14 @@ func pointer(t *testing.T, url string) (a ladder.Asset, ok bool) {
 	return a, body != "" && json.Unmarshal([]byte(body), &a) == nil
 }
 
+// onDemand is what the asset's pointer says once its stable playlist is that of the video on demand, too.
+func onDemand(t *testing.T, asset string) (a ladder.Asset, ok bool) {
+	t.Helper()
+	master, _ := get(t, asset+ladder.MasterFile)
+	a, ok = pointer(t, asset+ladder.PointerFile)
+	return a, ok && !a.Live && strings.Contains(master, "/"+ladder.MediaPlaylistFile)
+}
+
 // A stream is followed, by a process that is killed on the way: it can be watched from its start while it is live,
 // and is on demand soon after its end. Each chunk has one message and is encoded once, though the hook
 // tells of the recording too, and in the end the store has the recording as one object.
@@ -86,7 +94,7 @@ func TestStreamIsFollowed(t *testing.T) {
 	must(t, stream.Wait())
 	ended := time.Now()
 	var whole ladder.Asset
-	eventually(t, patience, "it is on demand", func() (ok bool) { whole, ok = pointer(t, asset+ladder.PointerFile); return ok && !whole.Live })
+	eventually(t, patience, "it is on demand", func() (ok bool) { whole, ok = onDemand(t, asset); return ok })
 	t.Logf("on demand %.1f s after the end; it could be watched from %.1f s on", time.Since(ended).Seconds(), event.Duration)
 	if whole.Job != event.Job || math.Abs(whole.Duration-seconds) > 0.2 {
 		t.Errorf("in the end: %+v", whole)
@@ -158,5 +166,54 @@ func (s *sky) tellAgain(t *testing.T, key string) {
 		for _, body := range [][]byte{looked.Body(), hooked.Body(), []byte(notification), job.Task{Kind: job.Chunk, Job: plan.Job, Chunk: 3}.Body()} {
 			must(t, direct.Send(t.Context(), body, 0))
 		}
+	}
+}
+
+// The recorder and its disk are gone for good: what was shipped is on demand once an operator says so, and not while it
+// may still grow.
+func TestRecorderIsGone(t *testing.T) {
+	alongside(t)
+	s := newSky(t)
+	rec := t.TempDir()
+	body, err := os.ReadFile(source(t, "160x90", fps, 24))
+	must(t, err)
+	file, err := os.Create(filepath.Join(rec, "talk-1.flv"))
+	must(t, err)
+	_, err = file.Write(body[:len(body)*9/10])
+	must(t, err)
+	f := startFollow(t, append([]string{"--every", "1s", rec}, s.place...)...)
+	recordings := blob.NewS3(s.cloud.Config, "recs", "")
+	const key = "recordings/live/talk-1/talk-1.flv"
+	const told = key + ".growing/index.json"
+	var state map[string]any
+	eventually(t, patience, "its head is shipped", func() bool {
+		now, _, err := recordings.Load(t.Context(), told)
+		return err == nil && json.Unmarshal(now, &state) == nil && state["index"] != nil
+	})
+	f.kill()
+	must(t, errors.Join(file.Close(), os.RemoveAll(rec)))
+	send := append([]string{"send", "s3://recs/" + key}, s.place...)
+	if out, err := commandError(t.Context(), t, "enqueue", send...); err == nil || !strings.Contains(out, "grows: something came") {
+		t.Errorf("it was ended while it may grow: %v: %s", err, out)
+	}
+	now, etag, err := recordings.Load(t.Context(), told)
+	must(t, errors.Join(err, json.Unmarshal(now, &state)))
+	state["told"] = time.Now().Add(-time.Hour)
+	now, err = json.Marshal(state)
+	must(t, errors.Join(err, recordings.Write(t.Context(), told, now, etag)))
+	enqueue(t, send...)
+	w := startWorker(t, s.place...)
+	asset := s.cloud.Endpoint + "/vod/vod/live/talk-1/talk-1/"
+	var whole ladder.Asset
+	eventually(t, patience, "it is on demand", func() (ok bool) {
+		whole, ok = onDemand(t, asset)
+		return ok
+	})
+	if whole.Duration < 12 || whole.Duration > 24*0.95 {
+		t.Errorf("%+v", whole)
+	}
+	keepsTheRules(t, asset+ladder.MasterFile)
+	if w.ProcessState != nil {
+		t.Error("the worker has ended")
 	}
 }

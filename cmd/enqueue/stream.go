@@ -98,7 +98,7 @@ func (s *stream) ship(ctx context.Context, ended bool) (done bool, err error) {
 	if lasts := s.shipper.Lasts(); ended || state.Index != nil && lasts-s.told >= segment {
 		out := sender{place: s.place, profile: s.Profile}
 		t := out.task(s.key(""), state.ID)
-		t.Promised = state.Promised
+		t.Promised = cmp.Or(state.Promised, s.spool.promised(s.App, s.Name)) // it may have been announced since
 		if err := out.send(ctx, t); err != nil {
 			return false, err
 		}
@@ -147,18 +147,24 @@ func (s *stream) fault(err error) {
 
 // hand makes one object of a recording that has ended, as a hook does, unless one is at it.
 func (s *stream) hand(ctx context.Context) {
+	t, err := s.handed(ctx)
+	switch {
+	case err == nil:
+		s.log.Info("recording is handed over", zap.String("key", t.Key))
+	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errBusy): // else a hook is
+		s.log.Error("recording is left to the sweep", zap.Error(err))
+	}
+}
+
+func (s *stream) handed(ctx context.Context) (t job.Task, err error) {
 	info, err := s.file.Stat()
-	if err == nil {
-		s.Video = s.spool.promised(s.App, s.Name)
-		var e entry
-		if e, err = s.spool.take(s.entry, info); err == nil {
-			var t job.Task
-			t, err = e.enqueue(ctx, s.log, s.spool, s.flags)
-			s.log.Info("recording is handed over", zap.String("key", cmp.Or(t.Key, s.key(""))), zap.Error(err))
-			return
-		}
+	if err != nil {
+		return t, err
 	}
-	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errBusy) { // else a hook is
-		s.log.Error("recording is left to the hook, or the sweep", zap.Error(err))
+	s.Video = s.spool.promised(s.App, s.Name)
+	e, err := s.spool.take(s.entry, info)
+	if err != nil {
+		return t, err
 	}
+	return e.enqueue(ctx, s.log, s.spool, s.flags)
 }
