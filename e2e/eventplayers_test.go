@@ -7,6 +7,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,7 +25,7 @@ window.video = document.getElementById("video");
 video.addEventListener("playing", () => { window.first ??= video.currentTime });
 window.faults = [];
 const hls = new Hls({ startPosition: 0 });
-hls.on(Hls.Events.ERROR, (_, e) => faults.push(e.type + " " + e.details));
+hls.on(Hls.Events.ERROR, (_, e) => faults.push([e.type, e.details, e.reason ?? e.error?.message, "at", video.currentTime].join(" ")));
 // Not to where a segment begins: there, its sound begins up to a packet later, and hls.js tells of a hole that it seeks over.
 window.toEdge = () => { video.currentTime = Math.floor(hls.liveSyncPosition / 6) * 6 + 1 };
 window.live = () => hls.levels[hls.currentLevel].details.live;
@@ -113,7 +114,11 @@ func (v viewing) throughItsEnd(seconds float64) {
 	v.Helper()
 	v.wait("!live()")
 	v.wait(fmt.Sprintf("Math.abs(video.duration - %g) < 0.5 && video.ended", seconds))
-	if faults := evaluate[[]string](v.browser, "faults"); len(faults) > 0 {
+	faults := evaluate[[]string](v.browser, "faults")
+	v.Logf("%s says: %q", v.name, faults)
+	// hls.js 1.7.4 tells now and then, behind a seek, that it went over a hole: sound begins up to a packet behind its segment's pictures.
+	faults = slices.DeleteFunc(faults, func(f string) bool { return strings.Contains(f, "bufferSeekOverHole") })
+	if len(faults) > 0 {
 		v.Errorf("%s complains: %v", v.name, faults)
 	}
 }

@@ -187,6 +187,9 @@ func (p *Presentation) list(list *m3u8.MediaPlaylist, t Track) error {
 		list.MediaType = m3u8.EVENT
 	}
 	ticks := int64(0)
+	if t.Ladder == AudioLadder {
+		ticks = -PacketSamples // its first packet is heard before the first frame
+	}
 	for _, s := range t.Segments {
 		err := list.Append(s.URI, t.seconds(s), "")
 		if len(s.Frames) > 0 && err == nil {
