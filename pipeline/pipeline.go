@@ -3,9 +3,11 @@
 //
 //	worker.go   a slot: receive a message, hold it (lease.go), do the task,
 //	            decide the message's fate (settle.go)
-//	plan.go     recording (or its index.go) ─► plan.json, and a message for every part
+//	plan.go     a look at a recording (or its index.go) ─► plan.json
+//	dispatch.go the chunks that are due, each as soon as its bytes are there, and a message for each
 //	part.go     chunk ─► its sound (sound.go), its picture (encode.go) ─► verify.go
 //	            ─► upload ─► the part
+//	event.go    while the recording grows: the first parts ─► event playlists
 //	publish.go  all parts ─► what they name is there (stored.go), and keeps the rules
 //	            (rules.go) ─► playlists ─► pointer
 //	quality.go  if wanted: published renditions against the recording ─► quality.json
