@@ -174,7 +174,7 @@ func Complete(ctx context.Context, store Store, key, etag string) error {
 				return err
 			}
 		}
-		return s.removeExtents(ctx, store, key)
+		return remove(ctx, store, key, s.Extents)
 	}
 }
 
@@ -188,11 +188,12 @@ func Abandon(ctx context.Context, store Store, key string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(store.Delete(ctx, stateKey(key)), s.removeExtents(ctx, store, key))
+	return errors.Join(store.Delete(ctx, stateKey(key)), remove(ctx, store, key, s.Extents))
 }
 
-func (s *State) removeExtents(ctx context.Context, store Store, key string) error {
-	for _, at := range s.Extents {
+// remove removes extents.
+func remove(ctx context.Context, store Store, key string, extents []int64) error {
+	for _, at := range extents {
 		if err := store.Delete(ctx, extentKey(key, at)); err != nil {
 			return err
 		}

@@ -283,3 +283,32 @@ func TestEndAsItIs(t *testing.T) {
 		t.Errorf("it went on: %v", err)
 	}
 }
+
+// Two end a recording at once, and one of them has made one object of it before the other is done: nothing is left of
+// what that wrote.
+func TestEndedByTwo(t *testing.T) {
+	body, err := recorded()
+	must(t, err)
+	store := newStore(t, 0, 0)
+	name := filepath.Join(t.TempDir(), "talk.flv")
+	must(t, os.WriteFile(name, body[:len(body)/2], 0o600))
+	file, err := os.Open(name)
+	must(t, err)
+	defer file.Close()
+	late, err := Open(t.Context(), store, key, file, time.Now(), "")
+	must(t, err)
+	must(t, late.Ship(t.Context(), false))
+	must(t, os.WriteFile(name, body, 0o600))
+	early, err := Open(t.Context(), store, key, file, time.Now(), "")
+	must(t, err)
+	must(t, early.Ship(t.Context(), true))
+	must(t, store.Upload(t.Context(), key, name))
+	_, etag, err := store.Stat(t.Context(), key)
+	must(t, err)
+	must(t, Complete(t.Context(), store, key, etag))
+	must(t, late.Ship(t.Context(), false)) // it has not seen the end yet
+	must(t, late.Ship(t.Context(), true))
+	if left, err := store.List(t.Context(), folder(key)); err != nil || len(left) != 1 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}

@@ -45,6 +45,7 @@ type Shipper struct {
 	etag    string
 	source  *window
 	scanner *flv.Scanner
+	written []int64 // extents that nobody was told of yet
 }
 
 // window is the bytes of a file up to where they are final.
@@ -136,6 +137,12 @@ func (s *Shipper) Ship(ctx context.Context, ended bool) error {
 		if err := s.resume(ctx); err != nil {
 			return err
 		}
+		if s.state.Object != "" { // what was written meanwhile comes too late to be removed with the others
+			if err := remove(ctx, s.store, s.key, s.written); err != nil {
+				return err
+			}
+		}
+		s.written = nil
 	}
 }
 
@@ -172,6 +179,11 @@ func (s *Shipper) ship(ctx context.Context, ended bool) error {
 	}
 	if to == next.End && !ended || to == 0 {
 		return nil
+	}
+	if ended { // whoever ends it, too, may have made one object of it by now
+		if _, etag, err := Load(ctx, s.store, s.key); err == nil && etag != s.etag {
+			return errOvertaken
+		}
 	}
 	if err := s.extents(ctx, &next, to); err != nil {
 		return fmt.Errorf("ship %s: %w", s.key, err)
@@ -239,6 +251,7 @@ func (s *Shipper) extents(ctx context.Context, next *State, to int64) error {
 				}
 				next.ID = versionOf(first)
 			}
+			s.written = append(s.written, next.End)
 			next.Extents = append(next.Extents, next.End)
 			next.End += n
 		}
@@ -293,6 +306,6 @@ func (s *Shipper) tell(ctx context.Context, next *State) error {
 	if !bytes.Equal(there, body) { // else it was us, even if an answer got lost
 		return errOvertaken
 	}
-	s.state, s.etag = next, etag
+	s.state, s.etag, s.written = next, etag, nil
 	return nil
 }
