@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
@@ -61,7 +62,7 @@ func TestHookEndsWhatFollowHasBegun(t *testing.T) {
 	if sent := b.sent(); len(sent) != 1 || sent[key].ETag != version || len(b.left()) > 0 {
 		t.Errorf("sent %+v, want version %s; left %v", sent, version, b.left())
 	}
-	if got, err := os.ReadFile(filepath.Join(b.data, key)); err != nil || string(got) != string(whole) {
+	if got, err := os.ReadFile(filepath.Join(b.data, key)); err != nil || !bytes.Equal(got, whole) {
 		t.Errorf("%d bytes in the store, of %d: %v", len(got), len(whole), err)
 	}
 	if extents, err := filepath.Glob(filepath.Join(b.data, key+".growing", "0*")); err != nil || len(extents) > 0 {
