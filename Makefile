@@ -19,7 +19,7 @@ MANY := TestDifferential|TestHostileMedia|TestTruncatedAnywhere|TestCrashAtEvery
 # Packages in which goroutines meet. In the others the race detector would find nothing, slowly; what e2e runs are binaries.
 RACY := ./cmd/... ./internal/blob ./internal/ecs ./internal/ffmpeg ./internal/growing ./internal/queue ./internal/standin ./internal/wiring
 
-test: install extra tools lint suite ## lint, unit tests with the race detector, fuzz seeds, conformance, end to end
+test: install extra tools lint suite ## lint, unit tests (with the race detector where goroutines meet), fuzz seeds, conformance, end to end
 	cd tools/simulate && go test -count=1 ./...
 
 build: player/web/hls.mjs ## static binaries in bin/

@@ -45,7 +45,7 @@ func follow(t *testing.T, key, profile, profiles string) *recorder {
 	store, queue := newMemory(), &messages{}
 	p := newPipeline(t, store, queue, profiles)
 	p.FFmpeg.Threads = 1
-	p.Recordings = growing.Recordings[*memory]{Store: store}
+	p.Recordings = growing.Recordings{Store: store}
 	return &recorder{p: p, store: store, queue: queue, key: key, profile: profile, file: file, reader: reader, seen: map[string][]byte{}}
 }
 

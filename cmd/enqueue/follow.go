@@ -29,9 +29,11 @@ type followCommand struct {
 
 // Help explains what --help has no place for.
 func (*followCommand) Help() string {
-	return `Brings recordings into the store while they grow, and lets workers encode them meanwhile: an event can be watched from its start while it is live, and is on demand seconds after its end. Run it beside nginx, as nginx's user (nginx/ has a systemd unit).
+	return `Uploads recordings while nginx writes them, and workers encode them meanwhile: viewers can watch an event from its start ` +
+		`while it is live, and it is on demand seconds after its end. Run it beside nginx, as nginx's user (nginx/ has a systemd unit).
 
-It may be killed at any moment, and goes on where the store says that it is. Where the store is away, it catches up. Keep the hook and the sweep: for what it missed they do what they do without it, and all arrive at the same job.`
+It may be killed at any moment: the next start continues where the store says. After an outage of the store it catches up. Keep the hook ` +
+		`and the sweep: they upload what follow missed, and all of them arrive at the same job.`
 }
 
 // validate reports all faults of the flags together.
@@ -148,7 +150,7 @@ func recordingsIn(dir string) ([]string, error) {
 	return slices.Compact(slices.Sorted(slices.Values(append(files, hidden...)))), errors.Join(err, err2)
 }
 
-// begin follows a file, if it is written to and nobody follows it yet.
+// begin starts a stream for a file that some process is writing, unless it has one.
 func (f *follower) begin(ctx context.Context, dir, name string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -169,7 +171,10 @@ func (f *follower) begin(ctx context.Context, dir, name string) error {
 	}
 	spooled := spool{folder: cmp.Or(f.Spool, filepath.Join(dir, ".spool"))}
 	e := entry{Path: name, App: f.App, Name: streamOf(name), Profile: f.Profile}
-	s := &stream{follower: f, entry: e, spool: spooled, file: file, info: info, began: time.Now(), woken: make(chan struct{}, 1), log: f.log.With(zap.String("path", name))}
+	s := &stream{
+		follower: f, entry: e, spool: spooled, file: file, info: info, began: time.Now(),
+		woken: make(chan struct{}, 1), log: f.log.With(zap.String("path", name)),
+	}
 	f.streams[name] = s
 	f.running.Go(func() {
 		ended := s.run(ctx)

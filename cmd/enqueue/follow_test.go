@@ -15,7 +15,7 @@ import (
 	"afterlive/internal/growing"
 )
 
-// grown is a recording of 14 s, in the box and, but for its end, in the store.
+// grown writes a recording of 14 s to the box, of which the first 95 % are shipped to the store already.
 func grown(t *testing.T, b box, name string) (path, version string) {
 	t.Helper()
 	whole := filepath.Join(t.TempDir(), "whole.flv")

@@ -177,7 +177,7 @@ func (c *inputCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.F
 		if err != nil {
 			return err
 		}
-		source, err := growing.Recordings[wiring.Bucket]{Store: place.Recordings}.Read(ctx, plan.Recording.Key, plan.Recording.ETag, cut.From, cut.To)
+		source, err := growing.Recordings{Store: place.Recordings}.Read(ctx, plan.Recording.Key, plan.Recording.ETag, cut.From, cut.To)
 		if err != nil {
 			return err
 		}

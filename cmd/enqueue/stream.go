@@ -40,7 +40,7 @@ func (s *stream) run(ctx context.Context) (ended bool) {
 	defer tick.Stop()
 	for {
 		select {
-		case <-ctx.Done(): // whoever starts it again finds how far it was
+		case <-ctx.Done(): // the next start continues from the state in the store
 			return false
 		case <-tick.C:
 		case <-s.woken:

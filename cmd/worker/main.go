@@ -154,7 +154,7 @@ func (f *flags) work(ctx, stop context.Context, cancel context.CancelFunc, log *
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics := pipeline.NewMetrics(registry)
 	p := &pipeline.Pipeline{
-		Queue: place.Queue, Recordings: growing.Recordings[wiring.Bucket]{Store: place.Recordings}, Bucket: place.Bucket, Store: place.Store, Profiles: profiles,
+		Queue: place.Queue, Recordings: growing.Recordings{Store: place.Recordings}, Bucket: place.Bucket, Store: place.Store, Profiles: profiles,
 		FFmpeg:  encoder,
 		Limits:  pipeline.Limits{Pixels: f.MaxPixels, Duration: f.MaxDuration, Scratch: f.MaxScratch, Slowness: f.MaxSlowness},
 		Scratch: scratch, Worker: name, Host: host, Metrics: metrics, Log: log,

@@ -39,7 +39,7 @@ func EndAsItIs(ctx context.Context, store Store, key string) (*State, error) {
 
 // scan indexes all of its extents, with the zero that its head had told.
 func (s *State) scan(ctx context.Context, store Store, key string) (*flv.Index, error) {
-	source, err := Recordings[Store]{store}.Read(ctx, key, s.ID, 0, s.End)
+	source, err := Recordings{Store: store}.Read(ctx, key, s.ID, 0, s.End)
 	if err != nil {
 		return nil, err
 	}

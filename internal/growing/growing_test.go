@@ -167,7 +167,7 @@ func TestShip(t *testing.T) {
 // readAll reads pieces by offset.
 func readAll(t *testing.T, store Store, version string, body []byte, random *rand.Rand) {
 	t.Helper()
-	r := Recordings[Store]{store}
+	r := Recordings{Store: store}
 	for range 20 {
 		from := random.IntN(len(body))
 		to := from + 1 + random.IntN(len(body)-from)
@@ -184,23 +184,29 @@ func readAll(t *testing.T, store Store, version string, body []byte, random *ran
 	}
 }
 
+// halfShipped is a recording of which the first half is in a file, and in a store.
+func halfShipped(t *testing.T, body []byte) (store *unreliable, name string, s *Shipper) {
+	t.Helper()
+	store, name = newStore(t, 0, 0), filepath.Join(t.TempDir(), "talk.flv")
+	must(t, os.WriteFile(name, body[:len(body)/2], 0o600))
+	file, err := os.Open(name)
+	must(t, err)
+	t.Cleanup(func() { must(t, file.Close()) })
+	s, err = Open(t.Context(), store, key, file, time.Now(), "")
+	must(t, err)
+	must(t, s.Ship(t.Context(), false))
+	return store, name, s
+}
+
 // Who reads while the recording becomes one object goes on there.
 func TestReadWhileItIsCompleted(t *testing.T) {
 	body, err := recorded()
 	must(t, err)
-	store := newStore(t, 0, 0)
-	name := filepath.Join(t.TempDir(), "talk.flv")
-	must(t, os.WriteFile(name, body[:len(body)/2], 0o600))
-	file, err := os.Open(name)
-	must(t, err)
-	defer file.Close()
-	s, err := Open(t.Context(), store, key, file, time.Now(), "")
-	must(t, err)
-	must(t, s.Ship(t.Context(), false))
+	store, name, s := halfShipped(t, body)
 	must(t, os.WriteFile(name, body, 0o600))
 	must(t, s.Ship(t.Context(), true))
 	state := s.Shipped()
-	source, err := Recordings[Store]{store}.Read(t.Context(), key, state.ID, 0, state.End)
+	source, err := Recordings{Store: store}.Read(t.Context(), key, state.ID, 0, state.End)
 	must(t, err)
 	begun := make([]byte, 1000)
 	_, err = io.ReadFull(source, begun)
@@ -254,15 +260,7 @@ func TestShipAnother(t *testing.T) {
 func TestEndAsItIs(t *testing.T) {
 	body, err := recorded()
 	must(t, err)
-	store := newStore(t, 0, 0)
-	name := filepath.Join(t.TempDir(), "talk.flv")
-	must(t, os.WriteFile(name, body[:len(body)/2], 0o600))
-	file, err := os.Open(name)
-	must(t, err)
-	defer file.Close()
-	s, err := Open(t.Context(), store, key, file, time.Now(), "")
-	must(t, err)
-	must(t, s.Ship(t.Context(), false))
+	store, name, s := halfShipped(t, body)
 	must(t, os.WriteFile(name, body[:len(body)*3/4], 0o600))
 	must(t, s.Ship(t.Context(), false))
 	shipped := s.Shipped()
@@ -289,17 +287,9 @@ func TestEndAsItIs(t *testing.T) {
 func TestEndedByTwo(t *testing.T) {
 	body, err := recorded()
 	must(t, err)
-	store := newStore(t, 0, 0)
-	name := filepath.Join(t.TempDir(), "talk.flv")
-	must(t, os.WriteFile(name, body[:len(body)/2], 0o600))
-	file, err := os.Open(name)
-	must(t, err)
-	defer file.Close()
-	late, err := Open(t.Context(), store, key, file, time.Now(), "")
-	must(t, err)
-	must(t, late.Ship(t.Context(), false))
+	store, name, late := halfShipped(t, body)
 	must(t, os.WriteFile(name, body, 0o600))
-	early, err := Open(t.Context(), store, key, file, time.Now(), "")
+	early, err := Open(t.Context(), store, key, late.file, time.Now(), "")
 	must(t, err)
 	must(t, early.Ship(t.Context(), true))
 	must(t, store.Upload(t.Context(), key, name))

@@ -10,7 +10,7 @@ import (
 )
 
 // Recordings reads recordings by offset, whether they are an object or grow.
-type Recordings[S Objects] struct{ Store S }
+type Recordings struct{ Store Objects }
 
 // Objects are what a store has.
 type Objects interface {
@@ -20,17 +20,17 @@ type Objects interface {
 }
 
 // Stat tells an object's size and version.
-func (r Recordings[S]) Stat(ctx context.Context, key string) (size int64, etag string, err error) {
+func (r Recordings) Stat(ctx context.Context, key string) (size int64, etag string, err error) {
 	return r.Store.Stat(ctx, key)
 }
 
 // Load reads a small object whole.
-func (r Recordings[S]) Load(ctx context.Context, key string) (body []byte, etag string, err error) {
+func (r Recordings) Load(ctx context.Context, key string) (body []byte, etag string, err error) {
 	return r.Store.Load(ctx, key)
 }
 
 // Read streams the bytes [from, to) of a version of a recording. [fs.ErrNotExist]: there is no such version.
-func (r Recordings[S]) Read(ctx context.Context, key, version string, from, to int64) (io.ReadCloser, error) {
+func (r Recordings) Read(ctx context.Context, key, version string, from, to int64) (io.ReadCloser, error) {
 	if !IsVersion(version) {
 		return r.Store.Read(ctx, key, version, from, to)
 	}
@@ -87,7 +87,7 @@ func (r *reader) Read(p []byte) (int, error) {
 		if n > 0 || err == nil {
 			return n, nil
 		}
-		if !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		if !errors.Is(err, io.EOF) {
 			return 0, err
 		}
 		if err := r.replace(nil); err != nil {
