@@ -115,9 +115,8 @@ func New(x *flv.Index, profile Profile) (*Plan, error) {
 	}
 	p.SegmentTime = p.seconds(p.SegmentFrames)
 	p.ChunkFrames = p.SegmentFrames * int(profile.Chunk/profile.Segment)
-	if a := x.Audio; a != nil {
-		p.Source.Audio, p.Source.SampleRate, p.Source.Channels = a.Codec, a.SampleRate, a.Channels
-		p.Audio = &Audio{Renditions: soundRenditions(profile, p.Ladders), Rate: outputRate(a.SampleRate), Loudness: profile.Loudness}
+	if x.Audio != nil {
+		p.planSound(x, profile)
 	}
 	p.Storyboard = p.storyboard()
 	if err := p.foreseen(); err != nil {

@@ -24,7 +24,7 @@ type Profile struct {
 	GOP         time.Duration   `yaml:"gop"`     // between keyframes
 	Segment     time.Duration   `yaml:"segment"` // a multiple of GOP
 	Chunk       time.Duration   `yaml:"chunk"`   // a multiple of Segment: the work of one task; 0: see [ChunkEnds]
-	Audio       Bitrate         `yaml:"audio"`
+	Audio       Sound           `yaml:"audio"`
 	Container   Container       `yaml:"container"`   // of segments
 	Fit         bool            `yaml:"fit"`         // whether samples of the recording decide which rungs there are; not of cubes
 	Source      string          `yaml:"source"`      // "copy": the first ladder's top rendition is not encoded, where the recording allows
@@ -68,6 +68,10 @@ func (b *Bitrate) UnmarshalYAML(unmarshal func(any) error) error {
 	if err := unmarshal(&text); err != nil {
 		return err
 	}
+	return b.parse(text)
+}
+
+func (b *Bitrate) parse(text string) error {
 	digits, scale := text, 1
 	switch {
 	case strings.HasSuffix(text, "k"):
@@ -138,8 +142,11 @@ func (p Profile) withDefaults() Profile {
 	if p.Segment == 0 {
 		p.Segment = 6 * time.Second
 	}
-	if p.Audio == 0 {
-		p.Audio = 128_000
+	if p.Audio.Bitrate == 0 {
+		p.Audio.Bitrate = 128_000
+	}
+	if p.Audio.Mode == "" {
+		p.Audio.Mode = SoundAuto
 	}
 	if p.Container == "" {
 		p.Container = FMP4

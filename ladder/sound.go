@@ -17,19 +17,21 @@ import (
 type Audio struct {
 	Renditions []AudioRendition `json:"renditions"`         // the usual one first
 	Rate       int              `json:"rate"`               // Hz, of the output
+	Copy       *CopiedSound     `json:"copy,omitempty"`     // of the recording's own AAC; none: nobody wanted it
 	Loudness   float64          `json:"loudness,omitempty"` // LUFS to which it is brought; 0: as it is
 }
 
 // AudioRendition is one encoding of the sound: stereo AAC.
 type AudioRendition struct {
 	Name    string  `json:"name"`
-	Bitrate Bitrate `json:"bitrate"`
+	Bitrate Bitrate `json:"bitrate"`        // that is wanted
+	Copy    bool    `json:"copy,omitempty"` // it is the recording's own
 }
 
 // soundRenditions are the usual one, and one for every other bitrate that a rendition
 // wants.
 func soundRenditions(p Profile, ladders []Ladder) []AudioRendition {
-	all := []AudioRendition{{Name: "aac", Bitrate: p.Audio}}
+	all := []AudioRendition{{Name: "aac", Bitrate: p.Audio.Bitrate}}
 	for _, l := range ladders {
 		for _, r := range l.Renditions {
 			own := AudioRendition{Name: fmt.Sprintf("aac-%dk", r.Audio/1000), Bitrate: r.Audio}
@@ -77,14 +79,14 @@ func (p *Plan) Packet(frame int) int {
 	if frame == 0 {
 		return 0
 	}
-	samples := int64(frame) * int64(p.Rate.Den) * int64(p.Audio.Rate)
+	samples := int64(frame)*int64(p.Rate.Den)*int64(p.Audio.Rate) - int64(p.Audio.shift())*int64(p.Rate.Num)
 	per := int64(p.Rate.Num) * PacketSamples
 	return int((samples+per-1)/per) + 1
 }
 
 // PacketTicks is when a packet is decoded, in the output's samples.
 func (p *Plan) PacketTicks(packet int) int64 {
-	return int64(StartOffset*p.Audio.Rate) + int64(packet-1)*PacketSamples
+	return int64(StartOffset*p.Audio.Rate) + int64(packet-1)*PacketSamples + int64(p.Audio.shift())
 }
 
 // soundSegments is how many segments of sound there are. A last one that would be shorter
@@ -122,8 +124,8 @@ func (p *Plan) Stretches(c Chunk) (all []Stretch) {
 func (p *Plan) stretch(from, to int) Stretch {
 	s := Stretch{From: p.Packet(from), To: p.Packet(to)}
 	s.Ahead = min(s.From, packetsAhead)
-	s.First = int64(s.From-s.Ahead) * PacketSamples
-	s.Last = int64(s.To+packetsBehind) * PacketSamples
+	s.First = int64(s.From-s.Ahead)*PacketSamples + int64(p.Audio.shift())
+	s.Last = int64(s.To+packetsBehind)*PacketSamples + int64(p.Audio.shift())
 	return s
 }
 
@@ -155,13 +157,17 @@ const (
 )
 
 // DecodeArgs is the ffmpeg command line that decodes a cut of sound, given on standard
-// input: all samples into one file, as 32-bit floats in stereo at their own rate, and a line
-// for every frame into another.
+// input: a line for every frame into one file and, where any of it is encoded again, all samples
+// into another, as 32-bit floats in stereo at their own rate.
 func (p *Plan) DecodeArgs(c flv.Cut) []string {
 	args := input(c.SoundDecoders(), c)
-	for _, out := range []struct{ format, file string }{{samples, DecodedFile}, {"framecrc", DecodedList}} {
-		args = append(args, "-map", "0:a:0", "-c:a", "pcm_f32le", "-ac", "2", "-f", out.format, out.file)
+	add := func(format, file string) {
+		args = append(args, "-map", "0:a:0", "-c:a", "pcm_f32le", "-ac", "2", "-f", format, file)
 	}
+	if p.Audio.Encodes() {
+		add(samples, DecodedFile)
+	}
+	add("framecrc", DecodedList)
 	return args
 }
 
@@ -178,6 +184,9 @@ func (p *Plan) samplesInput() []string {
 func (p *Plan) EncodeArgs(filter string) []string {
 	args := p.samplesInput()
 	for _, r := range p.Audio.Renditions {
+		if r.Copy {
+			continue
+		}
 		options := ffmpeg.KwArgs{
 			mapped: "0:a", "c:a": "aac", "b:a": int(r.Bitrate), "ac": 2,
 			format: "mp4", "movflags": "+empty_moov+default_base_moof", "frag_duration": 1_000_000, "use_editlist": 0,

@@ -14,14 +14,16 @@ import (
 func TestPackets(t *testing.T) {
 	for _, rate := range []flv.Rate{{Num: 25, Den: 1}, {Num: 30000, Den: 1001}, {Num: 12, Den: 1}} {
 		for _, hz := range []int{44100, 48000} {
-			p := &Plan{Rate: rate, Audio: &Audio{Rate: hz}}
-			if p.Packet(0) != 0 || p.PacketTicks(0) != int64(StartOffset*hz-PacketSamples) {
-				t.Errorf("the first packet is %d, at %d", p.Packet(0), p.PacketTicks(0))
-			}
-			for frame := 1; frame < 1_000_000; frame += 997 {
-				heard := float64(p.PacketTicks(p.Packet(frame)))/float64(hz) - StartOffset
-				if late := heard - float64(frame)/rate.FPS(); late < -1e-9 || late >= float64(PacketSamples)/float64(hz) {
-					t.Fatalf("%s fps, %d Hz: the sound of frame %d begins %g s late", rate, hz, frame, late)
+			for _, shift := range []int{0, 1, 500, PacketSamples - 1} {
+				p := &Plan{Rate: rate, Audio: &Audio{Rate: hz, Copy: &CopiedSound{Shift: shift}}}
+				if p.Packet(0) != 0 || p.PacketTicks(0) != int64(StartOffset*hz-PacketSamples+shift) {
+					t.Errorf("the first packet is %d, at %d", p.Packet(0), p.PacketTicks(0))
+				}
+				for frame := 1; frame < 1_000_000; frame += 997 {
+					heard := float64(p.PacketTicks(p.Packet(frame)))/float64(hz) - StartOffset
+					if late := heard - float64(frame)/rate.FPS(); late < -1e-9 || late >= float64(PacketSamples)/float64(hz) {
+						t.Fatalf("%s fps, %d Hz, shifted by %d: the sound of frame %d begins %g s late", rate, hz, shift, frame, late)
+					}
 				}
 			}
 		}

@@ -29,6 +29,7 @@ type output struct {
 	snap   func(n int) error                       // of copies: puts segment n on the grid
 	check  func(n int, s []sample) error           // checks segment n
 	pack   func(n int, s packed) ([]packed, error) // of those that are not published as ffmpeg wrote them: writes segment n anew
+	copied bool                                    // the recording's own packets of sound
 	whole  func() error                            // checks that nothing is missing
 
 	container ladder.Container

@@ -124,11 +124,18 @@ func (p *Pipeline) stretch(ctx context.Context, plan *ladder.Plan, w work, s lad
 	if len(w.sounds) == 0 {
 		return nil
 	}
-	if err := run(plan.EncodeArgs(w.gain)); err != nil {
-		return fmt.Errorf("encode sound: %w", err)
+	if plan.Audio.Encodes() {
+		if err := run(plan.EncodeArgs(w.gain)); err != nil {
+			return fmt.Errorf("encode sound: %w", err)
+		}
 	}
 	for _, o := range w.sounds {
-		if err := o.cutPackets(ctx, plan, *w.chunk, s); err != nil {
+		if o.copied {
+			err = o.copyPackets(ctx, plan, *w.chunk, s, extract.file, heard)
+		} else {
+			err = o.cutPackets(ctx, plan, *w.chunk, s)
+		}
+		if err != nil {
 			return o.fault(err)
 		}
 	}
@@ -247,14 +254,7 @@ func (o *output) cutPackets(ctx context.Context, plan *ladder.Plan, c ladder.Chu
 		return fmt.Errorf("read %s: %w", ladder.EncodedFile, err)
 	}
 	if o.trex == nil {
-		init, err := os.Create(filepath.Join(o.folder, ladder.InitFile))
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(encoded.Init.Encode(init), init.Close()); err != nil {
-			return fmt.Errorf("write %s: %w", ladder.InitFile, err)
-		}
-		if err := o.readInit(ctx); err != nil {
+		if err := o.writeInit(ctx, encoded.Init); err != nil {
 			return err
 		}
 	}
@@ -265,7 +265,23 @@ func (o *output) cutPackets(ctx context.Context, plan *ladder.Plan, c ladder.Chu
 	if want := s.Ahead + s.To - s.From; len(all) < want {
 		return fmt.Errorf("%d packets of sound were encoded, at least %d are wanted", len(all), want)
 	}
-	all = all[s.Ahead : s.Ahead+s.To-s.From]
+	return errors.Join(o.segmentSound(plan, c, s, all[s.Ahead:s.Ahead+s.To-s.From]), os.Remove(name))
+}
+
+// writeInit leaves an init segment where ffmpeg does.
+func (o *output) writeInit(ctx context.Context, init *mp4.InitSegment) error {
+	file, err := os.Create(filepath.Join(o.folder, ladder.InitFile))
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(init.Encode(file), file.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", ladder.InitFile, err)
+	}
+	return o.readInit(ctx)
+}
+
+// segmentSound makes segments of a chunk of the packets of a stretch, whatever their times were.
+func (o *output) segmentSound(plan *ladder.Plan, c ladder.Chunk, s ladder.Stretch, all []mp4.FullSample) error {
 	for i := range all {
 		all[i].DecodeTime, all[i].Dur = uint64(plan.PacketTicks(s.From+i)), ladder.PacketSamples //nolint:gosec // never below zero
 	}
@@ -279,7 +295,7 @@ func (o *output) cutPackets(ctx context.Context, plan *ladder.Plan, c ladder.Chu
 		}
 		all = all[to-from:]
 	}
-	return os.Remove(name)
+	return nil
 }
 
 // produceSound makes the part that has a chunk's sound, at the loudness that is wanted.

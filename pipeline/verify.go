@@ -110,6 +110,7 @@ func checkAAC(entry *mp4.AudioSampleEntryBox) error {
 func soundOutput(plan *ladder.Plan, c ladder.Chunk, r ladder.AudioRendition) *output {
 	first := c.From / plan.SegmentFrames
 	o := newOutput(plan, ladder.AudioLadder, r.Name, first)
+	o.copied = r.Copy
 	o.header = func(trak *mp4.TrakBox) error {
 		if err := checkAAC(trak.Mdia.Minf.Stbl.Stsd.Mp4a); err != nil {
 			return err

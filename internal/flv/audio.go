@@ -99,6 +99,7 @@ func (s *Scanner) audioTag(offset int64, raw uint32, body, header []byte) error 
 		return refuse(BadHeader, "its sound lasts more than a week, or its clock jumps more than %d times", maxEpochs)
 	}
 	s.audio.Frames++
+	s.audio.Bytes += int64(len(body))
 	s.soundEnd = s.pos
 	return nil
 }

@@ -177,7 +177,8 @@ type Audio struct {
 	SampleRate int      `json:"sample_rate"` // Hz
 	Channels   int      `json:"channels"`
 	Frames     int      `json:"frames"`
-	Marks      []Mark   `json:"marks"` // of its clock, from the first frame to behind the last
+	Bytes      int64    `json:"bytes,omitempty"` // of its tags' bodies
+	Marks      []Mark   `json:"marks"`           // of its clock, from the first frame to behind the last
 	Headers    []Header `json:"headers,omitempty"`
 	Format     byte     `json:"format"` // of its tags (annex E.4.2.1)
 	Epochs     []Epoch  `json:"epochs"`

@@ -90,7 +90,7 @@ func (a *Audio) possible(open bool, inside func(int64) bool) bool {
 	const leastTag = tagHeaderSize + 2 + tagTrailerSize
 	last := len(a.Marks) - 1
 	return soundFormats[a.Format].Codec == a.Codec && (a.Format != formatAAC || len(a.Headers) > 0) &&
-		a.SampleRate >= 1000 && a.SampleRate <= maxSampleRate && a.Channels >= 0 &&
+		a.SampleRate >= 1000 && a.SampleRate <= maxSampleRate && a.Channels >= 0 && a.Bytes >= 0 &&
 		last > 0 && last < maxMarks && a.Frames > 0 && int64(a.Marks[last].Tag) <= (a.Marks[last].Offset-a.Marks[0].Offset)/leastTag &&
 		a.Marks[0].Tag == 0 && (a.Marks[last].Tag == a.Frames || open && a.Marks[last].Tag < a.Frames) && sane(a.Epochs) &&
 		!slices.ContainsFunc(a.Marks, func(m Mark) bool { return !inside(m.Offset) || !timely(m.At) || !timely(m.Run) || m.Run > m.At }) &&
