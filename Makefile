@@ -17,7 +17,7 @@ demo: install build ## a live 360 stream becomes VOD, on this machine alone (CI=
 MANY := TestDifferential|TestHostileMedia|TestTruncatedAnywhere|TestCrashAtEveryStoreOperation|TestStitchingIsInvisible|TestFollowed
 
 # Packages in which goroutines meet. In the others the race detector would find nothing, slowly; what e2e runs are binaries.
-RACY := ./cmd/... ./internal/blob ./internal/ecs ./internal/ffmpeg ./internal/growing ./internal/queue ./internal/standin ./internal/wiring
+RACY := ./cmd/... ./internal/blob ./internal/ecs ./internal/ffmpeg ./internal/growing ./internal/operate ./internal/queue ./internal/standin ./internal/wiring ./internal/worker
 
 test: install extra tools lint suite ## lint, unit tests (with the race detector where goroutines meet), fuzz seeds, conformance, end to end
 	cd tools/simulate && go test -count=1 ./...

@@ -30,9 +30,9 @@ func (s *Sound) UnmarshalYAML(unmarshal func(any) error) error {
 	if err := unmarshal(&text); err != nil {
 		return err
 	}
-	for _, word := range strings.Fields(text) {
-		switch mode := SoundMode(word); {
-		case mode == SoundAuto || mode == SoundCopy || mode == SoundEncode:
+	for word := range strings.FieldsSeq(text) {
+		switch mode := SoundMode(word); mode {
+		case SoundAuto, SoundCopy, SoundEncode:
 			s.Mode = mode
 		default:
 			if err := s.Bitrate.parse(word); err != nil {

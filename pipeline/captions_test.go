@@ -53,7 +53,7 @@ func TestCaptions(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			out, err := publish(t, source{alter: tc.alter}.make(t), "")
 			must(t, err)
-			master, _, err := out.store.get(out.plan.Key("flat", "master.m3u8"))
+			master, _, err := out.store.Get(out.plan.Key("flat", "master.m3u8"))
 			must(t, err)
 			for _, want := range tc.want {
 				if !strings.Contains(string(master), want) {

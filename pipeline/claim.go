@@ -12,16 +12,13 @@ import (
 	"go.uber.org/zap"
 
 	"afterlive/internal/job"
+	"afterlive/internal/ledger"
+	"afterlive/internal/worker"
 	"afterlive/ladder"
 )
 
-// claim says in the store who is at something, and until when others leave it to them. It
-// saves work and decides nothing: what is written in the end is conditional all the same.
-type claim struct {
-	By    string    `json:"by"` // "": nobody
-	Until time.Time `json:"until"`
-	Taken int       `json:"taken,omitempty"` // times that it was taken from somebody who never gave it up
-}
+// mostTaken is how many workers may die over a task: as many as may receive its message.
+const mostTaken = 3
 
 // longestClaim is more than any worker asks for: what claims more was written by a clock that
 // is wrong.
@@ -34,7 +31,7 @@ func (p *Pipeline) newClaimant() string { return p.Worker + " " + strings.ToLowe
 // case they have died.
 type busyError struct {
 	what string
-	claim
+	ledger.Claim
 	brief bool // they will be done long before
 }
 
@@ -45,8 +42,8 @@ func (e *busyError) Error() string {
 // brieflyBusy is how long to leave what takes no time, unless whoever is at it has died.
 const brieflyBusy = 2 * time.Second
 
-// pause is how long to leave a task to whoever has claimed it.
-func (e *busyError) pause() time.Duration {
+// LeaveFor is how long to leave a task to whoever has claimed it.
+func (e *busyError) LeaveFor() time.Duration {
 	const most = 15 * time.Minute // of SQS
 	if e.brief {
 		return brieflyBusy
@@ -55,8 +52,8 @@ func (e *busyError) pause() time.Duration {
 }
 
 // claimed is what there is of a claim, and its version.
-func (p *Pipeline) claimed(ctx context.Context, key string) (c claim, etag string, err error) {
-	etag, err = loadJSON(ctx, p.Store, key, &c)
+func (p *Pipeline) claimed(ctx context.Context, key string) (c ledger.Claim, etag string, err error) {
+	etag, err = ledger.Load(ctx, p.Store, key, &c)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
@@ -66,13 +63,13 @@ func (p *Pipeline) claimed(ctx context.Context, key string) (c claim, etag strin
 // take makes a claim one's own. It cannot be had while somebody else holds it. From somebody who
 // died it is taken over; a task that has killed so many is a crash loop: the queue doesn't
 // see that, where its message was put back in between.
-func (c *claim) take(what, by string, until time.Time) error {
+func take(c *ledger.Claim, what, by string, until time.Time) error {
 	left := time.Until(c.Until)
 	switch {
 	case c.By != "" && c.By != by && left > 0 && left < longestClaim:
-		return &busyError{what: what, claim: *c}
-	case c.By != "" && c.By != by && c.Taken+1 >= maxReceives:
-		return job.Permanent(crashLoop, fmt.Errorf("%s was begun by %d workers, and none of them lived to say why it failed; the last was %s", what, c.Taken+1, c.By))
+		return &busyError{what: what, Claim: *c}
+	case c.By != "" && c.By != by && c.Taken+1 >= mostTaken:
+		return job.Permanent(job.CrashLoop, fmt.Errorf("%s was begun by %d workers, and none of them lived to say why it failed; the last was %s", what, c.Taken+1, c.By))
 	case c.By != "" && c.By != by:
 		c.Taken++
 	}
@@ -81,19 +78,19 @@ func (c *claim) take(what, by string, until time.Time) error {
 }
 
 // giveUp is a claim that nobody holds any more.
-func (c *claim) giveUp() { c.By, c.Until, c.Taken = "", time.Time{}, 0 }
+func giveUp(c *ledger.Claim) { c.By, c.Until, c.Taken = "", time.Time{}, 0 }
 
 // held is a claim that somebody holds and renews.
 type held struct {
 	p    *Pipeline
 	key  string
-	mine claim
+	mine ledger.Claim
 	etag string
 }
 
 // write stores the claim as it is now. Where an answer got lost, it is found to be there.
 func (h *held) write(ctx context.Context) (won bool, err error) {
-	won, err = h.p.writeJSON(ctx, h.key, h.mine, h.etag)
+	won, err = ledger.Write(ctx, h.p.Store, h.key, h.mine, h.etag)
 	if err != nil {
 		return false, err
 	}
@@ -107,19 +104,19 @@ func (h *held) write(ctx context.Context) (won bool, err error) {
 
 // whileClaimed makes a part under a claim, which is renewed like the message's lease. A copy of
 // the message that comes meanwhile waits, and will find the part.
-func (p *Pipeline) whileClaimed(ctx context.Context, plan *ladder.Plan, part string, hold *Hold, do func() error) error {
+func (p *Pipeline) whileClaimed(ctx context.Context, plan *ladder.Plan, part string, hold *worker.Hold, do func() error) error {
 	what := part + " of job " + plan.Job
 	h := &held{p: p, key: ladder.ClaimKey(plan.Job, part)}
 	var err error
 	if h.mine, h.etag, err = p.claimed(ctx, h.key); err != nil {
 		return err
 	}
-	if err := h.mine.take(what, p.newClaimant(), time.Now().Add(hold.Lease())); err != nil {
+	if err := take(&h.mine, what, p.newClaimant(), time.Now().Add(hold.Lease())); err != nil {
 		return err
 	}
 	if won, err := h.write(ctx); err != nil || !won {
 		if err == nil { // another copy came in at the same moment
-			err = &busyError{what: what, claim: claim{By: "another worker", Until: time.Now().Add(hold.Lease())}}
+			err = &busyError{what: what, Claim: ledger.Claim{By: "another worker", Until: time.Now().Add(hold.Lease())}}
 		}
 		return err
 	}
@@ -127,7 +124,14 @@ func (p *Pipeline) whileClaimed(ctx context.Context, plan *ladder.Plan, part str
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		for sleep(renewing, hold.Lease()/3) {
+		tick := time.NewTicker(hold.Lease() / 3)
+		defer tick.Stop()
+		for {
+			select {
+			case <-renewing.Done():
+				return
+			case <-tick.C:
+			}
 			h.mine.Until = time.Now().Add(hold.Lease()).UTC()
 			if won, err := h.write(renewing); !won && renewing.Err() == nil {
 				p.Log.Warn("claim cannot be renewed", zap.String("job", plan.Job), zap.String("task", part), zap.Error(err))
@@ -138,15 +142,18 @@ func (p *Pipeline) whileClaimed(ctx context.Context, plan *ladder.Plan, part str
 	stop()
 	<-ended
 	if err != nil { // so that nobody waits for it
-		h.mine.giveUp()
+		giveUp(&h.mine)
 		p.writeBriefly(ctx, h.key, h.mine, h.etag)
 	}
 	return err
 }
 
+// briefly is how long a task that ends waits for a store that hangs.
+const briefly = 3 * time.Second
+
 // writeBriefly stores something that helps and isn't needed, though the task may have been told to end.
 func (p *Pipeline) writeBriefly(ctx context.Context, key string, v any, etag string) {
-	brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
+	brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), briefly)
 	defer cancel()
-	_, _ = p.writeJSON(brief, key, v, etag) // else a claim ends by itself
+	_, _ = ledger.Write(brief, p.Store, key, v, etag) // else a claim ends by itself
 }

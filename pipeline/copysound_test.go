@@ -154,7 +154,7 @@ func firstPicture(t *testing.T, file string) float64 {
 	return slices.MinFunc(packets(t, file, "v"), func(a, b inspect.Packet) int { return cmp.Compare(a.PTS, b.PTS) }).PTS
 }
 
-var lostPackets = regexp.MustCompile(`"([0-9]+) of [0-9]+ frames of sound could not be decoded`)
+var lostPackets = regexp.MustCompile(`"(\d+) of \d+ frames of sound could not be decoded`)
 
 // lostSound is how many packets asset.json tells to be lost.
 func lostSound(t *testing.T, folder string) (lost int) {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"go.uber.org/zap"
@@ -13,43 +12,18 @@ import (
 
 	"afterlive/internal/flv"
 	"afterlive/internal/job"
+	"afterlive/internal/ledger"
+	"afterlive/internal/worker"
 	"afterlive/ladder"
 )
 
 // batchSize is how many messages SQS takes at once.
 const batchSize = 10
 
-// dispatched is what was made of a recording so far, and sent: once, however many ask for it (the
-// hook, the bucket's notification, each look at a recording that grows, a redelivery, a resend).
-// Who does more of it claims that first, and notes after each batch how far it came; if it
-// dies, whoever comes next goes on from there, and sends one batch again at most.
-//
-// Stored as jobs/<job>/dispatch.json.
-type dispatched struct {
-	claim
-
-	Plan   time.Time     `json:"plan,omitzero"`    // when the plan was made that it is of
-	Chunks []ladder.Span `json:"chunks,omitempty"` // that are stored
-	Ended  bool          `json:"ended,omitempty"`  // there will be no more
-	Sent   int           `json:"sent,omitempty"`   // tasks, in the order of their parts
-}
-
-// dispatched is how far a plan's dispatch is. One that was removed, and is made anew, has sent nothing.
-func (p *Pipeline) dispatched(ctx context.Context, plan *ladder.Plan) (d dispatched, etag string, err error) {
-	etag, err = loadJSON(ctx, p.Store, ladder.DispatchKey(plan.Job), &d)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	if !d.Plan.Equal(plan.Created) {
-		d = dispatched{Plan: plan.Created}
-	}
-	return d, etag, err
-}
-
 // dispatch stores the chunks of a recording that are due and not there yet, and sends their tasks.
-func (p *Pipeline) dispatch(ctx context.Context, plan *ladder.Plan, r *known, hold *Hold) (sent int, err error) {
+func (p *Pipeline) dispatch(ctx context.Context, plan *ladder.Plan, r *known, hold *worker.Hold) (sent int, err error) {
 	for mine := p.newClaimant(); ; {
-		d, etag, err := p.dispatched(ctx, plan)
+		d, etag, err := ledger.Dispatched(ctx, p.Store, plan)
 		if err != nil {
 			return sent, err
 		}
@@ -93,9 +67,9 @@ const stepTime = 15 * time.Second
 const chunksAStep = 20
 
 // step does a part of a dispatch, and notes it; at first, only that nobody else is to do it.
-func (p *Pipeline) step(ctx context.Context, plan *ladder.Plan, d *dispatched, etag, mine string, hold *Hold, do func() error) error {
+func (p *Pipeline) step(ctx context.Context, plan *ladder.Plan, d *ledger.Dispatch, etag, mine string, hold *worker.Hold, do func() error) error {
 	key, begun := ladder.DispatchKey(plan.Job), d.By == mine
-	if err := d.take("dispatch of job "+plan.Job, mine, time.Now().Add(min(stepTime, hold.Lease()))); err != nil {
+	if err := take(&d.Claim, "dispatch of job "+plan.Job, mine, time.Now().Add(min(stepTime, hold.Lease()))); err != nil {
 		if busy, ok := errors.AsType[*busyError](err); ok {
 			busy.brief = true
 		}
@@ -103,17 +77,17 @@ func (p *Pipeline) step(ctx context.Context, plan *ladder.Plan, d *dispatched, e
 	}
 	if begun {
 		if err := do(); err != nil {
-			d.giveUp()
+			giveUp(&d.Claim)
 			p.writeBriefly(ctx, key, d, etag)
 			return err
 		}
 	}
-	_, err := p.writeJSON(ctx, key, d, etag)
+	_, err := ledger.Write(ctx, p.Store, key, d, etag)
 	return err
 }
 
 // sendNext sends the next batch of a job's tasks, up to the n-th.
-func (p *Pipeline) sendNext(ctx context.Context, plan *ladder.Plan, d *dispatched, n int) (sent int, err error) {
+func (p *Pipeline) sendNext(ctx context.Context, plan *ladder.Plan, d *ledger.Dispatch, n int) (sent int, err error) {
 	to := min(n, d.Sent+batchSize)
 	var bodies [][]byte
 	for i := d.Sent; i < to; i++ {
@@ -125,7 +99,7 @@ func (p *Pipeline) sendNext(ctx context.Context, plan *ladder.Plan, d *dispatche
 		}
 	}
 	if d.Sent = to; to == n {
-		d.giveUp()
+		giveUp(&d.Claim)
 	}
 	return len(bodies), nil
 }
@@ -140,7 +114,7 @@ func taskOf(plan *ladder.Plan, chunks, n int) job.Task {
 
 // storeChunks stores chunks behind those that there are. Who comes after somebody who died over it finds
 // some of them: while a recording grows, those count, since what was known of it was less.
-func (p *Pipeline) storeChunks(ctx context.Context, plan *ladder.Plan, d *dispatched, due []ladder.Chunk) error {
+func (p *Pipeline) storeChunks(ctx context.Context, plan *ladder.Plan, d *ledger.Dispatch, due []ladder.Chunk) error {
 	if plan.Grows {
 		for _, c := range due {
 			there, err := p.storeChunk(ctx, plan, c)
@@ -170,11 +144,11 @@ func (p *Pipeline) storeChunks(ctx context.Context, plan *ladder.Plan, d *dispat
 
 // storeChunk stores a chunk, unless there is one, and returns which frames that has.
 func (p *Pipeline) storeChunk(ctx context.Context, plan *ladder.Plan, c ladder.Chunk) (ladder.Span, error) {
-	won, err := p.writeJSON(ctx, ladder.ChunkKey(plan.Job, c.Number), c, "")
+	won, err := ledger.Write(ctx, p.Store, ladder.ChunkKey(plan.Job, c.Number), c, "")
 	if err != nil || won {
 		return c.Span, err
 	}
-	first, err := LoadChunk(ctx, p.Store, plan.Job, c.Number)
+	first, err := ledger.Chunk(ctx, p.Store, plan.Job, c.Number)
 	if err != nil {
 		return c.Span, err
 	}
@@ -185,7 +159,7 @@ func (p *Pipeline) storeChunk(ctx context.Context, plan *ladder.Plan, c ladder.C
 }
 
 // storeEnd notes that there are no more chunks, if they reach to the recording's end.
-func (p *Pipeline) storeEnd(ctx context.Context, plan *ladder.Plan, d *dispatched, r *known, index *flv.Index) error {
+func (p *Pipeline) storeEnd(ctx context.Context, plan *ladder.Plan, d *ledger.Dispatch, r *known, index *flv.Index) error {
 	if len(plan.Due(index, d.Chunks)) > 0 {
 		return nil
 	}
@@ -194,7 +168,7 @@ func (p *Pipeline) storeEnd(ctx context.Context, plan *ladder.Plan, d *dispatche
 	if profile, err := p.Profiles.Choose(cmp.Or(r.profile, job.DefaultProfile), index); err == nil {
 		end.Replan = plan.Misled(index, profile)
 	}
-	won, err := p.writeJSON(ctx, ladder.EndKey(plan.Job), end, "")
+	won, err := ledger.Write(ctx, p.Store, ladder.EndKey(plan.Job), end, "")
 	if err != nil || !won {
 		return err
 	}
@@ -209,18 +183,18 @@ func (p *Pipeline) storeEnd(ctx context.Context, plan *ladder.Plan, d *dispatche
 // repair sends every task of a job whose part doesn't exist, whatever was sent before: its message
 // may have been lost, or its part removed.
 func (p *Pipeline) repair(ctx context.Context, plan *ladder.Plan) (sent int, err error) {
-	d, _, err := p.dispatched(ctx, plan)
+	d, _, err := ledger.Dispatched(ctx, p.Store, plan)
 	if err != nil {
 		return 0, err
 	}
-	done, err := PartsDone(ctx, p.Store, plan)
+	done, err := ledger.Done(ctx, p.Store, plan)
 	if err != nil {
 		return 0, err
 	}
 	whole := &ladder.Job{Plan: plan, End: &ladder.End{Chunks: d.Chunks}}
 	names := whole.ChunkNames()
 	if plan.SoundApart() && d.Ended { // it comes when the chunks are there
-		all, err := p.complete(ctx, plan, names)
+		all, err := ledger.Complete(ctx, p.Store, plan, names)
 		if err == nil && all {
 			names = whole.PartNames()
 			err = p.measureAll(ctx, whole)

@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"testing"
@@ -11,12 +10,15 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"afterlive/internal/job"
+	"afterlive/internal/ledger"
+	"afterlive/internal/standin"
+	"afterlive/internal/worker"
 	"afterlive/ladder"
 )
 
 // outbox is a queue that counts batches and can fail at one.
 type outbox struct {
-	messages
+	standin.Messages
 
 	batches, failsAt int
 	after            bool // it has done what it says that it could not
@@ -58,9 +60,9 @@ func TestDispatch(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			queue := &outbox{failsAt: tc.failsAt, after: tc.after}
-			store, plan := newMemory(), manyChunks(25)
+			store, plan := standin.NewMemory(), manyChunks(25)
 			p := &Pipeline{Queue: queue, Store: store, Worker: "w", Log: zaptest.NewLogger(t)}
-			store.put(ladder.DispatchKey(plan.Job), mustJSON(dispatched{Plan: plan.Created, Chunks: plan.Chunks, Ended: true}))
+			store.Put(ladder.DispatchKey(plan.Job), mustJSON(ledger.Dispatch{Plan: plan.Created, Chunks: plan.Chunks, Ended: true}))
 			_, err := p.dispatch(t.Context(), plan.Plan, nil, nil)
 			if (err != nil) != (tc.failsAt > 0) {
 				t.Fatal(err)
@@ -69,13 +71,13 @@ func TestDispatch(t *testing.T) {
 				_, err := p.dispatch(t.Context(), plan.Plan, nil, nil)
 				must(t, err)
 			}
-			if n := len(queue.bodies()); n != tc.want {
+			if n := len(queue.Bodies()); n != tc.want {
 				t.Errorf("%d messages, want %d", n, tc.want)
 			}
 			if tc.failsAt == 0 && queue.batches != 3 {
 				t.Errorf("%d batches", queue.batches)
 			}
-			last, err := job.Parse([]byte(queue.bodies()[len(queue.bodies())-1]))
+			last, err := job.Parse([]byte(queue.Bodies()[len(queue.Bodies())-1]))
 			if err != nil || last[0].Name() != "chunk-00024" {
 				t.Errorf("the last is %+v, %v", last, err)
 			}
@@ -86,17 +88,17 @@ func TestDispatch(t *testing.T) {
 // A dispatcher that died while it sent is waited for, and then another goes on.
 func TestDispatcherDies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		queue, store, plan := &outbox{}, newMemory(), manyChunks(25)
+		queue, store, plan := &outbox{}, standin.NewMemory(), manyChunks(25)
 		p := &Pipeline{Queue: queue, Store: store, Worker: "w", Log: zaptest.NewLogger(t)}
-		hold := &Hold{lease: 2 * time.Minute}
-		store.put(ladder.DispatchKey(plan.Job), mustJSON(dispatched{
+		var hold *worker.Hold // of a minute
+		store.Put(ladder.DispatchKey(plan.Job), mustJSON(ledger.Dispatch{
 			Plan: plan.Created, Chunks: plan.Chunks, Ended: true, Sent: 10,
-			claim: claim{By: "the dead", Until: time.Now().Add(hold.Lease())},
+			Claim: ledger.Claim{By: "the dead", Until: time.Now().Add(hold.Lease())},
 		}))
 		_, err := p.dispatch(t.Context(), plan.Plan, nil, hold)
 		busy, ok := errors.AsType[*busyError](err)
-		if !ok || busy.pause() != brieflyBusy || len(queue.bodies()) != 0 {
-			t.Fatalf("got %v, %d messages", err, len(queue.bodies()))
+		if !ok || busy.LeaveFor() != brieflyBusy || len(queue.Bodies()) != 0 {
+			t.Fatalf("got %v, %d messages", err, len(queue.Bodies()))
 		}
 		time.Sleep(hold.Lease())
 		if sent, err := p.dispatch(t.Context(), plan.Plan, nil, hold); err != nil || sent != 15 {
@@ -109,7 +111,8 @@ func TestDispatcherDies(t *testing.T) {
 // ends. A claim is renewed while the work lasts, is given up with it, and ends with its holder.
 func TestClaims(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store, plan, hold := newMemory(), manyChunks(1), &Hold{lease: time.Minute}
+		store, plan := standin.NewMemory(), manyChunks(1)
+		var hold *worker.Hold // of a minute
 		p := &Pipeline{Store: store, Worker: "w", Log: zaptest.NewLogger(t)}
 		again := func() error {
 			return p.whileClaimed(t.Context(), plan.Plan, "chunk-00000", hold, func() error { return nil })
@@ -118,7 +121,7 @@ func TestClaims(t *testing.T) {
 		err := p.whileClaimed(t.Context(), plan.Plan, "chunk-00000", hold, func() error {
 			for range 10 {
 				busy, ok := errors.AsType[*busyError](again())
-				if !ok || busy.pause() > time.Minute || busy.pause() < 30*time.Second {
+				if !ok || busy.LeaveFor() > time.Minute || busy.LeaveFor() < 30*time.Second {
 					t.Errorf("a copy was not put back: %v", busy)
 				}
 				time.Sleep(59 * time.Second)
@@ -138,50 +141,32 @@ func TestClaims(t *testing.T) {
 // loop: the queue, whose message was put back in between, doesn't see that.
 func TestClaimsOfTheDead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store, plan, hold := newMemory(), manyChunks(1), &Hold{lease: time.Minute}
+		store, plan := standin.NewMemory(), manyChunks(1)
+		var hold *worker.Hold // of a minute
 		p := &Pipeline{Store: store, Worker: "w", Log: zaptest.NewLogger(t)}
 		begun := 0
 		die := func() {
 			defer func() { _ = recover() }()
 			_ = p.whileClaimed(t.Context(), plan.Plan, "chunk-00000", hold, func() error { begun++; panic("killed") })
 		}
-		for range maxReceives {
+		for range mostTaken {
 			die()
 			expire(t, store)
 		}
 		err := p.whileClaimed(t.Context(), plan.Plan, "chunk-00000", hold, func() error { begun++; return nil })
-		if reason, final := job.Verdict(err); reason != crashLoop || !final || begun != maxReceives {
+		if reason, final := job.Verdict(err); reason != job.CrashLoop || !final || begun != mostTaken {
 			t.Errorf("begun %d times, then %v", begun, err)
 		}
 		// What failed in a way that could be told has killed nobody.
 		other := manyChunks(2)
-		for range 2 * maxReceives {
+		for range 2 * mostTaken {
 			failed := errors.New("no")
 			if err := p.whileClaimed(t.Context(), other.Plan, "chunk-00001", hold, func() error { return failed }); !errors.Is(err, failed) {
 				t.Fatal(err)
 			}
 		}
 		// Nobody waits for a clock that is a day ahead.
-		store.put(ladder.ClaimKey(plan.Job, "chunk-00007"), mustJSON(claim{By: "x", Until: time.Now().Add(24 * time.Hour)}))
+		store.Put(ladder.ClaimKey(plan.Job, "chunk-00007"), mustJSON(ledger.Claim{By: "x", Until: time.Now().Add(24 * time.Hour)}))
 		must(t, p.whileClaimed(t.Context(), plan.Plan, "chunk-00007", hold, func() error { return nil }))
-	})
-}
-
-// What is put back comes as it was, when the claim ends, and counts as no failure.
-func TestBusyTaskIsPutBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		queue := &messages{}
-		body := job.Task{Kind: job.Chunk, Job: "0123456789abcdef", Chunk: 3, Failures: 2}.Body()
-		must(t, queue.Send(t.Context(), body, 0))
-		w := &Worker{Queue: queue, Failed: queue, Metrics: NewMetrics(nil), Log: zaptest.NewLogger(t)}
-		d := queue.take(time.Hour)
-		w.settle(t.Context(), settlement{d: d, tasks: []job.Task{{Kind: job.Chunk}}, hold: &Hold{}, err: &busyError{what: "chunk-00003", claim: claim{By: "x", Until: time.Now().Add(40 * time.Second)}}})
-		if queue.take(0) != nil {
-			t.Error("it came back at once")
-		}
-		time.Sleep(40 * time.Second)
-		if d := queue.take(0); d == nil || !bytes.Equal(d.Body, body) {
-			t.Errorf("it came back as %+v", d)
-		}
 	})
 }

@@ -18,6 +18,7 @@ import (
 	"afterlive/internal/ffmpeg"
 	"afterlive/internal/flv"
 	"afterlive/internal/job"
+	"afterlive/internal/worker"
 	"afterlive/ladder"
 )
 
@@ -44,7 +45,7 @@ func (u usage) blame(err error) error {
 // part.
 //
 // Where picture and sound lie together in the recording, as they mostly do, the sound is extracted on the way.
-func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Plan, w work, folder, attempt string, sound *flv.Extract, hold *Hold) (used usage, err error) {
+func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Plan, w work, folder, attempt string, sound *flv.Extract, hold *worker.Hold) (used usage, err error) {
 	if w.args == nil {
 		return used, nil
 	}
@@ -99,7 +100,7 @@ func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Pla
 // makeFolders makes those that ffmpeg writes to.
 func (w work) makeFolders(root string) error {
 	for _, o := range w.outputs {
-		o.folder = filepath.Join(root, o.track.Ladder, o.track.Rendition)
+		o.Folder = filepath.Join(root, o.Track.Ladder, o.Track.Rendition)
 	}
 	for _, folder := range ladder.Folders(w.args) {
 		if err := os.MkdirAll(filepath.Join(root, folder), 0o755); err != nil {
@@ -213,7 +214,7 @@ func (c counted) Read(b []byte) (int, error) {
 const logEvery = 10 * time.Second
 
 // follow logs how far an encoder is, now and then, and says when it will be done.
-func (w work) follow(log *zap.Logger, plan *ladder.Plan, hold *Hold) func(ffmpeg.Progress) {
+func (w work) follow(log *zap.Logger, plan *ladder.Plan, hold *worker.Hold) func(ffmpeg.Progress) {
 	began := time.Now()
 	last := began
 	return func(p ffmpeg.Progress) {

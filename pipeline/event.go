@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"afterlive/internal/job"
+	"afterlive/internal/ledger"
 	"afterlive/ladder"
 )
 
@@ -32,7 +33,7 @@ func (p *Pipeline) publishEvent(ctx context.Context, plan *ladder.Plan, whole *l
 			return nil
 		}
 		if len(fold.Chunks) > had || fold.Ended != ended {
-			won, err := p.writeJSON(ctx, ladder.LiveKey(plan.Job), fold, etag)
+			won, err := ledger.Write(ctx, p.Store, ladder.LiveKey(plan.Job), fold, etag)
 			if err != nil {
 				return err
 			}
@@ -47,7 +48,7 @@ func (p *Pipeline) publishEvent(ctx context.Context, plan *ladder.Plan, whole *l
 // folded is what the parts so far of a recording that grows have become, and its version.
 func (p *Pipeline) folded(ctx context.Context, plan *ladder.Plan) (*ladder.Fold, string, error) {
 	fold := ladder.Fold{Version: ladder.FoldVersion}
-	etag, err := loadJSON(ctx, p.Store, ladder.LiveKey(plan.Job), &fold)
+	etag, err := ledger.Load(ctx, p.Store, ladder.LiveKey(plan.Job), &fold)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
@@ -59,7 +60,7 @@ func (p *Pipeline) unfold(ctx context.Context, plan *ladder.Plan, fold *ladder.F
 	for {
 		n := len(fold.Chunks)
 		var part ladder.Part
-		_, err := loadJSON(ctx, p.Store, ladder.PartKey(plan.Job, ladder.ChunkPart(n)), &part)
+		_, err := ledger.Load(ctx, p.Store, ladder.PartKey(plan.Job, ladder.ChunkPart(n)), &part)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			left, err := p.leave(ctx, plan, fold)
@@ -91,7 +92,7 @@ func (p *Pipeline) leave(ctx context.Context, plan *ladder.Plan, fold *ladder.Fo
 	if !slices.ContainsFunc(keys, func(key string) bool { return strings.HasPrefix(key, given) }) {
 		return false, nil
 	}
-	chunk, err := LoadChunk(ctx, p.Store, plan.Job, n)
+	chunk, err := ledger.Chunk(ctx, p.Store, plan.Job, n)
 	if err != nil {
 		return false, err
 	}
@@ -100,9 +101,9 @@ func (p *Pipeline) leave(ctx context.Context, plan *ladder.Plan, fold *ladder.Fo
 
 // goOnWithout publishes what comes behind a chunk that was given up.
 func (p *Pipeline) goOnWithout(ctx context.Context, plan *ladder.Plan) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*briefly)
 	defer cancel()
-	whole, err := LoadJob(ctx, p.Store, plan)
+	whole, err := ledger.Job(ctx, p.Store, plan)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -116,7 +117,7 @@ func (p *Pipeline) writeEvent(ctx context.Context, plan *ladder.Plan, fold *ladd
 		return nil
 	}
 	var current ladder.Asset
-	_, err := loadJSON(ctx, p.Store, ladder.PointerKey(plan.Asset), &current)
+	_, err := ledger.Load(ctx, p.Store, ladder.PointerKey(plan.Asset), &current)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -147,7 +148,7 @@ func (p *Pipeline) offer(ctx context.Context, plan *ladder.Plan, event *ladder.P
 		return err
 	}
 	for _, m := range event.Masters() {
-		if _, err := p.write(ctx, plan.Key(m.Ladder, event.MasterFile()), m.Body, ""); err != nil {
+		if _, err := ledger.Put(ctx, p.Store, plan.Key(m.Ladder, event.MasterFile()), m.Body, ""); err != nil {
 			return err
 		}
 	}
@@ -165,7 +166,7 @@ func (p *Pipeline) lengthen(ctx context.Context, key string, body []byte) error 
 		if len(have) >= len(body) {
 			return nil
 		}
-		if won, err := p.write(ctx, key, body, etag); err != nil || won {
+		if won, err := ledger.Put(ctx, p.Store, key, body, etag); err != nil || won {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"maps"
 	"math"
@@ -14,6 +15,10 @@ import (
 
 	"afterlive/hlscheck"
 	"afterlive/internal/job"
+	"afterlive/internal/ledger"
+	"afterlive/internal/operate"
+	"afterlive/internal/standin"
+	"afterlive/internal/worker"
 	"afterlive/ladder"
 )
 
@@ -50,7 +55,7 @@ func TestEvent(t *testing.T) {
 			continue
 		}
 		var asset ladder.Asset
-		_, err := loadJSON(t.Context(), f.store, ladder.PointerKey("live/talk"), &asset)
+		_, err := ledger.Load(t.Context(), f.store, ladder.PointerKey("live/talk"), &asset)
 		must(t, err)
 		if lag = max(lag, float64(second+1)-asset.Duration); !asset.Live || asset.Began.Unix() != 1764000000 {
 			t.Errorf("after %d s: %+v", second, asset)
@@ -70,10 +75,10 @@ func TestEvent(t *testing.T) {
 	if event := f.seen[f.anEvent(t)]; !bytes.HasSuffix(event, []byte("#EXT-X-ENDLIST\n")) {
 		t.Errorf("the event has not ended:\n%s", event)
 	}
-	if master, _, err := f.store.get(ladder.StableMasterKey("live/talk")); err != nil || !bytes.Contains(master, []byte("/index.m3u8")) || bytes.Contains(master, []byte("event")) {
+	if master, _, err := f.store.Get(ladder.StableMasterKey("live/talk")); err != nil || !bytes.Contains(master, []byte("/index.m3u8")) || bytes.Contains(master, []byte("event")) {
 		t.Errorf("the stable playlist is\n%s, %v", master, err)
 	}
-	for key, n := range f.store.writes {
+	for key, n := range f.store.Writes {
 		if strings.HasPrefix(key, ladder.PartsPrefix(whole.Job)) && n != 1 {
 			t.Errorf("%s was written %d times", key, n)
 		}
@@ -93,7 +98,7 @@ func (f *recorder) anEvent(t *testing.T) string {
 }
 
 // checkRules holds what the stable URL shows against the rules.
-func checkRules(t *testing.T, store *memory, live bool) {
+func checkRules(t *testing.T, store *standin.Memory, live bool) {
 	t.Helper()
 	dir := export(t, store, "vod/live/talk/")
 	report, err := hlscheck.Check(t.Context(), hlscheck.Dir(os.DirFS(dir)), ladder.MasterFile, hlscheck.Media)
@@ -123,16 +128,16 @@ func TestEventGoesOnBehindAGap(t *testing.T) {
 	if event := f.seen[f.anEvent(t)]; !bytes.HasSuffix(event, []byte("#EXT-X-ENDLIST\n")) || bytes.Count(event, []byte("#EXT-X-GAP")) != 1 {
 		t.Errorf("the event has not ended:\n%s", event)
 	}
-	jobs, err := FindJobs(t.Context(), f.store, "live/talk")
+	jobs, err := operate.FindJobs(t.Context(), f.store, "live/talk")
 	must(t, err)
-	if jobs[0].State != Failed || jobs[0].Task != "chunk-00002" {
+	if jobs[0].State != operate.Failed || jobs[0].Task != "chunk-00002" {
 		t.Errorf("%+v", jobs[0])
 	}
 	must(t, f.queue.Send(t.Context(), fails.Body(), 0)) // as replay does
 	f.work(t, 10)
 	checkRules(t, f.store, false)
 	whole := wholeJob(t, f.store, fails.Job)
-	if list, _, err := f.store.get(whole.Key("flat", "90p", ladder.MediaPlaylistFile)); err != nil || bytes.Contains(list, []byte("GAP")) || bytes.Count(list, []byte("#EXTINF")) != 10 {
+	if list, _, err := f.store.Get(whole.Key("flat", "90p", ladder.MediaPlaylistFile)); err != nil || bytes.Contains(list, []byte("GAP")) || bytes.Count(list, []byte("#EXTINF")) != 10 {
 		t.Errorf("on demand: %v\n%s", err, list)
 	}
 }
@@ -140,16 +145,18 @@ func TestEventGoesOnBehindAGap(t *testing.T) {
 // without does all tasks that wait but one, which is given up.
 func (f *recorder) without(t *testing.T, fails *job.Task) {
 	t.Helper()
-	w := Worker{Queue: f.queue, Failed: &messages{}, Note: f.p.NoteFailure, Metrics: NewMetrics(nil), Log: f.p.Log}
-	for d := f.queue.take(time.Hour); d != nil; d = f.queue.take(time.Hour) {
+	for d := f.queue.Take(time.Hour); d != nil; d = f.queue.Take(time.Hour) {
 		tasks, err := job.Parse(d.Body)
 		must(t, err)
 		if tasks[0].Kind == fails.Kind && tasks[0].Chunk == fails.Chunk {
-			fails.Job, err = tasks[0].Job, job.Permanent("ffmpeg_failed", errors.New("it is broken"))
+			fails.Job = tasks[0].Job
+			givenUp(t, f.p, tasks[0], func(context.Context, job.Task, *worker.Hold) error {
+				return job.Permanent("ffmpeg_failed", errors.New("it is broken"))
+			})
 		} else {
-			err = f.p.Do(t.Context(), tasks[0], nil)
+			must(t, f.p.Do(t.Context(), tasks[0], nil))
 		}
-		w.settle(t.Context(), settlement{d: d, tasks: tasks, hold: &Hold{}, err: err})
+		must(t, f.queue.Delete(t.Context(), d.Receipt))
 		f.done++
 		f.look(t)
 	}
@@ -164,7 +171,7 @@ func TestEventBeforeItsLoudness(t *testing.T) {
 		f.work(t, 100)
 	}
 	checkRules(t, f.store, true)
-	if sound, _, err := f.store.get(strings.Replace(f.anEvent(t), "flat/90p", "audio/aac", 1)); err != nil || bytes.Count(sound, []byte("#EXTINF")) < 6 {
+	if sound, _, err := f.store.Get(strings.Replace(f.anEvent(t), "flat/90p", "audio/aac", 1)); err != nil || bytes.Count(sound, []byte("#EXTINF")) < 6 {
 		t.Errorf("%v\n%s", err, sound)
 	}
 	whole := f.end(t)
@@ -172,11 +179,11 @@ func TestEventBeforeItsLoudness(t *testing.T) {
 	var loud ladder.Track
 	for k := range whole.Chunks {
 		var part ladder.Part
-		_, err := loadJSON(t.Context(), f.store, ladder.PartKey(whole.Job, ladder.AudioPart(k)), &part)
+		_, err := ledger.Load(t.Context(), f.store, ladder.PartKey(whole.Job, ladder.AudioPart(k)), &part)
 		must(t, err)
 		loud.Segments, loud.Init, loud.Ladder, loud.Rendition = append(loud.Segments, part.Tracks[0].Segments...), part.Tracks[0].Init, part.Tracks[0].Ladder, part.Tracks[0].Rendition
 	}
-	list, _, err := f.store.get(whole.Key("audio", "aac", ladder.MediaPlaylistFile))
+	list, _, err := f.store.Get(whole.Key("audio", "aac", ladder.MediaPlaylistFile))
 	must(t, err)
 	for _, s := range loud.Segments {
 		if !bytes.Contains(list, []byte(s.URI)) {
@@ -196,28 +203,28 @@ func TestRequestsAPart(t *testing.T) {
 		f.grow(t, piece, false)
 		f.work(t, 100)
 	}
-	jobs, err := FindJobs(t.Context(), f.store, "live/talk")
+	jobs, err := operate.FindJobs(t.Context(), f.store, "live/talk")
 	must(t, err)
-	plan, err := LoadPlan(t.Context(), f.store, jobs[0].Job)
+	plan, err := ledger.Plan(t.Context(), f.store, jobs[0].Job)
 	must(t, err)
 	var part ladder.Part
-	_, err = loadJSON(t.Context(), f.store, ladder.PartKey(plan.Job, ladder.ChunkPart(0)), &part)
+	_, err = ledger.Load(t.Context(), f.store, ladder.PartKey(plan.Job, ladder.ChunkPart(0)), &part)
 	must(t, err)
-	delete(f.store.objects, ladder.LiveKey(plan.Job))
+	delete(f.store.Objects, ladder.LiveKey(plan.Job))
 	var requests [501]atomic.Int64
 	for n := range 501 {
 		part.Name, part.Span = ladder.ChunkPart(n), ladder.Span{From: n * plan.SegmentFrames, To: (n + 1) * plan.SegmentFrames}
-		f.store.put(ladder.PartKey(plan.Job, part.Name), mustJSON(part))
-		f.store.before = func(string, string) error { requests[n].Add(1); return nil }
+		f.store.Put(ladder.PartKey(plan.Job, part.Name), mustJSON(part))
+		f.store.Before = func(string, string) error { requests[n].Add(1); return nil }
 		must(t, f.p.goOn(t.Context(), plan, nil))
-		f.store.before = nil
+		f.store.Before = nil
 	}
 	tenth, last := requests[10].Load(), requests[500].Load()
 	t.Logf("%d requests for the 10th part, %d for the 500th", tenth, last)
 	if tenth == 0 || tenth != last {
 		t.Errorf("%d requests for the 10th part, %d for the 500th", tenth, last)
 	}
-	if event, _, err := f.store.get(plan.Key("flat", "90p", ladder.EventPlaylistFile)); err != nil || bytes.Count(event, []byte("#EXTINF")) != 501 {
+	if event, _, err := f.store.Get(plan.Key("flat", "90p", ladder.EventPlaylistFile)); err != nil || bytes.Count(event, []byte("#EXTINF")) != 501 {
 		t.Errorf("%v: %d segments", err, bytes.Count(event, []byte("#EXTINF")))
 	}
 }
@@ -242,19 +249,19 @@ func TestFitAfterwards(t *testing.T) {
 		f.grow(t, body[n:min(len(body), n+len(body)/30)], false)
 		f.work(t, 100)
 	}
-	event, _, err := f.store.get(ladder.StableMasterKey("live/talk"))
+	event, _, err := f.store.Get(ladder.StableMasterKey("live/talk"))
 	if err != nil || bytes.Count(event, []byte("#EXT-X-STREAM-INF")) != 3 {
 		t.Errorf("event: %v\n%s", err, event)
 	}
 	whole := f.end(t)
 	checkRules(t, f.store, false)
 	var asset ladder.Asset
-	_, err = loadJSON(t.Context(), f.store, ladder.PointerKey("live/talk"), &asset)
+	_, err = ledger.Load(t.Context(), f.store, ladder.PointerKey("live/talk"), &asset)
 	must(t, err)
 	if len(asset.Fit) != 3 || asset.Fit[1].Kept || len(asset.Ladders[0].Renditions) != 2 || asset.Ladders[0].Renditions[1].Name != "90p" {
 		t.Errorf("%+v\n%+v", asset.Fit, asset.Ladders)
 	}
-	if _, _, err := f.store.get(whole.Key("flat", "144p", ladder.MediaPlaylistFile)); err == nil {
+	if _, _, err := f.store.Get(whole.Key("flat", "144p", ladder.MediaPlaylistFile)); err == nil {
 		t.Error("144p is on demand")
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"afterlive/internal/job"
+	"afterlive/internal/standin"
 	"afterlive/ladder"
 )
 
@@ -25,15 +26,15 @@ const fitProfile = `
 `
 
 // planned makes a recording and plans it with the profile above.
-func planned(t *testing.T, picture, ffmpegPath string) (*Pipeline, *memory, *messages, *ladder.Job) {
+func planned(t *testing.T, picture, ffmpegPath string) (*Pipeline, *standin.Memory, *standin.Messages, *ladder.Job) {
 	mediaHeavy(t)
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "talk.flv")
 	runFFmpeg(t, "-v", "error", "-nostdin", "-f", "lavfi", "-i", picture, "-c:v", "libx264", "-preset", "veryfast", "-crf", "16", "-g", "50", "-pix_fmt", "yuv420p", "-t", "12", "-f", "flv", file)
 	recording, err := os.ReadFile(file)
 	must(t, err)
-	store, queue := newMemory(), &messages{}
-	store.put(smallTask.Key, recording)
+	store, queue := standin.NewMemory(), &standin.Messages{}
+	store.Put(smallTask.Key, recording)
 	p := newPipeline(t, store, queue, fitProfile)
 	if ffmpegPath != "" {
 		p.FFmpeg.Path = ffmpegPath

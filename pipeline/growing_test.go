@@ -16,14 +16,17 @@ import (
 	"afterlive/internal/flv"
 	"afterlive/internal/growing"
 	"afterlive/internal/job"
+	"afterlive/internal/ledger"
+	"afterlive/internal/operate"
+	"afterlive/internal/standin"
 	"afterlive/ladder"
 )
 
 // recorder is a recording that grows in the store of a pipeline.
 type recorder struct {
 	p       *Pipeline
-	store   *memory
-	queue   *messages
+	store   *standin.Memory
+	queue   *standin.Messages
 	key     string
 	profile string
 	file    *os.File // that somebody writes
@@ -42,7 +45,7 @@ func follow(t *testing.T, key, profile, profiles string) *recorder {
 	reader, err := os.Open(name)
 	must(t, err)
 	t.Cleanup(func() { must(t, errors.Join(file.Close(), reader.Close())) })
-	store, queue := newMemory(), &messages{}
+	store, queue := standin.NewMemory(), &standin.Messages{}
 	p := newPipeline(t, store, queue, profiles)
 	p.FFmpeg.Threads = 1
 	p.Recordings = growing.Recordings{Store: store}
@@ -74,7 +77,7 @@ func (f *recorder) ship(t *testing.T, killed, ended bool) {
 func (f *recorder) work(t *testing.T, n int) {
 	t.Helper()
 	for range n {
-		d := f.queue.take(time.Hour)
+		d := f.queue.Take(time.Hour)
 		if d == nil {
 			return
 		}
@@ -93,11 +96,11 @@ func (f *recorder) work(t *testing.T, n int) {
 // the rules for events are kept.
 func (f *recorder) look(t *testing.T) {
 	t.Helper()
-	for key := range f.store.objects {
+	for key := range f.store.Objects {
 		if name := path.Base(key); name != ladder.EventPlaylistFile && name != ladder.EventStoryboardFile {
 			continue
 		}
-		body, _, err := f.store.get(key)
+		body, _, err := f.store.Get(key)
 		must(t, err)
 		before := bytes.TrimSuffix(f.seen[key], []byte("#EXT-X-ENDLIST\n"))
 		if !bytes.HasPrefix(body, before) && path.Ext(key) == ".m3u8" || len(body) < len(before) {
@@ -106,7 +109,7 @@ func (f *recorder) look(t *testing.T) {
 		f.seen[key] = body
 	}
 	asset := job.Asset(f.key)
-	if _, _, err := f.store.get(ladder.StableMasterKey(asset)); err != nil {
+	if _, _, err := f.store.Get(ladder.StableMasterKey(asset)); err != nil {
 		return
 	}
 	if f.offered == 0 {
@@ -122,8 +125,8 @@ func (f *recorder) end(t *testing.T) *ladder.Job {
 	t.Helper()
 	f.ship(t, false, true)
 	f.work(t, 1000)
-	jobs, err := FindJobs(t.Context(), f.store, job.Asset(f.key))
-	if err != nil || len(jobs) != 1 || jobs[0].State != Published {
+	jobs, err := operate.FindJobs(t.Context(), f.store, job.Asset(f.key))
+	if err != nil || len(jobs) != 1 || jobs[0].State != operate.Published {
 		t.Fatalf("jobs %+v, %v", jobs, err)
 	}
 	return wholeJob(t, f.store, jobs[0].Job)
@@ -198,22 +201,22 @@ func TestHeadMisleads(t *testing.T) {
 			}
 			f.ship(t, false, true)
 			f.work(t, 1000)
-			jobs, err := FindJobs(t.Context(), f.store, "live/talk")
+			jobs, err := operate.FindJobs(t.Context(), f.store, "live/talk")
 			must(t, err)
-			if len(jobs) != 2 || jobs[0].State != Superseded || jobs[1].State != Published {
+			if len(jobs) != 2 || jobs[0].State != operate.Superseded || jobs[1].State != operate.Published {
 				t.Fatalf("%+v", jobs)
 			}
 			head, whole := wholeJob(t, f.store, jobs[0].Job), wholeJob(t, f.store, jobs[1].Job)
 			if !head.Grows || whole.Grows || !strings.Contains(head.Replan, tc.why) || whole.Source.Width != tc.width || whole.Rate.FPS() < tc.rate {
 				t.Errorf("head %+v, %q\nwhole %+v", head.Source, head.Replan, whole.Source)
 			}
-			for key := range f.store.objects {
+			for key := range f.store.Objects {
 				if strings.HasPrefix(key, head.Key()+"/") && path.Base(key) == ladder.MediaPlaylistFile {
 					t.Errorf("%s was published", key)
 				}
 			}
 			checkRules(t, f.store, false)
-			if event, _, err := f.store.get(head.Key("flat", "90p", ladder.EventPlaylistFile)); name == "a slate of another size" && (err != nil || !bytes.HasSuffix(event, []byte("#EXT-X-ENDLIST\n"))) {
+			if event, _, err := f.store.Get(head.Key("flat", "90p", ladder.EventPlaylistFile)); name == "a slate of another size" && (err != nil || !bytes.HasSuffix(event, []byte("#EXT-X-ENDLIST\n"))) {
 				t.Errorf("the event has not ended: %v\n%s", err, event)
 			}
 		})
@@ -253,7 +256,7 @@ func publishGrowing(t *testing.T, recording []byte) outcome {
 		f.work(t, random.IntN(4))
 	}
 	out := outcome{plan: f.end(t), store: f.store}
-	_, err := loadJSON(t.Context(), f.store, ladder.PointerKey(out.plan.Asset), &out.asset)
+	_, err := ledger.Load(t.Context(), f.store, ladder.PointerKey(out.plan.Asset), &out.asset)
 	must(t, err)
 	out.folder = filepath.Join(export(t, f.store, "vod/"+out.plan.Asset+"/"), out.plan.Job)
 	return out

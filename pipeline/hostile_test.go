@@ -18,6 +18,7 @@ import (
 	"afterlive/internal/ffmpeg"
 	"afterlive/internal/flv"
 	"afterlive/internal/job"
+	"afterlive/internal/standin"
 	"afterlive/ladder"
 )
 
@@ -28,13 +29,13 @@ func process(t *testing.T, recording []byte) (*ladder.Job, error) {
 	return plan, err
 }
 
-func processIn(t *testing.T, recording []byte) (*ladder.Job, *memory, error) {
+func processIn(t *testing.T, recording []byte) (*ladder.Job, *standin.Memory, error) {
 	t.Helper()
 	p, store, queue := newSmall(t, recording)
 	p.Limits = Limits{Pixels: 8192 * 4320, Duration: 48 * time.Hour, Scratch: 1 << 30, Slowness: 30}
 	p.FFmpeg.Pixels, p.FFmpeg.Alloc, p.FFmpeg.File = p.Limits.Pixels, 256<<20, p.Limits.Scratch
 	if err := p.Do(t.Context(), smallTask, nil); err != nil {
-		for key := range store.objects {
+		for key := range store.Objects {
 			if !strings.HasPrefix(key, "recordings/") {
 				t.Errorf("%s was left behind", key)
 			}

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"afterlive/internal/flv"
+	"afterlive/internal/ledger"
+	"afterlive/internal/standin"
 	"afterlive/ladder"
 )
 
@@ -20,10 +22,10 @@ var cue = regexp.MustCompile(`(?m)^(\S+) --> (\S+)\n(\S+\.jpg)#xywh=(\d+),(\d+),
 
 // checkStoryboard looks at the poster and at every picture of the storyboard, as a
 // player would: all of it is there, and inside of its sheet.
-func checkStoryboard(t *testing.T, store *memory, a ladder.Asset) {
+func checkStoryboard(t *testing.T, store *standin.Memory, a ladder.Asset) {
 	t.Helper()
 	picture := func(key string) image.Image {
-		body, _, err := store.get(path.Join("vod/live/talk", key))
+		body, _, err := store.Get(path.Join("vod/live/talk", key))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -34,7 +36,7 @@ func checkStoryboard(t *testing.T, store *memory, a ladder.Asset) {
 		return out
 	}
 	picture(a.Poster)
-	track, _, err := store.get(path.Join("vod/live/talk", a.Storyboard))
+	track, _, err := store.Get(path.Join("vod/live/talk", a.Storyboard))
 	must(t, err)
 	cues := cue.FindAllStringSubmatch(string(track), -1)
 	if len(cues) == 0 || cues[0][1] != "00:00:00.000" {
@@ -71,11 +73,11 @@ func TestStoryboardShowsItsMoments(t *testing.T) {
 	seen := 0
 	for k, c := range plan.Chunks {
 		var part ladder.Part
-		_, err := loadJSON(t.Context(), store, ladder.PartKey(plan.Job, ladder.ChunkPart(k)), &part)
+		_, err := ledger.Load(t.Context(), store, ladder.PartKey(plan.Job, ladder.ChunkPart(k)), &part)
 		must(t, err)
 		frames := plan.Tiles(c)
 		for i, frame := range frames {
-			body, _, err := store.get(plan.Key(ladder.StoryboardFolder, part.Images.Sheets[0].URI))
+			body, _, err := store.Get(plan.Key(ladder.StoryboardFolder, part.Images.Sheets[0].URI))
 			must(t, err)
 			sheet, err := jpeg.Decode(bytes.NewReader(body))
 			must(t, err)

@@ -14,15 +14,16 @@ import (
 
 	"afterlive/internal/flv"
 	"afterlive/internal/job"
+	"afterlive/internal/standin"
 )
 
 // uploaded is a small recording as an uploader leaves it, and the keys of what lies beside it.
-func uploaded(t *testing.T, body []byte) (p *Pipeline, store *memory, queue *messages, index string) {
+func uploaded(t *testing.T, body []byte) (p *Pipeline, store *standin.Memory, queue *standin.Messages, index string) {
 	t.Helper()
 	p, store, queue = newSmall(t, body)
 	file := filepath.Join(t.TempDir(), "talk.flv")
 	must(t, os.WriteFile(file, body, 0o600))
-	etag := store.etag(smallTask.Key)
+	etag := store.ETag(smallTask.Key)
 	must(t, StoreIndex(t.Context(), store, smallTask.Key, etag, file, ""))
 	must(t, StoreIndex(t.Context(), store, smallTask.Key, etag, file, "")) // an uploader that comes back
 	return p, store, queue, indexKey(smallTask.Key, etag)
@@ -38,7 +39,7 @@ func TestIndexOfTheUploader(t *testing.T) {
 
 	p, store, queue, index := uploaded(t, recording)
 	reads := map[string]int{}
-	store.before = func(op, key string) error {
+	store.Before = func(op, key string) error {
 		if op == "read" {
 			reads[key]++
 		}
@@ -59,7 +60,7 @@ func TestIndexOfTheUploader(t *testing.T) {
 	if reads[smallTask.Key] != len(plan.Chunks) {
 		t.Errorf("read: %v; there are %d chunks", reads, len(plan.Chunks))
 	}
-	if _, _, err := store.get(index); err != nil {
+	if _, _, err := store.Get(index); err != nil {
 		t.Error(err)
 	}
 }
@@ -67,23 +68,23 @@ func TestIndexOfTheUploader(t *testing.T) {
 // What lies beside a recording is a convenience: without it, or with nonsense in its
 // place, all is done as if it had never been.
 func TestIndexIsNoUse(t *testing.T) {
-	replaced := func(store *memory, index, old, by string) {
-		body, _, _ := store.get(index)
+	replaced := func(store *standin.Memory, index, old, by string) {
+		body, _, _ := store.Get(index)
 		spoilt := bytes.Replace(body, []byte(old), []byte(by), 1)
 		if bytes.Equal(body, spoilt) {
 			t.Fatalf("%q is not in the index", old)
 		}
-		store.objects[index] = spoilt
+		store.Objects[index] = spoilt
 	}
 	for _, tc := range []struct {
 		name  string
-		spoil func(store *memory, index string)
+		spoil func(store *standin.Memory, index string)
 	}{
-		{name: "of another version", spoil: func(store *memory, index string) { replaced(store, index, `"v":4`, `"v":0`) }},
-		{name: "of another file", spoil: func(store *memory, index string) { replaced(store, index, `"size":`, `"size":9`) }},
-		{name: "not JSON", spoil: func(store *memory, index string) { store.objects[index] = []byte("once upon a time") }},
-		{name: "not to be read", spoil: func(store *memory, index string) {
-			store.before = func(op, key string) error {
+		{name: "of another version", spoil: func(store *standin.Memory, index string) { replaced(store, index, `"v":4`, `"v":0`) }},
+		{name: "of another file", spoil: func(store *standin.Memory, index string) { replaced(store, index, `"size":`, `"size":9`) }},
+		{name: "not JSON", spoil: func(store *standin.Memory, index string) { store.Objects[index] = []byte("once upon a time") }},
+		{name: "not to be read", spoil: func(store *standin.Memory, index string) {
+			store.Before = func(op, key string) error {
 				if op == "load" && key == index {
 					return errors.New("no")
 				}
@@ -119,7 +120,7 @@ func (m *meddling) Err() error {
 // What a worker will refuse gets no index, and no error: the worker says it where
 // operators look. A file that changes under the scan gets none either.
 func TestNoIndex(t *testing.T) {
-	store := newMemory()
+	store := standin.NewMemory()
 	file := filepath.Join(t.TempDir(), "talk.flv")
 	must(t, os.WriteFile(file, []byte("once upon a time"), 0o600))
 	must(t, StoreIndex(t.Context(), store, smallTask.Key, "x", file, ""))
@@ -130,7 +131,7 @@ func TestNoIndex(t *testing.T) {
 	if err := StoreIndex(ctx, store, smallTask.Key, "x", file, ""); err == nil || !strings.Contains(err.Error(), "changed") {
 		t.Errorf("got %v", err)
 	}
-	for key := range store.objects {
+	for key := range store.Objects {
 		if strings.HasSuffix(key, ".json") {
 			t.Errorf("%s was stored", key)
 		}

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"afterlive/internal/job"
+	"afterlive/internal/ledger"
+	"afterlive/internal/standin"
 	"afterlive/ladder"
 )
 
@@ -51,8 +53,8 @@ func TestLoudness(t *testing.T) {
 				"-c:v", "libx264", "-preset", "ultrafast", "-g", "20", "-c:a", "aac", "-t", "20", "-f", "flv", file)
 			recording, err := os.ReadFile(file)
 			must(t, err)
-			store, queue := newMemory(), &messages{}
-			store.put(smallTask.Key, recording)
+			store, queue := standin.NewMemory(), &standin.Messages{}
+			store.Put(smallTask.Key, recording)
 			p := newPipeline(t, store, queue, loudProfile)
 			task := smallTask
 			task.Profile = "loud"
@@ -61,7 +63,7 @@ func TestLoudness(t *testing.T) {
 			checkPublished(t, store)
 			plan := onlyPlan(t, store)
 			var measured ladder.Loudness
-			_, err = loadJSON(t.Context(), store, ladder.LoudnessKey(plan.Job), &measured)
+			_, err = ledger.Load(t.Context(), store, ladder.LoudnessKey(plan.Job), &measured)
 			must(t, err)
 			if _, heard := measured.Integrated(); heard == tc.silent {
 				t.Fatalf("measured: %+v", measured)
@@ -69,7 +71,7 @@ func TestLoudness(t *testing.T) {
 			var tracks []ladder.Track
 			for k := range plan.Chunks {
 				var part ladder.Part
-				_, err = loadJSON(t.Context(), store, ladder.PartKey(plan.Job, ladder.AudioPart(k)), &part)
+				_, err = ledger.Load(t.Context(), store, ladder.PartKey(plan.Job, ladder.AudioPart(k)), &part)
 				must(t, err)
 				for i, track := range part.Tracks {
 					if k == 0 {
@@ -93,30 +95,31 @@ func TestLoudness(t *testing.T) {
 
 // A job whose chunks are all there, but not how loud they are together, is repaired like any other.
 func TestRepairOfLoudness(t *testing.T) {
-	store, queue := newMemory(), &messages{}
-	store.put(smallTask.Key, smallRecording(t))
+	store, queue := standin.NewMemory(), &standin.Messages{}
+	store.Put(smallTask.Key, smallRecording(t))
 	p := newPipeline(t, store, queue, loudProfile)
 	task := smallTask
 	task.Profile = "loud"
 	must(t, p.Do(t.Context(), task, nil))
 	lost := errors.New("killed")
-	store.before = func(op, key string) error { // before it says how loud all is
+	store.Before = func(op, key string) error { // before it says how loud all is
 		if op == "write" && strings.HasSuffix(key, "/loudness.json") {
 			return lost
 		}
 		return nil
 	}
-	for d := queue.take(time.Hour); d != nil; d = queue.take(time.Hour) {
+	for d := queue.Take(time.Hour); d != nil; d = queue.Take(time.Hour) {
 		tasks, err := job.Parse(d.Body)
 		must(t, err)
 		if err := p.Do(t.Context(), tasks[0], nil); err != nil && !errors.Is(err, lost) {
 			t.Fatal(err)
 		}
 	}
-	store.before, queue.all = nil, nil
+	store.Before = nil
+	queue.Clear()
 	task.Repair = true
 	must(t, p.Do(t.Context(), task, nil))
-	if len(queue.bodies()) == 0 {
+	if len(queue.Bodies()) == 0 {
 		t.Fatal("nothing was sent")
 	}
 	drain(t, p, queue)
@@ -124,12 +127,12 @@ func TestRepairOfLoudness(t *testing.T) {
 }
 
 // loudnessOf measures a published rendition with another of ffmpeg's filters.
-func loudnessOf(t *testing.T, store *memory, plan *ladder.Job, track ladder.Track) float64 {
+func loudnessOf(t *testing.T, store *standin.Memory, plan *ladder.Job, track ladder.Track) float64 {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "sound.mp4")
 	var whole []byte
 	for _, name := range append([]string{track.Init}, uris(track)...) {
-		body, _, err := store.get(plan.Key(path.Join(track.Ladder, track.Rendition), name))
+		body, _, err := store.Get(plan.Key(path.Join(track.Ladder, track.Rendition), name))
 		must(t, err)
 		whole = append(whole, body...)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"afterlive/internal/job"
+	"afterlive/internal/ledger"
 	"afterlive/ladder"
 )
 
@@ -30,7 +31,7 @@ func NameFree(ctx context.Context, store Store, key string) error {
 		}
 	}
 	var pointer ladder.Asset
-	if _, err := loadJSON(ctx, store, ladder.PointerKey(asset), &pointer); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if _, err := ledger.Load(ctx, store, ladder.PointerKey(asset), &pointer); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return sameRecording(pointer, key)
@@ -57,7 +58,7 @@ func isJobOf(ctx context.Context, store Store, element, asset string) (bool, err
 	if !job.IsID(element) {
 		return false, nil
 	}
-	plan, err := LoadPlan(ctx, store, element)
+	plan, err := ledger.Plan(ctx, store, element)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

@@ -24,7 +24,7 @@ func TestNamesInTheWay(t *testing.T) {
 		"live/talk.FLV":                       "made from the recording recordings/live/talk.flv",
 	} {
 		task := job.Task{Kind: job.Recording, Key: job.Prefix + name, Profile: "stitch"}
-		store.put(task.Key, []byte("FLV"))
+		store.Put(task.Key, []byte("FLV"))
 		err := p.Do(t.Context(), task, nil)
 		if reason, final := job.Verdict(err); reason != "name_taken" || !final || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", name, err)

@@ -15,6 +15,9 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"afterlive/internal/ledger"
+	"afterlive/internal/segment"
+	"afterlive/internal/worker"
 	"afterlive/ladder"
 )
 
@@ -22,12 +25,12 @@ import (
 type work struct {
 	part    string
 	chunk   *ladder.Chunk
-	args    []string      // of ffmpeg, run in the part's scratch folder; none: there is no picture
-	outputs []*output     // of the picture
-	sounds  []*output     // of the sound; none: there is none, or it is only measured
-	measure bool          // how loud it is
-	gain    string        // the filter that brings the sound to another loudness
-	length  time.Duration // of what is encoded
+	args    []string          // of ffmpeg, run in the part's scratch folder; none: there is no picture
+	outputs []*segment.Output // of the picture
+	sounds  []*segment.Output // of the sound; none: there is none, or it is only measured
+	measure bool              // how loud it is
+	gain    string            // the filter that brings the sound to another loudness
+	length  time.Duration     // of what is encoded
 }
 
 func chunkWork(plan *ladder.Plan, c ladder.Chunk, threads int) work {
@@ -37,10 +40,10 @@ func chunkWork(plan *ladder.Plan, c ladder.Chunk, threads int) work {
 	}
 	for _, l := range plan.Ladders {
 		for _, r := range l.Renditions {
-			w.outputs = append(w.outputs, videoOutput(plan, c, l, r))
+			w.outputs = append(w.outputs, segment.Video(plan, c, l, r))
 		}
 		if l.Frames != nil {
-			w.outputs = append(w.outputs, framesOutput(plan, c, l))
+			w.outputs = append(w.outputs, segment.Frames(plan, c, l))
 		}
 	}
 	if plan.Audio != nil && (!plan.SoundApart() || plan.Grows) { // an event has it as it is
@@ -50,16 +53,16 @@ func chunkWork(plan *ladder.Plan, c ladder.Chunk, threads int) work {
 	return w
 }
 
-func soundOutputs(plan *ladder.Plan, c ladder.Chunk) (all []*output) {
+func soundOutputs(plan *ladder.Plan, c ladder.Chunk) (all []*segment.Output) {
 	for _, r := range plan.Audio.Renditions {
-		all = append(all, soundOutput(plan, c, r))
+		all = append(all, segment.Sound(plan, c, r))
 	}
 	return all
 }
 
 // produce makes a part, unless it exists. Nothing of it counts before the last
 // write: the part is what names the segments.
-func (p *Pipeline) produce(ctx context.Context, plan *ladder.Plan, w work, hold *Hold) error {
+func (p *Pipeline) produce(ctx context.Context, plan *ladder.Plan, w work, hold *worker.Hold) error {
 	key := ladder.PartKey(plan.Job, w.part)
 	if _, _, err := p.Store.Load(ctx, key); !errors.Is(err, fs.ErrNotExist) {
 		if err == nil {
@@ -71,7 +74,7 @@ func (p *Pipeline) produce(ctx context.Context, plan *ladder.Plan, w work, hold 
 }
 
 // makeAndCommit makes a part and stores it, unless somebody else was first.
-func (p *Pipeline) makeAndCommit(ctx context.Context, plan *ladder.Plan, w work, hold *Hold) error {
+func (p *Pipeline) makeAndCommit(ctx context.Context, plan *ladder.Plan, w work, hold *worker.Hold) error {
 	key := ladder.PartKey(plan.Job, w.part)
 	log := p.Log.With(zap.String("job", plan.Job), zap.String("task", w.part))
 	part, err := p.make(ctx, log, plan, w, hold)
@@ -81,13 +84,13 @@ func (p *Pipeline) makeAndCommit(ctx context.Context, plan *ladder.Plan, w work,
 	if err := hold.Prove(ctx); err != nil {
 		return err
 	}
-	won, err := p.writeJSON(ctx, key, part, "")
+	won, err := ledger.Write(ctx, p.Store, key, part, "")
 	if err != nil {
 		return err
 	}
 	if !won { // unless it was us, and only the answer got lost
 		var first ladder.Part
-		if _, err := loadJSON(ctx, p.Store, key, &first); err != nil {
+		if _, err := ledger.Load(ctx, p.Store, key, &first); err != nil {
 			return err
 		}
 		won = first.Attempt == part.Attempt
@@ -103,7 +106,7 @@ func (p *Pipeline) makeAndCommit(ctx context.Context, plan *ladder.Plan, w work,
 }
 
 // make encodes a part, verifies it and uploads what it is made of.
-func (p *Pipeline) make(ctx context.Context, log *zap.Logger, plan *ladder.Plan, w work, hold *Hold) (_ *ladder.Part, err error) {
+func (p *Pipeline) make(ctx context.Context, log *zap.Logger, plan *ladder.Plan, w work, hold *worker.Hold) (_ *ladder.Part, err error) {
 	folder, err := p.Scratch.Folder(w.part)
 	if err != nil {
 		return nil, err
@@ -142,11 +145,11 @@ func (p *Pipeline) make(ctx context.Context, log *zap.Logger, plan *ladder.Plan,
 	part.Upload, part.Slot = p.Metrics.spent("upload", ended), time.Since(began).Seconds()
 	part.Price(p.Host)
 	for _, o := range slices.Concat(w.outputs, w.sounds) {
-		if len(o.track.Segments) == 0 { // less than a packet of sound
+		if len(o.Track.Segments) == 0 { // less than a packet of sound
 			continue
 		}
-		part.Tracks = append(part.Tracks, o.track)
-		for _, s := range o.track.Segments {
+		part.Tracks = append(part.Tracks, o.Track)
+		for _, s := range o.Track.Segments {
 			part.Written += s.Bytes
 		}
 	}
@@ -163,17 +166,17 @@ const uploads = 8
 // from the scratch; in the end, all of them, and the init segments. Segments
 // carry the attempt in their names, so two attempts never mix; init segments
 // their own hash, so that all attempts share one.
-func (p *Pipeline) collect(ctx context.Context, plan *ladder.Plan, outputs []*output, attempt string, end bool) error {
+func (p *Pipeline) collect(ctx context.Context, plan *ladder.Plan, outputs []*segment.Output, attempt string, end bool) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(uploads)
-	put := func(o *output, file, name string) {
+	put := func(o *segment.Output, file, name string) {
 		group.Go(func() error {
-			file := filepath.Join(o.folder, file)
+			file := filepath.Join(o.Folder, file)
 			info, err := os.Stat(file)
 			if err != nil {
 				return fmt.Errorf("upload %s: %w", name, err)
 			}
-			err = p.Store.Upload(ctx, plan.Key(o.track.Ladder, o.track.Rendition, name), file)
+			err = p.Store.Upload(ctx, plan.Key(o.Track.Ladder, o.Track.Rendition, name), file)
 			p.Metrics.bytes.WithLabelValues("written").Add(float64(info.Size()))
 			if err != nil && !errors.Is(err, fs.ErrExist) { // the init of another part; or our own upload, whose answer got lost
 				return fmt.Errorf("upload %s: %w", name, err)
@@ -183,12 +186,12 @@ func (p *Pipeline) collect(ctx context.Context, plan *ladder.Plan, outputs []*ou
 	}
 	var err error
 	for _, o := range outputs {
-		var all []packed
-		if all, err = o.ready(ctx, attempt, end); err != nil {
+		var all []segment.Packed
+		if all, err = o.Ready(ctx, attempt, end); err != nil {
 			break
 		}
 		for _, s := range all {
-			put(o, s.file, s.URI)
+			put(o, s.File, s.URI)
 		}
 	}
 	return errors.Join(err, group.Wait())

@@ -15,12 +15,14 @@ import (
 	"afterlive/internal/flv"
 	"afterlive/internal/growing"
 	"afterlive/internal/job"
+	"afterlive/internal/ledger"
+	"afterlive/internal/worker"
 	"afterlive/ladder"
 )
 
 // look plans a recording, stores the chunks that can be made of it by now, and sends out their tasks,
 // once. Of a recording that grows, that is some of them; it is looked at again when there is more.
-func (p *Pipeline) look(ctx context.Context, t job.Task, hold *Hold) error {
+func (p *Pipeline) look(ctx context.Context, t job.Task, hold *worker.Hold) error {
 	bucket := cmp.Or(t.Bucket, p.Bucket)
 	if bucket != p.Bucket {
 		return job.Permanent("wrong_bucket", fmt.Errorf("the recording is in bucket %q, this worker reads %q", bucket, p.Bucket))
@@ -74,11 +76,11 @@ func (p *Pipeline) look(ctx context.Context, t job.Task, hold *Hold) error {
 
 // replan plans a recording that has ended anew where its head had misled, and sends out those tasks. It returns
 // the plan that counts.
-func (p *Pipeline) replan(ctx context.Context, plan *ladder.Plan, r *known, t job.Task, hold *Hold) (sent int, _ *ladder.Plan, err error) {
+func (p *Pipeline) replan(ctx context.Context, plan *ladder.Plan, r *known, t job.Task, hold *worker.Hold) (sent int, _ *ladder.Plan, err error) {
 	if !plan.Grows {
 		return 0, plan, nil
 	}
-	whole, err := LoadJob(ctx, p.Store, plan)
+	whole, err := ledger.Job(ctx, p.Store, plan)
 	if err != nil || whole.Replan == "" {
 		return 0, plan, err
 	}
@@ -150,9 +152,9 @@ func grown(t job.Task, state *growing.State) *known {
 }
 
 // planned is a recording's plan, made if there is none; nil: too little of it is there.
-func (p *Pipeline) planned(ctx context.Context, id string, r *known, profile string, hold *Hold) (*ladder.Plan, error) {
+func (p *Pipeline) planned(ctx context.Context, id string, r *known, profile string, hold *worker.Hold) (*ladder.Plan, error) {
 	hold.Belongs(id)
-	plan, err := LoadPlan(ctx, p.Store, id)
+	plan, err := ledger.Plan(ctx, p.Store, id)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return plan, err
 	}
@@ -162,7 +164,7 @@ func (p *Pipeline) planned(ctx context.Context, id string, r *known, profile str
 	if err := p.makePlan(ctx, id, r, profile); err != nil {
 		return nil, err
 	}
-	return LoadPlan(ctx, p.Store, id)
+	return ledger.Plan(ctx, p.Store, id)
 }
 
 // indexed is what there is to know of a recording.
@@ -211,7 +213,7 @@ func (p *Pipeline) makePlan(ctx context.Context, id string, r *known, profile st
 	if err := p.fit(ctx, plan, index); err != nil {
 		return fmt.Errorf("plan %s: %w", r.Key, err)
 	}
-	won, err := p.writeJSON(ctx, ladder.PlanKey(id), plan, "")
+	won, err := ledger.Write(ctx, p.Store, ladder.PlanKey(id), plan, "")
 	if err != nil || !won {
 		return err
 	}

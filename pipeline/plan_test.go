@@ -14,17 +14,18 @@ import (
 
 	"afterlive/internal/flv"
 	"afterlive/internal/job"
+	"afterlive/internal/standin"
 	"afterlive/ladder"
 )
 
 func TestBadTasks(t *testing.T) {
-	store, queue := newMemory(), &messages{}
+	store, queue := standin.NewMemory(), &standin.Messages{}
 	p := newPipeline(t, store, queue, "[]")
-	store.put("recordings/empty.flv", nil)
-	store.put("recordings/text.flv", []byte("once upon a time"))
-	store.put("recordings/garbage.flv", []byte(strings.Repeat("\xde\xad\xbe\xef", 10_000)))
-	store.put("recordings/film.flv", []byte("\x00\x00\x00\x20ftypisom\x00\x00\x02\x00isomiso2avc1mp41"))
-	store.put("recordings/good.flv", smallRecording(t))
+	store.Put("recordings/empty.flv", nil)
+	store.Put("recordings/text.flv", []byte("once upon a time"))
+	store.Put("recordings/garbage.flv", []byte(strings.Repeat("\xde\xad\xbe\xef", 10_000)))
+	store.Put("recordings/film.flv", []byte("\x00\x00\x00\x20ftypisom\x00\x00\x02\x00isomiso2avc1mp41"))
+	store.Put("recordings/good.flv", smallRecording(t))
 	recording := func(key string) job.Task { return job.Task{Kind: job.Recording, Key: key} }
 	for _, tc := range []struct {
 		name   string
@@ -48,10 +49,10 @@ func TestBadTasks(t *testing.T) {
 			}
 		})
 	}
-	if n := len(queue.bodies()); n > 0 {
+	if n := len(queue.Bodies()); n > 0 {
 		t.Errorf("%d tasks came of it", n)
 	}
-	for key := range store.objects {
+	for key := range store.Objects {
 		if !strings.HasPrefix(key, "recordings/") {
 			t.Errorf("%s was left behind", key)
 		}
@@ -77,15 +78,15 @@ func TestScanIsCancelled(t *testing.T) {
 func TestSupersededNotification(t *testing.T) {
 	p, store, queue := newSmall(t, smallRecording(t))
 	older := smallTask
-	older.ETag = store.etag(smallTask.Key)
-	store.put(smallTask.Key, smallRecording(t)) // again: another version
+	older.ETag = store.ETag(smallTask.Key)
+	store.Put(smallTask.Key, smallRecording(t)) // again: another version
 	newer := smallTask
-	newer.ETag = store.etag(smallTask.Key)
+	newer.ETag = store.ETag(smallTask.Key)
 	for _, task := range []job.Task{newer, older, newer, older} {
 		must(t, queue.Send(t.Context(), task.Body(), 0))
 	}
 	drain(t, p, queue)
-	store.writes[smallTask.Key] = 1
+	store.Writes[smallTask.Key] = 1
 	checkPublished(t, store)
 }
 
@@ -102,7 +103,7 @@ func TestLimits(t *testing.T) {
 	p.Limits = Limits{Pixels: 1e6, Duration: time.Hour}
 	must(t, p.Do(t.Context(), smallTask, nil))
 	p.FFmpeg.Pixels = 1000
-	for _, body := range queue.bodies() {
+	for _, body := range queue.Bodies() {
 		tasks, err := job.Parse([]byte(body))
 		must(t, err)
 		if err := p.Do(t.Context(), tasks[0], nil); err == nil {
@@ -131,7 +132,7 @@ func TestSoundOrPictureAlone(t *testing.T) {
 			}
 			drain(t, p, queue)
 			checkPublished(t, store)
-			master, _, err := store.get("vod/live/talk/master.m3u8")
+			master, _, err := store.Get("vod/live/talk/master.m3u8")
 			if err != nil || !strings.Contains(string(master), tc.codecs) {
 				t.Errorf("%v\n%s", err, master)
 			}
@@ -143,19 +144,19 @@ func TestSoundOrPictureAlone(t *testing.T) {
 // and is told that somebody was first. The recording must not be lost for it.
 func TestLostAnswerToThePlan(t *testing.T) {
 	p, store, queue := newSmall(t, smallRecording(t))
-	store.before = func(op, key string) error {
+	store.Before = func(op, key string) error {
 		if op == "write" && path.Base(key) == "plan.json" {
-			store.before = nil
-			_, etag, err := store.get(smallTask.Key)
+			store.Before = nil
+			_, etag, err := store.Get(smallTask.Key)
 			if err != nil {
 				return err
 			}
 			id := job.ID("", smallTask.Key, etag, smallTask.Profile)
-			other, otherStore, _ := newSmall(t, store.objects[smallTask.Key]) // plans the same
+			other, otherStore, _ := newSmall(t, store.Objects[smallTask.Key]) // plans the same
 			if err := other.Do(t.Context(), smallTask, nil); err != nil {
 				return err
 			}
-			store.put(ladder.PlanKey(id), otherStore.objects[ladder.PlanKey(id)])
+			store.Put(ladder.PlanKey(id), otherStore.Objects[ladder.PlanKey(id)])
 		}
 		return nil
 	}
@@ -172,15 +173,15 @@ func TestRepairMakesWhatIsMissing(t *testing.T) {
 	if err := p.Do(t.Context(), smallTask, nil); err != nil {
 		t.Fatal(err)
 	}
-	queue.all = nil // all parts' messages get lost
+	queue.Clear() // all parts' messages get lost
 	must(t, p.Do(t.Context(), smallTask, nil))
-	if n := len(queue.bodies()); n != 0 {
+	if n := len(queue.Bodies()); n != 0 {
 		t.Fatalf("%d messages were sent twice", n)
 	}
 	repair := smallTask
 	repair.Repair = true
 	must(t, p.Do(t.Context(), repair, nil))
-	d := queue.take(time.Hour)
+	d := queue.Take(time.Hour)
 	tasks, err := job.Parse(d.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -188,12 +189,12 @@ func TestRepairMakesWhatIsMissing(t *testing.T) {
 	if err := p.Do(t.Context(), tasks[0], nil); err != nil {
 		t.Fatal(err)
 	}
-	queue.all = nil
+	queue.Clear()
 	if before := parts(store); len(before) != 1 {
 		t.Fatalf("parts %v", slices.Collect(maps.Keys(before)))
 	}
 	must(t, p.Do(t.Context(), repair, nil))
-	if n := len(queue.bodies()); n != 1 {
+	if n := len(queue.Bodies()); n != 1 {
 		t.Errorf("%d messages for one missing part", n)
 	}
 	drain(t, p, queue)

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"afterlive/internal/job"
+	"afterlive/internal/ledger"
 	"afterlive/ladder"
 )
 
@@ -56,7 +57,7 @@ func (p *Pipeline) writePlaylists(ctx context.Context, plan *ladder.Plan, presen
 	group.SetLimit(uploads)
 	for _, l := range all {
 		group.Go(func() error {
-			_, err := p.write(inGroup, l.key, l.body, "")
+			_, err := ledger.Put(inGroup, p.Store, l.key, l.body, "")
 			return err
 		})
 	}
@@ -64,7 +65,7 @@ func (p *Pipeline) writePlaylists(ctx context.Context, plan *ladder.Plan, presen
 		return err
 	}
 	for _, m := range presentation.Masters() {
-		if _, err := p.write(ctx, plan.Key(m.Ladder, presentation.MasterFile()), m.Body, ""); err != nil {
+		if _, err := ledger.Put(ctx, p.Store, plan.Key(m.Ladder, presentation.MasterFile()), m.Body, ""); err != nil {
 			return err
 		}
 	}

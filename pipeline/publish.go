@@ -7,28 +7,15 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 
 	"afterlive/internal/job"
+	"afterlive/internal/ledger"
+	"afterlive/internal/worker"
 	"afterlive/ladder"
 )
-
-// PartsDone names the parts of a plan that exist.
-func PartsDone(ctx context.Context, store Store, plan *ladder.Plan) (map[string]bool, error) {
-	keys, err := store.List(ctx, ladder.PartsPrefix(plan.Job))
-	if err != nil {
-		return nil, fmt.Errorf("list parts of job %s: %w", plan.Job, err)
-	}
-	done := map[string]bool{}
-	for _, key := range keys {
-		done[strings.TrimSuffix(path.Base(key), ".json")] = true
-	}
-	return done, nil
-}
 
 // goOn is what every part ends with: whoever finds the last one there, publishes. Several
 // may at once; all write the same bytes. Where the sound is made when all chunks were
@@ -36,15 +23,15 @@ func PartsDone(ctx context.Context, store Store, plan *ladder.Plan) (map[string]
 //
 // A reader sees nothing of it before the last two writes, and the whole of it
 // after the first of them: everything else is under the job's own folder.
-func (p *Pipeline) goOn(ctx context.Context, plan *ladder.Plan, hold *Hold) error {
-	whole, err := LoadJob(ctx, p.Store, plan)
+func (p *Pipeline) goOn(ctx context.Context, plan *ladder.Plan, hold *worker.Hold) error {
+	whole, err := ledger.Job(ctx, p.Store, plan)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if plan.Grows {
 		err := p.publishEvent(ctx, plan, whole)
 		if _, final := job.Verdict(err); err != nil && whole != nil && !final {
-			return publishing{err}
+			return job.Of(ladder.PublishTask, err)
 		}
 		if err != nil { // the part is there all the same: another will publish it, or the whole
 			p.Log.Error("event cannot be published", zap.String("job", plan.Job), zap.String("asset", plan.Asset), zap.Error(err))
@@ -53,11 +40,11 @@ func (p *Pipeline) goOn(ctx context.Context, plan *ladder.Plan, hold *Hold) erro
 	if whole == nil || whole.Replan != "" {
 		return nil // chunks are still to come, or another job's
 	}
-	if all, err := p.complete(ctx, plan, whole.ChunkNames()); err != nil || !all {
+	if all, err := ledger.Complete(ctx, p.Store, plan, whole.ChunkNames()); err != nil || !all {
 		return err
 	}
 	if plan.SoundApart() {
-		if all, err := p.complete(ctx, plan, whole.PartNames()); err != nil || !all {
+		if all, err := ledger.Complete(ctx, p.Store, plan, whole.PartNames()); err != nil || !all {
 			if err == nil {
 				err = p.sendSound(ctx, whole, hold)
 			}
@@ -67,18 +54,12 @@ func (p *Pipeline) goOn(ctx context.Context, plan *ladder.Plan, hold *Hold) erro
 	began := time.Now()
 	defer func() { p.Metrics.spent("publish", began) }()
 	if err := p.publish(ctx, whole, hold); err != nil {
-		return publishing{err}
+		return job.Of(ladder.PublishTask, err)
 	}
 	return p.askForQuality(ctx, plan)
 }
 
-// publishing is a failure of publishing, whatever the task with which it went wrong: that
-// is done.
-type publishing struct{ error }
-
-func (e publishing) Unwrap() error { return e.error }
-
-func (p *Pipeline) publish(ctx context.Context, plan *ladder.Job, hold *Hold) error {
+func (p *Pipeline) publish(ctx context.Context, plan *ladder.Job, hold *worker.Hold) error {
 	presentation, err := p.present(ctx, plan)
 	if err != nil {
 		return err
@@ -96,7 +77,7 @@ func (p *Pipeline) present(ctx context.Context, plan *ladder.Job) (*ladder.Prese
 		return nil, err
 	}
 	before := fold.Part()
-	parts, err := p.loadParts(ctx, plan.Job, plan.PartNames()[len(fold.Chunks):])
+	parts, err := ledger.Parts(ctx, p.Store, plan.Job, plan.PartNames()[len(fold.Chunks):])
 	if err != nil {
 		return nil, err
 	}
@@ -127,25 +108,12 @@ func (p *Pipeline) checkpoint(ctx context.Context, plan *ladder.Job) (*ladder.Fo
 	return &ladder.Fold{}, nil
 }
 
-func (p *Pipeline) loadParts(ctx context.Context, id string, names []string) ([]ladder.Part, error) {
-	parts := make([]ladder.Part, len(names))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(uploads)
-	for i, name := range names {
-		group.Go(func() error {
-			_, err := loadJSON(ctx, p.Store, ladder.PartKey(id, name), &parts[i])
-			return err
-		})
-	}
-	return parts, group.Wait()
-}
-
 // point makes the job the asset's, unless a job that was planned later, or chosen by an
 // operator since this one was planned, already is. What an operator chooses always is.
 func (p *Pipeline) point(ctx context.Context, plan *ladder.Plan, asset ladder.Asset) error {
 	for {
 		var current ladder.Asset
-		etag, err := loadJSON(ctx, p.Store, ladder.PointerKey(plan.Asset), &current)
+		etag, err := ledger.Load(ctx, p.Store, ladder.PointerKey(plan.Asset), &current)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -158,7 +126,7 @@ func (p *Pipeline) point(ctx context.Context, plan *ladder.Plan, asset ladder.As
 			}
 			break
 		}
-		won, err := p.writeJSON(ctx, ladder.PointerKey(plan.Asset), asset, etag)
+		won, err := ledger.Write(ctx, p.Store, ladder.PointerKey(plan.Asset), asset, etag)
 		if err != nil {
 			return err
 		}
@@ -192,7 +160,7 @@ func (p *Pipeline) writeStableMaster(ctx context.Context, asset string) error {
 	key := ladder.StableMasterKey(asset)
 	for {
 		var pointer ladder.Asset
-		if _, err := loadJSON(ctx, p.Store, ladder.PointerKey(asset), &pointer); err != nil {
+		if _, err := ledger.Load(ctx, p.Store, ladder.PointerKey(asset), &pointer); err != nil {
 			return err
 		}
 		first := pointer.Ladders[0]
@@ -208,27 +176,27 @@ func (p *Pipeline) writeStableMaster(ctx context.Context, asset string) error {
 		if bytes.Equal(have, want) {
 			return nil
 		}
-		if _, err := p.write(ctx, key, want, etag); err != nil {
+		if _, err := ledger.Put(ctx, p.Store, key, want, etag); err != nil {
 			return err
 		}
 	}
 }
 
-// Publish makes a finished job the asset's, though another that was planned later is it
+// PublishAgain makes a finished job the asset's, though another that was planned later is it
 // now. It stays so until a job is planned after this.
-func (o Operator) Publish(ctx context.Context, id string) (ladder.Asset, error) {
-	plan, err := LoadPlan(ctx, o.Store, id)
+func PublishAgain(ctx context.Context, store Store, id string) (ladder.Asset, error) {
+	plan, err := ledger.Plan(ctx, store, id)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
 		return ladder.Asset{}, fmt.Errorf("there is no job %q (enqueue status lists them)", id)
 	}
 	if err != nil {
 		return ladder.Asset{}, err
 	}
-	done, err := PartsDone(ctx, o.Store, plan)
+	done, err := ledger.Done(ctx, store, plan)
 	if err != nil {
 		return ladder.Asset{}, err
 	}
-	whole, err := LoadJob(ctx, o.Store, plan)
+	whole, err := ledger.Job(ctx, store, plan)
 	if errors.Is(err, fs.ErrNotExist) {
 		return ladder.Asset{}, fmt.Errorf("job %s is not complete: its recording is not divided yet", id)
 	}
@@ -238,15 +206,12 @@ func (o Operator) Publish(ctx context.Context, id string) (ladder.Asset, error) 
 	if missing := len(whole.PartNames()) - len(done); missing > 0 {
 		return ladder.Asset{}, fmt.Errorf("job %s is not complete: %d of its %d parts are missing", id, missing, len(whole.PartNames()))
 	}
-	p := &Pipeline{Store: o.Store, Metrics: NewMetrics(nil), Log: zap.NewNop()}
+	p := &Pipeline{Store: store, Metrics: NewMetrics(nil), Log: zap.NewNop()}
 	presentation, err := p.present(ctx, whole)
 	if err != nil {
 		return ladder.Asset{}, err
 	}
 	asset := presentation.Asset()
 	asset.Chosen = time.Now().UTC()
-	if err := p.point(ctx, plan, asset); err != nil {
-		return ladder.Asset{}, err
-	}
-	return asset, o.Forget(ctx, FailedTask{Failure: job.Failure{Job: id, Task: ladder.PublishTask}})
+	return asset, p.point(ctx, plan, asset)
 }

@@ -18,6 +18,8 @@ import (
 
 	"afterlive/internal/flv"
 	"afterlive/internal/job"
+	"afterlive/internal/ledger"
+	"afterlive/internal/operate"
 	"afterlive/internal/standin"
 	"afterlive/ladder"
 )
@@ -38,18 +40,18 @@ func smallRecording(t *testing.T) []byte {
 
 var smallTask = job.Task{Version: job.Version, Kind: job.Recording, Key: "recordings/live/talk.flv", Profile: "stitch"}
 
-func newSmall(t *testing.T, recording []byte) (*Pipeline, *memory, *messages) {
-	store, queue := newMemory(), &messages{}
-	store.put(smallTask.Key, recording)
+func newSmall(t *testing.T, recording []byte) (*Pipeline, *standin.Memory, *standin.Messages) {
+	store, queue := standin.NewMemory(), &standin.Messages{}
+	store.Put(smallTask.Key, recording)
 	return newPipeline(t, store, queue, fmt.Sprintf(stitchProfile, 6)), store, queue
 }
 
 // checkPublished checks that the store holds one complete result: what a reader
 // can reach from the stable URL is there, and every part was written once.
-func checkPublished(t *testing.T, store *memory) {
+func checkPublished(t *testing.T, store *standin.Memory) {
 	t.Helper()
 	var pointer ladder.Asset
-	body, _, err := store.get("vod/live/talk/asset.json")
+	body, _, err := store.Get("vod/live/talk/asset.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,13 +66,13 @@ func checkPublished(t *testing.T, store *memory) {
 	} else if len(pointer.Ladders[0].Renditions) > 0 {
 		t.Error("pictures, and no storyboard")
 	}
-	for key, n := range store.writes {
+	for key, n := range store.Writes {
 		if n != 1 && !isClaim(key) {
 			t.Errorf("%s was written %d times", key, n)
 		}
 	}
-	jobs, err := FindJobs(t.Context(), store, "live/talk")
-	if err != nil || len(jobs) != 1 || jobs[0].State != Published || jobs[0].Job != pointer.Job || jobs[0].Done != jobs[0].Parts {
+	jobs, err := operate.FindJobs(t.Context(), store, "live/talk")
+	if err != nil || len(jobs) != 1 || jobs[0].State != operate.Published || jobs[0].Job != pointer.Job || jobs[0].Done != jobs[0].Parts {
 		t.Errorf("jobs %+v, %v", jobs, err)
 	}
 }
@@ -81,21 +83,21 @@ func isClaim(key string) bool {
 }
 
 // expire ends all claims: their time is over.
-func expire(t *testing.T, store *memory) {
+func expire(t *testing.T, store *standin.Memory) {
 	t.Helper()
-	for key, body := range store.objects {
+	for key, body := range store.Objects {
 		if isClaim(key) {
-			var c claim
+			var c ledger.Claim
 			must(t, json.Unmarshal(body, &c))
 			c.Until = time.Time{}
-			store.objects[key] = mustJSON(c)
+			store.Objects[key] = mustJSON(c)
 		}
 	}
 }
 
 // reachable follows a playlist, and says what is missing.
-func reachable(store *memory, key string) string {
-	body, _, err := store.get(key)
+func reachable(store *standin.Memory, key string) string {
+	body, _, err := store.Get(key)
 	if err != nil {
 		return err.Error()
 	}
@@ -117,16 +119,16 @@ func reachable(store *memory, key string) string {
 			if problem := reachable(store, next); problem != "" {
 				return problem
 			}
-		} else if _, _, err := store.get(next); err != nil {
+		} else if _, _, err := store.Get(next); err != nil {
 			return fmt.Sprintf("%s names what isn't there: %v", key, err)
 		}
 	}
 	return ""
 }
 
-func parts(store *memory) map[string]string {
+func parts(store *standin.Memory) map[string]string {
 	out := map[string]string{}
-	for key, body := range store.objects {
+	for key, body := range store.Objects {
 		if strings.Contains(key, "/parts/") {
 			out[path.Base(key)] = string(body)
 		}
@@ -139,7 +141,7 @@ func parts(store *memory) map[string]string {
 func TestForeignObjects(t *testing.T) {
 	p, store, queue := newSmall(t, smallRecording(t))
 	must(t, queue.Send(t.Context(), smallTask.Body(), 0))
-	id := job.ID("", smallTask.Key, store.etag(smallTask.Key), smallTask.Profile)
+	id := job.ID("", smallTask.Key, store.ETag(smallTask.Key), smallTask.Profile)
 	foreign := map[string]string{
 		"vod/live/talk/" + id + "/flat/48p/s00000-deadbeef.m4s":                     "half a segment",
 		"vod/live/talk/" + id + "/flat/48p/notes.txt":                               "mine",
@@ -147,21 +149,21 @@ func TestForeignObjects(t *testing.T) {
 		"vod/live/talk/thumb.jpg":                                                   "mine",
 	}
 	for key, body := range foreign {
-		store.put(key, []byte(body))
+		store.Put(key, []byte(body))
 	}
 	drain(t, p, queue)
 	checkPublished(t, store)
 	for key, body := range foreign {
-		if now, _, err := store.get(key); err != nil || string(now) != body {
+		if now, _, err := store.Get(key); err != nil || string(now) != body {
 			t.Errorf("%s is %q, %v", key, now, err)
 		}
-		for name, list := range store.objects {
+		for name, list := range store.Objects {
 			if path.Ext(name) == ".m3u8" && strings.Contains(string(list), path.Base(key)) {
 				t.Errorf("%s names %s", name, key)
 			}
 		}
 	}
-	garbage, err := Garbage(t.Context(), store, id)
+	garbage, err := operate.Garbage(t.Context(), store, id)
 	if err != nil || len(garbage) != 1 || !strings.HasSuffix(garbage[0], "s00000-deadbeef.m4s") {
 		t.Errorf("garbage %q, %v", garbage, err)
 	}
@@ -179,6 +181,12 @@ func TestDoingItAgain(t *testing.T) {
 	}
 }
 
+// left tells whether a task is with another worker.
+func left(err error) bool {
+	_, ok := job.LeaveFor(err)
+	return ok
+}
+
 // Five deliveries of every message at once end in one result.
 func TestConcurrentDeliveries(t *testing.T) {
 	p, store, queue := newSmall(t, smallRecording(t))
@@ -186,7 +194,7 @@ func TestConcurrentDeliveries(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 5 {
 			wg.Go(func() {
-				if err := p.Do(t.Context(), task, nil); err != nil && !isBusy(err) {
+				if err := p.Do(t.Context(), task, nil); err != nil && !left(err) {
 					t.Errorf("%s: %v", task.Name(), err)
 				}
 			})
@@ -195,7 +203,7 @@ func TestConcurrentDeliveries(t *testing.T) {
 		must(t, p.Do(t.Context(), task, nil)) // one of those that have waited for the claim's end
 	}
 	all(smallTask)
-	bodies := queue.bodies()
+	bodies := queue.Bodies()
 	if len(bodies) != 2 {
 		t.Errorf("%d messages of 6 deliveries, for 2 parts: %q", len(bodies), bodies)
 	}
@@ -208,7 +216,7 @@ func TestConcurrentDeliveries(t *testing.T) {
 	}
 	checkPublished(t, store)
 	attempts := map[string]bool{}
-	for key := range store.objects {
+	for key := range store.Objects {
 		if name, ok := strings.CutSuffix(path.Base(key), ".m4s"); ok {
 			attempts[name[strings.LastIndex(name, "-"):]] = true
 		}
@@ -246,7 +254,7 @@ func dying(t *testing.T, recording []byte, at int) (operations int) {
 	crash := errors.New("crash")
 	p, store, queue := newSmall(t, recording)
 	var mu sync.Mutex
-	store.before = func(string, string) error {
+	store.Before = func(string, string) error {
 		mu.Lock()
 		defer mu.Unlock()
 		operations++
@@ -256,7 +264,7 @@ func dying(t *testing.T, recording []byte, at int) (operations int) {
 		return nil
 	}
 	must(t, queue.Send(t.Context(), smallTask.Body(), 0))
-	for d := queue.take(time.Hour); d != nil; d = queue.take(time.Hour) {
+	for d := queue.Take(time.Hour); d != nil; d = queue.Take(time.Hour) {
 		tasks, err := job.Parse(d.Body)
 		must(t, err)
 		if err := p.Do(t.Context(), tasks[0], nil); err != nil {
@@ -267,16 +275,14 @@ func dying(t *testing.T, recording []byte, at int) (operations int) {
 		}
 		must(t, queue.Delete(t.Context(), d.Receipt))
 	}
-	if _, _, err := store.get("vod/live/talk/master.m3u8"); err == nil {
+	if _, _, err := store.Get("vod/live/talk/master.m3u8"); err == nil {
 		if problem := reachable(store, "vod/live/talk/master.m3u8"); problem != "" {
 			t.Fatalf("crash at operation %d: %s", at, problem)
 		}
 	}
 	before := parts(store)
-	store.before = nil
-	for _, m := range queue.all {
-		m.hidden = time.Time{} // the dead worker's lease ends
-	}
+	store.Before = nil
+	queue.Expire() // the dead worker's lease ends
 	expire(t, store)
 	drain(t, p, queue)
 	checkPublished(t, store)
@@ -301,7 +307,7 @@ func TestUploadFailsAsFFmpegEnds(t *testing.T) {
 	broken := errors.New("503 slow down")
 	failed := false
 	var mu sync.Mutex
-	store.before = func(op, key string) error {
+	store.Before = func(op, key string) error {
 		mu.Lock()
 		defer mu.Unlock()
 		if op == "write" && strings.HasSuffix(key, ".m4s") && !failed {
@@ -316,7 +322,7 @@ func TestUploadFailsAsFFmpegEnds(t *testing.T) {
 	if err := p.Do(t.Context(), smallTask, nil); err != nil {
 		t.Fatal(err)
 	}
-	tasks, err := job.Parse(queue.take(time.Hour).Body)
+	tasks, err := job.Parse(queue.Take(time.Hour).Body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -341,19 +347,18 @@ func TestNewerJobWins(t *testing.T) {
 	if err := p.Do(t.Context(), smallTask, nil); err != nil { // planned first
 		t.Fatal(err)
 	}
-	late := queue.all
-	queue.all = nil
-	store.put(smallTask.Key, smallRecording(t)) // a new version
+	late := queue.Clear()
+	store.Put(smallTask.Key, smallRecording(t)) // a new version
 	if err := p.Do(t.Context(), smallTask, nil); err != nil {
 		t.Fatal(err)
 	}
 	drain(t, p, queue)
-	first, _, err := store.get("vod/live/talk/master.m3u8")
+	first, _, err := store.Get("vod/live/talk/master.m3u8")
 	if err != nil {
 		t.Fatal(err)
 	}
 	// The first job's source is gone: its parts cannot be made from another version.
-	tasks, err := job.Parse(late[0].body)
+	tasks, err := job.Parse([]byte(late[0]))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -361,7 +366,7 @@ func TestNewerJobWins(t *testing.T) {
 	if reason, final := job.Verdict(err); !final || reason != "no_recording" || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a part from a replaced recording: %v", err)
 	}
-	again, _, err := store.get("vod/live/talk/master.m3u8")
+	again, _, err := store.Get("vod/live/talk/master.m3u8")
 	if err != nil || !bytes.Equal(again, first) {
 		t.Errorf("the asset changed: %v", err)
 	}
@@ -377,17 +382,17 @@ func TestPointerIsNotTurnedBack(t *testing.T) {
 		task.Profile = profile
 		must(t, queue.Send(t.Context(), task.Body(), 0))
 		drain(t, p, queue)
-		return wholeJob(t, store, job.ID("", task.Key, store.etag(task.Key), profile))
+		return wholeJob(t, store, job.ID("", task.Key, store.ETag(task.Key), profile))
 	}
 	wants := func(when string, want *ladder.Job, others ...*ladder.Job) {
 		t.Helper()
 		for _, plan := range append(others, want) {
-			state := map[bool]State{true: Published, false: Superseded}[plan == want]
-			if s, err := JobStatus(t.Context(), store, plan.Job); err != nil || s.State != state || s.Published != want.Job {
+			state := map[bool]operate.State{true: operate.Published, false: operate.Superseded}[plan == want]
+			if s, err := operate.JobStatus(t.Context(), store, plan.Job); err != nil || s.State != state || s.Published != want.Job {
 				t.Errorf("%s: %s is %s, of %s: %v", when, plan.Profile, s.State, s.Published, err)
 			}
 		}
-		master, _, err := store.get("vod/live/talk/master.m3u8")
+		master, _, err := store.Get("vod/live/talk/master.m3u8")
 		if err != nil || !strings.Contains(string(master), want.Job) {
 			t.Errorf("%s: the stable playlist is not that of %s: %v", when, want.Profile, err)
 		}
@@ -402,8 +407,7 @@ func TestPointerIsNotTurnedBack(t *testing.T) {
 	must(t, p.goOn(t.Context(), older.Plan, nil))
 	wants("an earlier job comes in late", newer, older)
 
-	operator := Operator{Store: store}
-	asset, err := operator.Publish(t.Context(), older.Job)
+	asset, err := PublishAgain(t.Context(), store, older.Job)
 	if err != nil || asset.Job != older.Job || asset.Chosen.IsZero() {
 		t.Fatalf("published %+v, %v", asset, err)
 	}
@@ -415,12 +419,12 @@ func TestPointerIsNotTurnedBack(t *testing.T) {
 	wants("planned after the choice", newest, older, newer)
 
 	for name, id := range map[string]string{"no job": "0123456789abcdef", "no name of a job": "live/talk"} {
-		if _, err := operator.Publish(t.Context(), id); err == nil || !strings.Contains(err.Error(), "there is no job") {
+		if _, err := PublishAgain(t.Context(), store, id); err == nil || !strings.Contains(err.Error(), "there is no job") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	must(t, store.Delete(t.Context(), ladder.PartKey(older.Job, ladder.ChunkPart(0))))
-	if _, err := operator.Publish(t.Context(), older.Job); err == nil || !strings.Contains(err.Error(), "1 of its 2 parts") {
+	if _, err := PublishAgain(t.Context(), store, older.Job); err == nil || !strings.Contains(err.Error(), "1 of its 2 parts") {
 		t.Errorf("a job that lacks a part: %v", err)
 	}
 }

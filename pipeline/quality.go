@@ -18,6 +18,8 @@ import (
 
 	"afterlive/internal/ffmpeg"
 	"afterlive/internal/job"
+	"afterlive/internal/ledger"
+	"afterlive/internal/worker"
 	"afterlive/ladder"
 )
 
@@ -35,7 +37,7 @@ func (p *Pipeline) askForQuality(ctx context.Context, plan *ladder.Plan) error {
 }
 
 // measure compares sampled segments of every rendition with the recording.
-func (p *Pipeline) measure(ctx context.Context, plan *ladder.Job, hold *Hold) error {
+func (p *Pipeline) measure(ctx context.Context, plan *ladder.Job, hold *worker.Hold) error {
 	key := plan.Key(ladder.QualityFile)
 	if _, _, err := p.Store.Load(ctx, key); !errors.Is(err, fs.ErrNotExist) {
 		if err == nil {
@@ -44,7 +46,7 @@ func (p *Pipeline) measure(ctx context.Context, plan *ladder.Job, hold *Hold) er
 		return err // done before, or not to be known
 	}
 	log := p.Log.With(zap.String("job", plan.Job), zap.String("task", string(job.Quality)))
-	parts, err := p.loadParts(ctx, plan.Job, plan.PartNames())
+	parts, err := ledger.Parts(ctx, p.Store, plan.Job, plan.PartNames())
 	if err != nil {
 		return err
 	}
@@ -79,7 +81,7 @@ func (p *Pipeline) measure(ctx context.Context, plan *ladder.Job, hold *Hold) er
 		quality.Ladders = append(quality.Ladders, measured)
 	}
 	quality.Rate()
-	if _, err := p.writeJSON(ctx, key, quality, ""); err != nil {
+	if _, err := ledger.Write(ctx, p.Store, key, quality, ""); err != nil {
 		return err
 	}
 	log.Info("quality measured", zap.Int("frames", quality.Frames), zap.Duration("took", time.Since(began)))
@@ -94,7 +96,7 @@ func (p *Pipeline) reference(ctx context.Context, plan *ladder.Job, folder strin
 	}
 	defer func() { err = errors.Join(err, all.Close()) }()
 	for _, segment := range plan.QualitySegments() {
-		chunk, err := LoadChunk(ctx, p.Store, plan.Job, plan.ChunkOf(segment))
+		chunk, err := ledger.Chunk(ctx, p.Store, plan.Job, plan.ChunkOf(segment))
 		if err != nil {
 			return err
 		}

@@ -13,7 +13,9 @@ import (
 
 	"afterlive/internal/inspect"
 	"afterlive/internal/job"
+	"afterlive/internal/ledger"
 	"afterlive/internal/planet"
+	"afterlive/internal/standin"
 	"afterlive/ladder"
 )
 
@@ -82,8 +84,8 @@ func TestQualityOfTransportStreams(t *testing.T) {
 	recording := drifting(t)
 	var spheres []float64
 	for _, profiles := range []string{transportQuality, strings.ReplaceAll(transportQuality, "  container: ts\n", "")} {
-		store, queue := newMemory(), &messages{}
-		store.put("recordings/r.flv", recording)
+		store, queue := standin.NewMemory(), &standin.Messages{}
+		store.Put("recordings/r.flv", recording)
 		_, q := qualityOf(t, newPipeline(t, store, queue, profiles), store, queue)
 		spheres = append(spheres, q.Ladders[0].Renditions[0].Sphere)
 	}
@@ -93,13 +95,13 @@ func TestQualityOfTransportStreams(t *testing.T) {
 }
 
 // qualityOf publishes the recording with profile "all", and returns what was measured.
-func qualityOf(t *testing.T, p *Pipeline, store *memory, queue *messages) (asset ladder.Asset, q ladder.Quality) {
+func qualityOf(t *testing.T, p *Pipeline, store *standin.Memory, queue *standin.Messages) (asset ladder.Asset, q ladder.Quality) {
 	t.Helper()
 	must(t, queue.Send(t.Context(), job.Task{Kind: job.Recording, Key: "recordings/r.flv", Profile: "all"}.Body(), 0))
 	drain(t, p, queue)
-	_, err := loadJSON(t.Context(), store, ladder.PointerKey("r"), &asset)
+	_, err := ledger.Load(t.Context(), store, ladder.PointerKey("r"), &asset)
 	must(t, err)
-	_, err = loadJSON(t.Context(), store, "vod/r/"+asset.Quality, &q)
+	_, err = ledger.Load(t.Context(), store, "vod/r/"+asset.Quality, &q)
 	must(t, err)
 	return asset, q
 }
@@ -141,9 +143,9 @@ func exactWSPSNR(a, b [][]byte, width, height int) float64 {
 // them as their bits do.
 func TestQuality(t *testing.T) {
 	t.Parallel()
-	store, queue := newMemory(), &messages{}
+	store, queue := standin.NewMemory(), &standin.Messages{}
 	recording := drifting(t)
-	store.put("recordings/r.flv", recording)
+	store.Put("recordings/r.flv", recording)
 	p := newPipeline(t, store, queue, qualityProfile)
 	asset, q := qualityOf(t, p, store, queue)
 	if q.Anchor != "equirectangular" || q.Frames != 8 || fmt.Sprint(q.Segments) != "[0 1]" || len(q.Ladders) != 3 {
@@ -175,7 +177,7 @@ func TestQuality(t *testing.T) {
 	}
 
 	// Once measured, it is not measured again, whoever asks.
-	store.before = func(op, key string) error {
+	store.Before = func(op, key string) error {
 		if op == "load" && strings.HasSuffix(key, ".m4s") {
 			return errors.New("nothing is to be measured")
 		}

@@ -14,6 +14,8 @@ import (
 
 	"afterlive/internal/inspect"
 	"afterlive/internal/job"
+	"afterlive/internal/ledger"
+	"afterlive/internal/standin"
 	"afterlive/ladder"
 )
 
@@ -109,7 +111,7 @@ const recordedProfile = `
 type outcome struct {
 	plan   *ladder.Job
 	asset  ladder.Asset
-	store  *memory
+	store  *standin.Memory
 	folder string // of the job
 }
 
@@ -122,8 +124,8 @@ func publish(t *testing.T, recording []byte, profile string) (outcome, error) {
 // publishWith lets the workers be others.
 func publishWith(t *testing.T, recording []byte, profile string, others func(*Pipeline)) (outcome, error) {
 	t.Helper()
-	store, queue := newMemory(), &messages{}
-	store.put(smallTask.Key, recording)
+	store, queue := standin.NewMemory(), &standin.Messages{}
+	store.Put(smallTask.Key, recording)
 	p := newPipeline(t, store, queue, recordedProfile)
 	p.FFmpeg.Threads = 1
 	others(p)
@@ -133,7 +135,7 @@ func publishWith(t *testing.T, recording []byte, profile string, others func(*Pi
 	if err := p.Do(t.Context(), job.Task{Kind: job.Recording, Key: smallTask.Key, Profile: profile}, nil); err != nil {
 		return outcome{store: store}, err
 	}
-	for d := queue.take(0); d != nil; d = queue.take(0) {
+	for d := queue.Take(0); d != nil; d = queue.Take(0) {
 		tasks, err := job.Parse(d.Body)
 		must(t, err)
 		if err := p.Do(t.Context(), tasks[0], nil); err != nil {
@@ -142,7 +144,7 @@ func publishWith(t *testing.T, recording []byte, profile string, others func(*Pi
 		must(t, queue.Delete(t.Context(), d.Receipt))
 	}
 	out := outcome{plan: onlyPlan(t, store), store: store}
-	_, err := loadJSON(t.Context(), store, ladder.PointerKey(out.plan.Asset), &out.asset)
+	_, err := ledger.Load(t.Context(), store, ladder.PointerKey(out.plan.Asset), &out.asset)
 	must(t, err)
 	out.folder = filepath.Join(export(t, store, "vod/"+out.plan.Asset+"/"), out.plan.Job)
 	return out, nil

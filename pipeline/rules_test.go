@@ -13,6 +13,8 @@ import (
 
 	"afterlive/hlscheck"
 	"afterlive/internal/job"
+	"afterlive/internal/ledger"
+	"afterlive/internal/standin"
 	"afterlive/ladder"
 )
 
@@ -24,8 +26,8 @@ func TestPresentationsKeepTheRules(t *testing.T) {
 	for name, recording := range map[string][]byte{"flat": flat, "360": sphere, "cubemap": sphere, "eac": sphere, "compare": sphere, "auto": tall} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			store, queue := newMemory(), &messages{}
-			store.put(smallTask.Key, recording)
+			store, queue := standin.NewMemory(), &standin.Messages{}
+			store.Put(smallTask.Key, recording)
 			p := newPipeline(t, store, queue, "")
 			var err error
 			p.Profiles, err = ladder.ParseProfiles(nil)
@@ -65,14 +67,13 @@ func TestPresentationsKeepTheRules(t *testing.T) {
 
 // allButLast does all tasks of a small recording but the one after which it would be
 // published.
-func allButLast(t *testing.T) (*Pipeline, *memory, job.Task) {
+func allButLast(t *testing.T) (*Pipeline, *standin.Memory, job.Task) {
 	t.Helper()
 	p, store, queue := newSmall(t, movie(t))
 	must(t, p.Do(t.Context(), smallTask, nil))
-	last := queue.all[len(queue.all)-1]
-	queue.all = queue.all[:len(queue.all)-1]
+	last := queue.RemoveLast()
 	drain(t, p, queue)
-	tasks, err := job.Parse(last.body)
+	tasks, err := job.Parse([]byte(last))
 	must(t, err)
 	return p, store, tasks[0]
 }
@@ -82,23 +83,23 @@ func TestWhatBreaksARuleIsNotPublished(t *testing.T) {
 	p, store, last := allButLast(t)
 	// The level that init segments tell is made one beyond what there is.
 	broken := 0
-	for key, body := range store.objects {
+	for key, body := range store.Objects {
 		if i := bytes.Index(body, []byte("avcC\x01")); strings.Contains(key, "/init-") && i > 0 {
-			store.objects[key] = slices.Concat(body[:i+7], []byte{62}, body[i+8:])
+			store.Objects[key] = slices.Concat(body[:i+7], []byte{62}, body[i+8:])
 			broken++
 		}
 	}
-	before := maps.Clone(store.objects)
+	before := maps.Clone(store.Objects)
 	err := p.Do(t.Context(), last, nil)
 	if reason, final := job.Verdict(err); broken == 0 || reason != "hls_rules" || !final || !strings.Contains(err.Error(), "1.11") {
 		t.Errorf("of %d init segments: %v", broken, err)
 	}
-	for key := range store.objects {
+	for key := range store.Objects {
 		if _, ok := before[key]; !ok && strings.HasSuffix(key, ".m3u8") {
 			t.Errorf("%s was published", key)
 		}
 	}
-	if _, ok := store.objects["vod/live/talk/asset.json"]; ok {
+	if _, ok := store.Objects["vod/live/talk/asset.json"]; ok {
 		t.Error("the asset was published")
 	}
 }
@@ -106,7 +107,7 @@ func TestWhatBreaksARuleIsNotPublished(t *testing.T) {
 // What cannot be read at the moment breaks no rule: another attempt may read it.
 func TestRulesWaitForTheStore(t *testing.T) {
 	p, store, last := allButLast(t)
-	store.before = func(op, key string) error {
+	store.Before = func(op, key string) error {
 		if op == "load" && strings.Contains(key, "/init-") {
 			return errors.New("unexpected EOF")
 		}
@@ -117,17 +118,17 @@ func TestRulesWaitForTheStore(t *testing.T) {
 	} else if _, final := job.Verdict(err); final {
 		t.Errorf("final: %v", err)
 	}
-	store.before = nil
+	store.Before = nil
 	must(t, p.Do(t.Context(), last, nil))
 	checkPublished(t, store)
 }
 
 // segmentOf is the key of a segment of the first chunk: its first, or its last.
-func segmentOf(t *testing.T, store *memory, last bool) string {
+func segmentOf(t *testing.T, store *standin.Memory, last bool) string {
 	t.Helper()
 	plan := onlyPlan(t, store)
 	var part ladder.Part
-	_, err := loadJSON(t.Context(), store, ladder.PartKey(plan.Job, ladder.ChunkPart(0)), &part)
+	_, err := ledger.Load(t.Context(), store, ladder.PartKey(plan.Job, ladder.ChunkPart(0)), &part)
 	must(t, err)
 	track := part.Tracks[0]
 	s := track.Segments[0]
@@ -153,22 +154,22 @@ func TestMissingSegmentIsNotPublished(t *testing.T) {
 			t.Parallel()
 			p, store, last := allButLast(t)
 			key := segmentOf(t, store, tc.last)
-			whole := store.objects[key]
-			delete(store.objects, key)
+			whole := store.Objects[key]
+			delete(store.Objects, key)
 			if tc.spoil != nil {
-				store.objects[key] = tc.spoil(whole)
+				store.Objects[key] = tc.spoil(whole)
 			}
 			err := p.Do(t.Context(), last, nil)
 			reason, final := job.Verdict(err)
 			if err == nil || reason != "segment_missing" || final || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "part chunk-00000: "+key) {
 				t.Fatalf("got %q, final %t: %v", reason, final, err)
 			}
-			for key := range store.objects {
+			for key := range store.Objects {
 				if strings.HasSuffix(key, ".m3u8") || strings.HasSuffix(key, "asset.json") {
 					t.Errorf("%s was published", key)
 				}
 			}
-			store.objects[key] = whole
+			store.Objects[key] = whole
 			must(t, p.Do(t.Context(), last, nil))
 			checkPublished(t, store)
 		})
@@ -178,19 +179,19 @@ func TestMissingSegmentIsNotPublished(t *testing.T) {
 // What the advice says of a missing segment helps: the part alone is made again.
 func TestMissingSegmentIsMadeAgain(t *testing.T) {
 	p, store, last := allButLast(t)
-	key, queue := segmentOf(t, store, false), &messages{}
-	delete(store.objects, key)
+	key, queue := segmentOf(t, store, false), &standin.Messages{}
+	delete(store.Objects, key)
 	if reason, _ := job.Verdict(p.Do(t.Context(), last, nil)); reason != "segment_missing" {
 		t.Fatalf("got %q", reason)
 	}
 	part := ladder.PartKey(last.Job, ladder.ChunkPart(0))
-	delete(store.objects, part)
-	delete(store.writes, part) // it may be written again
+	delete(store.Objects, part)
+	delete(store.Writes, part) // it may be written again
 	p.Queue = queue
 	repair := smallTask
 	repair.Repair = true
 	must(t, p.Do(t.Context(), repair, nil))
-	if n := len(queue.bodies()); n != 1 {
+	if n := len(queue.Bodies()); n != 1 {
 		t.Errorf("%d messages were sent, want 1", n)
 	}
 	expire(t, store)
@@ -202,9 +203,9 @@ func TestMissingSegmentIsMadeAgain(t *testing.T) {
 func TestStoreIsAskedByName(t *testing.T) {
 	p, store, last := allButLast(t)
 	key := segmentOf(t, store, false)
-	store.unlisted = map[string]bool{key: true}
+	store.Unlisted = map[string]bool{key: true}
 	var asked atomic.Bool
-	store.before = func(op, k string) error {
+	store.Before = func(op, k string) error {
 		if op == "stat" && k == key {
 			asked.Store(true)
 			return errors.New("unexpected EOF")
@@ -215,9 +216,9 @@ func TestStoreIsAskedByName(t *testing.T) {
 	if _, final := job.Verdict(err); !asked.Load() || err == nil || final || !strings.Contains(err.Error(), "unexpected EOF") {
 		t.Fatalf("asked %t, final %t: %v", asked.Load(), final, err)
 	}
-	store.before = nil
+	store.Before = nil
 	must(t, p.Do(t.Context(), last, nil))
-	store.unlisted = nil
+	store.Unlisted = nil
 	checkPublished(t, store)
 }
 
@@ -225,7 +226,7 @@ func TestStoreIsAskedByName(t *testing.T) {
 func TestPublishingAsksForFew(t *testing.T) {
 	p, store, last := allButLast(t)
 	var asked atomic.Int64
-	store.before = func(op, key string) error {
+	store.Before = func(op, key string) error {
 		if op == "stat" && strings.HasPrefix(key, "vod/") {
 			asked.Add(1)
 		}
@@ -235,7 +236,7 @@ func TestPublishingAsksForFew(t *testing.T) {
 	plan, want := onlyPlan(t, store), 0
 	for _, name := range plan.PartNames() {
 		var part ladder.Part
-		_, err := loadJSON(t.Context(), store, ladder.PartKey(plan.Job, name), &part)
+		_, err := ledger.Load(t.Context(), store, ladder.PartKey(plan.Job, name), &part)
 		must(t, err)
 		want += len(part.Tracks)
 	}

@@ -11,13 +11,14 @@ import (
 	"testing/iotest"
 
 	"afterlive/internal/job"
+	"afterlive/internal/standin"
 )
 
 // hushed is a store whose source breaks off in silence.
-type hushed struct{ *memory }
+type hushed struct{ *standin.Memory }
 
 func (s hushed) Read(_ context.Context, _, _ string, from, _ int64) (io.ReadCloser, error) {
-	body := bytes.NewReader(s.objects[smallTask.Key][from : from+1000])
+	body := bytes.NewReader(s.Objects[smallTask.Key][from : from+1000])
 	return io.NopCloser(io.MultiReader(body, iotest.ErrReader(fmt.Errorf("S3 sends nothing: %w", os.ErrDeadlineExceeded)))), nil
 }
 

@@ -13,13 +13,14 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"github.com/Eyevinn/mp4ff/mp4"
 	"go.uber.org/zap"
 
 	"afterlive/internal/ffmpeg"
 	"afterlive/internal/flv"
 	"afterlive/internal/job"
+	"afterlive/internal/ledger"
 	"afterlive/internal/sound"
+	"afterlive/internal/worker"
 	"afterlive/ladder"
 )
 
@@ -43,8 +44,8 @@ func (p *Pipeline) sound(ctx context.Context, plan *ladder.Plan, w work, folder 
 		used.read = read.Load()
 	}
 	for _, o := range w.sounds {
-		o.folder = filepath.Join(folder, o.track.Ladder, o.track.Rendition)
-		if err := os.MkdirAll(o.folder, 0o755); err != nil {
+		o.Folder = filepath.Join(folder, o.Track.Ladder, o.Track.Rendition)
+		if err := os.MkdirAll(o.Folder, 0o755); err != nil {
 			return used, fmt.Errorf("make scratch: %w", err)
 		}
 	}
@@ -130,13 +131,13 @@ func (p *Pipeline) stretch(ctx context.Context, plan *ladder.Plan, w work, s lad
 		}
 	}
 	for _, o := range w.sounds {
-		if o.copied {
-			err = o.copyPackets(ctx, plan, *w.chunk, s, extract.file, heard)
+		if o.Own {
+			err = o.TakeOwn(ctx, plan, *w.chunk, s, heard.cut, extract.file, heard.frames)
 		} else {
-			err = o.cutPackets(ctx, plan, *w.chunk, s)
+			err = o.TakeEncoded(ctx, plan, *w.chunk, s)
 		}
 		if err != nil {
-			return o.fault(err)
+			return o.Fault(err)
 		}
 	}
 	return nil
@@ -246,62 +247,10 @@ func (d *decoded) list(name string) error {
 	return lines.Err()
 }
 
-// cutPackets makes segments of a chunk of what was encoded of a stretch.
-func (o *output) cutPackets(ctx context.Context, plan *ladder.Plan, c ladder.Chunk, s ladder.Stretch) error {
-	name := filepath.Join(o.folder, ladder.EncodedFile)
-	encoded, err := mp4.ReadMP4File(name)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", ladder.EncodedFile, err)
-	}
-	if o.trex == nil {
-		if err := o.writeInit(ctx, encoded.Init); err != nil {
-			return err
-		}
-	}
-	all, err := o.samplesOf(encoded)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", ladder.EncodedFile, err)
-	}
-	if want := s.Ahead + s.To - s.From; len(all) < want {
-		return fmt.Errorf("%d packets of sound were encoded, at least %d are wanted", len(all), want)
-	}
-	return errors.Join(o.segmentSound(plan, c, s, all[s.Ahead:s.Ahead+s.To-s.From]), os.Remove(name))
-}
-
-// writeInit leaves an init segment where ffmpeg does.
-func (o *output) writeInit(ctx context.Context, init *mp4.InitSegment) error {
-	file, err := os.Create(filepath.Join(o.folder, ladder.InitFile))
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(init.Encode(file), file.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", ladder.InitFile, err)
-	}
-	return o.readInit(ctx)
-}
-
-// segmentSound makes segments of a chunk of the packets of a stretch, whatever their times were.
-func (o *output) segmentSound(plan *ladder.Plan, c ladder.Chunk, s ladder.Stretch, all []mp4.FullSample) error {
-	for i := range all {
-		all[i].DecodeTime, all[i].Dur = uint64(plan.PacketTicks(s.From+i)), ladder.PacketSamples //nolint:gosec // never below zero
-	}
-	for n := c.From / plan.SegmentFrames; len(all) > 0; n++ {
-		from, to := packetsOf(plan, c, n)
-		if from < s.From || from == to {
-			continue
-		}
-		if _, err := o.writeFragments(ladder.SegmentFile(n), [][]mp4.FullSample{all[:to-from]}); err != nil {
-			return err
-		}
-		all = all[to-from:]
-	}
-	return nil
-}
-
 // produceSound makes the part that has a chunk's sound, at the loudness that is wanted.
-func (p *Pipeline) produceSound(ctx context.Context, plan *ladder.Plan, c ladder.Chunk, hold *Hold) error {
+func (p *Pipeline) produceSound(ctx context.Context, plan *ladder.Plan, c ladder.Chunk, hold *worker.Hold) error {
 	var loudness ladder.Loudness
-	if _, err := loadJSON(ctx, p.Store, ladder.LoudnessKey(plan.Job), &loudness); err != nil {
+	if _, err := ledger.Load(ctx, p.Store, ladder.LoudnessKey(plan.Job), &loudness); err != nil {
 		return err
 	}
 	w := work{part: ladder.AudioPart(c.Number), chunk: &c, sounds: soundOutputs(plan, c), gain: plan.Gain(&loudness), length: plan.Rate.Time(c.To - c.From)}
@@ -309,10 +258,10 @@ func (p *Pipeline) produceSound(ctx context.Context, plan *ladder.Plan, c ladder
 }
 
 // sendSound sends out what makes the sound, now that all chunks were measured.
-func (p *Pipeline) sendSound(ctx context.Context, plan *ladder.Job, hold *Hold) error {
+func (p *Pipeline) sendSound(ctx context.Context, plan *ladder.Job, hold *worker.Hold) error {
 	all := len(plan.PartNames())
 	for mine := p.newClaimant(); ; {
-		d, etag, err := p.dispatched(ctx, plan.Plan)
+		d, etag, err := ledger.Dispatched(ctx, p.Store, plan.Plan)
 		if err != nil || d.Sent >= all {
 			return err
 		}
@@ -332,7 +281,7 @@ func (p *Pipeline) sendSound(ctx context.Context, plan *ladder.Job, hold *Hold) 
 
 // measureAll says how loud the sound of all chunks together is.
 func (p *Pipeline) measureAll(ctx context.Context, plan *ladder.Job) error {
-	parts, err := p.loadParts(ctx, plan.Job, plan.ChunkNames())
+	parts, err := ledger.Parts(ctx, p.Store, plan.Job, plan.ChunkNames())
 	if err != nil {
 		return err
 	}
@@ -342,7 +291,7 @@ func (p *Pipeline) measureAll(ctx context.Context, plan *ladder.Job) error {
 			sum.Add(*part.Loudness)
 		}
 	}
-	won, err := p.writeJSON(ctx, ladder.LoudnessKey(plan.Job), sum, "")
+	won, err := ledger.Write(ctx, p.Store, ladder.LoudnessKey(plan.Job), sum, "")
 	if lufs, heard := sum.Integrated(); won && heard {
 		p.Log.Info("loudness measured", zap.String("job", plan.Job), zap.Float64("lufs", lufs), zap.Float64("true_peak_dbtp", sum.Peak), zap.Float64("wanted_lufs", plan.Audio.Loudness))
 	}

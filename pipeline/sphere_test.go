@@ -11,6 +11,9 @@ import (
 
 	"afterlive/internal/inspect"
 	"afterlive/internal/job"
+	"afterlive/internal/ledger"
+	"afterlive/internal/operate"
+	"afterlive/internal/standin"
 	"afterlive/ladder"
 )
 
@@ -77,13 +80,13 @@ func psnr(t *testing.T, a, filterA, b, filterB string) float64 {
 func TestProjections(t *testing.T) {
 	body, err := os.ReadFile(sphere(t))
 	must(t, err)
-	store, queue := newMemory(), &messages{}
-	store.put("recordings/r.flv", body)
+	store, queue := standin.NewMemory(), &standin.Messages{}
+	store.Put("recordings/r.flv", body)
 	p := newPipeline(t, store, queue, sphereProfile)
 	must(t, queue.Send(t.Context(), job.Task{Kind: job.Recording, Key: "recordings/r.flv", Profile: "all"}.Body(), 0))
 	drain(t, p, queue)
-	jobs, err := FindJobs(t.Context(), store, "r")
-	if err != nil || len(jobs) != 1 || jobs[0].State != Published {
+	jobs, err := operate.FindJobs(t.Context(), store, "r")
+	if err != nil || len(jobs) != 1 || jobs[0].State != operate.Published {
 		t.Fatalf("jobs %+v, %v", jobs, err)
 	}
 	plan := wholeJob(t, store, jobs[0].Job)
@@ -138,7 +141,7 @@ func TestProjections(t *testing.T) {
 		})
 	}
 	var asset ladder.Asset
-	if _, err := loadJSON(t.Context(), store, ladder.PointerKey("r"), &asset); err != nil || len(asset.Ladders) != 3 || asset.Ladders[1].Layout.Order != "rludfb" || asset.Ladders[2].Layout.Pad != 2 {
+	if _, err := ledger.Load(t.Context(), store, ladder.PointerKey("r"), &asset); err != nil || len(asset.Ladders) != 3 || asset.Ladders[1].Layout.Order != "rludfb" || asset.Ladders[2].Layout.Pad != 2 {
 		t.Errorf("asset %+v, %v", asset, err)
 	}
 }

@@ -17,6 +17,9 @@ import (
 	"afterlive/internal/flv"
 	"afterlive/internal/inspect"
 	"afterlive/internal/job"
+	"afterlive/internal/operate"
+	"afterlive/internal/segment"
+	"afterlive/internal/standin"
 	"afterlive/ladder"
 )
 
@@ -126,25 +129,25 @@ func transcode(t *testing.T, recording string, chunk int) (*ladder.Job, string) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, queue := newMemory(), &messages{}
-	store.put("recordings/r.flv", body)
+	store, queue := standin.NewMemory(), &standin.Messages{}
+	store.Put("recordings/r.flv", body)
 	p := newPipeline(t, store, queue, fmt.Sprintf(stitchProfile, chunk))
 	if err := queue.Send(t.Context(), job.Task{Kind: job.Recording, Key: "recordings/r.flv", Profile: "stitch"}.Body(), 0); err != nil {
 		t.Fatal(err)
 	}
 	drain(t, p, queue)
-	jobs, err := FindJobs(t.Context(), store, "r")
-	if err != nil || len(jobs) != 1 || jobs[0].State != Published {
+	jobs, err := operate.FindJobs(t.Context(), store, "r")
+	if err != nil || len(jobs) != 1 || jobs[0].State != operate.Published {
 		t.Fatalf("jobs %+v, %v", jobs, err)
 	}
 	return wholeJob(t, store, jobs[0].Job), export(t, store, "vod/r/")
 }
 
 // export writes what is below a prefix to a folder, which it returns.
-func export(t *testing.T, store *memory, prefix string) string {
+func export(t *testing.T, store *standin.Memory, prefix string) string {
 	t.Helper()
 	dir := t.TempDir()
-	for key, body := range store.objects {
+	for key, body := range store.Objects {
 		if rest, ok := strings.CutPrefix(key, prefix); ok {
 			name := filepath.Join(dir, rest)
 			if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
@@ -232,7 +235,7 @@ func initHash(t *testing.T, file string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	body, err := anonymous(init)
+	body, err := segment.Anonymous(init)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,34 +12,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"afterlive/internal/job"
+	"afterlive/internal/ledger"
 	"afterlive/ladder"
 )
-
-// promised is an object that a part names.
-type promised struct {
-	part  string
-	bytes int64 // or unknown
-}
-
-// named are the objects that a part names, by key.
-func named(plan *ladder.Plan, part *ladder.Part) map[string]promised {
-	all := map[string]promised{}
-	for _, t := range part.Tracks {
-		if plan.Container != ladder.TS {
-			all[plan.Key(t.Ladder, t.Rendition, t.Init)] = promised{part.Name, unknown}
-		}
-		for _, s := range t.Segments {
-			all[plan.Key(t.Ladder, t.Rendition, s.URI)] = promised{part.Name, s.Bytes}
-		}
-	}
-	for _, image := range part.Images.All() {
-		all[plan.Key(ladder.StoryboardFolder, image.URI)] = promised{part.Name, image.Bytes}
-	}
-	return all
-}
-
-// unknown is the size of an init segment: parts don't tell it.
-const unknown = -1
 
 // samples are the last segments of a part's renditions, by key.
 func samples(plan *ladder.Plan, part *ladder.Part) (keys []string) {
@@ -66,13 +41,13 @@ func (p *Pipeline) areStored(ctx context.Context, plan *ladder.Plan, before ladd
 	for _, key := range keys {
 		listed[key] = true
 	}
-	wanted := named(plan, &before)
+	wanted := ledger.Objects(plan, &before)
 	asked := map[string]bool{}
 	for _, part := range parts {
 		for _, key := range samples(plan, &part) {
 			asked[key] = true
 		}
-		maps.Copy(wanted, named(plan, &part))
+		maps.Copy(wanted, ledger.Objects(plan, &part))
 	}
 	for key := range wanted {
 		if !listed[key] {
@@ -84,22 +59,22 @@ func (p *Pipeline) areStored(ctx context.Context, plan *ladder.Plan, before ladd
 
 // areThere looks whether the store has the samples of a part.
 func (p *Pipeline) areThere(ctx context.Context, plan *ladder.Plan, part ladder.Part) error {
-	return p.have(ctx, samples(plan, &part), named(plan, &part))
+	return p.have(ctx, samples(plan, &part), ledger.Objects(plan, &part))
 }
 
 // have asks for objects by name, and wants them to be as they were promised.
-func (p *Pipeline) have(ctx context.Context, keys []string, wanted map[string]promised) error {
+func (p *Pipeline) have(ctx context.Context, keys []string, wanted map[string]ledger.Object) error {
 	var lock sync.Mutex
 	var faults []error
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(uploads)
 	for _, key := range keys {
 		group.Go(func() error {
-			fault, err := p.isStored(ctx, key, wanted[key].bytes)
+			fault, err := p.isStored(ctx, key, wanted[key].Bytes)
 			if fault != nil {
 				lock.Lock()
 				defer lock.Unlock()
-				faults = append(faults, fmt.Errorf("part %s: %w", wanted[key].part, fault))
+				faults = append(faults, fmt.Errorf("part %s: %w", wanted[key].Part, fault))
 			}
 			return err
 		})

@@ -12,6 +12,8 @@ import (
 	"afterlive/hlscheck"
 	"afterlive/internal/inspect"
 	"afterlive/internal/job"
+	"afterlive/internal/operate"
+	"afterlive/internal/standin"
 	"afterlive/ladder"
 )
 
@@ -29,8 +31,8 @@ const containerProfiles = `
 // published publishes a recording with a profile into a folder, and keeps the rules.
 func published(t *testing.T, recording []byte, profiles, profile string) (plan *ladder.Job, dir string) {
 	t.Helper()
-	store, queue := newMemory(), &messages{}
-	store.put(smallTask.Key, recording)
+	store, queue := standin.NewMemory(), &standin.Messages{}
+	store.Put(smallTask.Key, recording)
 	p := newPipeline(t, store, queue, profiles)
 	p.FFmpeg.Threads = 1 // with more, x264 doesn't always write the same
 	must(t, p.Do(t.Context(), job.Task{Kind: job.Recording, Key: smallTask.Key, Profile: profile}, nil))
@@ -43,7 +45,7 @@ func published(t *testing.T, recording []byte, profiles, profile string) (plan *
 		t.Error(err)
 	}
 	plan = onlyPlan(t, store)
-	if garbage, err := Garbage(t.Context(), store, plan.Job); err != nil || len(garbage) > 0 {
+	if garbage, err := operate.Garbage(t.Context(), store, plan.Job); err != nil || len(garbage) > 0 {
 		t.Errorf("garbage: %v, %v", garbage, err)
 	}
 	return plan, filepath.Join(dir, filepath.FromSlash(plan.Key()))

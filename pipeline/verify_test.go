@@ -10,6 +10,7 @@ import (
 
 	"afterlive/internal/ffmpeg"
 	"afterlive/internal/flv"
+	"afterlive/internal/segment"
 	"afterlive/ladder"
 )
 
@@ -37,8 +38,8 @@ func encodeSmall(t *testing.T) (*ladder.Plan, ladder.Chunk, string) {
 	}
 	// Sound is cut into segments here, but they are verified as if ffmpeg had.
 	for _, o := range w.sounds {
-		o.folder = filepath.Join(folder, o.track.Ladder, o.track.Rendition)
-		must(t, os.MkdirAll(o.folder, 0o755))
+		o.Folder = filepath.Join(folder, o.Track.Ladder, o.Track.Rendition)
+		must(t, os.MkdirAll(o.Folder, 0o755))
 	}
 	sound := w.chunk.Sound
 	extract, err := newExtract(sound, t.TempDir())
@@ -49,29 +50,25 @@ func encodeSmall(t *testing.T) (*ladder.Plan, ladder.Chunk, string) {
 }
 
 // takeAll verifies one output as a worker would.
-func takeAll(ctx context.Context, o *output, folder string) error {
-	o.folder = filepath.Join(folder, o.track.Ladder, o.track.Rendition)
-	for o.finished(true) {
-		if _, err := o.take(ctx, "attempt"); err != nil {
-			return err
-		}
-	}
-	return o.complete()
+func takeAll(ctx context.Context, o *segment.Output, folder string) error {
+	o.Folder = filepath.Join(folder, o.Track.Ladder, o.Track.Rendition)
+	_, err := o.Ready(ctx, "attempt", true)
+	return err
 }
 
 // ffmpeg exits with 0 after much that is not well: what it wrote is measured, and
 // whatever is wrong with it is found.
 func TestVerifyFindsFaults(t *testing.T) {
 	plan, chunk, whole := encodeSmall(t)
-	video := func() *output {
-		return videoOutput(plan, chunk, plan.Ladders[0], plan.Ladders[0].Renditions[0])
+	video := func() *segment.Output {
+		return segment.Video(plan, chunk, plan.Ladders[0], plan.Ladders[0].Renditions[0])
 	}
-	audio := func() *output { return soundOutput(plan, chunk, plan.Audio.Renditions[0]) }
+	audio := func() *segment.Output { return segment.Sound(plan, chunk, plan.Audio.Renditions[0]) }
 	const videoDir, audioDir = "flat/48p/", "audio/aac/"
 
 	for _, tc := range []struct {
 		name  string
-		of    func() *output
+		of    func() *segment.Output
 		spoil func(t *testing.T, file func(string) string)
 		want  string // in the error; "": none
 	}{
@@ -134,7 +131,7 @@ func TestVerifyAgainstThePlan(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			p, c := *plan, chunk
 			tc.change(&p, &c)
-			err := takeAll(t.Context(), videoOutput(&p, c, p.Ladders[0], p.Ladders[0].Renditions[0]), folder)
+			err := takeAll(t.Context(), segment.Video(&p, c, p.Ladders[0], p.Ladders[0].Renditions[0]), folder)
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}
@@ -142,7 +139,7 @@ func TestVerifyAgainstThePlan(t *testing.T) {
 	}
 	longer := chunk
 	longer.To++
-	if err := takeAll(t.Context(), soundOutput(plan, longer, plan.Audio.Renditions[0]), folder); err == nil || !strings.Contains(err.Error(), "the plan") {
+	if err := takeAll(t.Context(), segment.Sound(plan, longer, plan.Audio.Renditions[0]), folder); err == nil || !strings.Contains(err.Error(), "the plan") {
 		t.Errorf("sound for a longer chunk: %v", err)
 	}
 }

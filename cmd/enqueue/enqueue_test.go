@@ -18,8 +18,8 @@ import (
 	"time"
 
 	"afterlive/internal/job"
+	"afterlive/internal/operate"
 	"afterlive/internal/wiring"
-	"afterlive/pipeline"
 )
 
 const lockVariable = "AFTERLIVE_TEST_LOCK"
@@ -253,7 +253,7 @@ func TestSweepLeavesLiveRecordingsAlone(t *testing.T) {
 // How long a job will take follows from how it went while it was watched.
 func TestPace(t *testing.T) {
 	at := time.Unix(1000, 0)
-	one := pipeline.Status{Job: "j", State: pipeline.Working, Planned: at, Duration: 600}
+	one := operate.Status{Job: "j", State: operate.Working, Planned: at, Duration: 600}
 	p := pace{}
 	for _, tc := range []struct {
 		after   time.Duration // since it was planned
@@ -272,7 +272,7 @@ func TestPace(t *testing.T) {
 			t.Errorf("after %s with %g s done: %g s left, want %g", tc.after, tc.encoded, got, tc.left)
 		}
 	}
-	other := pipeline.Status{Job: "k", State: pipeline.Working, Planned: at, Duration: 600, Encoded: 60}
+	other := operate.Status{Job: "k", State: operate.Working, Planned: at, Duration: 600, Encoded: 60}
 	if got := p.left(other, at.Add(time.Minute)); got != 540 { // seen for the first time
 		t.Errorf("%g s left, want 540", got)
 	}

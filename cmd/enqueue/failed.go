@@ -14,18 +14,20 @@ import (
 	"time"
 
 	"afterlive/internal/job"
+	"afterlive/internal/ledger"
+	"afterlive/internal/operate"
 	"afterlive/internal/wiring"
 	"afterlive/ladder"
 	"afterlive/pipeline"
 )
 
-// operate opens the place and runs f.
-func operate(ctx context.Context, flags wiring.Flags, f func(pipeline.Operator, *wiring.Place) error) error {
+// atPlace opens the place and runs f.
+func atPlace(ctx context.Context, flags wiring.Flags, f func(operate.Operator, *wiring.Place) error) error {
 	place, err := flags.Open(ctx)
 	if err != nil {
 		return err
 	}
-	err = f(pipeline.Operator{Failed: place.Failed, Work: place.Queue, Bucket: place.Bucket, Store: place.Store}, place)
+	err = f(operate.Operator{Failed: place.Failed, Work: place.Queue, Bucket: place.Bucket, Store: place.Store}, place)
 	return errors.Join(err, place.Close())
 }
 
@@ -35,7 +37,7 @@ type selection struct {
 	Reason string   `help:"Those that failed for this reason."`
 }
 
-func (s selection) means(f pipeline.FailedTask) bool {
+func (s selection) means(f operate.FailedTask) bool {
 	named := len(s.Names) == 0 || slices.ContainsFunc(s.Names, f.Matches)
 	return named && (s.Reason == "" || s.Reason == f.Reason)
 }
@@ -55,10 +57,10 @@ type failedCommand struct {
 
 // Run lists failed tasks, and tells all about those that are named.
 func (c *failedCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) error {
-	return operate(ctx, flags, func(o pipeline.Operator, place *wiring.Place) error {
+	return atPlace(ctx, flags, func(o operate.Operator, place *wiring.Place) error {
 		var mu sync.Mutex
-		var found []pipeline.FailedTask
-		err := o.Sift(ctx, func(_ context.Context, f pipeline.FailedTask) (bool, error) {
+		var found []operate.FailedTask
+		err := o.Sift(ctx, func(_ context.Context, f operate.FailedTask) (bool, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			if c.means(f) {
@@ -69,7 +71,7 @@ func (c *failedCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.
 		if err != nil {
 			return err
 		}
-		slices.SortFunc(found, func(a, b pipeline.FailedTask) int {
+		slices.SortFunc(found, func(a, b operate.FailedTask) int {
 			return cmp.Or(a.Time.Compare(b.Time), strings.Compare(a.Job+a.Task, b.Job+b.Task))
 		})
 		switch {
@@ -88,7 +90,7 @@ func (c *failedCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.
 	})
 }
 
-func list(stdout io.Writer, found []pipeline.FailedTask, reason string) error {
+func list(stdout io.Writer, found []operate.FailedTask, reason string) error {
 	if len(found) == 0 && reason != "" {
 		_, err := fmt.Fprintf(stdout, "no task has failed for the reason %q\n", reason)
 		return err
@@ -107,7 +109,7 @@ func list(stdout io.Writer, found []pipeline.FailedTask, reason string) error {
 }
 
 // when a task failed: a queue's own redrive policy doesn't say.
-func when(f pipeline.FailedTask) string {
+func when(f operate.FailedTask) string {
 	if f.Time.IsZero() {
 		return "-"
 	}
@@ -115,13 +117,13 @@ func when(f pipeline.FailedTask) string {
 }
 
 // tell says all that is known of failed tasks, and how to see it happen.
-func tell(ctx context.Context, stdout io.Writer, place *wiring.Place, found []pipeline.FailedTask, at string) error {
+func tell(ctx context.Context, stdout io.Writer, place *wiring.Place, found []operate.FailedTask, at string) error {
 	if len(found) == 0 {
 		return errors.New("there is no such task in the failed queue")
 	}
 	for _, f := range found {
 		describe(stdout, f)
-		if plan, err := pipeline.LoadPlan(ctx, place.Store, f.Job); err == nil {
+		if plan, err := ledger.Plan(ctx, place.Store, f.Job); err == nil {
 			reproduce(ctx, stdout, place.Store, plan, f, at)
 		}
 		if _, err := fmt.Fprintf(stdout, "to try again: enqueue replay %s%s\n\n", f.Job, at); err != nil {
@@ -131,7 +133,7 @@ func tell(ctx context.Context, stdout io.Writer, place *wiring.Place, found []pi
 	return nil
 }
 
-func describe(stdout io.Writer, f pipeline.FailedTask) {
+func describe(stdout io.Writer, f operate.FailedTask) {
 	for _, line := range [][2]string{
 		{"job", f.Job},
 		{"task", f.Task},
@@ -156,20 +158,20 @@ func describe(stdout io.Writer, f pipeline.FailedTask) {
 
 // advice is what to do about a failure, in this program's words: the worker that gave the task
 // up may be older.
-func advice(f pipeline.FailedTask) string {
-	text := cmp.Or(pipeline.Advice(f.Reason), f.Advice)
+func advice(f operate.FailedTask) string {
+	text := cmp.Or(job.Advice(f.Reason), f.Advice)
 	if f.Job == "" {
 		return text
 	}
 	return strings.NewReplacer("JOB", f.Job, "ASSET", f.Asset).Replace(text)
 }
 
-func reproduce(ctx context.Context, stdout io.Writer, store pipeline.Store, plan *ladder.Plan, f pipeline.FailedTask, at string) {
+func reproduce(ctx context.Context, stdout io.Writer, store pipeline.Store, plan *ladder.Plan, f operate.FailedTask, at string) {
 	if f.Task == ladder.PublishTask { // the part is there
 		return
 	}
 	for _, t := range f.Tasks {
-		c, err := pipeline.LoadChunk(ctx, store, f.Job, t.Chunk)
+		c, err := ledger.Chunk(ctx, store, f.Job, t.Chunk)
 		if err != nil {
 			continue
 		}

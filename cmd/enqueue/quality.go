@@ -10,9 +10,9 @@ import (
 	"text/tabwriter"
 
 	"afterlive/internal/job"
+	"afterlive/internal/ledger"
 	"afterlive/internal/wiring"
 	"afterlive/ladder"
-	"afterlive/pipeline"
 )
 
 type qualityCommand struct {
@@ -44,7 +44,7 @@ func (c *qualityCommand) Run(ctx context.Context, stdout io.Writer, f wiring.Fla
 		return fmt.Errorf("the quality of %s isn't measured: its profile %q has no quality: say how many frames to compare", c.Asset, asset.Profile)
 	}
 	missing := fmt.Sprintf("the quality of %s is still to be measured, by a task of its own", c.Asset)
-	if f, dropped, failed, err := pipeline.LastFailure(ctx, place.Store, asset.Job, string(job.Quality)); err != nil {
+	if f, dropped, failed, err := ledger.LastFailure(ctx, place.Store, asset.Job, string(job.Quality)); err != nil {
 		return err
 	} else if dropped {
 		missing = fmt.Sprintf("the quality of %s could not be measured (%s), and the task was dropped: %s", c.Asset, f.Reason, f.Detail)

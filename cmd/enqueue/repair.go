@@ -15,6 +15,8 @@ import (
 	"afterlive/internal/flv"
 	"afterlive/internal/growing"
 	"afterlive/internal/job"
+	"afterlive/internal/ledger"
+	"afterlive/internal/operate"
 	"afterlive/internal/wiring"
 	"afterlive/ladder"
 	"afterlive/pipeline"
@@ -42,7 +44,7 @@ func (c *replayCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.
 		defer ticker.Stop()
 		pace = ticker.C
 	}
-	return c.sift(ctx, stdout, flags, "replayed", func(ctx context.Context, o pipeline.Operator, f pipeline.FailedTask) error {
+	return c.sift(ctx, stdout, flags, "replayed", func(ctx context.Context, o operate.Operator, f operate.FailedTask) error {
 		if c.Rate > 0 {
 			select {
 			case <-pace:
@@ -71,15 +73,15 @@ func (c *dropCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Fl
 	if err := c.explicit(c.All); err != nil {
 		return err
 	}
-	return c.sift(ctx, stdout, flags, "dropped", func(ctx context.Context, o pipeline.Operator, f pipeline.FailedTask) error { return o.Drop(ctx, f) }, c.DryRun)
+	return c.sift(ctx, stdout, flags, "dropped", func(ctx context.Context, o operate.Operator, f operate.FailedTask) error { return o.Drop(ctx, f) }, c.DryRun)
 }
 
 // sift does what is to be done with the failed tasks that are meant.
-func (s selection) sift(ctx context.Context, stdout io.Writer, flags wiring.Flags, done string, do func(context.Context, pipeline.Operator, pipeline.FailedTask) error, dry bool) error {
-	return operate(ctx, flags, func(o pipeline.Operator, _ *wiring.Place) error {
+func (s selection) sift(ctx context.Context, stdout io.Writer, flags wiring.Flags, done string, do func(context.Context, operate.Operator, operate.FailedTask) error, dry bool) error {
+	return atPlace(ctx, flags, func(o operate.Operator, _ *wiring.Place) error {
 		var mu sync.Mutex
 		count, failed := 0, 0
-		err := o.Sift(ctx, func(ctx context.Context, f pipeline.FailedTask) (bool, error) {
+		err := o.Sift(ctx, func(ctx context.Context, f operate.FailedTask) (bool, error) {
 			if !s.means(f) {
 				return false, nil
 			}
@@ -118,8 +120,11 @@ type publishCommand struct {
 
 // Run makes an asset one of its earlier jobs.
 func (c *publishCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) error {
-	return operate(ctx, flags, func(o pipeline.Operator, _ *wiring.Place) error {
-		asset, err := o.Publish(ctx, c.Job)
+	return atPlace(ctx, flags, func(o operate.Operator, place *wiring.Place) error {
+		asset, err := pipeline.PublishAgain(ctx, place.Store, c.Job)
+		if err == nil {
+			err = o.Forget(ctx, operate.FailedTask{Failure: job.Failure{Job: c.Job, Task: ladder.PublishTask}})
+		}
 		if err != nil {
 			return fmt.Errorf("publish job %s: %w", c.Job, err)
 		}
@@ -135,14 +140,14 @@ type gcCommand struct {
 
 // Run removes the segments of finished jobs that no part names.
 func (c *gcCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) error {
-	return operate(ctx, flags, func(o pipeline.Operator, place *wiring.Place) error {
-		jobs, err := pipeline.FindJobs(ctx, place.Store, "")
+	return atPlace(ctx, flags, func(o operate.Operator, place *wiring.Place) error {
+		jobs, err := operate.FindJobs(ctx, place.Store, "")
 		if err != nil {
 			return err
 		}
 		count := 0
 		for _, s := range jobs {
-			garbage, err := pipeline.Garbage(ctx, place.Store, s.Job)
+			garbage, err := operate.Garbage(ctx, place.Store, s.Job)
 			if err != nil && !errors.Is(err, fs.ErrNotExist) { // without a plan, there are no segments
 				return err
 			}
@@ -168,8 +173,8 @@ type inputCommand struct {
 
 // Run writes what ffmpeg is given of a recording to make a part.
 func (c *inputCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) error {
-	return operate(ctx, flags, func(_ pipeline.Operator, place *wiring.Place) error {
-		plan, err := pipeline.LoadPlan(ctx, place.Store, c.Job)
+	return atPlace(ctx, flags, func(_ operate.Operator, place *wiring.Place) error {
+		plan, err := ledger.Plan(ctx, place.Store, c.Job)
 		if err != nil {
 			return err
 		}
@@ -192,7 +197,7 @@ func cutOf(ctx context.Context, store pipeline.Store, plan *ladder.Plan, part st
 	if err != nil || part != ladder.ChunkPart(n) && part != ladder.AudioPart(n) {
 		return flv.Cut{}, fmt.Errorf("a part is called like %s or %s, not %q", ladder.ChunkPart(3), ladder.AudioPart(3), part)
 	}
-	chunk, err := pipeline.LoadChunk(ctx, store, plan.Job, n)
+	chunk, err := ledger.Chunk(ctx, store, plan.Job, n)
 	if err != nil {
 		return flv.Cut{}, fmt.Errorf("job %s has no %s: %w", plan.Job, part, err)
 	}

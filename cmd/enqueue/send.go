@@ -14,6 +14,7 @@ import (
 
 	"afterlive/internal/growing"
 	"afterlive/internal/job"
+	"afterlive/internal/operate"
 	"afterlive/internal/wiring"
 	"afterlive/ladder"
 	"afterlive/pipeline"
@@ -44,16 +45,16 @@ func (c *sendCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Fl
 	if err := s.operator().Resume(ctx, id, c.Repair); err != nil {
 		s.note(err)
 	}
-	before, unknown := pipeline.JobStatus(ctx, place.Store, id)
+	before, unknown := operate.JobStatus(ctx, place.Store, id)
 	if err := s.send(ctx, t); err != nil {
 		return err
 	}
 	fmt.Fprintf(stdout, "enqueued %s as job %s\nasset %s; to see how far it is: enqueue status %s --watch%s\n", strings.Join(c.Recording, ", "), id, job.Asset(t.Key), id, flags.Args())
 	switch {
 	case unknown != nil: // it is new
-	case before.State == pipeline.Superseded:
+	case before.State == operate.Superseded:
 		fmt.Fprintf(stdout, "note: it was made before, and is superseded by job %s; to bring it back: enqueue publish %s%s\n", before.Published, id, flags.Args())
-	case before.State != pipeline.Published && before.State != pipeline.Live && !c.Repair:
+	case before.State != operate.Published && before.State != operate.Live && !c.Repair:
 		fmt.Fprintf(stdout, "note: its tasks were sent before, and are not sent again. To replay what failed: enqueue replay %s%s. If messages or parts were lost: enqueue send --repair\n", id, flags.Args())
 	}
 	return nil
@@ -118,7 +119,7 @@ func (s sender) task(key, etag string) job.Task {
 	return job.Task{Version: job.Version, Kind: job.Recording, Bucket: s.place.Bucket, Key: key, ETag: etag, Profile: s.profile, Promised: s.promised}
 }
 
-func (s sender) operator() pipeline.Operator { return pipeline.Operator{Store: s.place.Store} }
+func (s sender) operator() operate.Operator { return operate.Operator{Store: s.place.Store} }
 
 // free refuses a name under which nothing can be published. Where that cannot be known, the
 // worker will say it.

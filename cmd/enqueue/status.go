@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"afterlive/internal/operate"
 	"afterlive/internal/wiring"
-	"afterlive/pipeline"
 )
 
 type statusCommand struct {
@@ -33,7 +33,7 @@ type report struct {
 
 // watched is a job, and how long it will yet take at the pace at which it went.
 type watched struct {
-	pipeline.Status
+	operate.Status
 
 	Left float64 `json:"left_s,omitempty"` // seconds; 0: not known, or done
 }
@@ -49,7 +49,7 @@ type course struct {
 
 // left estimates a job's seconds: by what was done up to the last part that came, while it
 // is watched or, until one has come, since it was planned; less the time since then.
-func (p pace) left(s pipeline.Status, now time.Time) float64 {
+func (p pace) left(s operate.Status, now time.Time) float64 {
 	c := p[s.Job]
 	if c == nil {
 		c = &course{began: now, last: now, first: s.Encoded, encoded: s.Encoded}
@@ -62,7 +62,7 @@ func (p pace) left(s pipeline.Status, now time.Time) float64 {
 	if done == 0 {
 		took, done = c.last.Sub(s.Planned).Seconds(), c.encoded
 	}
-	if s.State != pipeline.Working || done <= 0 {
+	if s.State != operate.Working || done <= 0 {
 		return 0
 	}
 	return max(1, took*(s.Duration-c.encoded)/done-now.Sub(c.last).Seconds())
@@ -111,7 +111,7 @@ func (c *statusCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.
 }
 
 func (c *statusCommand) look(ctx context.Context, place *wiring.Place, pace pace) (report, error) {
-	jobs, err := pipeline.FindJobs(ctx, place.Store, c.Name)
+	jobs, err := operate.FindJobs(ctx, place.Store, c.Name)
 	if err != nil {
 		return report{}, err
 	}
@@ -157,9 +157,9 @@ func line(s watched) string {
 	text := fmt.Sprintf("%s [%s] %d/%d parts, %s of %s  %s  %s (%s)", s.Job, bar, s.Done, s.Parts,
 		clock(s.Encoded), clock(s.Duration), s.State, s.Asset, s.Profile)
 	switch {
-	case s.State == pipeline.Failed || s.State == pipeline.Dropped:
+	case s.State == operate.Failed || s.State == operate.Dropped:
 		text += fmt.Sprintf("\n    %s: %s", s.Reason, strings.ReplaceAll(s.Detail, "\n", "\n    "))
-	case s.State == pipeline.Superseded:
+	case s.State == operate.Superseded:
 		text += "  by " + s.Published
 	case s.Left > 0:
 		text += "  about " + clock(s.Left) + " left"

@@ -9,16 +9,16 @@ import (
 	"time"
 
 	"afterlive/internal/job"
+	"afterlive/internal/operate"
 	"afterlive/internal/wiring"
 	"afterlive/ladder"
-	"afterlive/pipeline"
 )
 
 // A watch ends when nothing more will happen, and tells how it ended.
 func TestWatchEnds(t *testing.T) {
-	in := func(states ...pipeline.State) (r report) {
+	in := func(states ...operate.State) (r report) {
 		for i, s := range states {
-			r.Jobs = append(r.Jobs, watched{Status: pipeline.Status{Job: fmt.Sprint(i), State: s, Reason: "stalled"}})
+			r.Jobs = append(r.Jobs, watched{Status: operate.Status{Job: fmt.Sprint(i), State: s, Reason: "stalled"}})
 		}
 		return r
 	}
@@ -30,15 +30,15 @@ func TestWatchEnds(t *testing.T) {
 		looks    int    // after which it ends; 0: never
 		err      string // "": it ended well
 	}{
-		{"published", "talk", busy(in(pipeline.Published)), 1, ""},
-		{"superseded", "talk", in(pipeline.Superseded), 1, ""},
-		{"at work", "talk", busy(in(pipeline.Working)), 0, ""},
-		{"failed", "talk", failed(in(pipeline.Failed)), 1, "failed: stalled"},
-		{"dropped", "talk", in(pipeline.Dropped), 1, "was dropped: stalled"},
-		{"all, of which one was dropped", "", in(pipeline.Dropped, pipeline.Published), 1, ""},
-		{"all, while others are at work", "", busy(in(pipeline.Published)), 0, ""},
-		{"what it waits for is in the failed queue", "talk", failed(in(pipeline.Working)), looksFailed, "enqueue failed tells"},
-		{"its messages are gone", "talk", in(pipeline.Working), looksLost, "Send the recording again"},
+		{"published", "talk", busy(in(operate.Published)), 1, ""},
+		{"superseded", "talk", in(operate.Superseded), 1, ""},
+		{"at work", "talk", busy(in(operate.Working)), 0, ""},
+		{"failed", "talk", failed(in(operate.Failed)), 1, "failed: stalled"},
+		{"dropped", "talk", in(operate.Dropped), 1, "was dropped: stalled"},
+		{"all, of which one was dropped", "", in(operate.Dropped, operate.Published), 1, ""},
+		{"all, while others are at work", "", busy(in(operate.Published)), 0, ""},
+		{"what it waits for is in the failed queue", "talk", failed(in(operate.Working)), looksFailed, "enqueue failed tells"},
+		{"its messages are gone", "talk", in(operate.Working), looksLost, "Send the recording again"},
 		{"nothing of that name", "talk", in(), looksFailed, "no job or asset"},
 	} {
 		w, ended := watch{name: tc.of}, 0
@@ -62,11 +62,11 @@ func TestWatchEnds(t *testing.T) {
 }
 
 func TestLines(t *testing.T) {
-	for want, s := range map[string]pipeline.Status{
-		"superseded  live/talk (flat)  by fedcba9876543210":                       {State: pipeline.Superseded, Asset: "live/talk", Profile: "flat", Published: "fedcba9876543210"},
-		"dropped  talk (flat)\n    not_flv: recording: a text":                    {State: pipeline.Dropped, Asset: "talk", Profile: "flat", Reason: "not_flv", Detail: "recording: a text"},
-		"/vod/live/a%20b%3F%23%25%20se%C3%B1al/master.m3u8":                       {State: pipeline.Published, Asset: "live/a b?#% señal", Master: "x"},
-		"failed  talk ()\n    hls_rules: publish: two rules:\n    1.3b\n    1.27": {State: pipeline.Failed, Asset: "talk", Reason: "hls_rules", Detail: "publish: two rules:\n1.3b\n1.27"},
+	for want, s := range map[string]operate.Status{
+		"superseded  live/talk (flat)  by fedcba9876543210":                       {State: operate.Superseded, Asset: "live/talk", Profile: "flat", Published: "fedcba9876543210"},
+		"dropped  talk (flat)\n    not_flv: recording: a text":                    {State: operate.Dropped, Asset: "talk", Profile: "flat", Reason: "not_flv", Detail: "recording: a text"},
+		"/vod/live/a%20b%3F%23%25%20se%C3%B1al/master.m3u8":                       {State: operate.Published, Asset: "live/a b?#% señal", Master: "x"},
+		"failed  talk ()\n    hls_rules: publish: two rules:\n    1.3b\n    1.27": {State: operate.Failed, Asset: "talk", Reason: "hls_rules", Detail: "publish: two rules:\n1.3b\n1.27"},
 	} {
 		if got := line(watched{Status: s}); !strings.Contains(got, want) {
 			t.Errorf("%q\nlacks %q", got, want)

@@ -22,6 +22,7 @@ import (
 	"afterlive/internal/ffmpeg"
 	"afterlive/internal/growing"
 	"afterlive/internal/wiring"
+	"afterlive/internal/worker"
 	"afterlive/ladder"
 	"afterlive/pipeline"
 )
@@ -152,16 +153,15 @@ func (f *flags) work(ctx, stop context.Context, cancel context.CancelFunc, log *
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	metrics := pipeline.NewMetrics(registry)
 	p := &pipeline.Pipeline{
 		Queue: place.Queue, Recordings: growing.Recordings{Store: place.Recordings}, Bucket: place.Bucket, Store: place.Store, Profiles: profiles,
 		FFmpeg:  encoder,
 		Limits:  pipeline.Limits{Pixels: f.MaxPixels, Duration: f.MaxDuration, Scratch: f.MaxScratch, Slowness: f.MaxSlowness},
-		Scratch: scratch, Worker: name, Host: host, Metrics: metrics, Log: log,
+		Scratch: scratch, Worker: name, Host: host, Metrics: pipeline.NewMetrics(registry), Log: log,
 	}
-	w := &pipeline.Worker{
+	w := &worker.Worker{
 		Queue: place.Queue, Failed: place.Failed, Note: p.NoteFailure, Do: p.Do, Done: p.Done, Lost: gone, Bucket: place.Bucket, Slots: f.Slots, Lease: f.Lease, Drain: f.Drain,
-		Name: name, Program: "afterlive " + wiring.Version + ", ffmpeg " + version, Metrics: metrics, Log: log,
+		Name: name, Program: "afterlive " + wiring.Version + ", ffmpeg " + version, Metrics: worker.NewMetrics(registry), Log: log,
 	}
 	if f.ExitWhenIdle {
 		w.Idle = func(ctx context.Context) (bool, error) {
@@ -183,7 +183,7 @@ func (f *flags) work(ctx, stop context.Context, cancel context.CancelFunc, log *
 		zap.String("data", f.Data), zap.String("queue", f.Queue), zap.String("recordings", f.Recordings), zap.String("store", f.Store))
 	defer context.AfterFunc(stop, func() { log.Info("worker is shutting down", zap.Duration("drain", f.Drain)) })()
 	err = runUntil(w, stop, untilSecondSignal(ctx))
-	log.Info("worker stopped", zap.Any("messages", metrics.Tally()), zap.Error(err))
+	log.Info("worker stopped", zap.Any("messages", w.Metrics.Tally()), zap.Error(err))
 	return err
 }
 
@@ -192,7 +192,7 @@ func gone(err error) bool { return errors.Is(err, blob.ErrNoBucket) }
 
 // runUntil runs the worker. At a second signal it doesn't wait for polls that nobody
 // can end; what one of them still brings is handed out again after the lease.
-func runUntil(w *pipeline.Worker, stop, work context.Context) error {
+func runUntil(w *worker.Worker, stop, work context.Context) error {
 	ended := make(chan error, 1)
 	go func() { ended <- w.Run(stop, work) }()
 	select {

@@ -1,6 +1,9 @@
 package job
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // TaskError is an error of a task that says what to do about it.
 type TaskError struct {
@@ -47,4 +50,38 @@ func Verdict(err error) (reason string, final bool) {
 		return f.Reason, f.Final
 	}
 	return "error", false
+}
+
+// left is an error by which a task is not at fault, and better left to others for a while.
+type left interface {
+	error
+
+	LeaveFor() time.Duration
+}
+
+// LeaveFor tells for how long a task is to be left to other workers; ok is false where its error is a failure.
+func LeaveFor(err error) (d time.Duration, ok bool) {
+	l, ok := errors.AsType[left](err)
+	if !ok {
+		return 0, false
+	}
+	return l.LeaveFor(), true
+}
+
+// named is a failure of something else than the task with which it came.
+type named struct {
+	error
+
+	task string
+}
+
+func (e named) Unwrap() error { return e.error }
+
+// Of says which task an error is a failure of, whatever the task with which it came.
+func Of(task string, err error) error { return named{err, task} }
+
+// FailedTask is the task that an error is a failure of; "": the one that was done.
+func FailedTask(err error) string {
+	e, _ := errors.AsType[named](err)
+	return e.task
 }

@@ -21,6 +21,7 @@ import (
 
 	"afterlive/internal/blob"
 	"afterlive/internal/queue"
+	"afterlive/internal/worker"
 	"afterlive/pipeline"
 )
 
@@ -91,7 +92,7 @@ func parseBucket(uri string) (bucket, prefix string, err error) {
 
 // Queue is a queue that can be counted.
 type Queue interface {
-	pipeline.Queue
+	worker.Queue
 	SendAll(ctx context.Context, bodies [][]byte) error
 	Backlog(ctx context.Context) (queue.Backlog, error)
 }

@@ -1,4 +1,4 @@
-package pipeline
+package segment
 
 import (
 	"bytes"
@@ -40,14 +40,14 @@ const (
 )
 
 // mux is for transport streams of a track's segments.
-func (o *output) mux(ctx context.Context, trak *mp4.TrakBox) error {
-	m := &muxer{timescale: int64(o.track.Timescale)}
+func (o *Output) mux(ctx context.Context, trak *mp4.TrakBox) error {
+	m := &muxer{timescale: int64(o.Track.Timescale)}
 	stream := astits.PMTElementaryStream{ElementaryPID: mainPID, StreamType: astits.StreamTypeH264Video}
 	switch stsd := trak.Mdia.Minf.Stbl.Stsd; {
 	case stsd.AvcX != nil && stsd.AvcX.AvcC != nil:
 		m.sets = slices.Concat(stsd.AvcX.AvcC.SPSnalus, stsd.AvcX.AvcC.PPSnalus)
 	case stsd.Mp4a != nil:
-		stream.StreamType, m.rate = astits.StreamTypeAACAudio, o.track.Timescale
+		stream.StreamType, m.rate = astits.StreamTypeAACAudio, o.Track.Timescale
 	}
 	m.Muxer = astits.NewMuxer(context.WithoutCancel(ctx), &m.out)
 	m.SetPCRPID(mainPID)
@@ -56,18 +56,18 @@ func (o *output) mux(ctx context.Context, trak *mp4.TrakBox) error {
 }
 
 // transport writes a segment anew, as a transport stream.
-func (o *output) transport(n int, s packed) ([]packed, error) {
-	all, err := o.fullSamples(s.file)
+func (o *Output) transport(n int, s Packed) ([]Packed, error) {
+	all, err := o.fullSamples(s.File)
 	if err != nil {
 		return nil, err
 	}
 	one, err := o.transported(n, all, s.Ticks)
-	return []packed{one}, errors.Join(err, os.Remove(filepath.Join(o.folder, s.file)))
+	return []Packed{one}, errors.Join(err, os.Remove(filepath.Join(o.Folder, s.File)))
 }
 
 // alone gives each picture of a segment of I-frames a file, with the number that it has in
 // the presentation.
-func (o *output) alone(s packed, all []mp4.FullSample, first int) (out []packed, err error) {
+func (o *Output) alone(s Packed, all []mp4.FullSample, first int) (out []Packed, err error) {
 	for i := range all {
 		lasts := min(int64(all[i].Dur), s.Ticks-int64(i)*int64(all[i].Dur))
 		one, err := o.transported(first+i, all[i:i+1], lasts)
@@ -76,17 +76,17 @@ func (o *output) alone(s packed, all []mp4.FullSample, first int) (out []packed,
 		}
 		out = append(out, one)
 	}
-	return out, os.Remove(filepath.Join(o.folder, s.file))
+	return out, os.Remove(filepath.Join(o.Folder, s.File))
 }
 
 // transported writes a transport stream of samples.
-func (o *output) transported(n int, samples []mp4.FullSample, ticks int64) (one packed, err error) {
+func (o *Output) transported(n int, samples []mp4.FullSample, ticks int64) (one Packed, err error) {
 	body, err := o.muxer.segment(samples)
 	if err != nil {
 		return one, fmt.Errorf("make a transport stream: %w", err)
 	}
-	one.file, one.Ticks, one.Bytes = ladder.TS.SegmentFile(n), ticks, int64(len(body))
-	return one, os.WriteFile(filepath.Join(o.folder, one.file), body, 0o644)
+	one.File, one.Ticks, one.Bytes = ladder.TS.SegmentFile(n), ticks, int64(len(body))
+	return one, os.WriteFile(filepath.Join(o.Folder, one.File), body, 0o644)
 }
 
 // segment is a transport stream of samples, which is good until the next is made.

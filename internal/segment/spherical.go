@@ -1,4 +1,4 @@
-package pipeline
+package segment
 
 import (
 	"encoding/binary"

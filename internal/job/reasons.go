@@ -1,10 +1,18 @@
-package pipeline
+package job
 
 // Reason says what a reason code of the failed queue means, and what an operator
 // can do. The codes are stable; docs/operations.md has the same list.
 type Reason struct{ Code, Means, Do string }
 
 const askSource = "Look at the recording. If it plays elsewhere, convert it to FLV with H.264 and AAC and send that under another name (enqueue send FILE --as NAME); drop the task."
+
+// Reasons that this package's users set themselves.
+const (
+	CrashLoop = "crash_loop" // workers that had the task died, and none said why
+	// Redriven is the reason of what the queue's own redrive policy gave up: workers
+	// that received it died, or never got so far as to say why.
+	Redriven = "redriven"
+)
 
 // Reasons are all there are.
 var Reasons = []Reason{
@@ -41,7 +49,7 @@ var Reasons = []Reason{
 	{"scratch_full", "ffmpeg wrote more than --max-scratch, or the disk is full", "Give the workers more scratch space, and replay."},
 	{"bad_output", "ffmpeg ended well, but what it wrote is not what was planned: the recording is not what it says it is, or ffmpeg reads it otherwise", "Read what differs and ffmpeg's last words; reproduce with enqueue input. If the recording plays elsewhere, convert it to FLV with H.264 and AAC and send that under another name (enqueue send FILE --as NAME)."},
 	{"panic", "a fault of ours", "Report it, with the log; replay after an update."},
-	{crashLoop, "workers that had the task died without a word", "Look for out-of-memory kills; give the workers more memory, and replay."},
+	{CrashLoop, "workers that had the task died without a word", "Look for out-of-memory kills; give the workers more memory, and replay."},
 	{Redriven, "the queue's own redrive policy gave it up, and no worker said why", "As crash_loop."},
 	{"error", "anything else, such as a store that failed for long", "Mend what the detail names, and replay."},
 }

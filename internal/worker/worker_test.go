@@ -1,4 +1,4 @@
-package pipeline
+package worker
 
 import (
 	"context"
@@ -18,6 +18,7 @@ import (
 
 	"afterlive/internal/flv"
 	"afterlive/internal/job"
+	"afterlive/internal/standin"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -29,7 +30,7 @@ var chunkTask = job.Task{Kind: job.Chunk, Job: "0123456789abcdef", Chunk: 3}
 // bench is a worker on virtual time, with its queues.
 type bench struct {
 	*Worker
-	queue, failed *messages
+	queue, failed *standin.Messages
 	hold          *Hold // of the task at hand
 	stop          context.CancelFunc
 	done          chan error
@@ -38,7 +39,7 @@ type bench struct {
 // start runs a worker whose tasks are do, with body waiting in the queue, once
 // prepared.
 func start(t *testing.T, body []byte, do func(ctx context.Context, b *bench) error, prepare ...func(*bench)) *bench {
-	b := &bench{queue: &messages{}, failed: &messages{}, done: make(chan error, 1)}
+	b := &bench{queue: &standin.Messages{}, failed: &standin.Messages{}, done: make(chan error, 1)}
 	if err := b.queue.Send(t.Context(), body, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +67,7 @@ func (b *bench) end(t *testing.T) {
 
 func (b *bench) failure(t *testing.T) job.Failure {
 	t.Helper()
-	bodies := b.failed.bodies()
+	bodies := b.failed.Bodies()
 	if len(bodies) != 1 {
 		t.Fatalf("%d messages in the failed queue", len(bodies))
 	}
@@ -137,11 +138,11 @@ func TestSettle(t *testing.T) {
 				}
 				time.Sleep(5 * time.Second) // less than any backoff
 				b.end(t)
-				if got := b.queue.bodies(); !slices.Equal(got, tc.queue) {
+				if got := b.queue.Bodies(); !slices.Equal(got, tc.queue) {
 					t.Errorf("in the queue: %q, want %q", got, tc.queue)
 				}
 				if tc.class == "" {
-					if got := b.failed.bodies(); len(got) > 0 {
+					if got := b.failed.Bodies(); len(got) > 0 {
 						t.Errorf("in the failed queue: %q", got)
 					}
 					return
@@ -167,8 +168,8 @@ func TestSeveralRecordingsInOneMessage(t *testing.T) {
 		})
 		time.Sleep(time.Minute)
 		b.end(t)
-		if !slices.Equal(seen, []string{"recordings/a.flv", "recordings/b.flv"}) || len(b.queue.bodies()) > 0 {
-			t.Errorf("done %q, left %q", seen, b.queue.bodies())
+		if !slices.Equal(seen, []string{"recordings/a.flv", "recordings/b.flv"}) || len(b.queue.Bodies()) > 0 {
+			t.Errorf("done %q, left %q", seen, b.queue.Bodies())
 		}
 	})
 }
@@ -182,8 +183,8 @@ func TestHangingNote(t *testing.T) {
 		})
 		time.Sleep(time.Minute)
 		b.end(t)
-		if f := b.failure(t); f.Reason != "no_plan" || len(b.queue.bodies()) > 0 {
-			t.Errorf("failure %+v, left %q", f, b.queue.bodies())
+		if f := b.failure(t); f.Reason != "no_plan" || len(b.queue.Bodies()) > 0 {
+			t.Errorf("failure %+v, left %q", f, b.queue.Bodies())
 		}
 	})
 }
@@ -196,19 +197,19 @@ func TestSeveralRecordingsLater(t *testing.T) {
 		done, sends := 0, 0
 		b := start(t, []byte(`{"Records":[`+record+`,`+record+`]}`), nil, func(b *bench) {
 			b.Do = func(context.Context, job.Task, *Hold) error { done++; return nil }
-			b.Queue = &busy{messages: b.queue, fails: func() bool { sends++; return sends <= 2 }}
+			b.Queue = &busy{Messages: b.queue, fails: func() bool { sends++; return sends <= 2 }}
 		})
 		time.Sleep(5 * time.Minute)
 		b.end(t)
-		if done < 2 || len(b.queue.bodies()) > 0 || len(b.failed.bodies()) > 0 {
-			t.Errorf("%d done, left %q, failed %q", done, b.queue.bodies(), b.failed.bodies())
+		if done < 2 || len(b.queue.Bodies()) > 0 || len(b.failed.Bodies()) > 0 {
+			t.Errorf("%d done, left %q, failed %q", done, b.queue.Bodies(), b.failed.Bodies())
 		}
 	})
 }
 
 // busy is a queue that doesn't take every message.
 type busy struct {
-	*messages
+	*standin.Messages
 	fails func() bool
 }
 
@@ -216,7 +217,7 @@ func (q *busy) Send(ctx context.Context, body []byte, delay time.Duration) error
 	if delay == 0 && q.fails() {
 		return errors.New("throttled")
 	}
-	return q.messages.Send(ctx, body, delay)
+	return q.Messages.Send(ctx, body, delay)
 }
 
 // A message that was received again and again without a word has killed its
@@ -224,7 +225,7 @@ func (q *busy) Send(ctx context.Context, body []byte, delay time.Duration) error
 func TestCrashLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, chunkTask.Body(), func(context.Context, *bench) error { t.Error("it was tried again"); return nil },
-			func(b *bench) { b.queue.all[0].receives = maxReceives })
+			func(b *bench) { b.queue.Received(maxReceives) })
 		time.Sleep(time.Second)
 		b.end(t)
 		if f := b.failure(t); f.Class != "crash-loop" || f.Task != "chunk-00003" {
@@ -261,17 +262,17 @@ func TestLease(t *testing.T) {
 					cancelled = time.Since(began)
 					b.stop()
 					return ctx.Err()
-				}, func(b *bench) { b.queue.extend = func() error { return tc.extend(began) } })
+				}, func(b *bench) { b.queue.OnExtend = func() error { return tc.extend(began) } })
 				time.Sleep(12 * time.Hour)
 				b.end(t)
 				if tc.lost == 0 && cancelled > 0 || tc.lost > 0 && (cancelled == 0 || cancelled > tc.lost+time.Second) {
 					t.Errorf("work was cancelled after %s, want %s", cancelled, tc.lost)
 				}
-				if lost := tc.lost > 0; lost != (len(b.queue.bodies()) == 1) {
-					t.Errorf("left in the queue: %q; who lost the lease must touch nothing", b.queue.bodies())
+				if lost := tc.lost > 0; lost != (len(b.queue.Bodies()) == 1) {
+					t.Errorf("left in the queue: %q; who lost the lease must touch nothing", b.queue.Bodies())
 				}
-				if len(b.failed.bodies()) > 0 {
-					t.Errorf("failed: %q", b.failed.bodies())
+				if len(b.failed.Bodies()) > 0 {
+					t.Errorf("failed: %q", b.failed.Bodies())
 				}
 			})
 		})
@@ -282,12 +283,12 @@ func TestLease(t *testing.T) {
 // beat comes at once, and the work goes on.
 func TestLeaseUsedUpByThePoll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := &messages{}
+		q := &standin.Messages{}
 		began := time.Now()
-		time.Sleep(memoryPoll - time.Second)
+		time.Sleep(19 * time.Second)
 		must(t, q.Send(t.Context(), chunkTask.Body(), 0))
 		const length = 4 * time.Second
-		d := q.take(length)
+		d := q.Take(length)
 		l := lease{queue: q, receipt: d.Receipt, length: length, began: began, until: began.Add(length), log: zaptest.NewLogger(t), alive: func() {}}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
@@ -315,7 +316,7 @@ func TestReceiveErrorsBackOff(t *testing.T) {
 }
 
 type down struct {
-	messages
+	standin.Messages
 	calls atomic.Int32
 }
 
@@ -328,7 +329,7 @@ func (d *down) Receive(context.Context, time.Duration) (*job.Delivery, error) {
 func TestSlots(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var running, most atomic.Int32
-		q := &messages{}
+		q := &standin.Messages{}
 		for range 20 {
 			if err := q.Send(t.Context(), chunkTask.Body(), 0); err != nil {
 				t.Fatal(err)
@@ -341,12 +342,12 @@ func TestSlots(t *testing.T) {
 			sleep(ctx, time.Minute)
 			return nil
 		}
-		w.Idle = func(context.Context) (bool, error) { return len(q.bodies()) == 0, nil }
+		w.Idle = func(context.Context) (bool, error) { return len(q.Bodies()) == 0, nil }
 		if err := w.Run(t.Context(), t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if most.Load() != 3 || len(q.bodies()) > 0 {
-			t.Errorf("%d at once, %d left", most.Load(), len(q.bodies()))
+		if most.Load() != 3 || len(q.Bodies()) > 0 {
+			t.Errorf("%d at once, %d left", most.Load(), len(q.Bodies()))
 		}
 	})
 }
@@ -390,8 +391,8 @@ func TestProtect(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if got := strings.Join(log, " "); got != "hold work release" || len(b.queue.bodies()) != 1 {
-			t.Errorf("it went %s; %d messages are left", got, len(b.queue.bodies()))
+		if got := strings.Join(log, " "); got != "hold work release" || len(b.queue.Bodies()) != 1 {
+			t.Errorf("it went %s; %d messages are left", got, len(b.queue.Bodies()))
 		}
 		if err := b.Healthy(); err != nil {
 			t.Errorf("while it is refused: %v", err)
@@ -399,9 +400,22 @@ func TestProtect(t *testing.T) {
 		refusing.Store(false)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if got := strings.Join(log, " "); !strings.HasPrefix(got, "hold work release hold work release") || len(b.queue.bodies()) != 0 {
-			t.Errorf("when it is no longer refused, it went %s; %d messages are left", got, len(b.queue.bodies()))
+		if got := strings.Join(log, " "); !strings.HasPrefix(got, "hold work release hold work release") || len(b.queue.Bodies()) != 0 {
+			t.Errorf("when it is no longer refused, it went %s; %d messages are left", got, len(b.queue.Bodies()))
 		}
 		b.end(t)
 	})
 }
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// later is an error of what is better left to others.
+type later time.Duration
+
+func (l later) Error() string           { return "somebody else is at it" }
+func (l later) LeaveFor() time.Duration { return time.Duration(l) }

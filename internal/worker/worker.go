@@ -1,4 +1,7 @@
-package pipeline
+// Package worker receives tasks and sees to it that each message ends as it should: it holds a
+// message while its task is done (lease.go), decides its fate (settle.go), ends in order, and tells
+// whether it is well (health.go, astray.go). What tasks are, it doesn't know.
+package worker
 
 import (
 	"context"
@@ -19,6 +22,23 @@ var (
 	errInterrupted = errors.New("the worker is shutting down")
 	errLeaseLost   = errors.New("the lease was lost")
 )
+
+// Sender puts messages on a queue; they can be received after delay.
+type Sender interface {
+	Send(ctx context.Context, body []byte, delay time.Duration) error
+}
+
+// Queue is where tasks wait. Receive hands out at most one message and hides it
+// from others for the lease; nil without an error means that none came. A poll
+// under way when ctx is cancelled may end, and its message is handed out. A
+// receipt is good for one delivery: Delete with an old one does nothing, Extend
+// may return [job.ErrNotHeld].
+type Queue interface {
+	Sender
+	Receive(ctx context.Context, lease time.Duration) (*job.Delivery, error)
+	Extend(ctx context.Context, receipt string, d time.Duration) error
+	Delete(ctx context.Context, receipt string) error
+}
 
 // Worker receives tasks and sees to it that each message ends as it should.
 type Worker struct {
@@ -201,7 +221,7 @@ func (w *Worker) do(ctx context.Context, d *job.Delivery, tasks []job.Task, hold
 		}
 	}()
 	if d.Receives > maxReceives && !w.finished(ctx, tasks) {
-		return job.Permanent(crashLoop, fmt.Errorf("the message was received %d times, and none of the workers lived to say why", d.Receives))
+		return job.Permanent(job.CrashLoop, fmt.Errorf("the message was received %d times, and none of the workers lived to say why", d.Receives))
 	}
 	if len(tasks) == 0 {
 		w.Metrics.ignored.Inc()

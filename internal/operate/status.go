@@ -1,4 +1,6 @@
-package pipeline
+// Package operate is what people ask of jobs: how far they are, what failed and why, to try it again or
+// to give it up, and what is garbage.
+package operate
 
 import (
 	"context"
@@ -13,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"afterlive/internal/job"
+	"afterlive/internal/ledger"
 	"afterlive/ladder"
 )
 
@@ -50,31 +53,31 @@ type Status struct {
 
 // JobStatus reads how far a job is. [fs.ErrNotExist]: it isn't planned yet, or
 // never will be.
-func JobStatus(ctx context.Context, store Store, id string) (Status, error) {
-	given, err := notes(ctx, store, id)
+func JobStatus(ctx context.Context, store ledger.Store, id string) (Status, error) {
+	given, err := ledger.Notes(ctx, store, id)
 	if err != nil {
 		return Status{}, err
 	}
-	plan, err := LoadPlan(ctx, store, id)
+	plan, err := ledger.Plan(ctx, store, id)
 	if n, ok := given[string(job.Recording)]; ok && errors.Is(err, fs.ErrNotExist) {
-		return n.unplanned(id)
+		return unplanned(id, n)
 	}
 	if err != nil {
 		return Status{}, err
 	}
-	done, err := PartsDone(ctx, store, plan)
+	done, err := ledger.Done(ctx, store, plan)
 	if err != nil {
 		return Status{}, err
 	}
 	var pointer ladder.Asset
-	_, err = loadJSON(ctx, store, ladder.PointerKey(plan.Asset), &pointer)
+	_, err = ledger.Load(ctx, store, ladder.PointerKey(plan.Asset), &pointer)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Status{}, err
 	}
-	whole, err := LoadJob(ctx, store, plan)
+	whole, err := ledger.Job(ctx, store, plan)
 	if errors.Is(err, fs.ErrNotExist) { // it grows, or is about to be divided
-		var d dispatched
-		if d, _, err = (&Pipeline{Store: store}).dispatched(ctx, plan); err == nil {
+		var d ledger.Dispatch
+		if d, _, err = ledger.Dispatched(ctx, store, plan); err == nil {
 			whole = plan.SoFar(d.Chunks)
 		}
 	}
@@ -87,12 +90,12 @@ func JobStatus(ctx context.Context, store Store, id string) (Status, error) {
 }
 
 // unplanned is the status of a job whose recording could not be planned.
-func (n note) unplanned(id string) (Status, error) {
+func unplanned(id string, n ledger.Note) (Status, error) {
 	var t job.Task // its profile, unless S3 sent the message
 	if err := json.Unmarshal(n.Message, &t); err != nil {
 		return Status{}, fmt.Errorf("read failure of job %s: %w", id, err)
 	}
-	return Status{Job: id, Asset: job.Asset(n.Source), Profile: t.Profile, State: n.state(), Task: n.Task, Reason: n.Reason, Detail: n.Detail}, nil
+	return Status{Job: id, Asset: job.Asset(n.Source), Profile: t.Profile, State: stateBy(n), Task: n.Task, Reason: n.Reason, Detail: n.Detail}, nil
 }
 
 // howFar is how much of a plan is done.
@@ -111,7 +114,7 @@ func howFar(plan *ladder.Job, done map[string]bool) Status {
 
 // decide finds the state. A note of a part that is there is of a copy of its message, and
 // means nothing.
-func (s *Status) decide(plan *ladder.Job, done map[string]bool, pointer ladder.Asset, given map[string]note) {
+func (s *Status) decide(plan *ladder.Job, done map[string]bool, pointer ladder.Asset, given map[string]ledger.Note) {
 	s.Published = pointer.Job
 	if pointer.Job == plan.Job {
 		s.State, s.Master, s.Effort = Published, ladder.StableMasterKey(plan.Asset), &pointer.Effort
@@ -131,13 +134,24 @@ func (s *Status) decide(plan *ladder.Job, done map[string]bool, pointer ladder.A
 		if !ok || done[name] || s.State == Failed { // what can be replayed comes before what was dropped
 			continue
 		}
-		s.State, s.Task, s.Reason, s.Detail = n.state(), name, n.Reason, name+": "+n.Detail
+		s.State, s.Task, s.Reason, s.Detail = stateBy(n), name, n.Reason, name+": "+n.Detail
 	}
 }
 
+// stateBy is that of a job that needs a task of which there is a note.
+func stateBy(n ledger.Note) State {
+	if n.Dropped.IsZero() {
+		return Failed
+	}
+	return Dropped
+}
+
+// looks is how many jobs are read at once.
+const looks = 8
+
 // FindJobs returns the jobs that a name means: a job, an asset (all of its jobs),
 // or, empty, all that there are. The earliest planned comes first.
-func FindJobs(ctx context.Context, store Store, name string) ([]Status, error) {
+func FindJobs(ctx context.Context, store ledger.Store, name string) ([]Status, error) {
 	if s, err := JobStatus(ctx, store, name); err == nil {
 		return []Status{s}, nil
 	} else if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrInvalid) {
@@ -157,7 +171,7 @@ func FindJobs(ctx context.Context, store Store, name string) ([]Status, error) {
 	ids = slices.Compact(ids)
 	all := make([]Status, len(ids))
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(uploads)
+	group.SetLimit(looks)
 	for i, id := range ids {
 		group.Go(func() (err error) {
 			all[i], err = JobStatus(ctx, store, id)

@@ -1,12 +1,8 @@
-package pipeline
+package worker
 
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -16,6 +12,7 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"afterlive/internal/job"
+	"afterlive/internal/standin"
 )
 
 // A task that will be done in time is waited for at a shutdown; any other is handed
@@ -53,7 +50,7 @@ func TestDrainByEstimate(t *testing.T) {
 				if took := time.Since(began); took > tc.within {
 					t.Errorf("the worker ended after %s", took)
 				}
-				if left := len(b.queue.bodies()); (left == 0) != tc.finished {
+				if left := len(b.queue.Bodies()); (left == 0) != tc.finished {
 					t.Errorf("%d messages are left", left)
 				}
 			})
@@ -78,10 +75,10 @@ func TestProve(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				q := &messages{extend: func() error { return tc.says }}
+				q := &standin.Messages{OnExtend: func() error { return tc.says }}
 				must(t, q.Send(t.Context(), chunkTask.Body(), 0))
 				began := time.Now()
-				d := q.take(testLease)
+				d := q.Take(testLease)
 				l := &lease{queue: q, receipt: d.Receipt, length: testLease, began: began, until: began.Add(testLease), log: zaptest.NewLogger(t), alive: func() {}}
 				time.Sleep(tc.age)
 				if err := l.prove(t.Context()); errors.Is(err, errLeaseLost) != tc.lost {
@@ -99,9 +96,9 @@ func TestProve(t *testing.T) {
 // reading, which arithmetic and comparison prefer. Rounding, zones or a detour
 // through Unix time would drop it.
 func TestLeaseClockIsMonotonic(t *testing.T) {
-	q := &messages{}
+	q := &standin.Messages{}
 	must(t, q.Send(t.Context(), chunkTask.Body(), 0))
-	d := q.take(testLease)
+	d := q.Take(testLease)
 	began := time.Now()
 	l := &lease{queue: q, receipt: d.Receipt, length: testLease, began: began, until: began.Add(testLease), log: zaptest.NewLogger(t), alive: func() {}}
 	for _, at := range []time.Time{l.began, l.until} {
@@ -211,46 +208,8 @@ func TestMetricsReconcile(t *testing.T) {
 		if sum != tally["received"] || sum < 21 || testutil.ToFloat64(b.Metrics.working) != 0 {
 			t.Errorf("settled %d: %v", sum, tally)
 		}
-		if len(b.queue.bodies()) > 0 || len(b.failed.bodies()) != tally[outcomeFailed] || tally[outcomeRetry] == 0 || tally[outcomeDuplicate] == 0 {
-			t.Errorf("tally %v, left %q, failed %d", tally, b.queue.bodies(), len(b.failed.bodies()))
+		if len(b.queue.Bodies()) > 0 || len(b.failed.Bodies()) != tally[outcomeFailed] || tally[outcomeRetry] == 0 || tally[outcomeDuplicate] == 0 {
+			t.Errorf("tally %v, left %q, failed %d", tally, b.queue.Bodies(), len(b.failed.Bodies()))
 		}
 	})
-}
-
-// Every reason code that the code gives is in the list, with what to do, and in the
-// operators' handbook.
-func TestReasonsAreDocumented(t *testing.T) {
-	var used []string
-	for _, pattern := range []string{"*.go", "../internal/flv/*.go", "../internal/ffmpeg/*.go", "../ladder/*.go"} {
-		files, err := filepath.Glob(pattern)
-		must(t, err)
-		for _, name := range files {
-			if strings.HasSuffix(name, "_test.go") {
-				continue
-			}
-			source, err := os.ReadFile(name)
-			must(t, err)
-			for _, m := range regexp.MustCompile(`(?:Permanent\(|Transient\(|Reason: |reason, err = |reason := |Reason += )"([a-z_]+)"`).FindAllSubmatch(source, -1) {
-				used = append(used, string(m[1]))
-			}
-		}
-	}
-	if len(used) < 20 {
-		t.Fatalf("found only %q", used)
-	}
-	handbook, err := os.ReadFile("../docs/operations.md")
-	must(t, err)
-	for _, code := range used {
-		if Advice(code) == "" {
-			t.Errorf("nobody says what to do about %s", code)
-		}
-	}
-	for _, r := range Reasons {
-		if own := r.Code == crashLoop || r.Code == Redriven || r.Code == "error"; !own && !slices.Contains(used, r.Code) {
-			t.Errorf("%s is in the list, and given by nobody", r.Code)
-		}
-		if row := "| `" + r.Code + "` | " + r.Means + " | " + r.Do + " |"; !strings.Contains(string(handbook), row+"\n") {
-			t.Errorf("docs/operations.md lacks the row\n%s", row)
-		}
-	}
 }

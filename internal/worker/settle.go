@@ -1,6 +1,7 @@
-package pipeline
+package worker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,7 +10,6 @@ import (
 	"go.uber.org/zap"
 
 	"afterlive/internal/job"
-	"afterlive/ladder"
 )
 
 const (
@@ -19,7 +19,6 @@ const (
 	// The worker replaces the message of a task that failed or was interrupted, so
 	// a message that was received often has killed that many workers.
 	maxReceives = 3
-	crashLoop   = "crash_loop"
 	// SQS takes messages of up to 1 MiB.
 	largestMessage = 1 << 20
 )
@@ -30,8 +29,7 @@ const (
 //	lease lost           touch nothing; it is somebody else's
 //	interrupted          an identical message in its place
 //	the store is gone    likewise: this worker's store, the others' may be another
-//	of a newer program   likewise, after a while
-//	somebody is at it    likewise, when their claim ends
+//	left to others       likewise, after a while: a newer program wrote of it, or somebody has claimed it
 //	failed, may pass     one with failures+1 in its place, after a while
 //	failed for good      to the failed queue, with the reason
 //
@@ -39,6 +37,7 @@ const (
 // between there are two, which costs little; the other order could lose it.
 func (w *Worker) settle(ctx context.Context, s settlement) {
 	reason, final := job.Verdict(s.err)
+	pause, leave := job.LeaveFor(s.err)
 	outcome, err := s.hold.outcome(), error(nil) // of the settling itself
 	switch {
 	case s.err == nil:
@@ -51,13 +50,9 @@ func (w *Worker) settle(ctx context.Context, s settlement) {
 	case w.isLost(s.err):
 		outcome = outcomeLeft
 		err = w.replace(ctx, w.Queue, s.d, s.d.Body, 0)
-	case errors.Is(s.err, errNewer):
+	case leave:
 		outcome = outcomeLeft
-		err = w.replace(ctx, w.Queue, s.d, s.d.Body, newerPause+jitter(newerPause))
-	case isBusy(s.err):
-		outcome = outcomeLeft
-		busy, _ := errors.AsType[*busyError](s.err)
-		err = w.replace(ctx, w.Queue, s.d, s.d.Body, busy.pause())
+		err = w.replace(ctx, w.Queue, s.d, s.d.Body, pause)
 	case !final && len(s.tasks) > 1: // it could not be divided; what was sent already is found done
 		outcome = outcomeRetry
 		err = w.replace(ctx, w.Queue, s.d, s.d.Body, backoff(1))
@@ -72,11 +67,6 @@ func (w *Worker) settle(ctx context.Context, s settlement) {
 	}
 	w.account(s, outcome, reason, err)
 	w.whetherAstray(s, reason)
-}
-
-func isBusy(err error) bool {
-	_, busy := errors.AsType[*busyError](err)
-	return busy
 }
 
 // settlement is a message, and how its task went.
@@ -148,21 +138,18 @@ func (w *Worker) fail(ctx context.Context, d *job.Delivery, f job.Failure) error
 // failure is the message for the failed queue.
 func (w *Worker) failure(s settlement, reason string, final bool) job.Failure {
 	f := job.Failure{
-		Version: job.Version, Class: "transient", Reason: reason, Detail: s.err.Error(), Advice: Advice(reason), Log: job.LastWords(s.err),
+		Version: job.Version, Class: "transient", Reason: reason, Detail: s.err.Error(), Advice: job.Advice(reason), Log: job.LastWords(s.err),
 		Time: time.Now().UTC(), Worker: w.Name, Program: w.Program,
 	}
 	switch {
-	case reason == crashLoop:
+	case reason == job.CrashLoop:
 		f.Class = "crash-loop"
 	case final:
 		f.Class = "permanent"
 	}
 	if len(s.tasks) == 1 {
-		f.Job, f.Task = s.hold.jobOf(s.tasks[0]), s.tasks[0].Name()
+		f.Job, f.Task = s.hold.jobOf(s.tasks[0]), cmp.Or(job.FailedTask(s.err), s.tasks[0].Name())
 		f.Source, f.ETag = s.tasks[0].Key, s.tasks[0].ETag
-		if _, ok := errors.AsType[publishing](s.err); ok {
-			f.Task = ladder.PublishTask
-		}
 	}
 	f.Message = s.d.Body
 	if !json.Valid(s.d.Body) {

@@ -1,21 +1,28 @@
-package pipeline
+package ledger
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"time"
 
 	"afterlive/ladder"
 )
 
-// errNewer is a document of a newer program. A worker that does not understand it leaves
+// NewerError is a document of a newer program. A worker that does not understand it leaves
 // the task to those that do: in a fleet that is being updated there are some.
-var errNewer = errors.New("it was written by a newer version of afterlive: update this one")
+type NewerError struct {
+	Key          string
+	Version, Own int // of the document, and what this program understands
+}
 
-// newerPause is how long such a task waits for another worker.
-const newerPause = time.Minute
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("read %s: its version is %d, this program understands %d: it was written by a newer version of afterlive: update this one", e.Key, e.Version, e.Own)
+}
+
+// LeaveFor is how long a task waits for a worker of that version: a minute or two, each another time.
+func (e *NewerError) LeaveFor() time.Duration { return time.Minute + rand.N(time.Minute) }
 
 // understood refuses what a newer program wrote, before it is read as something that it
 // may not be; into is what it would be read into.
@@ -27,7 +34,7 @@ func understood(key string, body []byte, into any) error {
 		return fmt.Errorf("read %s: %w", key, err)
 	}
 	if newest := newest(into); document.Version > newest {
-		return fmt.Errorf("read %s: its version is %d, this program understands %d: %w", key, document.Version, newest, errNewer)
+		return &NewerError{Key: key, Version: document.Version, Own: newest}
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package pipeline
+package segment
 
 import (
 	"math"
@@ -11,7 +11,7 @@ import (
 // snapped puts the pictures of a copied segment on the grid: FLV counts milliseconds, and
 // ffmpeg cannot do better than that. That they belong there, in this order, is what the
 // plan has found out; the check that follows would see if it were not so.
-func (o *output) snapped(plan *ladder.Plan, n, tick int) error {
+func (o *Output) snapped(plan *ladder.Plan, n, tick int) error {
 	name := ladder.SegmentFile(n)
 	samples, err := o.fullSamples(name)
 	if err != nil {

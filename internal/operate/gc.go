@@ -1,4 +1,4 @@
-package pipeline
+package operate
 
 import (
 	"context"
@@ -8,22 +8,23 @@ import (
 	"maps"
 	"path"
 
+	"afterlive/internal/ledger"
 	"afterlive/ladder"
 )
 
 // Garbage lists the segments of a finished job that no part names: those of attempts
 // that lost, or died. Of a job that isn't finished it lists none, since any segment
 // may yet be named.
-func Garbage(ctx context.Context, store Store, id string) ([]string, error) {
-	plan, err := LoadPlan(ctx, store, id)
+func Garbage(ctx context.Context, store ledger.Store, id string) ([]string, error) {
+	plan, err := ledger.Plan(ctx, store, id)
 	if err != nil {
 		return nil, err
 	}
-	done, err := PartsDone(ctx, store, plan)
+	done, err := ledger.Done(ctx, store, plan)
 	if err != nil {
 		return nil, err
 	}
-	whole, err := LoadJob(ctx, store, plan)
+	whole, err := ledger.Job(ctx, store, plan)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -36,13 +37,13 @@ func Garbage(ctx context.Context, store Store, id string) ([]string, error) {
 			return nil, nil
 		}
 	}
-	parts, err := (&Pipeline{Store: store}).loadParts(ctx, id, names)
+	parts, err := ledger.Parts(ctx, store, id, names)
 	if err != nil {
 		return nil, err
 	}
-	kept := map[string]promised{}
+	kept := map[string]ledger.Object{}
 	for _, part := range parts {
-		maps.Copy(kept, named(plan, &part))
+		maps.Copy(kept, ledger.Objects(plan, &part))
 	}
 	folders := map[string]bool{plan.Key(ladder.StoryboardFolder): true} // others may be assets' below this name
 	for key := range kept {

@@ -1,4 +1,4 @@
-package pipeline
+package worker
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,9 +28,11 @@ type sky struct {
 	*standin.Strict
 
 	t             *testing.T
-	store         *memory
+	store         *standin.Memory
 	tasks, failed *queue.SQS
-	runs          []run // of the task
+
+	mu   sync.Mutex
+	runs []run // of the task
 }
 
 // run is one attempt at a task.
@@ -42,7 +45,7 @@ type run struct {
 const maxReceiveCount = 20 // of the queue's own redrive policy, as deployed
 
 func newSky(t *testing.T, script func(standin.Call) standin.Fault) *sky {
-	s := &sky{Strict: standin.NewStrict(), t: t, store: newMemory()}
+	s := &sky{Strict: standin.NewStrict(), t: t, store: standin.NewMemory()}
 	s.Script(script)
 	const base = "http://strict.invalid"
 	s.failed = queue.NewSQS(s.Config(), s.AddQueue(base, "failed", "", 0), 2*time.Second)
@@ -61,8 +64,8 @@ func (s *sky) worker(name string, takes time.Duration, prepare ...func(*Worker))
 		r := run{worker: name, began: time.Now()}
 		r.err = s.commit(ctx, hold, name, takes)
 		r.end = time.Now()
-		s.store.mu.Lock()
-		defer s.store.mu.Unlock()
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.runs = append(s.runs, r)
 		return r.err
 	}
@@ -111,8 +114,8 @@ func (s *sky) send() {
 // committed wants exactly one commit, and nothing left anywhere.
 func (s *sky) committed() {
 	s.t.Helper()
-	if s.store.writes["part"] != 1 {
-		s.t.Errorf("%d commits", s.store.writes["part"])
+	if s.store.Writes["part"] != 1 {
+		s.t.Errorf("%d commits", s.store.Writes["part"])
 	}
 	if left, failed := s.Bodies("tasks"), s.Bodies("failed"); len(left) > 0 || len(failed) > 0 {
 		s.t.Errorf("left in the queue: %q; failed: %q", left, failed)
@@ -236,8 +239,8 @@ func TestHeartbeatIsRefused(t *testing.T) {
 				if len(s.runs) == 0 || s.runs[0].end.Sub(began) > testLease/4+5*time.Second || s.runs[0].err == nil {
 					t.Errorf("runs %+v", s.runs)
 				}
-				if n := s.count(func(c standin.Call) bool { return c.Op == "DeleteMessage" || c.Op == "SendMessage" && c.N > 1 }); n > 0 || len(s.store.objects) > 0 {
-					t.Errorf("%d calls and %d objects after the loss", n, len(s.store.objects))
+				if n := s.count(func(c standin.Call) bool { return c.Op == "DeleteMessage" || c.Op == "SendMessage" && c.N > 1 }); n > 0 || len(s.store.Objects) > 0 {
+					t.Errorf("%d calls and %d objects after the loss", n, len(s.store.Objects))
 				}
 			})
 		})

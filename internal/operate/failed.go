@@ -1,4 +1,4 @@
-package pipeline
+package operate
 
 import (
 	"cmp"
@@ -14,12 +14,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"afterlive/internal/job"
+	"afterlive/internal/ledger"
+	"afterlive/internal/worker"
 	"afterlive/ladder"
 )
-
-// Redriven is the reason of what the queue's own redrive policy gave up: workers
-// that received it died, or never got so far as to say why.
-const Redriven = "redriven"
 
 // FailedTask is a message of the failed queue. Tasks is empty where the message is
 // of no form that we know.
@@ -36,11 +34,11 @@ func (f FailedTask) Matches(name string) bool {
 
 // Operator looks at the failed queue, and repairs.
 type Operator struct {
-	Failed Queue
-	Work   Sender
+	Failed worker.Queue
+	Work   worker.Sender
 	Bucket string // of recordings; empty in a directory
 	Store  interface {
-		Store
+		ledger.Store
 		Delete(ctx context.Context, key string) error
 	}
 }
@@ -112,7 +110,7 @@ func (o Operator) release(ctx context.Context, receipts []string) error {
 func (o Operator) read(ctx context.Context, body []byte) FailedTask {
 	var f FailedTask
 	if err := json.Unmarshal(body, &f.Failure); err != nil || f.Class == "" || len(f.Message) == 0 {
-		f.Failure = job.Failure{Class: "crash-loop", Reason: Redriven, Detail: "the queue's own redrive policy gave it up: it was received too often, and no worker said why", Message: body}
+		f.Failure = job.Failure{Class: "crash-loop", Reason: job.Redriven, Detail: "the queue's own redrive policy gave it up: it was received too often, and no worker said why", Message: body}
 	}
 	tasks, err := job.Parse(f.original())
 	if err != nil {
@@ -124,7 +122,7 @@ func (o Operator) read(ctx context.Context, body []byte) FailedTask {
 		f.Job, f.Task, f.Asset = cmp.Or(f.Job, t.JobID()), cmp.Or(f.Task, t.Name()), job.Asset(t.Key)
 	}
 	if f.Asset == "" && f.Job != "" {
-		if plan, err := LoadPlan(ctx, o.Store, f.Job); err == nil {
+		if plan, err := ledger.Plan(ctx, o.Store, f.Job); err == nil {
 			f.Asset = plan.Asset
 		}
 	}
@@ -176,7 +174,7 @@ func (o Operator) anew(ctx context.Context, t job.Task, profile string) (job.Tas
 		t.Profile = profile
 		return t, nil
 	}
-	plan, err := LoadPlan(ctx, o.Store, t.Job)
+	plan, err := ledger.Plan(ctx, o.Store, t.Job)
 	if err != nil {
 		return t, fmt.Errorf("replay job %s with profile %s: %w", t.Job, profile, err)
 	}
@@ -195,8 +193,7 @@ func (o Operator) Drop(ctx context.Context, f FailedTask) error {
 		return nil
 	}
 	key := ladder.DroppedKey(f.Job, f.Task)
-	body := mustJSON(note{f.Failure, time.Now().UTC()})
-	if err := o.Store.Write(ctx, key, body, ""); err != nil && !errors.Is(err, fs.ErrExist) { // it was dropped before
+	if _, err := ledger.Write(ctx, o.Store, key, ledger.Note{Failure: f.Failure, Dropped: time.Now().UTC()}, ""); err != nil { // not won: it was dropped before
 		return fmt.Errorf("note that %s of job %s is dropped: %w", f.Task, f.Job, err)
 	}
 	return o.forget(ctx, f, key)
@@ -205,12 +202,12 @@ func (o Operator) Drop(ctx context.Context, f FailedTask) error {
 // Resume forgets that a job's recording could not be planned, since the recording is sent
 // again; where the job is repaired, also that tasks of it were dropped.
 func (o Operator) Resume(ctx context.Context, id string, repair bool) error {
-	given, err := notes(ctx, o.Store, id)
+	given, err := ledger.Notes(ctx, o.Store, id)
 	if err != nil {
 		return err
 	}
 	for task, n := range given {
-		if task == string(job.Recording) || repair && n.state() == Dropped {
+		if task == string(job.Recording) || repair && stateBy(n) == Dropped {
 			if err := o.forget(ctx, FailedTask{Failure: job.Failure{Job: id, Task: task}}, ""); err != nil {
 				return err
 			}
