@@ -14,7 +14,7 @@ demo: install build ## a live 360 stream becomes VOD, on this machine alone (CI=
 	@tools/demo.sh
 
 # Tests of many cases of a kind: "make test" tries a share of them, "make soak" all.
-MANY := TestDifferential|TestHostileMedia|TestTruncatedAnywhere|TestCrashAtEveryStoreOperation|TestStitchingIsInvisible|TestFollowed
+MANY := TestDifferential|TestHostileMedia|TestTruncatedAnywhere|TestCrashAtEveryStoreOperation|TestStitchingIsInvisible|TestFollowed|TestWhatPeopleRecord|TestChunksBeside|TestHeadMisleads|TestNoSeam|TestTopRendition|TestCopyFallsBack|TestDrift|TestPresentationsKeep|TestTransportStreams
 
 # Packages in which goroutines meet. In the others the race detector would find nothing, slowly; what e2e runs are binaries.
 RACY := ./cmd/... ./internal/blob ./internal/ecs ./internal/ffmpeg ./internal/growing ./internal/operate ./internal/queue ./internal/standin ./internal/wiring ./internal/worker
@@ -31,7 +31,7 @@ lint: $(TOOLS)/golangci-lint player/web/hls.mjs ## golangci-lint, strict, each e
 	cd player && npm run --silent check
 
 soak: install extra tools ## 300 jobs with workers killed all the time and 5 % of all calls failing, a crash at every S3 operation, a recording of 10 hours, 69 generated recordings against plain ffmpeg, all hostile media (25 minutes)
-	go test -count=1 -timeout 60m ./e2e -run 'TestSoak|TestFollowStorm|TestCrashAtEveryS3Operation|TestTenHours' -v -soak
+	go test -count=1 -timeout 60m ./e2e -run 'TestSoak|TestFollowStorm|TestOriginDies|TestKilledWorker|TestCrashAtEveryS3Operation|TestTenHours' -v -soak
 	go test -count=1 -timeout 60m ./pipeline -run '$(MANY)' -corpus
 
 simulate: install ## the fleet in virtual time, by the policies of ecs/vod.yaml: compared with a real run, then docs/capacity.md (2 minutes)

@@ -3,6 +3,7 @@ package e2e
 import (
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -65,12 +66,12 @@ func TestCrashAtEveryS3Operation(t *testing.T) {
 	if operations < 40 || operations > most {
 		t.Fatalf("%d operations", operations)
 	}
-	step := 5
+	begin, step := 1+rand.IntN(19), 19
 	if *soak {
-		step = 1
+		begin, step = 1, 1
 	}
 	old, kept, changed := seen, 0, 0
-	for k := 1; k <= operations; k += step {
+	for k := begin; k <= operations; k += step {
 		for i, after := range []bool{false, true} {
 			started := make(chan *worker, 1) // a worker looks at its buckets as soon as it runs
 			crash := func(c standin.Call) standin.Fault {

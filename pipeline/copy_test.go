@@ -61,7 +61,7 @@ func units(t *testing.T, input ...string) []byte {
 // A recording that allows it is its own top rendition: picture for picture the same, in
 // segments that are those of the others, at moments that are those of the grid.
 func TestTopRenditionIsCopied(t *testing.T) {
-	for _, tc := range []struct {
+	for n, tc := range []struct {
 		name, rate string
 		ahead      float64
 		options    []string
@@ -72,6 +72,9 @@ func TestTopRenditionIsCopied(t *testing.T) {
 		{"sound begins before the picture", "30", 0.2, []string{"-g", "60", "-bf", "2"}},
 		{"GOPs of half a second at 50 fps", "50", 0.07, []string{"-g", "25", "-bf", "2"}},
 	} {
+		if !chosen(n, 3) {
+			continue
+		}
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			recording := streamed(t, tc.rate, 22, tc.ahead, append(tc.options, "-crf", "25")...)
@@ -99,7 +102,7 @@ func TestTopRenditionIsCopied(t *testing.T) {
 // Where a recording can't be copied, it is encoded, and the plan says why.
 func TestCopyFallsBack(t *testing.T) {
 	whole := []string{"-g", "60", "-bf", "2", "-crf", "25"}
-	for _, tc := range []struct {
+	for n, tc := range []struct {
 		name, want string
 		recording  func(t *testing.T) []byte
 	}{
@@ -130,6 +133,9 @@ func TestCopyFallsBack(t *testing.T) {
 			return shifted(streamed(t, "30", 9, 0, whole...), 5000, 60_000)
 		}},
 	} {
+		if !chosen(n, 3) {
+			continue
+		}
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			plan, dir, _ := copied(t, tc.recording(t), copyProfile)

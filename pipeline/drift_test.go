@@ -10,7 +10,14 @@ import (
 // ffmpeg's resampler, made in the middle, once made 75 s of a minute.
 func TestDrift(t *testing.T) {
 	mediaHeavy(t)
-	for drift, rate := range map[float64]string{1.0001: "48000", 1.005: "44100", 0.995: "48000"} {
+	for n, tc := range []struct {
+		rate  string
+		drift float64
+	}{{"48000", 1.0001}, {"44100", 1.005}, {"48000", 0.995}} {
+		if !chosen(n, 3) {
+			continue
+		}
+		rate, drift := tc.rate, tc.drift
 		t.Run(fmt.Sprintf("%s Hz, %g", rate, drift), func(t *testing.T) {
 			t.Parallel()
 			tags := split(source{size: "64x36", rate: "10", seconds: 30, audio: []string{"-c:a", "aac", "-ar", rate}}.make(t))
