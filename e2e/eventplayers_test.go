@@ -74,6 +74,9 @@ func TestPlayersOfAnEvent(t *testing.T) {
 	for _, v := range players {
 		v.toItsEdge()
 	}
+	own := openBrowser(t)
+	own.navigate(server + "/player/?asset=" + asset + "&t=0")
+	own.fromStartToEdge()
 	must(t, stream.Process.Signal(syscall.SIGTERM))
 	_ = stream.Wait() // ffmpeg says that it was told to end
 	var whole ladder.Asset
@@ -84,6 +87,26 @@ func TestPlayersOfAnEvent(t *testing.T) {
 	for _, v := range players {
 		v.throughItsEnd(whole.Duration)
 	}
+	own.wait("document.getElementById('live').hidden && document.getElementById('clock').textContent.includes(' / ') && document.getElementById('captions').textContent.includes('has ended')")
+	if quiet := evaluate[bool](own, "document.getElementById('error').hidden"); !quiet {
+		t.Errorf("the player says: %s", evaluate[string](own, "document.getElementById('error').textContent"))
+	}
+}
+
+// fromStartToEdge plays an event in our own player: from its start, at its edge, back and forth; its button says where one is.
+func (b browser) fromStartToEdge() {
+	b.Helper()
+	const live, restart = "document.getElementById('live')", "document.getElementById('restart')"
+	b.wait("player.stage.panes[0].live && player.stage.panes[0].video.currentTime > 1 && " + live + ".textContent.startsWith('LIVE −')")
+	if at := evaluate[float64](b, "player.stage.panes[0].video.currentTime"); at > 30 {
+		b.Errorf("it begins at %g s", at)
+	}
+	b.run(live + ".click()")
+	b.wait("player.stage.panes[0].video.currentTime > 30 && " + live + ".textContent === '● LIVE' && !" + restart + ".hidden")
+	b.run(restart + ".click()")
+	b.wait("player.stage.panes[0].video.currentTime < 10 && " + live + ".textContent.startsWith('LIVE −')")
+	b.run("document.getElementById('seek').dispatchEvent(new PointerEvent('pointermove', { clientX: document.getElementById('seek').getBoundingClientRect().right - 1 }))")
+	b.wait("!document.getElementById('preview').hidden && document.querySelector('#preview div').style.backgroundImage.includes('url')")
 }
 
 // viewing is a player of an event.

@@ -18,6 +18,7 @@ const button = (/** @type {string} */ id) => element(id, HTMLButtonElement);
 const range = (/** @type {string} */ id) => element(id, HTMLInputElement);
 
 const SKIP = 10; // s
+const AT_THE_EDGE = 12; // s by which a player may lag and still be live: two segments
 
 // Drawn here, since not every system's fonts have these signs.
 const ICONS = {
@@ -54,6 +55,7 @@ export class Controls {
     button("mute").onclick = () => this.mute();
     button("full").onclick = () => this.fullscreen();
     button("live").onclick = () => this.edge();
+    button("restart").onclick = () => this.restart();
     button("difference").onclick = () => this.difference();
     button("curves").onclick = () => this.curves();
     button("motion").onclick = () => this.motion();
@@ -100,6 +102,24 @@ export class Controls {
 
   edge() {
     for (const p of this.stage.panes) if (p.hls?.liveSyncPosition) p.video.currentTime = p.hls.liveSyncPosition;
+  }
+
+  restart() {
+    const { video } = this;
+    if (video?.seekable.length) this.stage.sync.seek(video.seekable.start(0));
+  }
+
+  /** How live the first pane is: its button says by how much it is behind. */
+  live() {
+    const pane = this.stage.sync.leader;
+    const now = pane?.hls?.liveSyncPosition ?? 0;
+    const at = pane?.video.currentTime ?? 0;
+    const behind = now - at > AT_THE_EDGE;
+    const b = button("live");
+    b.hidden = !pane?.live;
+    b.ariaPressed = String(!behind);
+    b.textContent = behind ? `LIVE −${clock(now - at)}` : "● LIVE";
+    button("restart").hidden = !pane?.live || at < AT_THE_EDGE;
   }
 
   async fullscreen() {
@@ -182,7 +202,7 @@ export class Controls {
     button("start").hidden = wanted || video.currentTime > 0 || video.readyState === 0;
     if (video.muted || video.volume === 0) face(button("mute"), "mute", "Sound on");
     else face(button("mute"), "loud", "Sound off");
-    button("live").hidden = !pane?.live;
+    this.live();
     button("difference").hidden = !stage.comparable;
     button("difference").ariaPressed = String(stage.difference);
     element("gainLabel", HTMLElement).hidden = !stage.difference;

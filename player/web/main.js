@@ -12,6 +12,8 @@ import { View } from "./view.js";
 /** @import { Asset, Request } from "./query.js" */
 /** @import { Stream } from "./pane.js" */
 
+const GROWS = 10_000; // ms between looks at the pictures of an event, which get more
+
 /** @param {string} message */
 function fail(message) {
   const box = element("error", HTMLElement);
@@ -45,7 +47,7 @@ async function start() {
   const open = (/** @type {Stream} */ stream) => new Pane(stream, /** @type {Stage} */ (stage).view, { changed, failed: fail });
   const fromAsset = asset && request.assetURL ? query.streams(asset, request.assetURL, request) : [];
   stage.show([...fromAsset, ...request.streams].map(open));
-  if (request.time) stage.sync.seek(request.time);
+  if (request.time !== undefined) stage.sync.seek(request.time);
   if (asset) {
     controls.frameRate = asset.frame_rate ?? 0;
     document.title = `${request.asset} – afterlive`;
@@ -67,7 +69,7 @@ async function start() {
  * @param {(s: Stream) => Pane} open
  */
 function offerLadders(asset, request, stage, open) {
-  const all = query.streams(asset, request.assetURL ?? "", { ...request, all: true });
+  const all = query.streams(asset, request.assetURL ?? "", { ...request, all: true, time: undefined });
   if (all.length < 2) return;
   element("ladders", HTMLElement).replaceChildren(...all.map((stream) => {
     const b = Object.assign(document.createElement("button"), { type: "button", textContent: stream.title });
@@ -108,10 +110,16 @@ async function offerStoryboard(asset, url) {
     navigator.mediaSession.metadata = new MediaMetadata({ title: document.title, artwork: [{ src: new URL(asset.poster, url).href, type: "image/jpeg" }] });
   }
   if (!asset.storyboard) return;
-  const track = new URL(asset.storyboard, url).href;
-  const answer = await fetch(track).catch(() => undefined);
-  if (!answer?.ok) return;
-  storyboard.attach(storyboard.parse(await answer.text(), track), element("seek", HTMLInputElement), element("preview", HTMLElement), clock);
+  /** @type {import("./storyboard.js").Cue[]} */
+  const cues = [];
+  storyboard.attach(cues, element("seek", HTMLInputElement), element("preview", HTMLElement), clock);
+  for (let now = asset; ; now = await query.load(url, "").catch(() => now)) {
+    const track = new URL(now.storyboard ?? asset.storyboard, url).href;
+    const answer = await fetch(track).catch(() => undefined);
+    if (answer?.ok) cues.splice(0, cues.length, ...storyboard.parse(await answer.text(), track));
+    if (!now.live) return;
+    await new Promise((done) => setTimeout(done, GROWS));
+  }
 }
 
 start().catch((/** @type {unknown} */ e) => fail(e instanceof Error ? e.message : String(e)));

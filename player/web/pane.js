@@ -15,6 +15,7 @@ import { geometry } from "./projection.js";
  * @property {Projection} projection
  * @property {Layout} layout
  * @property {number} [width] - of the largest rendition, where it is known beforehand
+ * @property {number} [start] - s, where to begin; else at the start, and where an event is live
  */
 
 /** A frame as shown: when, in seconds of the stream, and its texture. @typedef {{time: number, picture: Picture}} Frame */
@@ -90,7 +91,7 @@ export class Pane {
       this.video.addEventListener("error", () => this.failed(`${this.stream.title}: ${this.video.error?.message || "it cannot be played"}`));
       return;
     }
-    this.hls = new Hls({ backBufferLength: 30, maxBufferLength: 30 });
+    this.hls = new Hls({ backBufferLength: 30, maxBufferLength: 30, startPosition: this.stream.start ?? -1 });
     const { hls } = this;
     let recovered = -Infinity; // when, in ms of the page
     hls.on(Hls.Events.ERROR, (_, data) => {

@@ -5,6 +5,7 @@
 //   ?asset=live/talk&compare=all              ladders side by side; or their names: compare=equirectangular,eac
 //   ?src=URL&projection=equirectangular       any HLS URL; &order=, &rotation=, &pad= say how a cube lies
 //   ?src=URL&projection=…&src=URL&projection=…   several, side by side; also beside an asset: what follows a src is said of it
+//   &t=0 also plays an event from its start, else it begins where it is live
 //   &yaw=90&pitch=-10&fov=60&t=30             where to look (degrees, up is positive), and when (s)
 
 import { isProjection, PROJECTIONS } from "./projection.js";
@@ -22,7 +23,7 @@ import { isProjection, PROJECTIONS } from "./projection.js";
  * @property {{width: number, height: number}[]} [renditions]
  */
 
-/** @typedef {{job: string, recording: string, duration_s: number, frame_rate?: number, ladders: Ladder[], quality?: string, poster?: string, storyboard?: string}} Asset */
+/** @typedef {{job: string, recording: string, live?: boolean, duration_s: number, frame_rate?: number, ladders: Ladder[], quality?: string, poster?: string, storyboard?: string}} Asset */
 
 /**
  * @typedef {object} Request
@@ -109,7 +110,7 @@ export async function load(url, name) {
  * @param {Request} request
  * @returns {Stream[]}
  */
-export function streams(asset, url, { all, ladders }) {
+export function streams(asset, url, { all, ladders, time }) {
   const seen = asset.ladders.filter((l) => l.projection);
   if (seen.length === 0) throw new Error("This recording has no picture, only sound.");
   const names = all ? seen.map((l) => l.name) : ladders;
@@ -124,5 +125,6 @@ export function streams(asset, url, { all, ladders }) {
     projection: l.projection ?? "flat",
     layout: l.layout ?? {},
     width: l.renditions?.[0]?.width,
+    start: time,
   }));
 }

@@ -146,12 +146,13 @@ function nearest([leader, ...others]) {
 
 /** @param {Pane} pane */
 function facts(pane) {
-  const { video, stream, bitrate, buffer, live } = pane;
+  const { video, stream, bitrate, buffer, live, wasLive } = pane;
   const said = [stream.title];
   if (video.videoWidth) said.push(`${video.videoWidth}×${video.videoHeight}`);
   if (bitrate) said.push(`${(bitrate / 1e6).toFixed(2)} Mbit/s`);
   said.push(`buffer ${buffer.toFixed(0)} s`);
   if (live) said.push("live");
+  else if (wasLive) said.push("the event has ended");
   if (pane.dead) said.push("cannot be played");
   else if (video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA && !video.ended) said.push("loading…");
   return said.join(" · ");
