@@ -44,6 +44,7 @@ func BenchmarkLive(b *testing.B) {
 			}
 			s := newStage(b)
 			event, vod, slot := s.followed(b, minutes)
+			b.Logf("stream of %d min: event %.1f s, VOD %.1f s, slot %.1f s", minutes, event, vod, slot)
 			whole := s.hooked(b)
 			subject := fmt.Sprintf("stream of %d min", minutes)
 			b.Logf("%s: the event ends %.1f s after it, it is on demand after %.1f s; one chunk takes a slot %.1f s; without follow: %.1f s", subject, event, vod, slot, whole)
