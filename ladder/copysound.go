@@ -59,16 +59,16 @@ const (
 func (p *Plan) planSound(x *flv.Index, profile Profile) {
 	a := x.Audio
 	p.Source.Audio, p.Source.SampleRate, p.Source.Channels = a.Codec, a.SampleRate, a.Channels
-	p.Audio = &Audio{Renditions: soundRenditions(profile, p.Ladders), Rate: outputRate(a.SampleRate), Loudness: profile.Loudness}
-	if profile.Audio.Mode == SoundEncode {
+	p.Audio = &Audio{Rate: outputRate(a.SampleRate), Loudness: profile.Loudness}
+	if profile.Audio.Mode != SoundEncode {
+		p.Audio.Copy = &CopiedSound{Fault: p.copiedSoundFault(x, profile.Audio)}
+	}
+	own := p.Audio.Copy != nil && p.Audio.Copy.Fault == ""
+	p.Audio.Renditions = soundRenditions(profile, p.Ladders, own)
+	if !own {
 		return
 	}
-	p.Audio.Copy = &CopiedSound{Fault: p.copiedSoundFault(x, profile.Audio)}
-	if p.Audio.Copy.Fault != "" {
-		return
-	}
-	// Older workers would encode it.
-	p.Version, p.Audio.Renditions[0].Copy = PlanVersion, true
+	p.Version = PlanVersion // older workers would encode it
 	first := int(math.Round(p.timeline(x).Audio.First().Seconds() * float64(p.Audio.Rate)))
 	p.Audio.Copy.Shift = (first%PacketSamples + PacketSamples) % PacketSamples
 	p.Audio.Copy.First = (first-p.Audio.Copy.Shift)/PacketSamples + 1

@@ -28,29 +28,26 @@ type AudioRendition struct {
 	Copy    bool    `json:"copy,omitempty"` // it is the recording's own
 }
 
-// soundRenditions are the usual one, and one for every other bitrate that a rendition
-// wants.
-func soundRenditions(p Profile, ladders []Ladder) []AudioRendition {
-	all := []AudioRendition{{Name: "aac", Bitrate: p.Audio.Bitrate}}
+// soundRenditions are the usual one, which may be the recording's own, and one for every
+// other bitrate that a rendition wants.
+func soundRenditions(p Profile, ladders []Ladder, own bool) []AudioRendition {
+	all := []AudioRendition{{Name: "aac", Bitrate: p.Audio.Bitrate, Copy: own}}
 	for _, l := range ladders {
 		for _, r := range l.Renditions {
-			own := AudioRendition{Name: fmt.Sprintf("aac-%dk", r.Audio/1000), Bitrate: r.Audio}
-			if r.Audio != 0 && !slices.Contains(all, own) {
-				all = append(all, own)
+			if r.Audio != 0 && !slices.ContainsFunc(all, r.sounds) {
+				all = append(all, AudioRendition{Name: fmt.Sprintf("aac-%dk", r.Audio/1000), Bitrate: r.Audio})
 			}
 		}
 	}
 	return all
 }
 
+// sounds tells whether a sound is what a rendition of the picture wants: nobody knows how many bits a copy has.
+func (r Rendition) sounds(a AudioRendition) bool { return a.Bitrate == r.Audio && !a.Copy }
+
 // soundOf is the sound that goes with a rendition of the picture.
 func (p *Plan) soundOf(r Rendition) AudioRendition {
-	for _, a := range p.Audio.Renditions {
-		if a.Bitrate == r.Audio {
-			return a
-		}
-	}
-	return p.Audio.Renditions[0]
+	return p.Audio.Renditions[max(0, slices.IndexFunc(p.Audio.Renditions, r.sounds))]
 }
 
 // outputRate is the output's sampling rate for a recording's: sound is resampled only where

@@ -132,7 +132,9 @@ func (p *Pipeline) stretch(ctx context.Context, plan *ladder.Plan, w work, s lad
 	}
 	for _, o := range w.sounds {
 		if o.Own {
-			err = o.TakeOwn(ctx, plan, *w.chunk, s, heard.cut, extract.file, heard.frames)
+			var unfit int
+			unfit, err = o.TakeOwn(ctx, plan, *w.chunk, s, heard.cut, extract.file, heard.frames)
+			used.lost.Audio += unfit
 		} else {
 			err = o.TakeEncoded(ctx, plan, *w.chunk, s)
 		}

@@ -36,16 +36,18 @@ func (a *Audio) Steady() bool {
 // length and a header of 7 bytes (ISO/IEC 14496-3, 1.A.2.2).
 const maxPacket = 1<<13 - 1 - 7
 
-// Packets reads the packets of a cut of AAC from src, which must deliver the bytes [From, To): one for
-// every tag, in the order of their numbers. One that is larger than any may be is nil.
-func (c Cut) Packets(src io.Reader) (all [][]byte, err error) {
+// Packets reads the packets of a cut of AAC from src, which must deliver the bytes [From, To): those of the tags [from, to) of the
+// recording. One that is larger than any may be is nil, like those that are not there.
+func (c Cut) Packets(src io.Reader, from, to int) (all [][]byte, err error) {
 	r := c.Reader(src)
-	tags := c.Marks[len(c.Marks)-1].Tag - c.Marks[0].Tag
-	for r.pos < c.To && len(all) < tags {
-		tag := r.tag
+	first := c.Marks[0].Tag
+	all = make([][]byte, to-from)
+	for r.pos < c.To && first+r.tag < to {
+		r.body = 0
 		if err := r.next(); err != nil {
 			return nil, err
 		}
+		n := first + r.tag - 1 - from // of the tag at hand, if it has one
 		body := make([]byte, min(r.body, 2+maxPacket+1))
 		if _, err := io.ReadFull(r.src, body); err != nil {
 			return nil, torn(err)
@@ -55,13 +57,8 @@ func (c Cut) Packets(src io.Reader) (all [][]byte, err error) {
 				return nil, torn(err)
 			}
 		}
-		r.body = 0
-		switch {
-		case r.tag == tag: // it has none
-		case len(body) > 2+maxPacket:
-			all = append(all, nil)
-		default:
-			all = append(all, body[2:])
+		if n >= 0 && n < len(all) && len(body) > 2 && len(body) <= 2+maxPacket && !isHeader(tagAudio, body) {
+			all[n] = body[2:]
 		}
 	}
 	return all, nil

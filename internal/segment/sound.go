@@ -136,28 +136,32 @@ func (o *Output) segmentSound(plan *ladder.Plan, c ladder.Chunk, s ladder.Stretc
 var silentPacket = []byte{0x21, 0, 0, 0, 0, 0x1c}
 
 // TakeOwn makes segments of a chunk of the recording's own packets, those of a stretch. Where the recording has
-// none, or one that cannot be decoded, there is silence.
-func (o *Output) TakeOwn(ctx context.Context, plan *ladder.Plan, c ladder.Chunk, s ladder.Stretch, cut flv.Cut, from io.ReaderAt, decoded []sound.Frame) error {
+// none, or one that cannot be decoded, there is silence. It returns how many were decoded, and can't be published all the same.
+func (o *Output) TakeOwn(ctx context.Context, plan *ladder.Plan, c ladder.Chunk, s ladder.Stretch, cut flv.Cut, from io.ReaderAt, decoded []sound.Frame) (unfit int, err error) {
 	if err := o.plainInit(ctx, plan.Audio.Rate); err != nil {
-		return err
+		return 0, err
 	}
 	all := make([]mp4.FullSample, s.To-s.From)
 	for i := range all {
 		all[i] = packetOf(silentPacket)
 	}
 	if len(cut.Marks) > 0 {
-		packets, err := cut.Packets(io.NewSectionReader(from, cut.From, cut.To-cut.From))
+		tag := s.From - plan.Audio.Copy.First // of the stretch's first packet
+		packets, err := cut.Packets(io.NewSectionReader(from, cut.From, cut.To-cut.From), tag, tag+len(all))
 		if err != nil {
-			return fmt.Errorf("read packets of sound: %w", err)
+			return 0, fmt.Errorf("read packets of sound: %w", err)
 		}
-		first := plan.Audio.Copy.First + cut.Marks[0].Tag - s.From
 		for _, f := range decoded {
-			if n := first + f.Tag; n >= 0 && n < len(all) && f.Tag < len(packets) && packets[f.Tag] != nil {
-				all[n] = packetOf(packets[f.Tag])
+			switch n := cut.Marks[0].Tag + f.Tag - tag; {
+			case n < 0 || n >= len(all):
+			case packets[n] == nil:
+				unfit++
+			default:
+				all[n] = packetOf(packets[n])
 			}
 		}
 	}
-	return o.segmentSound(plan, c, s, all)
+	return unfit, o.segmentSound(plan, c, s, all)
 }
 
 func packetOf(data []byte) mp4.FullSample {
