@@ -13,7 +13,9 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
+	"afterlive/internal/blob"
 	"afterlive/internal/job"
 	"afterlive/internal/queue"
 	"afterlive/internal/standin"
@@ -30,7 +32,7 @@ func TestPermissionsAreThoseUsed(t *testing.T) {
 	used := map[string]bool{}
 	record := func(who string) {
 		for _, c := range s.proxy.Calls() {
-			for _, p := range permissionsOfS3(c) {
+			for _, p := range permissionsOfS3(who, c) {
 				used[who+" "+p] = true
 			}
 		}
@@ -47,6 +49,7 @@ func TestPermissionsAreThoseUsed(t *testing.T) {
 	record("origin")
 	s.proxy.Script(nil)
 	s.follows(t, rec)
+	s.dies(t, rec)
 	record("origin")
 	for _, c := range s.strict.Calls() {
 		used["origin "+permissionOfSQS(c)] = true
@@ -71,7 +74,8 @@ func TestPermissionsAreThoseUsed(t *testing.T) {
 	eventually(t, patience, "it encodes", func() bool { return len(first.encoders()) > 0 })
 	terminate(t, first, syscall.SIGTERM)
 	first.finish(t)
-	second := work("--spot")
+	second := work("--spot", "--abandon-after", "3s")
+	s.strict.Advance(time.Minute) // when follow has asked for the first look
 	eventually(t, patience, "all is done", func() bool { return len(s.strict.Bodies("tasks")) == 0 })
 	terminate(t, second, syscall.SIGTERM)
 	second.finish(t)
@@ -79,7 +83,7 @@ func TestPermissionsAreThoseUsed(t *testing.T) {
 	for _, c := range s.strict.Calls()[before:] {
 		used["worker "+permissionOfSQS(c)] = true
 	}
-	if r := status(t, s.place...); r.Failed != 2 || len(r.Jobs) < 3 {
+	if r := status(t, s.place...); r.Failed != 2 || len(r.Jobs) < 4 {
 		t.Fatalf("status %+v", r)
 	}
 
@@ -108,7 +112,7 @@ func breakOnce(op string) func(standin.Call) standin.Fault {
 }
 
 // permissionsOfS3 are what IAM wants for a call: the action, and bucket and folder.
-func permissionsOfS3(c standin.Call) []string {
+func permissionsOfS3(who string, c standin.Call) []string {
 	bucket, key, _ := strings.Cut(strings.Trim(c.Message, "/"), "/")
 	bucket = map[string]string{"recs": "recordings", "vod": "vod"}[bucket]
 	folder, _, _ := strings.Cut(key, "/")
@@ -117,7 +121,12 @@ func permissionsOfS3(c standin.Call) []string {
 	switch c.Op {
 	case "GET", "HEAD":
 		all = []string{"s3:GetObject" + object}
-	case "PUT", "POST uploads", "PUT uploadId", "POST uploadId":
+	case "PUT":
+		if who == "worker" && strings.HasSuffix(key, ".growing/index.json") { // nothing else of recordings is ever written by workers
+			object = strings.TrimSuffix(object, "*") + "*.growing/index.json"
+		}
+		all = []string{"s3:PutObject" + object}
+	case "POST uploads", "PUT uploadId", "POST uploadId":
 		all = []string{"s3:PutObject" + object}
 	case "DELETE uploadId":
 		all = []string{"s3:AbortMultipartUpload" + object}
@@ -162,6 +171,26 @@ func (s *sky) follows(t *testing.T, rec string) {
 		return len(left)+len(spooled) == 0
 	})
 	f.kill()
+}
+
+// dies lets a recording grow, and its recorder die.
+func (s *sky) dies(t *testing.T, rec string) {
+	t.Helper()
+	body, err := os.ReadFile(source(t, "160x90", fps, 20))
+	must(t, err)
+	name := filepath.Join(rec, "dies-3.flv")
+	file, err := os.Create(name)
+	must(t, err)
+	_, err = file.Write(body[:len(body)*9/10])
+	must(t, err)
+	f := startFollow(t, append([]string{"--every", "1s", "--profile", "quick", rec}, s.place...)...)
+	store := blob.NewS3(s.cloud.Config, "recs", "")
+	eventually(t, patience, "it is in the store", func() bool {
+		_, _, err := store.Stat(t.Context(), "recordings/live/dies-3/dies-3.flv.growing/index.json")
+		return err == nil
+	})
+	f.kill()
+	must(t, errors.Join(file.Close(), os.Remove(name)))
 }
 
 // permissionOfSQS is what IAM wants for a call; sending in batches is sending.

@@ -187,7 +187,7 @@ func cdn(t Template) error {
 
 func operators(t Template) error {
 	var f faults
-	source, err := os.ReadFile(standin.Root() + "/pipeline/metrics.go")
+	source, err := os.ReadFile(standin.Root() + "/internal/worker/metrics.go")
 	f = append(f, err)
 	dashboard := t.Text("Dashboard", "DashboardBody")
 	f.wantf(json.Valid([]byte(dashboard)), "the dashboard is no JSON")
@@ -253,6 +253,7 @@ func scriptIsSound(text any) error {
 var resources = map[string]string{
 	"Jobs.Arn": "jobs", "Failed.Arn": "failed", "Recordings.Arn": "recordings", "Vod.Arn": "vod",
 	"${Recordings.Arn}/recordings/*": "recordings/recordings/*", "${Vod.Arn}/jobs/*": "vod/jobs/*", "${Vod.Arn}/vod/*": "vod/vod/*",
+	"${Recordings.Arn}/recordings/*.growing/index.json":                                          "recordings/recordings/*.growing/index.json",
 	"map[Fn::ImportValue:${VodStack}-jobs-arn]":                                                  "jobs",
 	"map[Fn::ImportValue:${VodStack}-recordings-arn]":                                            "recordings",
 	"map[Fn::Join:[/ [map[Fn::ImportValue:${VodStack}-recordings-arn] recordings/*]]]":           "recordings/recordings/*",

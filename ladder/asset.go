@@ -11,9 +11,10 @@ type Asset struct {
 	Planned   time.Time     `json:"planned"`         // of two jobs of one asset, the later planned one wins
 	Chosen    time.Time     `json:"chosen,omitzero"` // when an operator brought this job back: counts in place of planned
 	Profile   string        `json:"profile"`
-	Recording string        `json:"recording"`      // its key
-	Live      bool          `json:"live,omitempty"` // the recording grows, and this is how far it is
-	Began     time.Time     `json:"began,omitzero"` // when its first moment was recorded, if that is known
+	Recording string        `json:"recording"`           // its key
+	Live      bool          `json:"live,omitempty"`      // the recording grows, and this is how far it is
+	Began     time.Time     `json:"began,omitzero"`      // when its first moment was recorded, if that is known
+	Abandoned bool          `json:"abandoned,omitempty"` // the recorder went away: what it had not shipped is missing
 	Duration  float64       `json:"duration_s"`
 	FrameRate float64       `json:"frame_rate,omitempty"`
 	Master    string        `json:"master"`            // the default ladder's, relative to this file
@@ -72,7 +73,7 @@ func (p *Presentation) Asset() Asset {
 	plan := p.plan
 	a := Asset{
 		Version: AssetVersion, Job: plan.Job, Planned: plan.Created, Profile: plan.Profile,
-		Recording: plan.Recording.Key, Live: p.event, Duration: plan.Duration, Master: MasterFile,
+		Recording: plan.Recording.Key, Live: p.event, Abandoned: plan.Abandoned, Duration: plan.Duration, Master: MasterFile,
 		Effort: p.fold.Effort.of(plan), Discontinuities: plan.Discontinuities, Missing: p.Missing(),
 	}
 	if !plan.Live.IsZero() {

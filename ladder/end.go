@@ -21,6 +21,8 @@ type End struct {
 	// job makes the video on demand, planned from the whole.
 	Replan string `json:"replan,omitempty"`
 
+	Abandoned bool `json:"abandoned,omitempty"` // its recorder went away: what that had not shipped is missing
+
 	Discontinuities []Discontinuity `json:"discontinuities,omitempty"`
 	Missing         []Missing       `json:"missing,omitempty"` // as far as it is known before anything is encoded
 }

@@ -80,6 +80,9 @@ func DispatchKey(job string) string { return "jobs/" + job + "/dispatch.json" }
 // ClaimKey is where a worker says that it makes a part.
 func ClaimKey(job, part string) string { return "jobs/" + job + "/claims/" + part + ".json" }
 
+// WatchKey is where it is said when a job's recording is looked at next, while it grows.
+func WatchKey(job string) string { return "jobs/" + job + "/watch.json" }
+
 // LoudnessKey is where it is said how loud a job's sound is, once all chunks are there.
 func LoudnessKey(job string) string { return "jobs/" + job + "/loudness.json" }
 

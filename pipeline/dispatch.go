@@ -165,6 +165,7 @@ func (p *Pipeline) storeEnd(ctx context.Context, plan *ladder.Plan, d *ledger.Di
 	}
 	d.Ended = true
 	end := plan.End(index, d.Chunks)
+	end.Abandoned = r.state != nil && r.state.Abandoned
 	if profile, err := p.Profiles.Choose(cmp.Or(r.profile, job.DefaultProfile), index); err == nil {
 		end.Replan = plan.Misled(index, profile)
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -99,9 +100,12 @@ func (p *Pipeline) leave(ctx context.Context, plan *ladder.Plan, fold *ladder.Fo
 	return fold.Leave(plan, chunk.Span), nil
 }
 
+// publishTime is how long that may take before the message is settled.
+const publishTime = 10 * time.Second
+
 // goOnWithout publishes what comes behind a chunk that was given up.
 func (p *Pipeline) goOnWithout(ctx context.Context, plan *ladder.Plan) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*briefly)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTime)
 	defer cancel()
 	whole, err := ledger.Job(ctx, p.Store, plan)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -180,17 +180,21 @@ func TestFollowedIsWhole(t *testing.T) {
 func TestHeadMisleads(t *testing.T) {
 	slate := source{seconds: 18, size: "160x90", rate: "10", audio: aacSound}.make(t)
 	show := source{seconds: 26, size: "320x180", rate: "25", audio: aacSound}.make(t)
-	for name, tc := range map[string]struct {
+	for n, tc := range []struct {
+		name      string
 		recording []byte
 		why       string
 		width     int
 		rate      float64
 	}{
-		"a slate of another size": {inBand(source{seconds: 13, size: "160x90", audio: aacSound}.make(t), show, 13_000), "its head is 160x90", 320, 25},
-		"another rate":            {inBand(source{seconds: 13, size: "320x180", rate: "10", audio: aacSound}.make(t), show, 13_000), "frames a second", 320, 25},
-		"the picture comes late":  {followed(without(slate, func(f flvTag) bool { return f.kind() != 8 }), show), "its head has no video", 320, 25},
+		{"a slate of another size", inBand(source{seconds: 13, size: "160x90", audio: aacSound}.make(t), show, 13_000), "its head is 160x90", 320, 25},
+		{"another rate", inBand(source{seconds: 13, size: "320x180", rate: "10", audio: aacSound}.make(t), show, 13_000), "frames a second", 320, 25},
+		{"the picture comes late", followed(without(slate, func(f flvTag) bool { return f.kind() != 8 }), show), "its head has no video", 320, 25},
 	} {
-		t.Run(name, func(t *testing.T) {
+		if !chosen(n, 3) {
+			continue
+		}
+		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			f := follow(t, "recordings/live/talk.flv", "recorded", recordedProfile)
 			for body := tc.recording; len(body) > 0; {
@@ -216,7 +220,7 @@ func TestHeadMisleads(t *testing.T) {
 				}
 			}
 			checkRules(t, f.store, false)
-			if event, _, err := f.store.Get(head.Key("flat", "90p", ladder.EventPlaylistFile)); name == "a slate of another size" && (err != nil || !bytes.HasSuffix(event, []byte("#EXT-X-ENDLIST\n"))) {
+			if event, _, err := f.store.Get(head.Key("flat", "90p", ladder.EventPlaylistFile)); tc.name == "a slate of another size" && (err != nil || !bytes.HasSuffix(event, []byte("#EXT-X-ENDLIST\n"))) {
 				t.Errorf("the event has not ended: %v\n%s", err, event)
 			}
 		})
@@ -292,7 +296,7 @@ func TestFollowedApart(t *testing.T) {
 		{"the sound ends", source{seconds: 36, alter: sound(pause(9_500, 99_000))}},
 		{"it ends a frame behind a chunk", source{seconds: 30, rate: "60000/1001", video: []string{"-t", "24.0407"}}},
 	} {
-		if !chosen(n, 2) {
+		if !chosen(n, 4) {
 			continue
 		}
 		t.Run(tc.name, func(t *testing.T) {
@@ -323,5 +327,72 @@ func TestFollowedApart(t *testing.T) {
 			near("flashes", flashes(a), flashes(b))
 			near("beeps", beepTimes(t, grown.file(t, "audio/aac")), beepTimes(t, whole.file(t, "audio/aac")))
 		})
+	}
+}
+
+// A recorder that is gone, and its disk with it, without a word: the recording ends with what there is, once nothing has
+// come for long enough, and says so. One that only paused goes on.
+func TestAbandoned(t *testing.T) {
+	t.Parallel()
+	f := follow(t, "recordings/live/talk.flv", "recorded", recordedProfile)
+	f.p.Abandon = time.Minute
+	watch := job.Task{Kind: job.Recording, Key: f.key, Profile: "recorded", Failures: 3}
+	every := 5
+	watched := func(seen int64, silent time.Duration) (next *job.Task) {
+		t.Helper()
+		watch.Watch.Seen, watch.Watch.Since, watch.Watch.Every = seen, time.Now().Add(-silent), every
+		must(t, f.p.Do(t.Context(), watch, nil))
+		for _, body := range f.queue.Clear() {
+			tasks, err := job.Parse([]byte(body))
+			must(t, err)
+			if tasks[0].Watch.Since.IsZero() {
+				must(t, f.queue.Send(t.Context(), []byte(body), 0))
+			} else {
+				next = &tasks[0]
+			}
+		}
+		f.work(t, 1000)
+		if next != nil {
+			watch.Watch.Look = next.Watch.Look
+		}
+		return next
+	}
+	if next := watched(0, time.Minute); next == nil || next.Watch.Seen != 0 || next.Failures != 0 {
+		t.Errorf("nothing has come yet, and the next look is %+v", next)
+	}
+	pieces := growsFor(t, 22)
+	for _, piece := range pieces[:20] {
+		f.grow(t, piece, false)
+	}
+	state, _, err := growing.Load(t.Context(), f.store, f.key)
+	must(t, err)
+	if next := watched(state.End-1, time.Hour); next == nil || next.Watch.Seen != state.End || time.Since(next.Watch.Since) > time.Minute {
+		t.Errorf("it has grown, and the next look is %+v", next)
+	}
+	if next := watched(state.End, 30*time.Second); next == nil || next.Watch.Seen != state.End || time.Since(next.Watch.Since) < 30*time.Second {
+		t.Errorf("it may go on, and the next look is %+v", next)
+	}
+	watch.Watch.Look-- // it is delivered once more
+	if next := watched(state.End, 30*time.Second); next != nil {
+		t.Errorf("a copy of a look is followed by another: %+v", next)
+	}
+	watch.Watch.Look++
+	every = 40
+	if next := watched(state.End, time.Minute); next == nil {
+		t.Error("it is abandoned though its recorder brings something every 40 s")
+	}
+	every = 5
+	if next := watched(state.End, time.Minute); next != nil {
+		t.Errorf("it is abandoned, and the next look is %+v", next)
+	}
+	checkRules(t, f.store, false)
+	var asset ladder.Asset
+	_, err = ledger.Load(t.Context(), f.store, ladder.PointerKey("live/talk"), &asset)
+	must(t, err)
+	if asset.Live || !asset.Abandoned || asset.Duration < 18 {
+		t.Errorf("%+v", asset)
+	}
+	if next := watched(state.End, time.Hour); next != nil {
+		t.Errorf("it was abandoned before, and the next look is %+v", next)
 	}
 }

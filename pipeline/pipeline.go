@@ -50,6 +50,7 @@ type Recordings interface {
 	Stat(ctx context.Context, key string) (size int64, etag string, err error)
 	Load(ctx context.Context, key string) (body []byte, etag string, err error)
 	Read(ctx context.Context, key, etag string, from, to int64) (io.ReadCloser, error)
+	Write(ctx context.Context, key string, body []byte, etag string) error // of what says that a recording has ended
 }
 
 // Store is the ledger, and where results go. Upload is conditional on there being none, and
@@ -70,7 +71,8 @@ type Pipeline struct {
 	Limits     Limits
 	FFmpeg     ffmpeg.Program
 	Scratch    *ffmpeg.Scratch
-	Worker     string // who we are, and where, for parts
+	Abandon    time.Duration // after which a recording ends of which nothing comes any more; 0: never
+	Worker     string        // who we are, and where, for parts
 	Host       ladder.Host
 	Metrics    *Metrics
 	Log        *zap.Logger
@@ -80,7 +82,7 @@ type Pipeline struct {
 // [job.Permanent] is final; any other may pass.
 func (p *Pipeline) Do(ctx context.Context, t job.Task, hold *worker.Hold) error {
 	if t.Kind == job.Recording {
-		return p.look(ctx, t, hold)
+		return p.watch(ctx, t, hold)
 	}
 	plan, err := ledger.Plan(ctx, p.Store, t.Job)
 	if errors.Is(err, fs.ErrNotExist) {

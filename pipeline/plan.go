@@ -44,6 +44,7 @@ func (p *Pipeline) look(ctx context.Context, t job.Task, hold *worker.Hold) erro
 			return nil
 		}
 		seen = r.size
+		hold.Belongs(job.ID(bucket, t.Key, r.ETag, profile))
 		plan, err := p.planned(ctx, job.ID(bucket, t.Key, r.ETag, profile), r, profile, hold)
 		if err == nil && plan == nil {
 			return nil

@@ -27,7 +27,7 @@ func (s sender) existing(ctx context.Context, uri string) (job.Task, error) {
 	case fault == nil && gone && time.Since(state.Told) < restless:
 		return job.Task{}, fmt.Errorf("%s grows: something came %s ago; once its recorder is gone for good, this ends it with what is there", uri, time.Since(state.Told).Round(time.Second))
 	case fault == nil && gone:
-		if state, err = growing.EndAsItIs(ctx, s.place.Recordings, key); err != nil {
+		if state, err = growing.EndAsItIs(ctx, s.place.Recordings, key, state.End); err != nil {
 			return job.Task{}, err
 		}
 		return s.task(key, state.ID), nil

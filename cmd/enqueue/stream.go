@@ -28,6 +28,7 @@ type stream struct {
 	log     *zap.Logger
 	shipper *growing.Shipper
 	shipped time.Time     // when that came off last
+	watched time.Time     // when a watch was asked for
 	told    time.Duration // how much there was when workers were told of it last
 	failed  time.Time     // since when nothing comes off; zero: it does
 }
@@ -90,8 +91,12 @@ func (s *stream) ship(ctx context.Context, ended bool) (done bool, err error) {
 		}
 		s.shipper = shipper
 	}
+	unwatched := s.watch(ctx) // what has come is shipped all the same
 	if err := s.shipper.Ship(ctx, ended); err != nil {
 		return s.refused(ctx, err)
+	}
+	if unwatched != nil && !ended {
+		return false, unwatched
 	}
 	s.shipped = time.Now()
 	state := s.shipper.Shipped()
@@ -108,6 +113,28 @@ func (s *stream) ship(ctx context.Context, ended bool) (done bool, err error) {
 	}
 	return ended, nil
 }
+
+// watch asks the workers to watch the recording, the first time before anything of it is in the store: should this machine be gone
+// in the next moment, they end it with what is there. They ask each other from then on; should that have got lost, they are asked again.
+func (s *stream) watch(ctx context.Context) error {
+	if !s.watched.IsZero() && time.Since(s.watched) < watchAgain {
+		return nil
+	}
+	out := sender{place: s.place, profile: s.Profile}
+	t := out.task(s.key(""), "")
+	t.Promised = s.spool.promised(s.App, s.Name)
+	t.Watch = job.Watch{Every: int(s.Every.Seconds()), Since: time.Now().UTC()}
+	if err := out.place.Queue.Send(ctx, t.Body(), firstWatch); err != nil {
+		return err
+	}
+	s.watched = time.Now()
+	return nil
+}
+
+const (
+	firstWatch = 20 * time.Second // when workers look at a recording for the first time, if nothing else has them look before
+	watchAgain = 10 * time.Minute // when they are asked again
+)
 
 // segment is how much must have come before workers are told: less makes no chunk.
 const segment = 5 * time.Second

@@ -48,6 +48,7 @@ type flags struct {
 	MaxAlloc     int64         `help:"Bytes of memory that ffmpeg may ask for at once." default:"268435456" env:"AFTERLIVE_MAX_ALLOC"`
 	MaxSlowness  float64       `help:"Times its own length that ffmpeg may take over a task (and 10 minutes)." default:"30" env:"AFTERLIVE_MAX_SLOWNESS"`
 	Stall        time.Duration `help:"How long ffmpeg may make no progress before it is killed." default:"1m" env:"AFTERLIVE_STALL"`
+	AbandonAfter time.Duration `help:"How long nothing may come of a recording that is followed before it ends with what is in the store, as if its recorder had said so; 0: it never does. Make it longer than follow's --every." default:"60s" placeholder:"DURATION" env:"AFTERLIVE_ABANDON_AFTER"`
 	Scratch      string        `help:"Folder for what ffmpeg writes. A slot needs room for a few segments of every rendition." default:"${scratch}" env:"AFTERLIVE_SCRATCH"`
 	FFmpeg       string        `name:"ffmpeg" help:"The ffmpeg to run, 5.1 or later with libx264." default:"ffmpeg" env:"AFTERLIVE_FFMPEG"`
 	HTTP         string        `name:"http" help:"Serve /healthz, /metrics (Prometheus) and the player (/player/) here and, in a folder, the results at /vod/." placeholder:"ADDR" env:"AFTERLIVE_HTTP"`
@@ -73,6 +74,7 @@ func (f *flags) Validate() error {
 		}
 	}
 	fault(f.Slots < 0, "--slots must not be negative")
+	fault(f.AbandonAfter < 0 || f.AbandonAfter > 0 && f.AbandonAfter < 3*time.Second, "--abandon-after must be 0, or at least 3s")
 	fault(f.Threads < 0, "--threads must not be negative")
 	fault(f.Lease < 4*time.Second || f.Lease > time.Hour, "--lease must be 4s to 1h")
 	fault(f.Lease%time.Second != 0, "--lease must be whole seconds")
@@ -157,7 +159,7 @@ func (f *flags) work(ctx, stop context.Context, cancel context.CancelFunc, log *
 		Queue: place.Queue, Recordings: growing.Recordings{Store: place.Recordings}, Bucket: place.Bucket, Store: place.Store, Profiles: profiles,
 		FFmpeg:  encoder,
 		Limits:  pipeline.Limits{Pixels: f.MaxPixels, Duration: f.MaxDuration, Scratch: f.MaxScratch, Slowness: f.MaxSlowness},
-		Scratch: scratch, Worker: name, Host: host, Metrics: pipeline.NewMetrics(registry), Log: log,
+		Scratch: scratch, Abandon: f.AbandonAfter, Worker: name, Host: host, Metrics: pipeline.NewMetrics(registry), Log: log,
 	}
 	w := &worker.Worker{
 		Queue: place.Queue, Failed: place.Failed, Note: p.NoteFailure, Do: p.Do, Done: p.Done, Lost: gone, Bucket: place.Bucket, Slots: f.Slots, Lease: f.Lease, Drain: f.Drain,

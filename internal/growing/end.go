@@ -11,19 +11,25 @@ import (
 	"afterlive/internal/flv"
 )
 
-// EndAsItIs ends a recording whose recorder is gone: what is in the store is all that there will be of it. It
-// may be done again. [fs.ErrNotExist]: nothing of it is there.
-func EndAsItIs(ctx context.Context, store Store, key string) (*State, error) {
+// ErrGrows is a recording of which something has come that who wanted to end it hadn't seen.
+var ErrGrows = errors.New("the recording goes on")
+
+// EndAsItIs ends a recording whose recorder is gone: what is in the store is all that there will be of it, seen bytes. It
+// may be done again. [fs.ErrNotExist]: nothing of it is there. [ErrGrows]: by now there is more.
+func EndAsItIs(ctx context.Context, store Objects, key string, seen int64) (*State, error) {
 	for {
 		s, etag, err := Load(ctx, store, key)
 		if err != nil || s.Ended {
 			return s, err
 		}
+		if s.End != seen {
+			return nil, fmt.Errorf("end %s: %w", key, ErrGrows)
+		}
 		index, err := s.scan(ctx, store, key)
 		if err != nil {
 			return nil, fmt.Errorf("end %s: %w", key, err)
 		}
-		s.Ended, s.Size = true, index.Size
+		s.Ended, s.Abandoned, s.Size = true, true, index.Size
 		if s.Index, err = index.Marshal(); err != nil {
 			return nil, fmt.Errorf("end %s: %w", key, err)
 		}
@@ -38,7 +44,7 @@ func EndAsItIs(ctx context.Context, store Store, key string) (*State, error) {
 }
 
 // scan indexes all of its extents, with the zero that its head had told.
-func (s *State) scan(ctx context.Context, store Store, key string) (*flv.Index, error) {
+func (s *State) scan(ctx context.Context, store Objects, key string) (*flv.Index, error) {
 	source, err := Recordings{Store: store}.Read(ctx, key, s.ID, 0, s.End)
 	if err != nil {
 		return nil, err

@@ -40,18 +40,19 @@ const stateVersion = 1
 
 // State is what is in the store of a recording that grows, or did.
 type State struct {
-	Version  int             `json:"v"`
-	ID       string          `json:"id"`                 // of this version of the recording, made from its first extent
-	Began    time.Time       `json:"began"`              // by the recorder's clock, to about a second
-	Told     time.Time       `json:"told,omitzero"`      // when something was added last, likewise
-	Promised string          `json:"promised,omitempty"` // the video that its stream had announced
-	Extents  []int64         `json:"extents"`            // where each begins
-	End      int64           `json:"end"`                // behind the last
-	Head     int64           `json:"head,omitempty"`     // how much was known when it was first indexed; 0: it is not yet
-	Ended    bool            `json:"ended,omitempty"`
-	Object   string          `json:"object,omitempty"` // version of the object that has all of it; then the extents go
-	Size     int64           `json:"size,omitempty"`   // that Index speaks of
-	Index    json.RawMessage `json:"index,omitempty"`
+	Version   int             `json:"v"`
+	ID        string          `json:"id"`                 // of this version of the recording, made from its first extent
+	Began     time.Time       `json:"began"`              // by the recorder's clock, to about a second
+	Told      time.Time       `json:"told,omitzero"`      // when something was added last, likewise
+	Promised  string          `json:"promised,omitempty"` // the video that its stream had announced
+	Extents   []int64         `json:"extents"`            // where each begins
+	End       int64           `json:"end"`                // behind the last
+	Head      int64           `json:"head,omitempty"`     // how much was known when it was first indexed; 0: it is not yet
+	Ended     bool            `json:"ended,omitempty"`
+	Abandoned bool            `json:"abandoned,omitempty"` // it was ended without its recorder
+	Object    string          `json:"object,omitempty"`    // version of the object that has all of it; then the extents go
+	Size      int64           `json:"size,omitempty"`      // that Index speaks of
+	Index     json.RawMessage `json:"index,omitempty"`
 }
 
 // versionPrefix tells the versions of recordings that grew from those of objects.

@@ -265,7 +265,14 @@ func TestEndAsItIs(t *testing.T) {
 	must(t, s.Ship(t.Context(), false))
 	shipped := s.Shipped()
 	for range 2 {
-		state, err := EndAsItIs(t.Context(), store, key)
+		before, _, err := Load(t.Context(), store, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := EndAsItIs(t.Context(), store, key, before.End-1); !before.Ended && !errors.Is(err, ErrGrows) {
+			t.Errorf("ended, though more has come than was seen: %v", err)
+		}
+		state, err := EndAsItIs(t.Context(), store, key, before.End)
 		must(t, err)
 		index, err := state.ReadIndex()
 		must(t, err)

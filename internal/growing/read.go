@@ -17,6 +17,7 @@ type Objects interface {
 	Stat(ctx context.Context, key string) (size int64, etag string, err error)
 	Load(ctx context.Context, key string) (body []byte, etag string, err error)
 	Read(ctx context.Context, key, etag string, from, to int64) (io.ReadCloser, error)
+	Write(ctx context.Context, key string, body []byte, etag string) error
 }
 
 // Stat tells an object's size and version.
@@ -27,6 +28,11 @@ func (r Recordings) Stat(ctx context.Context, key string) (size int64, etag stri
 // Load reads a small object whole.
 func (r Recordings) Load(ctx context.Context, key string) (body []byte, etag string, err error) {
 	return r.Store.Load(ctx, key)
+}
+
+// Write writes a small object, if it is still of that version.
+func (r Recordings) Write(ctx context.Context, key string, body []byte, etag string) error {
+	return r.Store.Write(ctx, key, body, etag)
 }
 
 // Read streams the bytes [from, to) of a version of a recording. [fs.ErrNotExist]: there is no such version.

@@ -255,6 +255,14 @@ func (s *Shipper) extents(ctx context.Context, next *State, to int64) error {
 			next.Extents = append(next.Extents, next.End)
 			next.End += n
 		}
+		if next.End < to { // who catches up is alive: it tells so on the way
+			soFar := *next
+			soFar.Head, soFar.Size, soFar.Index = s.state.Head, s.state.Size, s.state.Index
+			soFar.Extents, soFar.Told = slices.Clone(next.Extents), time.Now().UTC()
+			if err := s.tell(ctx, &soFar); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

@@ -58,11 +58,22 @@ type Task struct {
 	// Send every task of its job whose part doesn't exist, though it was sent before.
 	Repair bool `json:"repair,omitempty"`
 
+	// It is looked at again and again, until it has ended, or nothing of it has come for too long.
+	Watch Watch `json:"watch,omitzero"`
+
 	// Kinds "chunk", "audio" and "quality".
 	Job   string `json:"job,omitempty"`
 	Chunk int    `json:"chunk,omitempty"` // from 0
 
 	Failures int `json:"failures,omitempty"` // attempts that failed so far; interruptions are none
+}
+
+// Watch is what was seen of a recording that grows.
+type Watch struct {
+	Look  int       `json:"look"`    // its number: of two of one number, one is followed by another
+	Every int       `json:"every_s"` // seconds between what its recorder brings
+	Seen  int64     `json:"seen"`    // bytes
+	Since time.Time `json:"since"`   // when so many were there for the first time, by a worker's clock
 }
 
 // Name says which task of its job this is.
