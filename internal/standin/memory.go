@@ -187,8 +187,10 @@ func (q *Messages) Receive(ctx context.Context, lease time.Duration) (*job.Deliv
 		if q.Quick || time.Now().After(end) {
 			return nil, nil //nolint:nilnil // none came, and nothing failed
 		}
-		if !sleep(ctx, 50*time.Millisecond) {
+		select {
+		case <-ctx.Done():
 			return nil, ctx.Err()
+		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }
@@ -282,17 +284,5 @@ func (q *Messages) Received(times int) {
 	defer q.mu.Unlock()
 	for _, m := range q.all {
 		m.receives = times
-	}
-}
-
-// sleep is false if ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
 	}
 }
