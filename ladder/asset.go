@@ -14,6 +14,7 @@ type Asset struct {
 	Recording string        `json:"recording"`           // its key
 	Live      bool          `json:"live,omitempty"`      // the recording grows, and this is how far it is
 	Began     time.Time     `json:"began,omitzero"`      // when its first moment was recorded, if that is known
+	Waiting   time.Time     `json:"waiting,omitzero"`    // the publisher is gone, and until then it may come back, and the event go on
 	Abandoned bool          `json:"abandoned,omitempty"` // the recorder went away: what it had not shipped is missing
 	Duration  float64       `json:"duration_s"`
 	FrameRate float64       `json:"frame_rate,omitempty"`

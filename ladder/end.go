@@ -32,6 +32,8 @@ type End struct {
 type Discontinuity struct {
 	At   float64 `json:"at_s"`             // seconds
 	Lost float64 `json:"lost_s,omitempty"` // seconds that are missing, if that is known
+
+	Reconnect bool `json:"reconnect,omitempty"` // the publisher lost its connection, and came back
 }
 
 const maxDiscontinuities = 1000 // that are told of
@@ -64,7 +66,7 @@ func (p *Plan) End(x *flv.Index, chunks []Span) *End {
 		e.Lost += d.To - d.From
 	}
 	for _, g := range x.Gaps[:min(len(x.Gaps), maxDiscontinuities)] {
-		e.Discontinuities = append(e.Discontinuities, Discontinuity{At: max(0, g.At).Seconds(), Lost: g.Lost.Seconds()})
+		e.Discontinuities = append(e.Discontinuities, Discontinuity{At: max(0, g.At).Seconds(), Lost: g.Lost.Seconds(), Reconnect: g.Reconnect})
 	}
 	if x.Video != nil && len(p.Ladders) > 0 {
 		e.Pictures = x.Video.Frames

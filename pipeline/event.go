@@ -175,3 +175,21 @@ func (p *Pipeline) lengthen(ctx context.Context, key string, body []byte) error 
 		}
 	}
 }
+
+// tellWaiting tells viewers and operators until when an event waits for its publisher; zero: it doesn't.
+func (p *Pipeline) tellWaiting(ctx context.Context, plan *ladder.Plan, until time.Time) error {
+	for {
+		var current ladder.Asset
+		etag, err := ledger.Load(ctx, p.Store, ladder.PointerKey(plan.Asset), &current)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil || current.Job != plan.Job || !current.Live || current.Waiting.Equal(until) {
+			return err
+		}
+		current.Waiting = until
+		if won, err := ledger.Write(ctx, p.Store, ladder.PointerKey(plan.Asset), current, etag); err != nil || won {
+			return err
+		}
+	}
+}

@@ -64,6 +64,9 @@ func (p *Pipeline) look(ctx context.Context, t job.Task, hold *worker.Hold) erro
 			return err
 		}
 		if !r.ended() {
+			if err := p.tellWaiting(ctx, plan, r.state.Waiting); err != nil {
+				return err
+			}
 			continue
 		}
 		n, plan, err = p.replan(ctx, plan, r, t.In(bucket), hold)

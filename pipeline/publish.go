@@ -126,6 +126,9 @@ func (p *Pipeline) point(ctx context.Context, plan *ladder.Plan, asset ladder.As
 			}
 			break
 		}
+		if asset.Live {
+			asset.Waiting = current.Waiting // until a look finds that it isn't so any more
+		}
 		won, err := ledger.Write(ctx, p.Store, ladder.PointerKey(plan.Asset), asset, etag)
 		if err != nil {
 			return err

@@ -72,7 +72,11 @@ func (p *Pipeline) watch(ctx context.Context, t job.Task, hold *worker.Hold) err
 // watchOn decides what comes after a look at a recording that has not ended: another one, or its end.
 func (p *Pipeline) watchOn(ctx context.Context, t job.Task, state *growing.State, hold *worker.Hold) error {
 	enough := max(p.Abandon, time.Duration(intervals*t.Watch.Every)*time.Second)
-	silent := time.Since(t.Watch.Since)
+	since := t.Watch.Since
+	if state.Waiting.After(since) && !state.Closing { // so long, its recorder waits for the publisher
+		since = state.Waiting
+	}
+	silent := time.Since(since)
 	switch {
 	case p.Abandon == 0:
 		return nil

@@ -19,18 +19,22 @@ import (
 )
 
 type followCommand struct {
-	Dir     []string      `arg:"" help:"Folders that nginx records to."`
-	App     string        `help:"The RTMP application whose folders they are." default:"live" placeholder:"APP"`
-	Profile string        `help:"As of send. The hook's must be the same." default:"auto"`
-	Spool   string        `help:"As of hook. Default: .spool in each folder." placeholder:"DIR"`
-	Every   time.Duration `help:"How often to bring what has come into the store: at most so much is lost with this machine. 8 MiB are brought at once." default:"5s"`
-	LogFile string        `help:"Where to log." default:"stderr" placeholder:"FILE"`
+	Dir       []string      `arg:"" help:"Folders that nginx records to."`
+	App       string        `help:"The RTMP application whose folders they are." default:"live" placeholder:"APP"`
+	Profile   string        `help:"As of send. The hook's must be the same." default:"auto"`
+	Spool     string        `help:"As of hook. Default: .spool in each folder." placeholder:"DIR"`
+	Every     time.Duration `help:"How often to bring what has come into the store: at most so much is lost with this machine. 8 MiB are brought at once." default:"5s"`
+	Reconnect time.Duration `help:"How long to wait for a publisher that has lost its connection. If it comes back, the recording goes on; 0s: it is another one." default:"30s"`
+	LogFile   string        `help:"Where to log." default:"stderr" placeholder:"FILE"`
 }
 
 // Help explains what --help has no place for.
 func (*followCommand) Help() string {
 	return `Uploads recordings while nginx writes them, and workers encode them meanwhile: viewers can watch an event from its start ` +
 		`while it is live, and it is on demand seconds after its end. Run it beside nginx, as nginx's user (nginx/ has a systemd unit).
+
+A publisher that loses its connection and is back within --reconnect goes on with its recording. One that says that it stops, as ffmpeg does, ` +
+		`isn't waited for, and "enqueue end" ends the wait.
 
 It may be killed at any moment: the next start continues where the store says. After an outage of the store it catches up. Keep the hook ` +
 		`and the sweep: they upload what follow missed, and all of them arrive at the same job.`
@@ -46,6 +50,9 @@ func (c *followCommand) validate() error {
 	}
 	if c.Every < time.Second || c.Every > time.Minute {
 		faults = append(faults, fmt.Errorf("--every is %s; it may be 1s to 1m", c.Every))
+	}
+	if c.Reconnect < 0 || c.Reconnect > 30*time.Minute {
+		faults = append(faults, fmt.Errorf("--reconnect is %s; it may be 0s to 30m", c.Reconnect))
 	}
 	return errors.Join(faults...)
 }
@@ -74,7 +81,7 @@ func (c *followCommand) Run(ctx context.Context, flags wiring.Flags) (err error)
 		}
 	}
 	f := &follower{followCommand: c, flags: flags, place: place, log: log, streams: map[string]*stream{}}
-	log.Info("recordings are followed", zap.Strings("folders", c.Dir), zap.Duration("every", c.Every))
+	log.Info("recordings are followed", zap.Strings("folders", c.Dir), zap.Duration("every", c.Every), zap.Duration("reconnect", c.Reconnect))
 	f.follow(ctx, watcher.Events)
 	return nil
 }
@@ -87,6 +94,7 @@ type follower struct {
 	place   *wiring.Place
 	log     *zap.Logger
 	running sync.WaitGroup
+	started bool // each file that was there has been looked at
 	mu      sync.Mutex
 	streams map[string]*stream // by file
 }
@@ -99,7 +107,8 @@ func (f *follower) follow(ctx context.Context, events <-chan fsnotify.Event) {
 	defer f.running.Wait()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	for f.look(ctx); ; {
+	f.look(ctx)
+	for f.started = true; ; {
 		select {
 		case <-ctx.Done():
 			return
@@ -165,15 +174,13 @@ func (f *follower) begin(ctx context.Context, dir, name string) error {
 	if err != nil {
 		return err
 	}
-	live, err := isWritten(file)
-	if err != nil || !live { // the hook's, or the sweep's
-		return errors.Join(err, file.Close())
-	}
-	spooled := spool{folder: cmp.Or(f.Spool, filepath.Join(dir, ".spool"))}
 	e := entry{Path: name, App: f.App, Name: streamOf(name), Profile: f.Profile}
 	s := &stream{
-		follower: f, entry: e, spool: spooled, file: file, info: info, began: time.Now(),
+		follower: f, entry: e, spool: spool{folder: cmp.Or(f.Spool, filepath.Join(dir, ".spool"))}, file: file, info: info, began: time.Now(),
 		woken: make(chan struct{}, 1), log: f.log.With(zap.String("path", name)),
+	}
+	if ours, err := f.isOurs(s); err != nil || !ours {
+		return errors.Join(err, file.Close())
 	}
 	f.streams[name] = s
 	f.running.Go(func() {
@@ -185,4 +192,22 @@ func (f *follower) begin(ctx context.Context, dir, name string) error {
 		}
 	})
 	return nil
+}
+
+// isOurs tells whether a file is to be followed as a recording of its own: one that is being written, or one that was followed
+// before, and whose publisher may yet come back. What else there is, is the hook's, or the sweep's.
+func (f *follower) isOurs(s *stream) (bool, error) {
+	live, err := isWritten(s.file)
+	if err != nil {
+		return false, err
+	}
+	for _, other := range f.streams {
+		if live && other.Name == s.Name && filepath.Dir(other.Path) == filepath.Dir(s.Path) && other.offer(s.Path) {
+			return false, nil
+		}
+	}
+	if f.Reconnect == 0 {
+		return live, nil
+	}
+	return s.claim(live, !f.started)
 }

@@ -56,7 +56,7 @@ func (c *hookCommand) hook(ctx context.Context, log *zap.Logger, flags wiring.Fl
 	s, e, err := c.spooled()
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // nginx fires twice for one path, where streams are appended
-		log.Warn("recording is gone: has the hook run before?", zap.Error(err))
+		log.Warn("recording is gone: follow has put it behind the one before it, or the hook has run before", zap.Error(err))
 		return nil
 	case errors.Is(err, errLive): // a publisher came back before the hook did
 		log.Warn("recording goes on in the same file; the hook of its end will take it (record_unique on keeps them apart)")

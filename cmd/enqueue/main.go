@@ -30,6 +30,7 @@ type commands struct {
 	Send    sendCommand    `cmd:"" help:"Enqueue a recording: a file, or one that is in the bucket already."`
 	Hook    hookCommand    `cmd:"" help:"What nginx-rtmp's exec_record_done runs. Moves the recording to the spool, uploads and enqueues it."`
 	Follow  followCommand  `cmd:"" help:"Bring recordings into the store while they grow: they can be watched while they are live, and are on demand seconds after their end."`
+	End     endCommand     `cmd:"" help:"End a recording that waits for its publisher, or lost its origin."`
 	Expect  expectCommand  `cmd:"" help:"What nginx-rtmp's exec_publish runs. Notes whether a stream has announced video, for the hook."`
 	Sweep   sweepCommand   `cmd:"" help:"Finish what hooks could not: recordings in the spool, and those that nginx left behind."`
 	Status  statusCommand  `cmd:"" help:"Show how far jobs are."`

@@ -161,6 +161,8 @@ func line(s watched) string {
 		text += fmt.Sprintf("\n    %s: %s", s.Reason, strings.ReplaceAll(s.Detail, "\n", "\n    "))
 	case s.State == operate.Superseded:
 		text += "  by " + s.Published
+	case !s.Waiting.IsZero():
+		text += fmt.Sprintf("  waiting for the publisher, %s left", clock(max(0, time.Until(s.Waiting).Seconds())))
 	case s.Left > 0:
 		text += "  about " + clock(s.Left) + " left"
 	case s.Master != "":

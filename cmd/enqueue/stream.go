@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"sync"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -31,11 +33,21 @@ type stream struct {
 	watched time.Time     // when a watch was asked for
 	told    time.Duration // how much there was when workers were told of it last
 	failed  time.Time     // since when nothing comes off; zero: it does
+
+	toldWait time.Time // the until that workers know of
+	closing  bool      // an operator has ended the wait
+
+	mu      sync.Mutex
+	next    *continuation // that it goes on with; nil: it is written itself, or its publisher is gone
+	offered string        // a file that it may go on with
+	until   time.Time     // when nobody waits for its publisher any more; zero: nobody does
+	ending  bool          // it goes on with nothing more
 }
 
 // run follows the recording to its end. ended is false if it goes on, and cannot be followed.
 func (s *stream) run(ctx context.Context) (ended bool) {
 	defer s.file.Close()
+	defer s.end()
 	s.log.Info("recording is followed", zap.String("key", s.key("")))
 	tick := time.NewTicker(lookEvery / 2)
 	defer tick.Stop()
@@ -46,7 +58,7 @@ func (s *stream) run(ctx context.Context) (ended bool) {
 		case <-tick.C:
 		case <-s.woken:
 		}
-		live, err := isWritten(s.file)
+		live, err := s.isLive()
 		if err != nil {
 			s.fault(err)
 			continue
@@ -54,7 +66,11 @@ func (s *stream) run(ctx context.Context) (ended bool) {
 		if live && !s.due() {
 			continue
 		}
-		done, err := s.ship(ctx, !live)
+		ended := s.ending
+		done, err := s.ship(ctx, ended)
+		if err == nil && !live && !ended {
+			err = s.wait(ctx)
+		}
 		s.fault(err)
 		if !done {
 			continue
@@ -184,6 +200,9 @@ func (s *stream) hand(ctx context.Context) {
 }
 
 func (s *stream) handed(ctx context.Context) (t job.Task, err error) {
+	if err := syscall.Flock(int(s.file.Fd()), syscall.LOCK_UN); err != nil { // see claim
+		return t, err
+	}
 	info, err := s.file.Stat()
 	if err != nil {
 		return t, err

@@ -19,12 +19,13 @@ import (
 )
 
 type sweepCommand struct {
-	Dir     string        `arg:"" help:"Folder that nginx records to."`
-	App     string        `help:"The RTMP application whose folder it is." default:"live" placeholder:"APP"`
-	Profile string        `help:"As of send; for recordings that no hook has seen." default:"auto"`
-	Spool   string        `help:"As of hook. Default: .spool in the folder." placeholder:"DIR"`
-	Older   time.Duration `help:"Leave files alone that were written to within this time." default:"2m"`
-	LogFile string        `help:"Where to log." default:"stderr" placeholder:"FILE"`
+	Dir       string        `arg:"" help:"Folder that nginx records to."`
+	App       string        `help:"The RTMP application whose folder it is." default:"live" placeholder:"APP"`
+	Profile   string        `help:"As of send; for recordings that no hook has seen." default:"auto"`
+	Spool     string        `help:"As of hook. Default: .spool in the folder." placeholder:"DIR"`
+	Older     time.Duration `help:"Leave files alone that were written to within this time." default:"2m"`
+	Reconnect time.Duration `help:"Let a recording go on with the next one of its stream, if the publisher was back within this time. For origins without follow and without a hook, which would take each by itself." default:"0s"`
+	LogFile   string        `help:"Where to log." default:"stderr" placeholder:"FILE"`
 }
 
 // Help explains what --help has no place for.
@@ -69,6 +70,10 @@ func (c *sweepCommand) Run(ctx context.Context, flags wiring.Flags) error {
 func (c *sweepCommand) collect(log *zap.Logger, s spool) (faults []error) {
 	files, err := recordingsIn(c.Dir)
 	faults = append(faults, err)
+	faults = append(faults, c.finishContinuations(log, s, files))
+	if c.Reconnect > 0 {
+		faults = append(faults, c.join(log, s, files))
+	}
 	for _, file := range files {
 		err := c.collectOne(log, s, file)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errBusy) { // else its hook came by
@@ -88,6 +93,9 @@ func (c *sweepCommand) collectOne(log *zap.Logger, s spool, file string) error {
 	}
 	if live, err := recording(file); err != nil || live {
 		return err
+	}
+	if time.Since(info.ModTime()) < c.Reconnect { // its publisher may come back
+		return nil
 	}
 	if _, err := s.take(entry{Path: file, App: c.App, Name: streamOf(file), Profile: c.Profile}, info); err != nil {
 		return err

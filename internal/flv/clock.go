@@ -30,6 +30,7 @@ type clock struct {
 	latest int64 // greatest repaired time so far
 	step   int64 // by which latest went on last, closed up or not
 	steps  int
+	joint  *int64 // the shift of both behind a reconnect, once it is known
 }
 
 // track is the clock of one kind of tags.
@@ -38,6 +39,7 @@ type track struct {
 	shift      int64  // of the last
 	last, step int64  // ms, of the tag before, and between the last two
 	asks       *int64 // the shift that the other has taken, and this one has to
+	anew       bool   // its next tag is the first behind a reconnect
 }
 
 // at repairs the timestamp of a tag. A hole counts only where neither picture
@@ -47,6 +49,9 @@ func (c *clock) at(offset int64, raw uint32, kind byte) int64 {
 	own, seen := c.tracks[kind]
 	if !seen {
 		own = c.begin(offset, int64(raw), kind)
+	}
+	if own.anew {
+		c.resume(own, offset, int64(raw))
 	}
 	if s := own.asks; s != nil {
 		own.asks = nil
@@ -81,15 +86,56 @@ func (c *clock) begin(offset, raw int64, kind byte) *track {
 		c.tracks = map[byte]*track{}
 	}
 	own := &track{shift: -raw}
-	if other := c.other(kind); other != nil {
+	switch other := c.other(kind); {
+	case other == nil:
+	case other.anew:
+		own.anew = true
+	default:
 		own.shift, own.last = other.shift, c.latest-maxApart
 		if !c.fits(raw+own.shift, own.last) && !c.fits(raw+own.shift+wrap, own.last) && !c.fits(raw+own.shift-wrap, own.last) {
 			own.shift = c.latest - raw
 		}
 	}
 	c.tracks[kind] = own
-	own.begin(offset, own.shift)
+	if !own.anew {
+		own.begin(offset, own.shift)
+	}
 	return own
+}
+
+// reconnect closes up the time for which the publisher was away, in ms: what comes next has another clock, and both kinds
+// the same one.
+func (c *clock) reconnect(away int64) {
+	news := false // or nothing has come since the last time
+	for _, t := range c.tracks {
+		news = news || !t.anew
+	}
+	if !news {
+		return
+	}
+	c.gaps = append(c.gaps, Gap{At: ms(c.latest), Lost: ms(away), Reconnect: true})
+	c.joint = nil
+	for _, t := range c.tracks {
+		t.anew = true
+	}
+}
+
+// resume gives a track its shift behind a reconnect: what comes first follows what was last of either kind.
+func (c *clock) resume(own *track, offset, raw int64) {
+	if c.joint == nil {
+		next := c.latest + closedGap
+		for _, t := range c.tracks {
+			next = max(next, t.last+min(t.step, maxForward))
+		}
+		shift := next - raw
+		c.joint = &shift
+	}
+	shift := *c.joint
+	own.anew, own.asks, own.last = false, nil, c.latest
+	if !c.fits(raw+shift, own.last) { // they have no common clock
+		shift = c.latest + closedGap - raw
+	}
+	own.begin(offset, shift)
 }
 
 // other is the track that is not of this kind, if there is one yet.

@@ -220,6 +220,8 @@ type Header struct {
 type Gap struct {
 	At   time.Duration `json:"at"`   // on the repaired timeline
 	Lost time.Duration `json:"lost"` // that the clock jumped ahead; 0: it jumped back, so nobody knows
+
+	Reconnect bool `json:"reconnect,omitempty"` // the publisher was away, and came back
 }
 
 // Epoch is a stretch of the file whose timestamps share one clock: from Offset

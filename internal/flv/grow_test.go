@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"testing"
+	"time"
 )
 
 // growing is a file that is being written: it ends where there is nothing yet.
@@ -51,7 +52,12 @@ func TestScanWhileItGrows(t *testing.T) {
 		at += 33
 	}
 	halts.seconds(at, 15, 50)
-	for name, body := range map[string][]byte{"the sound halts": halts.Bytes(), "damaged": damaged.Bytes(), "the sound is first": late.Bytes(), "torn": torn.Bytes(), "its clock jumps": jumps.Bytes()} {
+	comesBack := newRecording().headers()
+	comesBack.seconds(0, 13, 50)
+	again := newRecording().headers()
+	again.seconds(500, 13, 50)
+	comesBack.goOn(again, 4*time.Second)
+	for name, body := range map[string][]byte{"its publisher comes back": comesBack.Bytes(), "the sound halts": halts.Bytes(), "damaged": damaged.Bytes(), "the sound is first": late.Bytes(), "torn": torn.Bytes(), "its clock jumps": jumps.Bytes()} {
 		for seed := range uint64(5) {
 			t.Run(fmt.Sprint(name, " ", seed), func(t *testing.T) {
 				want := scan(t, body)

@@ -188,6 +188,11 @@ func (s *Scanner) next() error {
 		s.tags[kind]++
 		err = s.audioTag(offset, raw, body, header)
 	case tagScript:
+		if away, ok := reconnect(body); ok {
+			s.clock.reconnect(away)
+			s.sound.reconnect(s.soundEnd)
+			break
+		}
 		s.promised = cmp.Or(s.promised, promisedVideo(body))
 	}
 	if err != nil {

@@ -83,6 +83,7 @@ type soundClock struct {
 	offs    int     // tags whose offs were added up
 	came    bool    // a tag, since the last picture
 	since   int64   // ms, of the first picture behind the last tag
+	anew    bool    // the next tag is the first behind a reconnect
 }
 
 // heard is a tag whose place is not decided yet.
@@ -139,10 +140,20 @@ func (c *soundClock) seen(t, behind int64) {
 	}
 }
 
+// reconnect begins a new run with the next tag, whenever that is. behind is the end of the last one.
+func (c *soundClock) reconnect(behind int64) {
+	c.halt(behind)
+	c.anew = c.tags > 0
+}
+
 // settle gives the first of the waiting tags its place.
 func (c *soundClock) settle() {
 	if c.tags == 0 {
 		c.jump(c.late())
+	} else if c.anew {
+		c.anew = false
+		c.mark(c.waiting[0].offset)
+		c.jump(c.lateness())
 	} else if late := c.late(); late != nil {
 		c.mark(c.waiting[0].offset) // up to here goes what came before
 		c.jump(late)
@@ -169,19 +180,30 @@ func (c *soundClock) jump(late []float64) {
 // late is by how much each of the waiting tags comes later than by counting from here; nil
 // if that is no hole: one of them is in time.
 func (c *soundClock) late() []float64 {
-	var all []float64
+	if first := c.waiting[0].t - c.at; c.tags > 0 && math.Abs(first) <= float64(hole) {
+		return nil
+	}
+	all := c.lateness()
+	before := func(late float64) bool { return late < -float64(hole) }
+	behind := func(late float64) bool { return late > float64(hole) }
+	if c.tags > 0 && !every(all, before) && !every(all, behind) {
+		return nil
+	}
+	return all
+}
+
+// lateness is by how much each of the waiting tags comes later than by counting from here.
+func (c *soundClock) lateness() (all []float64) {
 	at := c.at
-	before, behind := true, true
 	for i, w := range c.waiting {
-		late := w.t - at
-		before, behind = before && late < -float64(hole), behind && late > float64(hole)
-		if !before && !behind && c.tags > 0 {
-			return nil
-		}
-		all = append(all, late)
+		all = append(all, w.t-at)
 		at += c.lasts(i)
 	}
 	return all
+}
+
+func every(all []float64, is func(float64) bool) bool {
+	return !slices.ContainsFunc(all, func(v float64) bool { return !is(v) })
 }
 
 // lasts is how long a waiting tag is. Where its kind doesn't tell, it is as long as those

@@ -43,6 +43,25 @@ func EndAsItIs(ctx context.Context, store Objects, key string, seen int64) (*Sta
 	}
 }
 
+// Close asks for a recording to end as soon as its publisher is gone, without waiting for it to come back. Who ships it looks
+// for that. It may be done again. [fs.ErrNotExist]: nothing of it is there.
+func Close(ctx context.Context, store Objects, key string) (*State, error) {
+	for {
+		s, etag, err := Load(ctx, store, key)
+		if err != nil || s.Ended || s.Closing {
+			return s, err
+		}
+		s.Closing = true
+		body, err := json.Marshal(s)
+		if err != nil {
+			return nil, fmt.Errorf("close %s: %w", key, err)
+		}
+		if err := store.Write(ctx, stateKey(key), body, etag); !errors.Is(err, fs.ErrExist) {
+			return s, err
+		}
+	}
+}
+
 // scan indexes all of its extents, with the zero that its head had told.
 func (s *State) scan(ctx context.Context, store Objects, key string) (*flv.Index, error) {
 	source, err := Recordings{Store: store}.Read(ctx, key, s.ID, 0, s.End)

@@ -50,6 +50,8 @@ type State struct {
 	Head      int64           `json:"head,omitempty"`     // how much was known when it was first indexed; 0: it is not yet
 	Ended     bool            `json:"ended,omitempty"`
 	Abandoned bool            `json:"abandoned,omitempty"` // it was ended without its recorder
+	Waiting   time.Time       `json:"waiting,omitzero"`    // its publisher is gone; until then it may come back, and the recording go on
+	Closing   bool            `json:"closing,omitempty"`   // an operator wants it to end as soon as its publisher is gone
 	Object    string          `json:"object,omitempty"`    // version of the object that has all of it; then the extents go
 	Size      int64           `json:"size,omitempty"`      // that Index speaks of
 	Index     json.RawMessage `json:"index,omitempty"`

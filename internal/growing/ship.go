@@ -146,6 +146,35 @@ func (s *Shipper) Ship(ctx context.Context, ended bool) error {
 	}
 }
 
+// Wait tells that the recording's publisher is gone, and until when it may come back. What was shipped of it
+// stays as it is meanwhile.
+func (s *Shipper) Wait(ctx context.Context, until time.Time) error {
+	for {
+		if s.state.Ended || s.state.End == 0 || s.state.Waiting.Equal(until) {
+			return nil
+		}
+		next := *s.state
+		next.Waiting = until.UTC()
+		err := s.tell(ctx, &next)
+		if !errors.Is(err, errOvertaken) {
+			return err
+		}
+		if err := s.resume(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// Closing tells whether somebody wants it to end: see [Close].
+func (s *Shipper) Closing(ctx context.Context) (bool, error) {
+	_, etag, err := s.store.Stat(ctx, stateKey(s.key))
+	if err != nil || etag == s.etag {
+		return s.state.Closing, err
+	}
+	state, _, err := Load(ctx, s.store, s.key)
+	return err == nil && (state.Closing || state.Ended), err
+}
+
 // atItsEnd refuses a file that went on when its recording had been ended.
 func (s *Shipper) atItsEnd() error {
 	pending, err := s.Pending()
@@ -188,7 +217,7 @@ func (s *Shipper) ship(ctx context.Context, ended bool) error {
 	if err := s.extents(ctx, &next, to); err != nil {
 		return fmt.Errorf("ship %s: %w", s.key, err)
 	}
-	next.Ended, next.Told = ended, time.Now().UTC()
+	next.Ended, next.Told, next.Waiting = ended, time.Now().UTC(), time.Time{}
 	if index != nil {
 		next.Size = index.Size
 		if next.Index, err = index.Marshal(); err != nil {
@@ -258,7 +287,7 @@ func (s *Shipper) extents(ctx context.Context, next *State, to int64) error {
 		if next.End < to { // who catches up is alive: it tells so on the way
 			soFar := *next
 			soFar.Head, soFar.Size, soFar.Index = s.state.Head, s.state.Size, s.state.Index
-			soFar.Extents, soFar.Told = slices.Clone(next.Extents), time.Now().UTC()
+			soFar.Extents, soFar.Told, soFar.Waiting = slices.Clone(next.Extents), time.Now().UTC(), time.Time{}
 			if err := s.tell(ctx, &soFar); err != nil {
 				return err
 			}

@@ -47,6 +47,7 @@ type Status struct {
 	Task      string        `json:"task,omitempty"`   // that was given up
 	Reason    string        `json:"reason,omitempty"` // of its failure, and what to know of it
 	Detail    string        `json:"detail,omitempty"`
+	Waiting   time.Time     `json:"waiting,omitzero"`        // of a live one: until then its publisher may come back
 	Effort    *ladder.Total `json:"effort,omitempty"`        // that it took, once published
 	Published string        `json:"published_job,omitempty"` // whose result the asset is at the moment
 }
@@ -121,7 +122,7 @@ func (s *Status) decide(plan *ladder.Job, done map[string]bool, pointer ladder.A
 		if !pointer.Live {
 			return
 		}
-		s.State = Live
+		s.State, s.Waiting = Live, pointer.Waiting
 	}
 	needed := []string{ladder.PublishTask}
 	if s.Done < s.Parts || s.Parts == 0 {

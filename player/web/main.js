@@ -2,6 +2,7 @@
 
 import { Controls, clock, element } from "./controls.js";
 import { draw } from "./curves.js";
+import { follow } from "./event.js";
 import { Looking } from "./look.js";
 import { Pane } from "./pane.js";
 import * as query from "./query.js";
@@ -11,8 +12,6 @@ import { View } from "./view.js";
 
 /** @import { Asset, Request } from "./query.js" */
 /** @import { Stream } from "./pane.js" */
-
-const GROWS = 10_000; // ms between looks at the pictures of an event, which get more
 
 /** @param {string} message */
 function fail(message) {
@@ -53,7 +52,7 @@ async function start() {
     document.title = `${request.asset} – afterlive`;
     offerLadders(asset, request, stage, open);
     void offerQuality(asset, request.assetURL ?? "");
-    void offerStoryboard(asset, request.assetURL ?? "");
+    void follow(asset, request.assetURL ?? "", element("event", HTMLElement), offerStoryboard(asset, request.assetURL ?? ""));
   }
   // For people who debug, and for tests.
   Object.assign(window, { player: { stage, looking, controls } });
@@ -101,25 +100,25 @@ async function offerQuality(asset, url) {
 }
 
 /**
- * Pictures above the seek bar; and one for the system's own media controls.
+ * Pictures above the seek bar, which get more while an event is live; and one for the system's own media controls.
  * @param {Asset} asset
  * @param {string} url
+ * @returns {(now: Asset) => Promise<void>} takes in those that there are now
  */
-async function offerStoryboard(asset, url) {
+function offerStoryboard(asset, url) {
   if (asset.poster && "mediaSession" in navigator) {
     navigator.mediaSession.metadata = new MediaMetadata({ title: document.title, artwork: [{ src: new URL(asset.poster, url).href, type: "image/jpeg" }] });
   }
-  if (!asset.storyboard) return;
+  const first = asset.storyboard;
+  if (!first) return async () => {};
   /** @type {import("./storyboard.js").Cue[]} */
   const cues = [];
   storyboard.attach(cues, element("seek", HTMLInputElement), element("preview", HTMLElement), clock);
-  for (let now = asset; ; now = await query.load(url, "").catch(() => now)) {
-    const track = new URL(now.storyboard ?? asset.storyboard, url).href;
+  return async (now) => {
+    const track = new URL(now.storyboard ?? first, url).href;
     const answer = await fetch(track).catch(() => undefined);
     if (answer?.ok) cues.splice(0, cues.length, ...storyboard.parse(await answer.text(), track));
-    if (!now.live) return;
-    await new Promise((done) => setTimeout(done, GROWS));
-  }
+  };
 }
 
 start().catch((/** @type {unknown} */ e) => fail(e instanceof Error ? e.message : String(e)));

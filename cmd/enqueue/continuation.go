@@ -1,0 +1,179 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"afterlive/internal/flv"
+)
+
+// continuation is a file in which a recording goes on: its publisher has come back, and nginx records to another file. What
+// comes in that is put behind the recording's own bytes, as if nginx had gone on with it. So there is one file to ship, and in
+// the end one to upload, whoever does that.
+//
+// The file is moved into the spool before anything of it is copied: no hook finds it where it was, and its folder's name says which
+// recording it belongs to, and where in that its bytes begin. With that, whoever comes next goes on.
+type continuation struct {
+	name string   // next-<inode of the recording>-<where its bytes begin>/<name that nginx gave it>
+	from *os.File // the file that nginx writes to
+	into *os.File
+	at   int64         // in into, where the tag is that stands for from's header; in bytes
+	away time.Duration // of the publisher
+}
+
+const nextPrefix = "next-"
+
+// goOn lets a recording go on with a file that nginx has begun since.
+func (s spool) goOn(recording *os.File, name string) (_ *continuation, err error) {
+	info, err := recording.Stat()
+	if err != nil {
+		return nil, err
+	}
+	into, err := os.OpenFile(recording.Name(), os.O_WRONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	c := &continuation{into: into, at: info.Size()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.close())
+		}
+	}()
+	if now, err := into.Stat(); err != nil || !os.SameFile(info, now) {
+		return nil, errors.Join(err, fmt.Errorf("%s was moved: %w", recording.Name(), fs.ErrNotExist))
+	}
+	if c.from, err = os.Open(name); err != nil {
+		return nil, err
+	}
+	if c.away, err = since(info.ModTime(), c.from); err != nil {
+		return nil, err
+	}
+	if c.at, err = cutTorn(into, recording, c.at); err != nil {
+		return nil, err
+	}
+	c.name = filepath.Join(s.folder, fmt.Sprintf("%s%d-%d", nextPrefix, inode(info), c.at), filepath.Base(name))
+	if err := os.MkdirAll(filepath.Dir(c.name), 0o755); err != nil {
+		return nil, fmt.Errorf("make spool: %w", err)
+	}
+	if err := os.Rename(name, c.name); err != nil {
+		return nil, errors.Join(err, removeEmpty(filepath.Dir(c.name)))
+	}
+	return c, syncFolder(filepath.Dir(c.name))
+}
+
+// goesOn is how a recording goes on already, if it does: another process has begun that.
+func (s spool) goesOn(recording *os.File) (*continuation, error) {
+	info, err := recording.Stat()
+	if err != nil {
+		return nil, err
+	}
+	found, err := filepath.Glob(filepath.Join(s.folder, fmt.Sprintf("%s%d-*", nextPrefix, inode(info)), "*"))
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	c := &continuation{name: found[0]}
+	_, at, _ := strings.Cut(strings.TrimPrefix(filepath.Base(filepath.Dir(c.name)), nextPrefix), "-")
+	if c.at, err = strconv.ParseInt(at, 10, 64); err != nil || c.at > info.Size() {
+		return nil, errors.Join(err, fmt.Errorf("%s is none of %s", c.name, recording.Name()))
+	}
+	if c.into, err = os.OpenFile(recording.Name(), os.O_WRONLY, 0); err != nil {
+		return nil, err
+	}
+	if c.from, err = os.Open(c.name); err != nil {
+		return nil, errors.Join(err, c.into.Close())
+	}
+	return c, nil
+}
+
+// cutTorn removes what a recorder that was killed has left of its last tag, of which nobody can make anything, and returns the size.
+func cutTorn(into, recording *os.File, size int64) (int64, error) {
+	whole, err := flv.EndsWhole(recording, size)
+	if err != nil || whole {
+		return size, err
+	}
+	scanner := flv.NewScanner(io.NewSectionReader(recording, 0, size))
+	if err := scanner.More(); err != nil {
+		return size, err
+	}
+	return scanner.Offset(), into.Truncate(scanner.Offset())
+}
+
+// copy takes over what has come since.
+func (c *continuation) copy() error {
+	source, err := c.from.Stat()
+	if err != nil || source.Size() <= flv.HeaderSize {
+		return err
+	}
+	target, err := c.into.Stat()
+	if err != nil {
+		return err
+	}
+	behind := c.at + int64(flv.ReconnectTagSize)
+	if target.Size() < behind {
+		if _, err := c.into.WriteAt(flv.ReconnectTag(c.away), c.at); err != nil {
+			return fmt.Errorf("go on with %s: %w", c.into.Name(), err)
+		}
+	}
+	had := max(0, target.Size()-behind)
+	rest := io.NewSectionReader(c.from, flv.HeaderSize+had, source.Size()-flv.HeaderSize-had)
+	if _, err := io.Copy(io.NewOffsetWriter(c.into, behind+had), rest); err != nil {
+		return fmt.Errorf("go on with %s: %w", c.into.Name(), err)
+	}
+	return nil
+}
+
+// done forgets the file, all of which is in the recording by now.
+func (c *continuation) done() error {
+	err := c.into.Sync()
+	if err == nil {
+		err = os.Remove(c.name)
+	}
+	return errors.Join(err, removeEmpty(filepath.Dir(c.name)), c.close())
+}
+
+func (c *continuation) close() (err error) {
+	for _, f := range []*os.File{c.from, c.into} {
+		if f != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}
+	return err
+}
+
+// removeEmpty removes a folder, unless something is in it.
+func removeEmpty(folder string) error {
+	err := os.Remove(folder)
+	if errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+func inode(info fs.FileInfo) uint64 {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		return stat.Ino
+	}
+	return 0
+}
+
+// since is how long after a moment a file was made.
+func since(t time.Time, file *os.File) (time.Duration, error) {
+	var stat unix.Statx_t
+	if err := unix.Statx(int(file.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_BTIME, &stat); err != nil {
+		return 0, fmt.Errorf("look when %s was made: %w", file.Name(), err)
+	}
+	if stat.Mask&unix.STATX_BTIME == 0 { // its file system doesn't know
+		return max(0, time.Since(t)), nil
+	}
+	return max(0, time.Unix(stat.Btime.Sec, int64(stat.Btime.Nsec)).Sub(t)), nil
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+	"time"
+
+	"afterlive/internal/growing"
+	"afterlive/internal/job"
+	"afterlive/internal/wiring"
+)
+
+type endCommand struct {
+	Name    string `arg:"" help:"The asset (as status shows it), or the recording's key or s3:// address."`
+	Profile string `help:"As of follow." default:"auto"`
+}
+
+// Help explains what --help has no place for.
+func (*endCommand) Help() string {
+	return `Ends a recording that waits for its publisher, at once: its video on demand need not wait for --reconnect of follow. ` +
+		`While a publisher is there, the recording ends as soon as that stops. One of which nothing has come for a minute, though nobody ` +
+		`waits for its publisher, has lost its origin: it ends with what is in the store.`
+}
+
+func (c *endCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) (err error) {
+	place, err := flags.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, place.Close()) }()
+	out := sender{place: place, profile: c.Profile}
+	key, err := c.key(ctx, out)
+	if err != nil {
+		return err
+	}
+	state, err := growing.Close(ctx, place.Recordings, key)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("no recording %s grows (enqueue status lists what is live)", key)
+	case err != nil:
+		return err
+	case state.Ended:
+		_, err = fmt.Fprintf(stdout, "%s has ended already\n", key)
+		return err
+	}
+	last := state.Told
+	if state.Waiting.After(last) {
+		last = state.Waiting
+	}
+	silent := time.Since(last)
+	switch {
+	case silent < restless && !state.Waiting.IsZero():
+		_, err = fmt.Fprintf(stdout, "%s ends now: nobody waits for its publisher any more\n", key)
+		return err
+	case silent < restless:
+		_, err = fmt.Fprintf(stdout, "%s ends as soon as its publisher stops\n", key)
+		return err
+	}
+	if state, err = growing.EndAsItIs(ctx, place.Recordings, key, state.End); err != nil {
+		return err
+	}
+	if err := out.send(ctx, out.task(key, state.ID)); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(stdout, "%s has ended, with what is in the store: nothing has come of it for %s\n", key, silent.Round(time.Second))
+	return err
+}
+
+// key is the recording's that is meant.
+func (c *endCommand) key(ctx context.Context, out sender) (string, error) {
+	name := strings.Trim(c.Name, "/")
+	switch {
+	case strings.HasPrefix(name, "s3://"):
+		key, _, _, err := out.object(ctx, name)
+		if errors.Is(err, fs.ErrNotExist) { // as it should be of one that grows
+			err = nil
+		}
+		return key, err
+	case strings.HasPrefix(name, job.Prefix):
+		return name, nil
+	}
+	return job.Prefix + name + ".flv", nil
+}

@@ -1,0 +1,87 @@
+package pipeline
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"afterlive/internal/flv"
+)
+
+// comesBack is a recording whose publisher was away, and came back with another one.
+func comesBack(first, second []byte, away time.Duration) []byte {
+	body := append([]byte(nil), first...)
+	return append(append(body, flv.ReconnectTag(away)...), second[flv.HeaderSize:]...)
+}
+
+// apart is by how much beeps come after flashes, before a moment and from it on.
+func apart(t *testing.T, file, sound string, at float64) (before, after float64, ok bool) {
+	t.Helper()
+	all, _, _ := pictures(t, file, "fcc")
+	seen, heard := flashes(all), beepTimes(t, sound)
+	share := func(times []float64, from, to float64) (in []float64) {
+		for _, x := range times {
+			if x >= from && x < to {
+				in = append(in, x)
+			}
+		}
+		return in
+	}
+	before, ok1 := offset(share(seen, 0, at), share(heard, 0, at))
+	after, ok2 := offset(share(seen, at, math.Inf(1)), share(heard, at, math.Inf(1)))
+	return before, after, ok1 && ok2
+}
+
+// A publisher that comes back, even with another encoder, goes on with its recording: nothing of either is lost, sound and picture are as far apart
+// as in each file, and the asset says for how long it was away.
+func TestPublisherComesBack(t *testing.T) {
+	first := source{seconds: 9, audio: aacSound}
+	for n, tc := range []struct {
+		name   string
+		second source
+		frames int // at 25 a second; 0: it cannot be said
+	}{
+		{"with the same encoder", source{seconds: 9, audio: aacSound}, 450},
+		{"with B-frames and a long GOP", source{seconds: 9, audio: aacSound, video: []string{"-preset", "veryfast", "-bf", "3", "-g", "250"}}, 450},
+		{"with another size", source{seconds: 9, size: "426x240", audio: aacSound}, 450},
+		{"with another rate", source{seconds: 9, rate: "50", audio: aacSound}, 0},
+		{"with other sound", source{seconds: 9, audio: []string{"-c:a", "aac", "-ar", "44100", "-b:a", "64k"}, layout: "stereo"}, 450},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if !chosen(n, 5) && n > 0 {
+				t.Skip("make soak has all")
+			}
+			t.Parallel()
+			recording := comesBack(first.make(t), tc.second.make(t), 7*time.Second)
+			out, err := publish(t, recording, "tolerant")
+			must(t, err)
+			gaps := out.asset.Discontinuities
+			if len(gaps) != 1 || !gaps[0].Reconnect || gaps[0].Lost != 7 || math.Abs(gaps[0].At-9) > 0.1 {
+				t.Fatalf("gaps %+v", gaps)
+			}
+			top := out.top(t)
+			if got := len(packets(t, top, "v")); tc.frames > 0 && (got < tc.frames || got > tc.frames+2 || len(out.asset.Missing) > 0) {
+				t.Errorf("%d frames, of the recording %d; missing %+v", got, tc.frames, out.asset.Missing)
+			}
+			before, after, ok := apart(t, top, out.file(t, "audio/aac"), 10+gaps[0].At) // segments begin at 10 s
+			if !ok || math.Abs(before) > 0.06 || math.Abs(after) > 0.06 || math.Abs(after-before) > 0.03 {
+				t.Errorf("the sound comes %.3f s after the picture, and then %.3f s (%v)", before, after, ok)
+			}
+		})
+	}
+}
+
+// A recording that grows over its publisher's return is, in the end, as if it had been there whole; and what can be seen of it before is not lost.
+func TestPublisherComesBackWhileItGrows(t *testing.T) {
+	recording := comesBack(source{seconds: 22, audio: aacSound}.make(t), source{seconds: 22, audio: aacSound}.make(t), 3*time.Second)
+	file := filepath.Join(t.TempDir(), "recording.flv")
+	must(t, os.WriteFile(file, recording, 0o644))
+	grown, folder := whileItGrows(3)(t, file, 150)
+	whole, _ := transcode(t, file, 150)
+	if grown.Frames != whole.Frames || len(grown.Discontinuities) != 1 || grown.Discontinuities[0] != whole.Discontinuities[0] {
+		t.Errorf("grown: %d frames, %+v; whole: %d, %+v", grown.Frames, grown.Discontinuities, whole.Frames, whole.Discontinuities)
+	}
+	_ = folder
+}
