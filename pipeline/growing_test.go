@@ -382,6 +382,13 @@ func TestAbandoned(t *testing.T) {
 		t.Error("it is abandoned though its recorder brings something every 40 s")
 	}
 	every = 5
+	must(t, f.shipper.Wait(t.Context(), time.Now().Add(20*time.Minute)))
+	if next := watched(state.End, time.Hour); next == nil {
+		t.Error("it is abandoned though its publisher may come back for 20 minutes")
+	}
+	if _, err := growing.Close(t.Context(), f.store, f.key); err != nil { // nobody waits any more, and its recorder should have seen that
+		t.Fatal(err)
+	}
 	if next := watched(state.End, time.Minute); next != nil {
 		t.Errorf("it is abandoned, and the next look is %+v", next)
 	}
@@ -389,7 +396,7 @@ func TestAbandoned(t *testing.T) {
 	var asset ladder.Asset
 	_, err = ledger.Load(t.Context(), f.store, ladder.PointerKey("live/talk"), &asset)
 	must(t, err)
-	if asset.Live || !asset.Abandoned || asset.Duration < 18 {
+	if asset.Live || !asset.Abandoned || !asset.Waiting.IsZero() || asset.Duration < 18 {
 		t.Errorf("%+v", asset)
 	}
 	if next := watched(state.End, time.Hour); next != nil {

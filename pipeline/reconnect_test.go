@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"afterlive/internal/flv"
+	"afterlive/internal/ledger"
+	"afterlive/internal/operate"
+	"afterlive/ladder"
 )
 
 // comesBack is a recording whose publisher was away, and came back with another one.
@@ -78,10 +81,46 @@ func TestPublisherComesBackWhileItGrows(t *testing.T) {
 	recording := comesBack(source{seconds: 22, audio: aacSound}.make(t), source{seconds: 22, audio: aacSound}.make(t), 3*time.Second)
 	file := filepath.Join(t.TempDir(), "recording.flv")
 	must(t, os.WriteFile(file, recording, 0o644))
-	grown, folder := whileItGrows(3)(t, file, 150)
+	grown, _ := whileItGrows(3)(t, file, 150)
 	whole, _ := transcode(t, file, 150)
 	if grown.Frames != whole.Frames || len(grown.Discontinuities) != 1 || grown.Discontinuities[0] != whole.Discontinuities[0] {
 		t.Errorf("grown: %d frames, %+v; whole: %d, %+v", grown.Frames, grown.Discontinuities, whole.Frames, whole.Discontinuities)
 	}
-	_ = folder
+}
+
+// While its publisher is waited for, an event says so; and no longer when that is back.
+func TestEventWaits(t *testing.T) {
+	t.Parallel()
+	f := follow(t, "recordings/live/talk.flv", "recorded", recordedProfile)
+	pieces := growsFor(t, 60)
+	waiting := func() time.Time {
+		t.Helper()
+		f.ship(t, false, false) // and workers look
+		f.work(t, 1000)
+		var asset ladder.Asset
+		_, err := ledger.Load(t.Context(), f.store, ladder.PointerKey("live/talk"), &asset)
+		must(t, err)
+		jobs, err := operate.FindJobs(t.Context(), f.store, "live/talk")
+		if err != nil || len(jobs) != 1 || jobs[0].State != operate.Live || !jobs[0].Waiting.Equal(asset.Waiting) {
+			t.Errorf("%+v, %v", jobs, err)
+		}
+		return asset.Waiting
+	}
+	for _, piece := range pieces[:45] {
+		f.grow(t, piece, false)
+	}
+	if at := waiting(); !at.IsZero() {
+		t.Errorf("waits until %s", at)
+	}
+	until := time.Now().Add(time.Minute).Round(time.Second).UTC()
+	must(t, f.shipper.Wait(t.Context(), until))
+	if at := waiting(); !at.Equal(until) {
+		t.Errorf("waits until %s, want %s", at, until)
+	}
+	for _, piece := range pieces[45:46] { // less than a segment
+		f.grow(t, piece, false)
+	}
+	if at := waiting(); !at.IsZero() {
+		t.Errorf("its publisher is back, and it waits until %s", at)
+	}
 }

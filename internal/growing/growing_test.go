@@ -309,3 +309,43 @@ func TestEndedByTwo(t *testing.T) {
 		t.Errorf("left: %v, %v", left, err)
 	}
 }
+
+// Who ships a recording tells until when its publisher may come back, whatever others have told meanwhile; and hears when an
+// operator doesn't want to wait.
+func TestWaitAndClose(t *testing.T) {
+	body, err := recorded()
+	must(t, err)
+	store, name, s := halfShipped(t, body)
+	if _, err := Close(t.Context(), store, "recordings/other.flv"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("closed: %v", err)
+	}
+	until := time.Now().Add(time.Minute)
+	for range 2 {
+		must(t, s.Wait(t.Context(), until))
+		if now, _, err := Load(t.Context(), store, key); err != nil || !now.Waiting.Equal(until) || now.Closing {
+			t.Errorf("%+v, %v", now, err)
+		}
+	}
+	if closing, err := s.Closing(t.Context()); err != nil || closing {
+		t.Errorf("closing %v, %v", closing, err)
+	}
+	for range 2 {
+		if now, err := Close(t.Context(), store, key); err != nil || !now.Closing {
+			t.Errorf("%+v, %v", now, err)
+		}
+	}
+	if closing, err := s.Closing(t.Context()); err != nil || !closing {
+		t.Errorf("closing %v, %v", closing, err)
+	}
+	must(t, s.Wait(t.Context(), until.Add(time.Minute)))
+	must(t, os.WriteFile(name, body, 0o600))
+	must(t, s.Ship(t.Context(), false))
+	if now := s.Shipped(); !now.Waiting.IsZero() || !now.Closing || now.Ended {
+		t.Errorf("it goes on: %+v", now)
+	}
+	must(t, s.Ship(t.Context(), true))
+	must(t, s.Wait(t.Context(), until))
+	if now, err := Close(t.Context(), store, key); err != nil || !now.Ended || !now.Waiting.IsZero() {
+		t.Errorf("%+v, %v", now, err)
+	}
+}
