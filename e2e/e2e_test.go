@@ -93,6 +93,9 @@ const profiles = `
     - {name: cubemap, projection: cubemap, rungs: [&face {face: 256, crf: 14, maxrate: 9000k, bufsize: 9000k, preset: ultrafast}]}
     - {name: turned, projection: cubemap, layout: {order: lfrdbu, rotation: "000313", pad: 8}, rungs: [*face]}
     - {name: eac, projection: eac, rungs: [*face]}
+- name: cube
+  ladders:
+    - {name: cubemap, projection: cubemap, rungs: [{face: 64, crf: 14, maxrate: 2000k, bufsize: 2000k, preset: ultrafast}]}
 - name: long
   chunk: 24s
   ladders: [*quick]

@@ -29,6 +29,7 @@ func TestPlayer(t *testing.T) {
 	t.Run("unequal", func(t *testing.T) { playerUnequal(t, address) })
 	t.Run("controls", func(t *testing.T) { playerControls(t, address) })
 	t.Run("live", func(t *testing.T) { playerLive(t, address) })
+	t.Run("states", func(t *testing.T) { playerStates(t, address) })
 	t.Run("quality", func(t *testing.T) { playerQuality(t, data, address) })
 	t.Run("bucket", func(t *testing.T) { playerInBucket(t, address) })
 	t.Run("bounds", func(t *testing.T) { playerBounds(t, address) })

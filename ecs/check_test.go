@@ -88,12 +88,12 @@ func scaling(t Template) error {
 	var f faults
 	f.wantf(t.Number("ScalableTarget", "MinCapacity") == 0, "the fleet doesn't go to zero")
 	backlog := t.Text("ByBacklog", "TargetTrackingScalingPolicyConfiguration")
-	for _, part := range []string{"ApproximateNumberOfMessagesVisible", "ApproximateNumberOfMessagesNotVisible", "RunningTaskCount", "(visible + inflight) / IF(running > 0, running, 1)"} {
+	for _, part := range []string{"ApproximateNumberOfMessagesVisible", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed", "RunningTaskCount", "(visible + inflight + ${MessagesPerLiveStream} * live) / IF(running > 0, running, 1)"} {
 		f.wantf(strings.Contains(backlog, part), "the backlog must count %s", part)
 	}
-	f.wantf(strings.Contains(t.Text("NothingToDo", "Metrics"), "visible + inflight"), "a fleet at work with an empty queue would be ended")
+	f.wantf(strings.Contains(t.Text("NothingToDo", "Metrics"), "visible + inflight + live"), "a fleet at work with an empty queue would be ended")
 	f.wantf(t.Number("NothingToDo", "EvaluationPeriods") >= 5, "SQS's figures are too rough to go to zero at once")
-	f.wantf(strings.Contains(t.Text("Surplus", "Metrics"), "visible < 1 AND running > 2 AND inflight < running / 2"), "a fleet is halved that is needed")
+	f.wantf(strings.Contains(t.Text("Surplus", "Metrics"), "visible < 1 AND wanted > 2 AND inflight < wanted / 2 AND live * ${MessagesPerLiveStream} / ${MessagesPerTask} < wanted / 2"), "a fleet is halved that is needed")
 	f.wantf(t.Number("Surplus", "DatapointsToAlarm") == 2 && t.Number("Surplus", "EvaluationPeriods") >= 4, "figures of SQS and ECS come at different times")
 	f.wantf(t.Property("Fleet", "DesiredCount") == nil, "every update would end the fleet")
 	f.wantf(!strings.Contains(t.Text("WorkWaits", "Metrics"), "RunningTaskCount"), "where no task runs, Container Insights has no figure of it")

@@ -125,8 +125,17 @@ func (t Template) Property(resource, path string) any {
 func (t Template) Number(resource, path string) float64 {
 	value := t.Property(resource, path)
 	if name, ok := value.(string); ok && t.At("Parameters/"+name+"/Default") != nil {
-		value = t.At("Parameters/" + name + "/Default")
+		return t.Parameter(name)
 	}
+	return number(value)
+}
+
+// Parameter is the default of a parameter that is a number: -1 if it is none.
+func (t Template) Parameter(name string) float64 {
+	return number(t.At("Parameters/" + name + "/Default"))
+}
+
+func number(value any) float64 {
 	switch v := value.(type) {
 	case uint64:
 		return float64(v)

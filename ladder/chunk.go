@@ -15,10 +15,11 @@ type Chunk struct {
 	Version int `json:"v"`
 	Number  int `json:"n"`
 	Span
-	Fill  bool    `json:"fill,omitempty"` // no picture yet at From: the first one is shown early
-	Hold  bool    `json:"hold,omitempty"` // the picture may end before To: the last one is held
-	Cut   flv.Cut `json:"cut,omitzero"`   // of the picture, if there is one
-	Sound flv.Cut `json:"sound,omitzero"` // of the sound, if there is some here
+	Away  time.Duration `json:"away,omitempty"` // that the recording's clock is behind that on the wall at From, as nothing was recorded meanwhile
+	Fill  bool          `json:"fill,omitempty"` // no picture yet at From: the first one is shown early
+	Hold  bool          `json:"hold,omitempty"` // the picture may end before To: the last one is held
+	Cut   flv.Cut       `json:"cut,omitzero"`   // of the picture, if there is one
+	Sound flv.Cut       `json:"sound,omitzero"` // of the sound, if there is some here
 }
 
 // Span is the frames [From, To) of the output.
@@ -151,6 +152,11 @@ func (p *Plan) ends(frames int) func(from int) int {
 // last like all others.
 func (p *Plan) chunk(x *flv.Index, number int, s Span) Chunk {
 	c := Chunk{Version: ChunkVersion, Number: number, Span: s}
+	for _, g := range x.Gaps {
+		if g.At < p.Rate.Time(s.From)+p.Rate.Time(1) {
+			c.Away += g.Lost
+		}
+	}
 	if len(p.Ladders) > 0 {
 		c.Fill = p.Rate.Frame(x.Video.First) > s.From
 		c.Hold = p.Rate.Frame(x.Video.Last)+1 < s.To || !x.Open && s.To == p.frames(x)

@@ -5,6 +5,7 @@ import (
 	"math"
 	"path"
 	"slices"
+	"time"
 )
 
 // Fold is what the first chunks of a job have become, one after the other: all that playlists are
@@ -16,9 +17,16 @@ type Fold struct {
 	Gaps    []int            `json:"gaps,omitempty"` // chunks that were given up: what was made later of them is not in it
 	Tracks  map[string]Track `json:"tracks"`         // by "<ladder>/<rendition>"
 	Images  []Images         `json:"images"`         // by chunk
+	Away    []Absence        `json:"away,omitempty"` // in their order
 	Lost    Lost             `json:"lost,omitzero"`
 	Effort  Total            `json:"effort"` // of the parts
 	Ended   bool             `json:"ended,omitempty"`
+}
+
+// Absence is how much the time of day is ahead, from a frame on, as nothing was recorded for some time before it.
+type Absence struct {
+	From int           `json:"from"` // frames
+	Away time.Duration `json:"away"` // in all
 }
 
 // AddChunk adds the part of the next chunk. It refuses one that doesn't fit those before: a piece of
@@ -29,7 +37,20 @@ func (f *Fold) AddChunk(p *Plan, c Span, part Part) error {
 	}
 	f.Chunks = append(f.Chunks, c)
 	f.Images = append(f.Images, part.Images)
+	if part.Away > f.away(c.From) {
+		f.Away = append(f.Away, Absence{From: c.From, Away: part.Away})
+	}
 	return f.add(p, part)
+}
+
+// away is how much the time of day is ahead at a frame.
+func (f *Fold) away(frame int) (all time.Duration) {
+	for _, a := range f.Away {
+		if a.From <= frame {
+			all = a.Away
+		}
+	}
+	return all
 }
 
 // AddSound adds the part that has the sound of the n-th chunk.

@@ -11,15 +11,16 @@ import (
 // jobs/<job>/parts/<name>.json. It names exactly the segments of the attempt
 // that won; playlists are made from parts and from nothing else.
 type Part struct {
-	Version int     `json:"v"`
-	Name    string  `json:"name"`
-	Span    Span    `json:"span,omitzero"` // frames, of a chunk
-	Attempt string  `json:"attempt"`
-	Worker  string  `json:"worker"`
-	Host    Host    `json:"host"`
-	Tracks  []Track `json:"tracks"`
-	Images  Images  `json:"images,omitzero"`
-	Lost    Lost    `json:"lost,omitzero"`
+	Version int           `json:"v"`
+	Name    string        `json:"name"`
+	Span    Span          `json:"span,omitzero"`  // frames, of a chunk
+	Away    time.Duration `json:"away,omitempty"` // as of the chunk
+	Attempt string        `json:"attempt"`
+	Worker  string        `json:"worker"`
+	Host    Host          `json:"host"`
+	Tracks  []Track       `json:"tracks"`
+	Images  Images        `json:"images,omitzero"`
+	Lost    Lost          `json:"lost,omitzero"`
 
 	Loudness *Loudness `json:"loudness,omitempty"` // of the chunk's sound, if that is to be brought to another
 

@@ -197,6 +197,7 @@ func (p *Presentation) list(list *m3u8.MediaPlaylist, t Track) error {
 		}
 		if p.event && err == nil {
 			at := time.Duration(float64(ticks) / float64(t.Timescale) * float64(time.Second))
+			at += p.fold.away(p.plan.Rate.Frame(at))
 			err = list.SetProgramDateTime(p.plan.Live.Add(p.plan.Begins + at).Round(time.Millisecond))
 		}
 		if s.Gap && err == nil {

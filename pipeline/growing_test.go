@@ -386,7 +386,7 @@ func TestAbandoned(t *testing.T) {
 	if next := watched(state.End, time.Hour); next == nil {
 		t.Error("it is abandoned though its publisher may come back for 20 minutes")
 	}
-	if _, err := growing.Close(t.Context(), f.store, f.key); err != nil { // nobody waits any more, and its recorder should have seen that
+	if _, err := growing.AskToEnd(t.Context(), f.store, f.key); err != nil { // nobody waits any more, and its recorder should have seen that
 		t.Fatal(err)
 	}
 	if next := watched(state.End, time.Minute); next != nil {

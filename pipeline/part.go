@@ -114,7 +114,7 @@ func (p *Pipeline) make(ctx context.Context, log *zap.Logger, plan *ladder.Plan,
 	defer func() { err = scratchFull(err, folder) }()
 	defer os.RemoveAll(folder) // the scratch is swept at the next start, should this fail
 
-	part := &ladder.Part{Version: ladder.PartVersion, Name: w.part, Attempt: strings.ToLower(rand.Text()[:8]), Worker: p.Worker, Host: p.Host, Span: w.chunk.Span}
+	part := &ladder.Part{Version: ladder.PartVersion, Name: w.part, Attempt: strings.ToLower(rand.Text()[:8]), Worker: p.Worker, Host: p.Host, Span: w.chunk.Span, Away: w.chunk.Away}
 	log.Info("part begun", zap.String("attempt_id", part.Attempt))
 	began := time.Now()
 	extract, err := newExtract(w.chunk.Sound, folder)

@@ -1,9 +1,12 @@
 package pipeline
 
 import (
+	"fmt"
 	"math"
 	"os"
+	"path"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -117,10 +120,50 @@ func TestEventWaits(t *testing.T) {
 	if at := waiting(); !at.Equal(until) {
 		t.Errorf("waits until %s, want %s", at, until)
 	}
-	for _, piece := range pieces[45:46] { // less than a segment
-		f.grow(t, piece, false)
-	}
+	f.grow(t, flv.ReconnectTag(5*time.Second), false)
+	f.grow(t, pieces[45], false) // less than a segment
 	if at := waiting(); !at.IsZero() {
 		t.Errorf("its publisher is back, and it waits until %s", at)
 	}
+	for _, piece := range pieces[46:] {
+		f.grow(t, piece, false)
+	}
+	f.work(t, 1000)
+	seen := 0
+	for key, body := range f.seen {
+		if path.Base(key) != ladder.EventPlaylistFile {
+			continue
+		}
+		seen++
+		if away := stoodStill(t, string(body)); away.Round(50*time.Millisecond) != 5*time.Second {
+			t.Errorf("by the times of day in %s, the publisher was away for %s:\n%s", key, away, body)
+		}
+	}
+	if seen == 0 {
+		t.Error("no playlist was seen")
+	}
+}
+
+// stoodStill is by how much the times of day in a playlist are further apart than its segments last.
+func stoodStill(t *testing.T, playlist string) time.Duration {
+	t.Helper()
+	var first, last time.Time
+	lasts, all := 0.0, 0.0
+	for line := range strings.Lines(playlist) {
+		if at, ok := strings.CutPrefix(strings.TrimSpace(line), "#EXT-X-PROGRAM-DATE-TIME:"); ok {
+			now, err := time.Parse(time.RFC3339, at)
+			must(t, err)
+			if first.IsZero() {
+				first = now
+			}
+			last, lasts = now, all
+		}
+		if seconds, ok := strings.CutPrefix(line, "#EXTINF:"); ok {
+			var s float64
+			_, err := fmt.Sscanf(seconds, "%g", &s)
+			must(t, err)
+			all += s
+		}
+	}
+	return last.Sub(first) - time.Duration(lasts*float64(time.Second))
 }

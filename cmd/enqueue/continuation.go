@@ -1,14 +1,13 @@
 package main
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -22,75 +21,112 @@ import (
 // the end one to upload, whoever does that.
 //
 // The file is moved into the spool before anything of it is copied: no hook finds it where it was, and its folder's name says which
-// recording it belongs to, and where in that its bytes begin. With that, whoever comes next goes on.
+// recording it belongs to, and where in that its bytes begin. With that, whoever comes next goes on. While there is such a file, nobody
+// takes the recording: see [spool.take].
 type continuation struct {
-	name string   // next-<inode of the recording>-<where its bytes begin>/<name that nginx gave it>
+	name string   // <nextName of the recording, and of the fields below>/<name that nginx gave it>
 	from *os.File // the file that nginx writes to
 	into *os.File
 	at   int64         // in into, where the tag is that stands for from's header; in bytes
 	away time.Duration // of the publisher
 }
 
-const nextPrefix = "next-"
+// nextName is what the folders of a recording's continuations are called, but for their numbers. It is made from the folder that the recording
+// is in, so that others can be told apart; and from its name and inode, as names are used again, and inodes.
+func nextName(recording *os.File, info fs.FileInfo) (string, error) {
+	folder, err := nextFolder(filepath.Dir(recording.Name()))
+	if err != nil {
+		return "", err
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return "", errors.New("make spool: this file system has no inodes")
+	}
+	name := sha256.Sum256([]byte(filepath.Base(recording.Name())))
+	return fmt.Sprintf("%s-%x-%d", folder, name[:6], stat.Ino), nil
+}
 
-// goOn lets a recording go on with a file that nginx has begun since.
-func (s spool) goOn(recording *os.File, name string) (_ *continuation, err error) {
+// nextFolder is what all those begin with whose recordings are in a folder.
+func nextFolder(folder string) (string, error) {
+	folder, err := filepath.Abs(folder)
+	if err == nil {
+		folder, err = filepath.EvalSymlinks(folder)
+	}
+	sum := sha256.Sum256([]byte(folder))
+	return fmt.Sprintf("next-%x", sum[:6]), err
+}
+
+// beginContinuation lets a recording go on with a file that nginx has begun since. [errBusy]: another process has that. [fs.ErrNotExist]: it,
+// or the recording, was moved.
+func (s spool) beginContinuation(recording *os.File, name string) (_ *continuation, err error) {
 	info, err := recording.Stat()
 	if err != nil {
 		return nil, err
 	}
-	into, err := os.OpenFile(recording.Name(), os.O_WRONLY, 0)
-	if err != nil {
-		return nil, err
-	}
-	c := &continuation{into: into, at: info.Size()}
+	c := &continuation{at: info.Size()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.close())
 		}
 	}()
-	if now, err := into.Stat(); err != nil || !os.SameFile(info, now) {
+	if c.into, err = os.OpenFile(recording.Name(), os.O_WRONLY, 0); err != nil {
+		return nil, err
+	}
+	if now, err := c.into.Stat(); err != nil || !os.SameFile(info, now) {
 		return nil, errors.Join(err, fmt.Errorf("%s was moved: %w", recording.Name(), fs.ErrNotExist))
 	}
 	if c.from, err = os.Open(name); err != nil {
 		return nil, err
 	}
+	if err := syscall.Flock(int(c.from.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(errBusy, err)
+	}
 	if c.away, err = since(info.ModTime(), c.from); err != nil {
 		return nil, err
 	}
-	if c.at, err = cutTorn(into, recording, c.at); err != nil {
+	if c.at, err = cutTorn(c.into, recording, c.at); err != nil {
 		return nil, err
 	}
-	c.name = filepath.Join(s.folder, fmt.Sprintf("%s%d-%d", nextPrefix, inode(info), c.at), filepath.Base(name))
-	if err := os.MkdirAll(filepath.Dir(c.name), 0o755); err != nil {
+	folder, err := nextName(recording, info)
+	if err != nil {
+		return nil, err
+	}
+	folder = filepath.Join(s.folder, fmt.Sprintf("%s-%d-%d", folder, c.at, c.away.Milliseconds()))
+	c.name = filepath.Join(folder, filepath.Base(name))
+	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return nil, fmt.Errorf("make spool: %w", err)
 	}
 	if err := os.Rename(name, c.name); err != nil {
-		return nil, errors.Join(err, removeEmpty(filepath.Dir(c.name)))
+		return nil, errors.Join(err, removeEmpty(folder))
 	}
-	return c, syncFolder(filepath.Dir(c.name))
+	return c, nil
 }
 
-// goesOn is how a recording goes on already, if it does: another process has begun that.
-func (s spool) goesOn(recording *os.File) (*continuation, error) {
+// findContinuation is how a recording goes on already, if it does: another process has begun that. nil: it doesn't.
+func (s spool) findContinuation(recording *os.File) (_ *continuation, err error) {
 	info, err := recording.Stat()
 	if err != nil {
 		return nil, err
 	}
-	found, err := filepath.Glob(filepath.Join(s.folder, fmt.Sprintf("%s%d-*", nextPrefix, inode(info)), "*"))
+	folder, err := nextName(recording, info)
+	if err != nil {
+		return nil, err
+	}
+	found, err := filepath.Glob(filepath.Join(s.folder, folder+"-*", "*"))
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
 	c := &continuation{name: found[0]}
-	_, at, _ := strings.Cut(strings.TrimPrefix(filepath.Base(filepath.Dir(c.name)), nextPrefix), "-")
-	if c.at, err = strconv.ParseInt(at, 10, 64); err != nil || c.at > info.Size() {
+	var away int64
+	if _, err := fmt.Sscanf(filepath.Base(filepath.Dir(c.name))[len(folder):], "-%d-%d", &c.at, &away); err != nil || c.at > info.Size() {
 		return nil, errors.Join(err, fmt.Errorf("%s is none of %s", c.name, recording.Name()))
 	}
+	c.away = time.Duration(away) * time.Millisecond
 	if c.into, err = os.OpenFile(recording.Name(), os.O_WRONLY, 0); err != nil {
 		return nil, err
 	}
 	if c.from, err = os.Open(c.name); err != nil {
-		return nil, errors.Join(err, c.into.Close())
+		return nil, errors.Join(err, c.close())
 	}
 	return c, nil
 }
@@ -132,13 +168,18 @@ func (c *continuation) copy() error {
 	return nil
 }
 
-// done forgets the file, all of which is in the recording by now.
+// done forgets the file, all of which is in the recording by now. After an error, it may be done again.
 func (c *continuation) done() error {
-	err := c.into.Sync()
-	if err == nil {
-		err = os.Remove(c.name)
+	if err := c.into.Sync(); err != nil {
+		return err
 	}
-	return errors.Join(err, removeEmpty(filepath.Dir(c.name)), c.close())
+	if err := os.Remove(c.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := removeEmpty(filepath.Dir(c.name)); err != nil {
+		return err
+	}
+	return c.close()
 }
 
 func (c *continuation) close() (err error) {
@@ -157,13 +198,6 @@ func removeEmpty(folder string) error {
 		return nil
 	}
 	return err
-}
-
-func inode(info fs.FileInfo) uint64 {
-	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-		return stat.Ino
-	}
-	return 0
 }
 
 // since is how long after a moment a file was made.

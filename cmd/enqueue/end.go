@@ -22,7 +22,7 @@ type endCommand struct {
 // Help explains what --help has no place for.
 func (*endCommand) Help() string {
 	return `Ends a recording that waits for its publisher, at once: its video on demand need not wait for --reconnect of follow. ` +
-		`While a publisher is there, the recording ends as soon as that stops. One of which nothing has come for a minute, though nobody ` +
+		`While a publisher is there, the recording ends as soon as that stops. One of which nothing has come for three minutes, though nobody ` +
 		`waits for its publisher, has lost its origin: it ends with what is in the store.`
 }
 
@@ -37,7 +37,7 @@ func (c *endCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Fla
 	if err != nil {
 		return err
 	}
-	state, err := growing.Close(ctx, place.Recordings, key)
+	state, err := growing.AskToEnd(ctx, place.Recordings, key)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("no recording %s grows (enqueue status lists what is live)", key)

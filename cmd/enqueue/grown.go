@@ -39,8 +39,9 @@ func (s sender) existing(ctx context.Context, uri string) (job.Task, error) {
 	return s.task(key, etag), err
 }
 
-// restless is for how long nothing must have come of a recording before it may be ended without its recorder.
-const restless = time.Minute
+// restless is for how long nothing must have come of a recording before it may be ended without its recorder: three times as long as follow
+// may take (--every).
+const restless = 3 * time.Minute
 
 // finish brings a recording that was followed to its end in the store, and returns its version: workers
 // are at it already. "": it was not followed.

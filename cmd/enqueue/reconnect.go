@@ -11,32 +11,36 @@ import (
 	"go.uber.org/zap"
 
 	"afterlive/internal/flv"
+	"afterlive/internal/growing"
 )
 
 // claim takes a recording for this process, so that no hook does when nginx has closed its file. ours is false where there is
-// nothing to follow, or somebody else does. starting: this process has just begun to look, and may find what another had followed.
+// nothing to follow, or somebody else does. starting: this process has just begun to look, and finds what another had followed, or left to hooks
+// that had left it to that.
 func (s *stream) claim(live, starting bool) (ours bool, err error) {
-	if s.next, err = s.spool.goesOn(s.file); err != nil {
-		return false, err
-	}
-	if !live && s.next == nil {
-		bye, err := saysGoodbye(s.file)
-		s.until = s.info.ModTime().Add(s.Reconnect)
-		if err != nil || bye || !starting || time.Now().After(s.until) {
-			return false, err
-		}
+	if !live && !starting { // the hook's, or the sweep's
+		return false, nil
 	}
 	err = syscall.Flock(int(s.file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if err == nil {
-		return true, nil
-	}
-	if s.next != nil {
-		err = errors.Join(err, s.next.close())
-	}
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		err = nil
+		return false, nil
 	}
-	return false, err
+	if err == nil {
+		s.next, err = s.spool.findContinuation(s.file)
+	}
+	if !live {
+		s.until = s.info.ModTime().Add(s.Reconnect)
+	}
+	return err == nil, err
+}
+
+// recall looks whether an operator had ended the wait for a publisher before this process was started.
+func (s *stream) recall(ctx context.Context) {
+	if s.until.IsZero() {
+		return
+	}
+	state, _, err := growing.Load(ctx, s.place.Recordings, s.key(""))
+	s.closing = err == nil && (state.Closing || state.Ended) // else the time will be over
 }
 
 // isLive tells whether nginx writes the recording, or what it goes on with, and takes over what has come of that. When
@@ -47,7 +51,7 @@ func (s *stream) isLive() (bool, error) {
 	if s.ending {
 		return false, nil
 	}
-	live, err := isWritten(s.written())
+	live, err := s.isWritten()
 	if err != nil {
 		return false, err
 	}
@@ -57,6 +61,7 @@ func (s *stream) isLive() (bool, error) {
 		}
 	}
 	if live {
+		s.until = time.Time{}
 		return true, nil
 	}
 	if s.next != nil {
@@ -72,17 +77,20 @@ func (s *stream) isLive() (bool, error) {
 	return s.resume()
 }
 
-// written is the file that nginx writes.
-func (s *stream) written() *os.File {
-	if s.next != nil {
-		return s.next.from
+// isWritten tells whether nginx writes the recording, or what it goes on with.
+func (s *stream) isWritten() (bool, error) {
+	switch {
+	case s.next != nil:
+		return isWritten(s.next.from)
+	case !s.until.IsZero(): // whoever else has it open was looked for before
+		return isLocked(s.file)
 	}
-	return s.file
+	return isWritten(s.file)
 }
 
 // over tells whether nobody waits for the publisher (any more).
 func (s *stream) over() (bool, error) {
-	if s.Reconnect == 0 {
+	if s.Reconnect == 0 || s.closing || startOf(s.Path).IsZero() { // without a time in its name, nginx would write over it
 		return true, nil
 	}
 	now, err := os.Stat(s.Path)
@@ -92,11 +100,11 @@ func (s *stream) over() (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	bye, err := saysGoodbye(s.file)
+	if err != nil || bye {
+		return bye, err
+	}
 	if s.until.IsZero() {
-		bye, err := saysGoodbye(s.file)
-		if err != nil || bye {
-			return bye, err
-		}
 		s.until = time.Now().Add(s.Reconnect)
 		s.log.Info("publisher is gone, and may come back", zap.Time("until", s.until))
 	}
@@ -104,12 +112,14 @@ func (s *stream) over() (bool, error) {
 		s.log.Info("publisher has not come back")
 		return true, nil
 	}
-	return s.closing, nil
+	return false, nil
 }
 
 // offer lets the recording go on with a file that nginx writes, unless its own goes on. false: it doesn't want to.
 func (s *stream) offer(name string) bool {
-	s.mu.Lock()
+	if !s.mu.TryLock() { // it is copying; the file will be offered again
+		return true
+	}
 	defer s.mu.Unlock()
 	if s.ending || s.Reconnect == 0 {
 		return false
@@ -117,7 +127,7 @@ func (s *stream) offer(name string) bool {
 	if s.offered == name {
 		return true
 	}
-	if live, err := isWritten(s.written()); err != nil || live {
+	if live, err := s.isWritten(); err != nil || live {
 		return false
 	}
 	s.offered = name
@@ -128,20 +138,21 @@ func (s *stream) offer(name string) bool {
 	return true
 }
 
-// resume goes on with what was offered. That may be gone by now: then it is a recording of its own.
+// resume goes on with what was offered. That may be gone by now, or another process may have it: then it is a recording of its own.
 func (s *stream) resume() (bool, error) {
-	name := s.offered
-	s.offered = ""
-	next, err := s.spool.goOn(s.file, name)
-	if errors.Is(err, fs.ErrNotExist) {
+	next, err := s.spool.beginContinuation(s.file, s.offered)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, errBusy):
+		s.offered = ""
 		return false, nil
-	}
-	if err != nil { // nothing can be put behind this file
+	case err != nil && time.Now().After(s.until): // nothing can be put behind this file
 		s.ending = true
 		return false, err
+	case err != nil: // it is tried again
+		return false, err
 	}
-	s.log.Info("publisher has come back; its recording goes on", zap.String("with", name), zap.Duration("away", next.away))
-	s.next, s.until = next, time.Time{}
+	s.log.Info("publisher has come back; its recording goes on", zap.String("with", s.offered), zap.Duration("away", next.away))
+	s.next, s.until, s.offered = next, time.Time{}, ""
 	return true, next.copy()
 }
 
@@ -153,9 +164,8 @@ func (s *stream) wait(ctx context.Context) error {
 	if err := s.shipper.Wait(ctx, s.until); err != nil {
 		return err
 	}
-	if state := s.shipper.Shipped(); state.Index != nil && !s.toldWait.Equal(s.until) {
-		out := sender{place: s.place, profile: s.Profile}
-		if err := out.send(ctx, out.task(s.key(""), state.ID)); err != nil {
+	if !s.toldWait.Equal(s.until) {
+		if err := s.tellWaiting(ctx); err != nil {
 			return err
 		}
 		s.toldWait = s.until
@@ -163,6 +173,16 @@ func (s *stream) wait(ctx context.Context) error {
 	closing, err := s.shipper.Closing(ctx)
 	s.closing = s.closing || closing
 	return err
+}
+
+// tellWaiting has workers look whether the recording waits for its publisher: they tell viewers.
+func (s *stream) tellWaiting(ctx context.Context) error {
+	state := s.shipper.Shipped()
+	if state.Index == nil { // there are none yet
+		return nil
+	}
+	out := sender{place: s.place, profile: s.Profile}
+	return out.send(ctx, out.task(s.key(""), state.ID))
 }
 
 // end keeps other files from being offered.

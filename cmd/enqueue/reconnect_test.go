@@ -110,7 +110,7 @@ func TestSweepFinishesContinuations(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				c, err := spool{folder: filepath.Join(b.rec, ".spool")}.goOn(recording, next)
+				c, err := spool{folder: filepath.Join(b.rec, ".spool")}.beginContinuation(recording, next)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -146,7 +146,7 @@ func TestSweepPutsContinuationsBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := spool{folder: filepath.Join(b.rec, ".spool")}.goOn(recording, next)
+	c, err := spool{folder: filepath.Join(b.rec, ".spool")}.beginContinuation(recording, next)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,5 +157,95 @@ func TestSweepPutsContinuationsBack(t *testing.T) {
 	b.must("sweep", "--older=0s", b.rec)
 	if got := b.only(); !bytes.Equal(got, second) || len(b.left()) > 0 {
 		t.Errorf("%d bytes of %d; left %v", len(got), len(second), b.left())
+	}
+}
+
+// A recording that goes on in a file that nginx still writes is left alone, by hooks and sweeps; and another one that gets its inode, or is
+// called as it was, has nothing to do with it.
+func TestContinuedRecordingsStay(t *testing.T) {
+	b := newBox(t)
+	first, second := cutOff(t, 3), cutOff(t, 2)
+	path, next := b.record("talk-1764000000.flv", string(first)), b.record("talk-1764000010.flv", string(second))
+	recording, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := spool{folder: filepath.Join(b.rec, ".spool")}.beginContinuation(recording, next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved := c.name
+	if err := errors.Join(c.close(), recording.Close()); err != nil {
+		t.Fatal(err)
+	}
+	unlock := b.lock(moved)
+	b.must("sweep", "--older=0s", b.rec)
+	b.must("hook", "--path="+path, "--app=live", "--name=talk")
+	if sent := b.sent(); len(sent) > 0 || len(b.left()) != 2 {
+		t.Fatalf("sent %+v, left %v", sent, b.left())
+	}
+	if err := os.Rename(path, filepath.Join(b.rec, "other-1764000020.flv")); err != nil { // as if it had the inode alone
+		t.Fatal(err)
+	}
+	b.must("sweep", "--older=0s", b.rec)
+	if got := b.only(); !bytes.Equal(got, first) {
+		t.Errorf("%d bytes, want %d", len(got), len(first))
+	}
+	b.record("talk-1764000000.flv", string(first)+string(first))
+	b.must("sweep", "--older=0s", b.rec)
+	if sent := b.sent(); len(sent) != 2 {
+		t.Errorf("sent %+v", sent)
+	}
+	unlock()
+	if _, err := os.Stat(moved); err != nil {
+		t.Error(err)
+	}
+	b.must("sweep", "--older=0s", b.rec)
+	b.must("sweep", "--older=0s", b.rec)
+	if sent := b.sent(); len(sent) != 1 || len(b.left()) > 0 {
+		t.Errorf("sent %+v, left %v", sent, b.left())
+	}
+}
+
+// Another folder's sweep, with the same spool, leaves continuations alone.
+func TestSweepOfAnotherFolder(t *testing.T) {
+	b, other := newBox(t), newBox(t)
+	s := spool{folder: t.TempDir()}
+	path, next := b.record("talk-1764000000.flv", string(cutOff(t, 2))), b.record("talk-1764000010.flv", string(cutOff(t, 2)))
+	recording, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.beginContinuation(recording, next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(c.close(), recording.Close()); err != nil {
+		t.Fatal(err)
+	}
+	other.must("sweep", "--older=0s", "--spool="+s.folder, other.rec)
+	if _, err := os.Stat(c.name); err != nil || len(other.left()) > 0 {
+		t.Errorf("%v; left %v", err, other.left())
+	}
+}
+
+// While the next file of a stream is recorded whose publisher was back in time, the sweep that joins them waits for it.
+func TestSweepWaitsForTheNext(t *testing.T) {
+	b := newBox(t)
+	first := cutOff(t, 2)
+	b.at("talk-1764000000.flv", first, time.Unix(1764000002, 0))
+	live := b.record("talk-1764000007.flv", string(first))
+	unlock := b.lock(live)
+	b.must("sweep", "--older=0s", "--reconnect=30s", b.rec)
+	if sent := b.sent(); len(sent) > 0 {
+		t.Fatalf("sent %+v", sent)
+	}
+	unlock()
+	if err := os.Chtimes(live, time.Time{}, time.Now().Add(-time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	b.must("sweep", "--older=0s", "--reconnect=30s", b.rec)
+	if sent := b.sent(); len(sent) != 1 || len(b.left()) > 0 {
+		t.Errorf("sent %+v, left %v", sent, b.left())
 	}
 }

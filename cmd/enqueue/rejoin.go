@@ -14,10 +14,14 @@ import (
 // slack is by how much a file may seem to begin before the one before it ends.
 const slack = 2 * time.Second
 
-// finishContinuations ends what a follow has begun that is gone: it puts the rest of a file behind the recording that goes on with it;
-// or, where that is gone too, back where nginx had written it.
+// finishContinuations ends what a follow has left that was ended itself: it puts the rest of each file that nginx has closed behind the
+// recording that goes on with it; or, where there is no such recording, back where nginx had written the file.
 func (c *sweepCommand) finishContinuations(log *zap.Logger, s spool, files []string) error {
-	folders, err := filepath.Glob(filepath.Join(s.folder, nextPrefix+"*"))
+	ours, err := nextFolder(c.Dir)
+	if err != nil {
+		return err
+	}
+	folders, err := filepath.Glob(filepath.Join(s.folder, ours+"-*"))
 	faults := []error{err}
 	for _, folder := range folders {
 		found, err := filepath.Glob(filepath.Join(folder, "*"))
@@ -28,7 +32,7 @@ func (c *sweepCommand) finishContinuations(log *zap.Logger, s spool, files []str
 		}
 		info, err := os.Stat(found[0])
 		if err != nil || time.Since(info.ModTime()) < c.Older {
-			continue // or it has just gone
+			continue // or follow has just finished it
 		}
 		if live, err := recording(found[0]); err != nil || live {
 			continue
@@ -48,7 +52,7 @@ func (c *sweepCommand) finishContinuation(log *zap.Logger, s spool, name string,
 		}
 	}
 	back := filepath.Join(c.Dir, filepath.Base(name))
-	log.Warn("recording was to go on with this, and is gone; so this is a recording of its own", zap.String("path", back))
+	log.Warn("file was to be put behind a recording that is no longer there; it becomes a recording of its own", zap.String("path", back))
 	if err := os.Link(name, back); err != nil { // not over another one
 		return err
 	}
@@ -62,7 +66,7 @@ func (c *sweepCommand) complete(s spool, file, name string) (done bool, err erro
 		return false, err
 	}
 	defer recording.Close()
-	next, err := s.goesOn(recording)
+	next, err := s.findContinuation(recording)
 	if err != nil || next == nil {
 		return false, err
 	}
@@ -92,60 +96,60 @@ func (c *continuation) finish() error {
 	return c.done()
 }
 
-// join lets recordings go on with the next one of their stream, where the publisher was back in time.
-func (c *sweepCommand) join(log *zap.Logger, s spool, files []string) error {
+// join lets recordings go on with the next one of their stream, where the publisher was back in time. It returns those that
+// are to be left alone, as the next one is still being recorded.
+func (c *sweepCommand) join(log *zap.Logger, s spool, files []string) (wait map[string]bool, err error) {
 	var faults []error
+	wait = map[string]bool{}
 	before := map[string]string{} // by stream
 	for _, file := range files {
 		stream := streamOf(file)
-		joined, err := c.joinOne(log, s, before[stream], file)
+		first := before[stream]
+		before[stream] = file
+		if first == "" {
+			continue
+		}
+		joined, live, err := c.joinOne(log, s, first, file)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errBusy) {
 			faults = append(faults, fmt.Errorf("%s: %w", file, err))
 		}
-		if !joined {
-			before[stream] = file
+		if wait[first] = live; joined {
+			before[stream] = first
 		}
 	}
-	return errors.Join(faults...)
+	return wait, errors.Join(faults...)
 }
 
-func (c *sweepCommand) joinOne(log *zap.Logger, s spool, before, file string) (joined bool, err error) {
-	for _, name := range []string{before, file} {
-		if name == "" {
-			return false, nil
-		}
-		if live, err := recording(name); err != nil || live {
-			return false, err
-		}
+func (c *sweepCommand) joinOne(log *zap.Logger, s spool, before, file string) (joined, live bool, err error) {
+	if live, err := recording(before); err != nil || live {
+		return false, false, err
 	}
 	first, release, err := lockFile(before)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	defer func() { err = errors.Join(err, release()) }()
 	began := startOf(file)
 	away := began.Sub(first.ModTime())
 	if began.IsZero() || away > c.Reconnect || away < -slack {
-		return false, nil
+		return false, false, nil
 	}
-	_, releaseNext, err := lockFile(file)
+	recorded, err := os.Open(before)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
-	defer func() { err = errors.Join(err, releaseNext()) }()
-	recording, err := os.Open(before)
+	defer recorded.Close()
+	if bye, err := saysGoodbye(recorded); err != nil || bye {
+		return false, false, err
+	}
+	if live, err = recording(file); err != nil || live {
+		return false, live, err
+	}
+	next, err := s.beginContinuation(recorded, file)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
-	defer recording.Close()
-	if bye, err := saysGoodbye(recording); err != nil || bye {
-		return false, err
-	}
-	next, err := s.goOn(recording, file)
-	if err != nil {
-		return false, err
-	}
-	next.away = max(0, away)
+	next.away = max(0, away) // the file may have been copied here, and be younger than its name
 	log.Info("publisher was back; its recording goes on", zap.String("path", before), zap.String("with", file), zap.Duration("away", next.away))
-	return true, next.finish()
+	return true, false, next.finish()
 }

@@ -52,6 +52,9 @@ func (s spool) take(e entry, info fs.FileInfo) (_ entry, err error) {
 	if !os.SameFile(info, locked) {
 		return e, fmt.Errorf("%s was replaced: %w", e.Path, fs.ErrNotExist)
 	}
+	if going, err := s.isContinued(e.Path, locked); err != nil || going {
+		return e, errors.Join(err, errBusy)
+	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return e, errors.New("make spool: this file system has no inodes")
@@ -72,6 +75,20 @@ func (s spool) take(e entry, info fs.FileInfo) (_ entry, err error) {
 		return e, fmt.Errorf("move into spool: %w", err)
 	}
 	return e, syncFolder(s.folder)
+}
+
+// isContinued tells whether a recording goes on in another file: then it isn't whole yet.
+func (s spool) isContinued(name string, info fs.FileInfo) (bool, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return false, err
+	}
+	folder, err := nextName(file, info)
+	if err := errors.Join(err, file.Close()); err != nil {
+		return false, err
+	}
+	found, err := filepath.Glob(filepath.Join(s.folder, folder+"-*", "*"))
+	return len(found) > 0, err
 }
 
 // readNote is the entry of a file that is in a spool.

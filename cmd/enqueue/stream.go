@@ -36,6 +36,7 @@ type stream struct {
 
 	toldWait time.Time // the until that workers know of
 	closing  bool      // an operator has ended the wait
+	unfit    bool      // nothing of it is shipped any more: it is sent when it has ended
 
 	mu      sync.Mutex
 	next    *continuation // that it goes on with; nil: it is written itself, or its publisher is gone
@@ -44,11 +45,12 @@ type stream struct {
 	ending  bool          // it goes on with nothing more
 }
 
-// run follows the recording to its end. ended is false if it goes on, and cannot be followed.
+// run follows the recording to its end. ended is false where another process is to go on with it.
 func (s *stream) run(ctx context.Context) (ended bool) {
 	defer s.file.Close()
 	defer s.end()
 	s.log.Info("recording is followed", zap.String("key", s.key("")))
+	s.recall(ctx)
 	tick := time.NewTicker(lookEvery / 2)
 	defer tick.Stop()
 	for {
@@ -66,19 +68,14 @@ func (s *stream) run(ctx context.Context) (ended bool) {
 		if live && !s.due() {
 			continue
 		}
-		ended := s.ending
-		done, err := s.ship(ctx, ended)
-		if err == nil && !live && !ended {
+		err = s.ship(ctx, s.ending)
+		if err == nil && !live && !s.ending {
 			err = s.wait(ctx)
 		}
-		s.fault(err)
-		if !done {
-			continue
-		}
-		if !live {
+		if s.fault(err); err == nil && s.ending {
 			s.hand(ctx)
+			return true
 		}
-		return !live
 	}
 }
 
@@ -95,12 +92,12 @@ func (s *stream) due() bool {
 }
 
 // ship brings what has come into the store, and tells workers to look at it once a segment's worth has
-// come since. done: there is nothing more to do.
-func (s *stream) ship(ctx context.Context, ended bool) (done bool, err error) {
+// come since.
+func (s *stream) ship(ctx context.Context, ended bool) error {
+	if s.unfit || s.shipper == nil && ended { // it is sent as a whole
+		return nil
+	}
 	if s.shipper == nil {
-		if ended { // so short that nothing was shipped: it is sent as a whole
-			return true, nil
-		}
 		shipper, err := growing.Open(ctx, s.place.Recordings, s.key(""), s.file, s.beginning(), s.spool.promised(s.App, s.Name))
 		if err != nil {
 			return s.refused(ctx, err)
@@ -112,22 +109,28 @@ func (s *stream) ship(ctx context.Context, ended bool) (done bool, err error) {
 		return s.refused(ctx, err)
 	}
 	if unwatched != nil && !ended {
-		return false, unwatched
+		return unwatched
 	}
 	s.shipped = time.Now()
+	if !s.toldWait.IsZero() && s.until.IsZero() { // the publisher is back
+		if err := s.tellWaiting(ctx); err != nil {
+			return err
+		}
+		s.toldWait = time.Time{}
+	}
 	state := s.shipper.Shipped()
 	if lasts := s.shipper.Lasts(); ended || state.Index != nil && lasts-s.told >= segment {
 		out := sender{place: s.place, profile: s.Profile}
 		t := out.task(s.key(""), state.ID)
 		t.Promised = cmp.Or(state.Promised, s.spool.promised(s.App, s.Name)) // it may have been announced since
 		if err := out.send(ctx, t); err != nil {
-			return false, err
+			return err
 		}
 		if s.told = lasts; ended {
 			s.log.Info("recording has ended, and is in the store", zap.String("job", t.JobID()), zap.Int64("bytes", state.End), zap.Int("extents", len(state.Extents)))
 		}
 	}
-	return ended, nil
+	return nil
 }
 
 // watch asks the workers to watch the recording, the first time before anything of it is in the store: should this machine be gone
@@ -155,17 +158,20 @@ const (
 // segment is how much must have come before workers are told: less makes no chunk.
 const segment = 5 * time.Second
 
-// refused tells what cannot be followed, and why, from what comes off later.
-func (s *stream) refused(ctx context.Context, err error) (done bool, _ error) {
+// refused tells what cannot be shipped, and why, from what comes off later.
+func (s *stream) refused(ctx context.Context, err error) error {
 	_, unfit := errors.AsType[*flv.Error](err)
 	if !unfit && !errors.Is(err, growing.ErrAnother) {
-		return false, err
+		return err
 	}
 	s.log.Warn("recording cannot be followed; it will be sent when it has ended", zap.Error(err))
 	if unfit && (s.shipper == nil || s.shipper.Shipped().Head == 0) { // else workers are at it
-		return true, growing.Abandon(ctx, s.place.Recordings, s.key(""))
+		if err := growing.Abandon(ctx, s.place.Recordings, s.key("")); err != nil {
+			return err
+		}
 	}
-	return true, nil
+	s.unfit, s.shipper = true, nil
+	return nil
 }
 
 // beginning is when the recording began: by its name, if that tells.
@@ -184,7 +190,7 @@ func (s *stream) fault(err error) {
 		s.failed = time.Time{}
 	case err != nil && s.failed.IsZero() && !errors.Is(err, context.Canceled):
 		s.failed = time.Now()
-		s.log.Error("recording cannot be brought into the store for now; the file stays, and this will be tried again", zap.Error(err))
+		s.log.Error("recording cannot be followed for now; the file stays, and this will be tried again", zap.Error(err))
 	}
 }
 

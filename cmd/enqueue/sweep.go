@@ -71,10 +71,15 @@ func (c *sweepCommand) collect(log *zap.Logger, s spool) (faults []error) {
 	files, err := recordingsIn(c.Dir)
 	faults = append(faults, err)
 	faults = append(faults, c.finishContinuations(log, s, files))
+	var wait map[string]bool
 	if c.Reconnect > 0 {
-		faults = append(faults, c.join(log, s, files))
+		wait, err = c.join(log, s, files)
+		faults = append(faults, err)
 	}
 	for _, file := range files {
+		if wait[file] {
+			continue
+		}
 		err := c.collectOne(log, s, file)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errBusy) { // else its hook came by
 			faults = append(faults, fmt.Errorf("%s: %w", file, err))

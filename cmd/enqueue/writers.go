@@ -23,15 +23,20 @@ func recording(file string) (bool, error) {
 
 // isWritten is [recording] of an open file, whatever it is called by now.
 func isWritten(f *os.File) (bool, error) {
+	if locked, err := isLocked(f); err != nil || locked {
+		return locked, err
+	}
+	info, err := f.Stat()
+	return err == nil && opened(info), err
+}
+
+// isLocked tells whether nginx records to an open file, or another process that locks what it writes.
+func isLocked(f *os.File) (bool, error) {
 	lock := syscall.Flock_t{Type: syscall.F_RDLCK}
 	if err := syscall.FcntlFlock(f.Fd(), syscall.F_GETLK, &lock); err != nil {
 		return false, fmt.Errorf("look for a lock on %s: %w", f.Name(), err)
 	}
-	if lock.Type != syscall.F_UNLCK {
-		return true, nil
-	}
-	info, err := f.Stat()
-	return err == nil && opened(info), err
+	return lock.Type != syscall.F_UNLCK, nil
 }
 
 // opened tells whether a process that we may look at has a file open for writing.

@@ -25,11 +25,21 @@ type Work struct {
 	Overhead float64 // seconds of every message, beside: start, fetch, upload
 }
 
+// Live is how recordings are worked on while they grow.
+type Live struct {
+	Head     float64 // seconds of recording that there must be before it is planned
+	Segment  float64 // seconds of recording in a message
+	Worth    float64 // seconds of recording that must have come before workers are told
+	Every    float64 // seconds between two times that what has come is brought into the store; at the end it is at once
+	Look     float64 // seconds that it takes to look what has come, and to send what is due
+	Overhead float64 // as of Work
+}
+
 // Cloud is how AWS behaves.
 type Cloud struct {
 	Start         [2]float64 // least and most seconds from a task's launch to its first poll
 	MetricDelay   int        // minutes after which a minute's figures are seen
-	Scheduler     float64    // seconds between two looks of ECS at what runs and what is wanted
+	Scheduler     float64    // mean seconds between two looks of ECS at what runs and what is wanted
 	Interruptions float64    // an hour and task, with Notice
 	Losses        float64    // an hour and task, without
 	Notice        float64    // seconds from SIGTERM to the end
@@ -40,7 +50,8 @@ type Worker struct {
 	Lease     float64 // seconds; extended every quarter
 	Drain     float64 // seconds that a message may take after SIGTERM; others are handed back
 	Poll      float64 // seconds of a long poll
-	Pause     float64 // seconds without protection between two polls
+	Pause     float64 // seconds without protection, after a poll in vain, and
+	Within    float64 // after the first message that ends so many seconds after the pause before
 	Protected bool    // from scale-in, but for the pauses
 }
 
@@ -61,6 +72,7 @@ type Kill struct {
 // Config is what to simulate.
 type Config struct {
 	Work   Work
+	Live   *Live // nil: recordings are known when they have ended
 	Cloud  Cloud
 	Worker Worker
 	Policy *Policy // nil: Fixed tasks, from the start
@@ -74,7 +86,7 @@ type Config struct {
 
 // Sample is a minute.
 type Sample struct {
-	Visible, InFlight, Running, Desired float64
+	Visible, InFlight, Live, Running, Desired float64
 }
 
 // Result is what came of it.
@@ -87,6 +99,7 @@ type Result struct {
 	Interrupted int       // messages that a task's end cut off
 	MostRedone  float64   // of one of them, seconds
 	BusyRemoved int       // tasks that scaling in removed at work
+	Lag         []float64 // seconds from the end of what is in a message to its end, while the recording grows
 	Messages    int
 	Requests    int // to receive, to extend, to delete and to hand back; sending is Messages
 	Minutes     []Sample
@@ -103,6 +116,10 @@ func Run(c Config) (*Result, error) {
 	s := &simulation{Config: c, random: rand.New(rand.NewPCG(c.Seed, 1)), result: &Result{Wait: make([]float64, len(c.Trace))}} //nolint:gosec // it must be repeatable
 	for i := range c.Trace {
 		s.jobs = append(s.jobs, &simJob{recording: &c.Trace[i], n: i})
+		if c.Live != nil {
+			s.follow(s.jobs[i])
+			continue
+		}
 		s.at(c.Trace[i].End+c.Trace[i].Bytes/c.Work.Upload, func() { s.send(&message{job: s.jobs[i], kind: planKind}) })
 	}
 	if c.Policy == nil {
@@ -146,6 +163,7 @@ type simulation struct {
 	tasks     []*task
 	scaler    *scaler
 	published int
+	live      int // recordings that grow, and are known
 	result    *Result
 }
 

@@ -28,8 +28,8 @@ func templatePolicy(t *testing.T) *Policy {
 func TestPolicyIsTheTemplates(t *testing.T) {
 	p := templatePolicy(t)
 	want := &Policy{
-		Max: 50, Target: 10, OutOnly: true, Out: 60, In: 600, Steps: []Step{{0, 20, 1}, {20, 100, 5}, {100, math.Inf(1), 20}}, Threshold: 1,
-		Surge: 20, WaitsFor: 1, StepCooldown: 120, HalveFor: 2, HalveOf: 5, HalveCooldown: 120, IdleFor: 10, AwakeInHours: 3,
+		Max: 60, Target: 10, Live: 12, OutOnly: true, Out: 60, In: 600, Steps: []Step{{0, 20, 1}, {20, 100, 5}, {100, math.Inf(1), 20}}, Threshold: 1,
+		Surge: 20, WaitsFor: 1, StepCooldown: 120, HalveFor: 2, HalveOf: 5, HalveCooldown: 300, IdleFor: 10, AwakeInHours: 3,
 		Drain: 100, Lease: 120, CPUs: 4, Memory: 8, Disk: 30,
 	}
 	if !reflect.DeepEqual(p, want) {
@@ -47,7 +47,7 @@ func TestPolicyIsTheTemplates(t *testing.T) {
 	if _, err := ReadPolicy(template); err == nil {
 		t.Error("a template without scaling is taken")
 	}
-	other, err := ecs.Parse(strings.ReplaceAll(ecs.Vod, "inflight < running / 2", "inflight < running / 3"))
+	other, err := ecs.Parse(strings.ReplaceAll(ecs.Vod, "inflight < wanted / 2", "inflight < wanted / 3"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,6 +107,41 @@ func TestNothingIsLost(t *testing.T) {
 				}
 				if c.Cloud.Losses+c.Cloud.Interruptions == 0 && c.Worker.Protected && r.Redone != 0 {
 					t.Errorf("seed %d: %v s done again for nothing", seed, r.Redone)
+				}
+			}
+		})
+	}
+}
+
+// Recordings that are followed are published seconds after their end, whatever is taken away; every segment of them is encoded once.
+func TestFollowed(t *testing.T) {
+	for name, change := range map[string]func(*Config){
+		"calm":        func(*Config) {},
+		"interrupted": func(c *Config) { c.Cloud.Interruptions = 2 },
+		"lost":        func(c *Config) { c.Cloud.Losses = 2 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			for seed := range uint64(10) {
+				c := config(t, 6, 1203)
+				for i := range c.Trace {
+					c.Trace[i].End += 3000
+				}
+				c.Live, c.Seed = &Live{Head: 12, Segment: 6, Worth: 5, Every: 5, Look: 0.5, Overhead: 1}, seed
+				change(&c)
+				r := run(t, c)
+				const segments = 6 * 201
+				if len(r.Lag) != segments || r.Work < 6*1203/c.Work.Speed+segments {
+					t.Errorf("seed %d: %d segments, want %d; %g s of work", seed, len(r.Lag), segments, r.Work)
+				}
+				for _, wait := range r.Wait {
+					if wait <= 0 || wait > 60 && name == "calm" || wait > 300 {
+						t.Errorf("seed %d: published after %g s", seed, wait)
+					}
+				}
+				for _, m := range r.Minutes {
+					if m.Desired < 0 || m.Live > 6 {
+						t.Fatalf("seed %d: %+v", seed, m)
+					}
 				}
 			}
 		})

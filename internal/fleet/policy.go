@@ -12,6 +12,7 @@ import (
 type Policy struct {
 	Max           int
 	Target        float64 // messages, in flight included, for each task
+	Live          float64 // messages that a live stream counts as
 	PerDesired    bool    // each task that is wanted, not each that runs
 	Out, In       float64 // cooldowns, seconds
 	OutOnly       bool    // target tracking doesn't scale in
@@ -41,8 +42,8 @@ func ReadPolicy(t ecs.Template) (*Policy, error) {
 	const tracking, steps = "TargetTrackingScalingPolicyConfiguration/", "StepScalingPolicyConfiguration/"
 	p := &Policy{
 		Max:    int(t.Number("ScalableTarget", "MaxCapacity")),
-		Target: t.Number("ByBacklog", tracking+"TargetValue"),
-		Out:    t.Number("ByBacklog", tracking+"ScaleOutCooldown"), In: t.Number("ByBacklog", tracking+"ScaleInCooldown"),
+		Target: t.Number("ByBacklog", tracking+"TargetValue"), Live: t.Parameter("MessagesPerLiveStream"),
+		Out: t.Number("ByBacklog", tracking+"ScaleOutCooldown"), In: t.Number("ByBacklog", tracking+"ScaleInCooldown"),
 		Threshold: t.Number("WorkWaits", "Threshold"), WaitsFor: int(t.Number("WorkWaits", "EvaluationPeriods")),
 		StepCooldown: t.Number("FromZero", steps+"Cooldown"), IdleFor: int(t.Number("NothingToDo", "EvaluationPeriods")),
 		CPUs: t.Number("Worker", "Cpu") / 1024, Memory: t.Number("Worker", "Memory") / 1024, Disk: t.Number("Worker", "EphemeralStorage/SizeInGiB"),
@@ -75,9 +76,9 @@ func ReadPolicy(t ecs.Template) (*Policy, error) {
 	// What is not read is as it was when this was written.
 	for path, want := range map[[2]string]string{
 		{"WorkWaits", "Metrics/2/Expression"}:                                          "IF(inflight < 1 OR visible > 20 * inflight, visible, 0)",
-		{"Surplus", "Metrics/3/Expression"}:                                            "IF(visible < 1 AND running > 2 AND inflight < running / 2, 1, 0)",
-		{"NothingToDo", "Metrics/2/Expression"}:                                        "visible + inflight",
-		{"ByBacklog", tracking + "CustomizedMetricSpecification/Metrics/3/Expression"}: "(visible + inflight) / IF(running > 0, running, 1)",
+		{"Surplus", "Metrics/4/Expression"}:                                            "IF(visible < 1 AND wanted > 2 AND inflight < wanted / 2 AND live * ${MessagesPerLiveStream} / ${MessagesPerTask} < wanted / 2, 1, 0)",
+		{"NothingToDo", "Metrics/3/Expression"}:                                        "visible + inflight + live",
+		{"ByBacklog", tracking + "CustomizedMetricSpecification/Metrics/4/Expression"}: "(visible + inflight + ${MessagesPerLiveStream} * live) / IF(running > 0, running, 1)",
 		{"FromZero", steps + "AdjustmentType"}:                                         "ChangeInCapacity",
 		{"Halve", steps + "AdjustmentType"}:                                            "PercentChangeInCapacity",
 		{"ToZero", steps + "AdjustmentType"}:                                           "ExactCapacity",
@@ -87,7 +88,7 @@ func ReadPolicy(t ecs.Template) (*Policy, error) {
 		}
 	}
 	for what, n := range map[string]float64{
-		"MaxTasks": float64(p.Max), "target": p.Target, "scale-out cooldown": p.Out, "scale-in cooldown": p.In, "threshold": p.Threshold,
+		"MaxTasks": float64(p.Max), "target": p.Target, "weight of live streams": p.Live, "scale-out cooldown": p.Out, "scale-in cooldown": p.In, "threshold": p.Threshold,
 		"evaluation of waiting work": float64(p.WaitsFor), "step cooldown": p.StepCooldown, "evaluation of idleness": float64(p.IdleFor),
 		"drain": p.Drain, "lease": p.Lease, "CPUs": p.CPUs, "memory": p.Memory, "steps": float64(len(p.Steps)), "halving": float64(p.HalveFor), "cooldown of halving": p.HalveCooldown,
 	} {

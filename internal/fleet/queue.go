@@ -7,13 +7,16 @@ type kind int
 const (
 	planKind kind = iota
 	chunkKind
+	lookKind
 )
 
 // simJob is a recording on its way.
 type simJob struct {
 	recording *Recording
 	n         int
-	parts     int // that are not yet there
+	parts     int     // that are not yet there
+	shipped   float64 // seconds of it that are in the store, while it grows
+	sent      float64 // that are in messages
 }
 
 // message is a task in the queue.
@@ -21,6 +24,7 @@ type message struct {
 	job      *simJob
 	kind     kind
 	length   float64 // seconds of recording
+	until    float64 // where in the recording that ends
 	inFlight bool
 	done     bool
 	receipt  int // of its last delivery
@@ -34,6 +38,10 @@ func (s *simulation) seconds(m *message) float64 {
 		return w.Overhead + r.Bytes/w.Scan + r.Length/w.Speed
 	case m.kind == planKind:
 		return w.Overhead + r.Bytes/w.Scan
+	case m.kind == lookKind:
+		return s.Live.Look
+	case s.Live != nil:
+		return s.Live.Overhead + m.length/w.Speed
 	}
 	return w.Overhead + m.length/w.Speed
 }
@@ -101,6 +109,8 @@ func (s *simulation) finish(m *message) {
 	switch {
 	case s.Whole:
 		s.publish(j)
+	case m.kind == lookKind:
+		s.dispatch(j)
 	case m.kind == planKind:
 		chunks := s.Work.chunks(j.recording.Length)
 		j.parts = len(chunks)
@@ -109,9 +119,49 @@ func (s *simulation) finish(m *message) {
 		}
 	default:
 		j.parts--
-		if j.parts == 0 {
+		if s.Live != nil {
+			s.result.Lag = append(s.result.Lag, s.now-(j.recording.End-j.recording.Length+m.until))
+		}
+		if j.parts == 0 && (s.Live == nil || j.sent == j.recording.Length) {
 			s.publish(j)
 		}
+	}
+}
+
+// follow brings a recording into the store while it grows, and has workers look at it whenever a segment's
+// worth has come.
+func (s *simulation) follow(j *simJob) {
+	r, l := j.recording, s.Live
+	begins := r.End - r.Length
+	s.at(begins, func() { s.live++ })
+	s.at(r.End, func() { s.live-- })
+	told := 0.0
+	for at := l.Every * (1 + s.random.Float64()); ; at += l.Every {
+		upTo := min(at, r.Length)
+		if ends := upTo == r.Length; ends || upTo >= l.Head && upTo-told >= l.Worth {
+			told = upTo
+			s.at(begins+upTo, func() {
+				j.shipped = upTo
+				s.send(&message{job: j, kind: lookKind})
+			})
+			if ends {
+				return
+			}
+		}
+	}
+}
+
+// dispatch sends what is due of a recording that grows.
+func (s *simulation) dispatch(j *simJob) {
+	for j.sent < j.shipped {
+		upTo := j.sent + s.Live.Segment
+		if upTo > j.shipped && j.shipped < j.recording.Length {
+			return
+		}
+		upTo = min(upTo, j.recording.Length)
+		j.parts++
+		s.send(&message{job: j, kind: chunkKind, length: upTo - j.sent, until: upTo})
+		j.sent = upTo
 	}
 }
 

@@ -74,7 +74,7 @@ func (c *scaler) note() {
 	case math.IsInf(c.dormant, 1):
 		c.dormant = s.now + s.random.Float64()*wakesWithin
 	}
-	f := figures{Sample{float64(len(q.visible)), float64(q.inFlight), float64(running), float64(c.desired)}, s.now < c.dormant}
+	f := figures{Sample{float64(len(q.visible)), float64(q.inFlight), float64(s.live), float64(running), float64(c.desired)}, s.now < c.dormant}
 	c.minutes = append(c.minutes, f)
 	s.result.Minutes = append(s.result.Minutes, f.Sample)
 }
@@ -149,7 +149,7 @@ func (c *scaler) each(f figures) float64 {
 	if c.p.PerDesired {
 		tasks = f.Desired
 	}
-	return (f.Visible + f.InFlight) / max(1, tasks)
+	return (f.Visible + f.InFlight + c.p.Live*f.Live) / max(1, tasks)
 }
 
 func (c *scaler) grow(to int) {
@@ -159,12 +159,14 @@ func (c *scaler) grow(to int) {
 // shrink is what is wanted to be less: half of the tasks where most have nothing to do,
 // fewer by tracking, or none.
 func (c *scaler) shrink(seen []figures) {
-	surplus := func(f figures) bool { return !f.missing && f.Visible < 1 && f.Running > 2 && f.InFlight < f.Running/2 }
+	surplus := func(f figures) bool {
+		return !f.missing && f.Visible < 1 && f.Desired > 2 && max(f.InFlight, f.Live*c.p.Live/c.p.Target) < f.Desired/2
+	}
 	slack := func(f figures) bool { return !f.missing && c.each(f) < below*c.p.Target }
-	idle := func(f figures) bool { return f.missing || f.Visible+f.InFlight <= 0 }
+	idle := func(f figures) bool { return f.missing || f.Visible+f.InFlight+f.Live <= 0 }
 	to := c.desired
 	if c.p.HalveFor > 0 && some(seen, c.p.HalveOf, surplus) >= c.p.HalveFor && c.s.now-c.lastIn >= c.p.HalveCooldown {
-		to = c.desired - max(1, c.desired/2) // as AWS rounds
+		to = max(0, c.desired-max(1, c.desired/2)) // as AWS rounds
 	}
 	if !c.p.OutOnly && last(seen, trackIn, slack) && c.s.now-c.lastIn >= c.p.In {
 		to = max(1, int(math.Ceil(float64(c.desired)*c.each(seen[len(seen)-1])/c.p.Target)))
@@ -198,7 +200,7 @@ func (c *scaler) look() {
 			}
 		}
 	}
-	c.s.at(c.s.now+c.s.Cloud.Scheduler, c.look)
+	c.s.at(c.s.now+c.s.Cloud.Scheduler*(0.5+c.s.random.Float64()), c.look)
 }
 
 func (c *scaler) stop(t *task) {

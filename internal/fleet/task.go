@@ -19,7 +19,8 @@ type task struct {
 	launched  float64
 	paid      bool
 	protected bool
-	poll      int // the number of the present one
+	rested    float64 // when it had its last pause
+	poll      int     // the number of the present one
 	message   *message
 	began     float64
 	done      float64 // when the message will be
@@ -34,7 +35,7 @@ func (s *simulation) launch(delay float64) {
 	s.tasks = append(s.tasks, t)
 	s.at(s.now+delay, func() {
 		if t.state == starting {
-			t.state = polling
+			t.state, t.rested = polling, s.now
 			t.ask()
 		}
 	})
@@ -99,6 +100,10 @@ func (t *task) finish() {
 		return
 	}
 	t.state = polling
+	if t.s.now-t.rested < t.s.Worker.Within {
+		t.ask()
+		return
+	}
 	t.pause()
 }
 
@@ -112,7 +117,8 @@ func (t *task) pause() {
 		}
 	}
 	t.protected = false
-	t.s.at(t.s.now+t.s.Worker.Pause, t.ask)
+	t.rested = t.s.now + t.s.Worker.Pause
+	t.s.at(t.rested, t.ask)
 }
 
 // interrupted is SIGTERM, of a spot interruption.
@@ -136,7 +142,7 @@ func (t *task) interrupted() {
 const unannounced = 5
 
 func (s *simulation) patience(m *message) float64 {
-	if m.kind == planKind && !s.Whole {
+	if m.kind != chunkKind && !s.Whole {
 		return min(s.Worker.Drain, unannounced)
 	}
 	return s.Worker.Drain

@@ -31,6 +31,7 @@ type clock struct {
 	step   int64 // by which latest went on last, closed up or not
 	steps  int
 	joint  *int64 // the shift of both behind a reconnect, once it is known
+	from   int64  // ms, where what comes behind it begins
 }
 
 // track is the clock of one kind of tags.
@@ -128,10 +129,10 @@ func (c *clock) resume(own *track, offset, raw int64) {
 			next = max(next, t.last+min(t.step, maxForward))
 		}
 		shift := next - raw
-		c.joint = &shift
+		c.joint, c.from = &shift, next
 	}
 	shift := *c.joint
-	own.anew, own.asks, own.last = false, nil, c.latest
+	own.anew, own.asks, own.last = false, nil, max(c.from, c.latest-maxApart)
 	if !c.fits(raw+shift, own.last) { // they have no common clock
 		shift = c.latest + closedGap - raw
 	}

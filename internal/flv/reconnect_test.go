@@ -20,11 +20,13 @@ func TestReconnect(t *testing.T) {
 		sound  int64 // ms, by which its sound is behind its picture
 		first  int   // seconds of the first file
 		silent bool  // that has no sound
+		late   int   // frames of the second file before its sound comes, of the same time
 	}{
 		"from zero":                     {first: 10},
 		"sound first":                   {sound: -60, first: 10},
 		"picture first":                 {sound: 90, first: 10},
 		"a first file of half a second": {first: 0},
+		"sound comes late in the file":  {first: 10, sound: 0, late: 3 * 25},
 		"a clock that went on":          {from: 25_000, first: 10},
 		"a clock a day ahead":           {from: 86_400_000, first: 10},
 		"sound comes with the second":   {first: 10, silent: true},
@@ -52,9 +54,9 @@ func TestReconnect(t *testing.T) {
 					second.sound(at+tc.sound+20, 100)
 				}
 				second.frame(at, i%50 == 0, 0, 500)
-				if tc.sound >= 0 {
-					second.sound(at+tc.sound, 100)
-					second.sound(at+tc.sound+20, 100)
+				if sounds := from + int64(i-tc.late)*40; tc.sound >= 0 && i >= tc.late {
+					second.sound(sounds+tc.sound, 100)
+					second.sound(sounds+tc.sound+20, 100)
 				}
 			}
 			behind := int64(r.Len())
@@ -85,6 +87,23 @@ func TestReconnect(t *testing.T) {
 				t.Errorf("sound from %s, picture from %s: %s more than they were apart; marks %v", heard, key.PTS, apart, x.Audio.Marks)
 			}
 		})
+	}
+}
+
+// A publisher that comes back with codecs that cannot be decoded costs what it sends then, and not what was there before.
+func TestReconnectWithOtherCodecs(t *testing.T) {
+	r := newRecording().headers()
+	r.seconds(0, 10, 50)
+	want := scan(t, r.Bytes())
+	second := newRecording()
+	for i := range int64(100) {
+		second.tag(tagVideo, i*40, []byte{0x1c, 1, 0, 0, 0, 1, 2, 3}) // HEVC
+		second.tag(tagAudio, i*40, []byte{0x2f, 1, 2, 3})             // MP3
+	}
+	r.goOn(second, time.Second)
+	x := scan(t, r.Bytes())
+	if x.Video.Frames != want.Video.Frames || x.Audio.Frames != want.Audio.Frames || len(x.Missing) != 2 || x.Missing[0].Tags != 100 || x.Missing[1].Tags != 100 {
+		t.Errorf("%d and %d frames of %d and %d; missing %+v", x.Video.Frames, x.Audio.Frames, want.Video.Frames, want.Audio.Frames, x.Missing)
 	}
 }
 

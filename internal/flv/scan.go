@@ -64,6 +64,7 @@ type Scanner struct {
 	soundEnd              int64  // offset behind the last tag of sound
 	early                 int    // pictures before the first keyframe
 	promised              string // the video that its metadata speaks of
+	reconnected           bool   // its publisher was away, and came back
 	codecSeen             bool   // a video codec was checked, though nothing may be decodable
 
 	// By kind of tag.
@@ -189,6 +190,7 @@ func (s *Scanner) next() error {
 		err = s.audioTag(offset, raw, body, header)
 	case tagScript:
 		if away, ok := reconnect(body); ok {
+			s.reconnected = true
 			s.clock.reconnect(away)
 			s.sound.reconnect(s.soundEnd)
 			break

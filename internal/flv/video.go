@@ -125,12 +125,12 @@ func unsupportedVideo(body []byte) error {
 }
 
 // unsupported is a tag of a codec that isn't supported: a flipped bit, if it is not one of
-// many in a row, and there is something else in the recording.
+// many in a row, and there is something else in the recording. Behind a reconnect it is missing: what came before is not to be lost for it.
 func (s *Scanner) unsupported(kind byte, why error) error {
 	s.broken[kind] = cmp.Or(s.broken[kind], why)
 	s.unusable[kind]++
 	s.unsupportedRun[kind]++
-	if s.unsupportedRun[kind] > maxUnsupported {
+	if s.unsupportedRun[kind] > maxUnsupported && !s.reconnected {
 		return why
 	}
 	return nil

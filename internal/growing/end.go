@@ -43,9 +43,9 @@ func EndAsItIs(ctx context.Context, store Objects, key string, seen int64) (*Sta
 	}
 }
 
-// Close asks for a recording to end as soon as its publisher is gone, without waiting for it to come back. Who ships it looks
+// AskToEnd asks for a recording to end as soon as its publisher is gone, without waiting for it to come back. Who ships it looks
 // for that. It may be done again. [fs.ErrNotExist]: nothing of it is there.
-func Close(ctx context.Context, store Objects, key string) (*State, error) {
+func AskToEnd(ctx context.Context, store Objects, key string) (*State, error) {
 	for {
 		s, etag, err := Load(ctx, store, key)
 		if err != nil || s.Ended || s.Closing {

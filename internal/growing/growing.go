@@ -42,7 +42,7 @@ const stateVersion = 1
 type State struct {
 	Version   int             `json:"v"`
 	ID        string          `json:"id"`                 // of this version of the recording, made from its first extent
-	Began     time.Time       `json:"began"`              // by the recorder's clock, to about a second
+	Began     time.Time       `json:"began"`              // by the recorder's clock, to about a tenth of a second if it has no holes
 	Told      time.Time       `json:"told,omitzero"`      // when something was added last, likewise
 	Promised  string          `json:"promised,omitempty"` // the video that its stream had announced
 	Extents   []int64         `json:"extents"`            // where each begins

@@ -316,7 +316,7 @@ func TestWaitAndClose(t *testing.T) {
 	body, err := recorded()
 	must(t, err)
 	store, name, s := halfShipped(t, body)
-	if _, err := Close(t.Context(), store, "recordings/other.flv"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := AskToEnd(t.Context(), store, "recordings/other.flv"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("closed: %v", err)
 	}
 	until := time.Now().Add(time.Minute)
@@ -330,7 +330,7 @@ func TestWaitAndClose(t *testing.T) {
 		t.Errorf("closing %v, %v", closing, err)
 	}
 	for range 2 {
-		if now, err := Close(t.Context(), store, key); err != nil || !now.Closing {
+		if now, err := AskToEnd(t.Context(), store, key); err != nil || !now.Closing {
 			t.Errorf("%+v, %v", now, err)
 		}
 	}
@@ -345,7 +345,36 @@ func TestWaitAndClose(t *testing.T) {
 	}
 	must(t, s.Ship(t.Context(), true))
 	must(t, s.Wait(t.Context(), until))
-	if now, err := Close(t.Context(), store, key); err != nil || !now.Ended || !now.Waiting.IsZero() {
+	if now, err := AskToEnd(t.Context(), store, key); err != nil || !now.Ended || !now.Waiting.IsZero() {
 		t.Errorf("%+v, %v", now, err)
+	}
+}
+
+// A recording began as long before it was written to as it lasts, if that is about when it is told to have begun.
+func TestBegan(t *testing.T) {
+	body, err := recorded()
+	must(t, err)
+	index, err := flv.Scan(bytes.NewReader(body))
+	must(t, err)
+	written := time.Date(2026, 5, 1, 20, 0, 0, 123e6, time.UTC)
+	began := written.Add(-(index.Video.Last - index.Video.First))
+	for _, tc := range []struct{ told, want time.Time }{
+		{began.Add(-900 * time.Millisecond), began},
+		{began.Add(700 * time.Millisecond), began},
+		{began.Add(-time.Minute), began.Add(-time.Minute)},
+	} {
+		name := filepath.Join(t.TempDir(), "r.flv")
+		must(t, errors.Join(os.WriteFile(name, body, 0o600), os.Chtimes(name, written, written)))
+		file, err := os.Open(name)
+		must(t, err)
+		store, err := blob.NewDir(t.TempDir())
+		must(t, err)
+		s, err := Open(t.Context(), store, key, file, tc.told, "")
+		must(t, err)
+		must(t, s.Ship(t.Context(), false))
+		if got := s.Shipped().Began; got.Sub(tc.want).Abs() > 100*time.Millisecond {
+			t.Errorf("told %s: began %s, want %s", tc.told, got, tc.want)
+		}
+		must(t, file.Close())
 	}
 }

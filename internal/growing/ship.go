@@ -165,7 +165,7 @@ func (s *Shipper) Wait(ctx context.Context, until time.Time) error {
 	}
 }
 
-// Closing tells whether somebody wants it to end: see [Close].
+// Closing tells whether somebody wants it to end: see [AskToEnd].
 func (s *Shipper) Closing(ctx context.Context) (bool, error) {
 	_, etag, err := s.store.Stat(ctx, stateKey(s.key))
 	if err != nil || etag == s.etag {
@@ -202,6 +202,9 @@ func (s *Shipper) ship(ctx context.Context, ended bool) error {
 	if err != nil {
 		return fmt.Errorf("ship %s: %w", s.key, err)
 	}
+	if next.End == 0 {
+		next.Began = s.began(info.ModTime())
+	}
 	to := s.scanner.Offset()
 	if ended {
 		to = info.Size()
@@ -226,6 +229,18 @@ func (s *Shipper) ship(ctx context.Context, ended bool) error {
 	}
 	return s.tell(ctx, &next)
 }
+
+// began is when the recording began: the recorder writes all as it comes, so what was written last is as old as the file
+// says, and the recording as long as it lasts. Where that is far from what was told, time is missing in it.
+func (s *Shipper) began(written time.Time) time.Time {
+	if at := written.Add(-s.scanner.Lasts()).UTC(); at.Sub(s.fresh.Began).Abs() <= roughly {
+		return at
+	}
+	return s.fresh.Began
+}
+
+// roughly is how far off what is told of a recording's beginning may be.
+const roughly = 3 * time.Second
 
 // index takes in what has come; nil: it is too little, or nothing to be seen or heard has come since.
 func (s *Shipper) index(next *State, ended bool) (*flv.Index, error) {

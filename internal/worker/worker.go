@@ -79,9 +79,13 @@ func (w *Worker) Run(stop, work context.Context) error {
 	return slots.Wait()
 }
 
-// unprotected is how long a slot pauses between two tasks where it is protected
-// while it works: a busy worker that never pauses would never be told to end.
-const unprotected = 2 * time.Second
+// Where a slot is protected while it works, it pauses after the first task that ends a minute after the
+// pause before: a busy worker that never pauses would never be told to end. While a recording grows, its
+// tasks take seconds, and a pause after each would be a fifth of the time.
+const (
+	unprotected  = 2 * time.Second
+	pausesWithin = time.Minute
+)
 
 // refused is how long a slot waits whose task must not be protected: nobody would end it
 // in the middle of its work, but it might be ended before it has begun.
@@ -105,7 +109,7 @@ func (w *Worker) slot(stop, work context.Context) error {
 			sleep(stop, refused)
 			continue
 		}
-		idle := w.turn(stop, work, &failures)
+		idle := w.turns(stop, work, &failures)
 		release()
 		if idle {
 			return nil
@@ -124,9 +128,19 @@ func (w *Worker) protect(ctx context.Context) (release func(), ok bool) {
 	return w.Protect(ctx)
 }
 
+// turns does one task after the other until none comes, or it is time for a pause.
+func (w *Worker) turns(stop, work context.Context, failures *int) (idle bool) {
+	for began := time.Now(); ; {
+		worked, idle := w.turn(stop, work, failures)
+		if !worked || idle || time.Since(began) >= pausesWithin || stop.Err() != nil || work.Err() != nil || w.astray.fault() != nil {
+			return idle
+		}
+	}
+}
+
 // turn receives a message and does its task, if one comes. failures counts receipts
 // that failed in a row. idle is true once there is nothing left to do.
-func (w *Worker) turn(stop, work context.Context, failures *int) (idle bool) {
+func (w *Worker) turn(stop, work context.Context, failures *int) (worked, idle bool) {
 	began := time.Now()
 	d, unread := w.Queue.Receive(stop, w.Lease)
 	switch {
@@ -134,6 +148,7 @@ func (w *Worker) turn(stop, work context.Context, failures *int) (idle bool) {
 		*failures = 0
 		w.pulse.beat()
 		w.handle(stop, work, d, began)
+		return true, false
 	case stop.Err() != nil:
 	case unread != nil:
 		w.unread(stop, unread, failures)
@@ -141,17 +156,17 @@ func (w *Worker) turn(stop, work context.Context, failures *int) (idle bool) {
 		w.pulse.beat()
 		if w.Idle == nil {
 			*failures = 0
-			return false
+			return false, false
 		}
 		idle, err := w.Idle(work)
 		if err != nil { // that nothing is left is not to be known from it
 			w.unread(stop, err, failures)
-			return false
+			return false, false
 		}
 		*failures = 0
-		return idle
+		return false, idle
 	}
-	return false
+	return false, false
 }
 
 // unread waits after the queue could not be read, the longer the more often that was so.

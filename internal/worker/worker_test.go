@@ -407,6 +407,36 @@ func TestProtect(t *testing.T) {
 	})
 }
 
+// A worker with much to do in short tasks pauses once a minute, in which it may be ended.
+func TestProtectedOverShortTasks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		holds, done := 0, 0
+		b := start(t, chunkTask.Body(), func(context.Context, *bench) error {
+			done++
+			time.Sleep(9 * time.Second) // of the bubble's clock
+			return nil
+		}, func(b *bench) {
+			b.Protect = func(context.Context) (func(), bool) {
+				holds++
+				return func() {}, true
+			}
+		})
+		const tasks = 200
+		for range tasks {
+			if err := b.queue.Send(t.Context(), chunkTask.Body(), 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		const least, most = tasks*9/60 - 10, tasks*9/60 + 1
+		time.Sleep(tasks * 9 * time.Second)
+		synctest.Wait()
+		if holds < least || holds > most || done < tasks*9/10 {
+			t.Errorf("%d tasks of 9 s were done under %d protections, want %d to %d", done, holds, least, most)
+		}
+		b.end(t)
+	})
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

@@ -25,7 +25,7 @@ export async function follow(asset, url, said, looked) {
   const ticking = setInterval(tell, 1000);
   for (;;) {
     tell();
-    await looked(now);
+    await looked(now).catch(() => {}); // there are no pictures, then
     if (!now.live) break;
     await new Promise((done) => setTimeout(done, LOOK));
     now = await query.load(url, "").catch(() => now);

@@ -2,6 +2,7 @@
 // frames are kept as textures, so that panes side by side can show the same moment.
 
 import Hls from "hls.js";
+import { dated } from "./dated.js";
 import { geometry } from "./projection.js";
 
 /** @import { Projection, Layout, Geometry } from "./projection.js" */
@@ -34,6 +35,26 @@ export function kept(panes, width, height) {
   if (panes < 2) return 1;
   return Math.max(2, Math.min(KEPT, Math.floor(MEMORY / (panes * width * height * 4))));
 }
+
+/** Loads playlists, and gives those of nginx-rtmp the times of day that it doesn't write. */
+class DatedLoader extends Hls.DefaultConfig.loader {
+  /**
+   * @param {import("hls.js").LoaderContext} context
+   * @param {import("hls.js").LoaderConfiguration} config
+   * @param {import("hls.js").LoaderCallbacks<import("hls.js").LoaderContext>} callbacks
+   */
+  load(context, config, callbacks) {
+    super.load(context, config, {
+      ...callbacks,
+      onSuccess: (response, ...rest) => {
+        if (typeof response.data === "string") response.data = dated(response.data);
+        callbacks.onSuccess(response, ...rest);
+      },
+    });
+  }
+}
+
+const playlistLoader = /** @type {import("hls.js").HlsConfig["pLoader"]} */ (/** @type {unknown} */ (DatedLoader)); // it is one for any context
 
 const RECOVERY = 10_000; // ms within which a second media error is one too many
 
@@ -91,7 +112,7 @@ export class Pane {
       this.video.addEventListener("error", () => this.failed(`${this.stream.title}: ${this.video.error?.message || "it cannot be played"}`));
       return;
     }
-    this.hls = new Hls({ backBufferLength: 30, maxBufferLength: 30, startPosition: this.stream.start ?? -1 });
+    this.hls = new Hls({ backBufferLength: 30, maxBufferLength: 30, startPosition: this.stream.start ?? -1, pLoader: playlistLoader });
     const { hls } = this;
     let recovered = -Infinity; // when, in ms of the page
     hls.on(Hls.Events.ERROR, (_, data) => {

@@ -21,21 +21,20 @@ func draw(p *fleet.Policy, folder string) error {
 		return err
 	}
 	for _, t := range traces() {
-		parts, err := run(t, flat, p, false, true, 0)
-		if err != nil {
-			return err
+		var results [3]*fleet.Result
+		for w := range results {
+			var err error
+			if results[w], err = run(t, flat, p, way(w), true, 0); err != nil {
+				return err
+			}
 		}
-		whole, err := run(t, flat, p, true, true, 0)
-		if err != nil {
-			return err
-		}
-		if err := drawFleet(filepath.Join(folder, t.Name+"-fleet.svg"), t, parts); err != nil {
+		if err := drawFleet(filepath.Join(folder, t.Name+"-fleet.svg"), t, results[followed]); err != nil {
 			return fmt.Errorf("draw %s: %w", t.Name, err)
 		}
 		if len(t.Recordings) == 1 {
 			continue
 		}
-		if err := drawWaits(filepath.Join(folder, t.Name+"-wait.svg"), t, parts, whole); err != nil {
+		if err := drawWaits(filepath.Join(folder, t.Name+"-wait.svg"), t, results); err != nil {
 			return fmt.Errorf("draw %s: %w", t.Name, err)
 		}
 	}
@@ -88,7 +87,7 @@ func drawFleet(file string, t trace, r *fleet.Result) error {
 	return p.Save(18*vg.Centimeter, 8*vg.Centimeter, file)
 }
 
-func drawWaits(file string, t trace, parts, whole *fleet.Result) error {
+func drawWaits(file string, t trace, results [3]*fleet.Result) error {
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = t.Title, "minutes from the end of the stream to VOD", "share of recordings"
 	p.Legend.Left, p.Legend.Top = true, true
@@ -96,7 +95,7 @@ func drawWaits(file string, t trace, parts, whole *fleet.Result) error {
 		name string
 		c    color.Color
 		r    *fleet.Result
-	}{{"chunks", blue, parts}, {"one message a recording", orange, whole}} {
+	}{{"followed", green, results[followed]}, {"in chunks, when it has ended", blue, results[chunked]}, {"one message a recording", orange, results[whole]}} {
 		var points plotter.XYs
 		sorted := slices.Sorted(slices.Values(l.r.Wait))
 		step := max(1, len(sorted)/200)

@@ -28,30 +28,46 @@ type prices struct {
 }
 
 // seeds are how often a trace is run; tables have the median.
-const seeds = 11
+const seeds = 5
 
-// run simulates a trace of a kind with the template's policy; whole: with a message for
-// every recording, and a task for every message.
-func run(t trace, k kind, p *fleet.Policy, whole, protected bool, seed uint64) (*fleet.Result, error) {
+// way is how recordings are worked on.
+type way int
+
+const (
+	chunked  way = iota // in chunks, when they have ended
+	followed            // in segments, while they grow
+	whole               // one message for a recording, and a task for every message
+)
+
+// live is how followed recordings are worked on: by the defaults of follow and the profiles; what a look and a
+// segment take beside its encoding was measured (docs/capacity.md).
+var live = fleet.Live{Head: 12, Segment: 6, Worth: 5, Every: 5, Look: 0.3, Overhead: 0.6}
+
+// run simulates a trace of a kind with the template's policy.
+func run(t trace, k kind, p *fleet.Policy, w way, protected bool, seed uint64) (*fleet.Result, error) {
 	policy := *p
 	if k.target > 0 {
 		policy.Target = k.target
 	}
-	if whole {
+	if w == whole {
 		policy.Target = 1
 	}
 	recordings := slices.Clone(t.Recordings)
 	for i := range recordings {
 		recordings[i].Bytes = recordings[i].Length * k.rate
 	}
-	return fleet.Run(fleet.Config{
+	c := fleet.Config{
 		Work: fleet.Work{Chunk: 60, Uneven: true, Speed: p.CPUs * core / k.cost, Scan: 80e6, Upload: 30e6, Overhead: 3},
 		Cloud: fleet.Cloud{
 			Start: [2]float64{35, 75}, MetricDelay: 1, Scheduler: 10, Notice: 120, Interruptions: t.Interruptions, Losses: t.Losses,
 		},
-		Worker: fleet.Worker{Lease: p.Lease, Drain: p.Drain, Poll: 20, Pause: 2, Protected: protected},
-		Policy: &policy, Whole: whole, Trace: recordings, Until: t.Length, Seed: seed,
-	})
+		Worker: fleet.Worker{Lease: p.Lease, Drain: p.Drain, Poll: 20, Pause: 2, Within: 60, Protected: protected},
+		Policy: &policy, Whole: w == whole, Trace: recordings, Until: t.Length, Seed: seed,
+	}
+	if w == followed {
+		c.Live = &live
+	}
+	return fleet.Run(c)
 }
 
 // outcome is the median of a trace's runs.
@@ -62,37 +78,49 @@ type outcome struct {
 	cut, redone, worst     float64 // messages; share of all work; seconds
 	busyRemoved, unguarded float64 // tasks that were at work; without protection
 	idle                   float64 // share of the minutes without a task
+	lag                    float64 // 95th percentile of seconds by which a followed event is behind
 	usd                    float64
 }
 
-func simulateTrace(t trace, k kind, p *fleet.Policy, c prices, whole bool) (outcome, error) {
-	figures := make([][]float64, 9)
+func simulateTrace(t trace, k kind, p *fleet.Policy, c prices, w way) (outcome, error) {
+	figures := make([][]float64, 10)
 	var o outcome
 	for seed := range uint64(seeds) {
-		r, err := run(t, k, p, whole, true, seed)
+		r, err := run(t, k, p, w, true, seed)
 		if err != nil {
 			return o, fmt.Errorf("%s: %w", t.Name, err)
 		}
 		bare := r
-		if !whole { // long messages may never be done where nobody protects them
-			if bare, err = run(t, k, p, whole, false, seed); err != nil {
+		if w == chunked { // long messages may never be done where nobody protects them
+			if bare, err = run(t, k, p, w, false, seed); err != nil {
 				return o, fmt.Errorf("%s, unprotected: %w", t.Name, err)
 			}
 		}
 		o.messages = r.Messages
 		for i, x := range []float64{
 			percentile(r.Wait, 0.5), percentile(r.Wait, 0.95), r.TaskSeconds / hour, float64(r.Interrupted), r.Redone / (r.Work + r.Redone), r.MostRedone,
-			float64(bare.BusyRemoved), idle(r), c.cost(r, p, k, recorded(t)),
+			float64(bare.BusyRemoved), idle(r), c.cost(r, p, k, recorded(t)), lag(r),
 		} {
 			figures[i] = append(figures[i], x)
 		}
 		o.busyRemoved = max(o.busyRemoved, float64(r.BusyRemoved))
 	}
-	for i, to := range []*float64{&o.p50, &o.p95, &o.hours, &o.cut, &o.redone, &o.worst, &o.unguarded, &o.idle, &o.usd} {
+	for i, to := range []*float64{&o.p50, &o.p95, &o.hours, &o.cut, &o.redone, &o.worst, &o.unguarded, &o.idle, &o.usd, &o.lag} {
 		*to = percentile(figures[i], 0.5)
 	}
 	return o, nil
 }
+
+func lag(r *fleet.Result) float64 {
+	if len(r.Lag) == 0 {
+		return 0
+	}
+	return percentile(r.Lag, 0.95)
+}
+
+// Requests to S3 for each segment of a recording that grows, with the seven renditions of flat, its sound among them, and a storyboard: to
+// dispatch, to claim and to publish it. By TestRequestsAPart, publishing it takes 11 and 24 of them.
+const livePuts, liveGets = 17, 36
 
 // cost is what a result costs: tasks on spot with their addresses and disks, requests to
 // SQS and S3.
@@ -100,7 +128,11 @@ func (c prices) cost(r *fleet.Result, p *fleet.Policy, k kind, recorded float64)
 	const segment, chunk, freeDisk = 6.0, 60.0, 20.0
 	task := p.CPUs*c.Spot.CPU + p.Memory*c.Spot.GiB + c.Address + max(0, p.Disk-freeDisk)*c.Disk
 	puts := recorded/segment*(k.rungs+1) + recorded/chunk*k.rungs + 2*float64(r.Messages) // segments, init segments; parts and playlists
-	return r.TaskSeconds/hour*task + float64(r.Requests+r.Messages)/1e6*c.SQS + puts/1000*c.Puts + 3*float64(r.Messages)/1000*c.Gets
+	gets := 3 * float64(r.Messages)
+	if n := float64(len(r.Lag)); n > 0 {
+		puts, gets = recorded/segment*(k.rungs+2)+n*livePuts+2*recorded/live.Every, n*liveGets // and an extent and the index each time
+	}
+	return r.TaskSeconds/hour*task + float64(r.Requests+r.Messages)/1e6*c.SQS + puts/1000*c.Puts + gets/1000*c.Gets
 }
 
 func percentile(values []float64, p float64) float64 {
@@ -137,20 +169,25 @@ func idle(r *fleet.Result) float64 {
 // table is the result of every trace, as Markdown, with the alternative below each.
 func table(p *fleet.Policy, c prices) (string, error) {
 	var b strings.Builder
-	b.WriteString("| trace | messages | time to VOD, p50 | p95 | task hours | cut off | done again | worst cut | busy tasks removed (without protection) | at zero | USD | USD per hour recorded |\n")
-	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|---|\n")
+	b.WriteString("| trace | messages | time to VOD, p50 | p95 | live: behind, p95 | task hours | cut off | done again | worst cut | busy tasks removed (without protection) | at zero | USD | USD per hour recorded |\n")
+	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, t := range traces() {
-		for _, whole := range []bool{false, true} {
-			o, err := simulateTrace(t, flat, p, c, whole)
+		for _, w := range []way{followed, chunked, whole} {
+			o, err := simulateTrace(t, flat, p, c, w)
 			if err != nil {
 				return "", err
 			}
-			name, removed := t.Title, fmt.Sprintf("%.0f (%.0f)", o.busyRemoved, o.unguarded)
-			if whole {
+			name, removed, behind := t.Title, fmt.Sprintf("%.0f (%.0f)", o.busyRemoved, o.unguarded), ""
+			switch w {
+			case followed:
+				removed, behind = fmt.Sprintf("%.0f", o.busyRemoved), clock(o.lag)
+			case chunked:
+				name = "– not followed"
+			case whole:
 				name, removed = "– one message a recording", fmt.Sprintf("%.0f", o.busyRemoved)
 			}
-			fmt.Fprintf(&b, "| %s | %d | %s | %s | %.1f | %.0f | %.1f %% | %s | %s | %.0f %% | %.2f | %.4f |\n", name, o.messages,
-				clock(o.p50), clock(o.p95), o.hours, o.cut, 100*o.redone, clock(o.worst), removed, 100*o.idle, o.usd, o.usd/(recorded(t)/hour))
+			fmt.Fprintf(&b, "| %s | %d | %s | %s | %s | %.1f | %.0f | %.1f %% | %s | %s | %.0f %% | %.2f | %.4f |\n", name, o.messages,
+				clock(o.p50), clock(o.p95), behind, o.hours, o.cut, 100*o.redone, clock(o.worst), removed, 100*o.idle, o.usd, o.usd/(recorded(t)/hour))
 		}
 	}
 	return b.String(), nil
@@ -166,7 +203,7 @@ func sizes(p *fleet.Policy, c prices) (string, error) {
 		for _, k := range []kind{flat, sphere} {
 			q := *p
 			q.Max = most
-			o, err := simulateTrace(traces()[1], k, &q, c, false)
+			o, err := simulateTrace(traces()[1], k, &q, c, chunked)
 			if err != nil {
 				return "", err
 			}
@@ -180,7 +217,8 @@ func sizes(p *fleet.Policy, c prices) (string, error) {
 // variants are policies beside that of the template: what it was tuned by.
 func variants(p *fleet.Policy, c prices) (string, error) {
 	var b strings.Builder
-	b.WriteString("| policy | one event of 3 h | task hours | 50 together, p95 | task hours | day, p95 | task hours | week, p95 | task hours |\n|---|---|---|---|---|---|---|---|---|\n")
+	b.WriteString("| policy | one event of 3 h | task hours | 50 together, p95 | task hours | day, p95 | task hours | week, p95 | task hours " +
+		"| one event, followed: behind, p95 | task hours | 50 together, followed: p95 | task hours |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, v := range []struct {
 		name   string
 		change func(*fleet.Policy)
@@ -194,17 +232,27 @@ func variants(p *fleet.Policy, c prices) (string, error) {
 		{"not halved", func(p *fleet.Policy) { p.HalveFor = 0 }},
 		{"not halved, but tracked in", func(p *fleet.Policy) { p.HalveFor, p.OutOnly = 0, false }},
 		{"one task out of zero", func(p *fleet.Policy) { p.Steps = []fleet.Step{{To: math.Inf(1), Add: 1}} }},
+		{"a live stream counts as 20 messages", func(p *fleet.Policy) { p.Live = 20 }},
+		{"halved again after two minutes", func(p *fleet.Policy) { p.HalveCooldown = 120 }},
+		{"a live stream counts as none", func(p *fleet.Policy) { p.Live = 0 }},
 		{"nobody keeps the queue awake", func(p *fleet.Policy) { p.AwakeInHours = 0 }},
 	} {
 		q := *p
 		v.change(&q)
 		fmt.Fprintf(&b, "| %s ", v.name)
 		for _, t := range traces()[:4] {
-			o, err := simulateTrace(t, flat, &q, c, false)
+			o, err := simulateTrace(t, flat, &q, c, chunked)
 			if err != nil {
 				return "", err
 			}
 			fmt.Fprintf(&b, "| %s | %.1f ", clock(o.p95), o.hours)
+		}
+		for i, t := range traces()[:2] {
+			o, err := simulateTrace(t, flat, &q, c, followed)
+			if err != nil {
+				return "", err
+			}
+			fmt.Fprintf(&b, "| %s | %.1f ", clock([]float64{o.lag, o.p95}[i]), o.hours)
 		}
 		b.WriteString("|\n")
 	}
