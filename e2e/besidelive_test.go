@@ -66,7 +66,7 @@ func TestLiveBesideItsCube(t *testing.T) {
 		}
 	}
 	t.Logf("%d of %d samples are of the same half second; shades %v", same, len(all), moved)
-	if len(moved) < 10 || same*4 < len(all)*3 { // a quarter of half a second is 125 ms
+	if len(all) < 15 || len(moved) < 10 || same*4 < len(all)*3 { // a quarter of half a second is 125 ms
 		t.Errorf("they are not at the same moment: %v", all)
 	}
 }

@@ -20,7 +20,7 @@ import (
 // the real times.
 func TestPublisherReconnects(t *testing.T) {
 	alongside(t)
-	limit, gaps := 12*time.Second, []time.Duration{time.Second, 7 * time.Second, 16 * time.Second}
+	limit, gaps := 20*time.Second, []time.Duration{time.Second, 7 * time.Second, 25 * time.Second}
 	if *soak {
 		limit, gaps = 30*time.Second, []time.Duration{2 * time.Second, 15 * time.Second, 40 * time.Second}
 	}
@@ -30,7 +30,10 @@ func TestPublisherReconnects(t *testing.T) {
 	follower := startFollow(t, follow...)
 	startWorker(t, "--data", data, "--http", address, "--slots", "2")
 	for n, lasts := range []time.Duration{24 * time.Second, 20 * time.Second, 8 * time.Second} {
-		o.lose(t, lasts)
+		o.lose(t, lasts, func() bool {
+			found, err := filepath.Glob(data + "/vod/live/talk/*/" + ladder.MasterFile)
+			return n != 1 || err == nil && len(found) == 1 // it can be watched
+		})
 		gone := time.Now()
 		if n == 1 {
 			follower.kill()
@@ -39,7 +42,7 @@ func TestPublisherReconnects(t *testing.T) {
 		}
 		time.Sleep(time.Until(gone.Add(gaps[n]))) //nolint:forbidigo // the publisher is away
 	}
-	o.lose(t, 7*time.Second)
+	o.lose(t, 7*time.Second, func() bool { return true })
 	assets := func() []string {
 		found, err := filepath.Glob(data + "/vod/live/talk/*/" + ladder.PointerFile)
 		must(t, err)
@@ -80,11 +83,12 @@ func TestPublisherReconnects(t *testing.T) {
 	}
 }
 
-// lose publishes for some time, and then the publisher's connection is lost.
-func (o origin) lose(t *testing.T, after time.Duration) {
+// lose publishes for some time, and until something is so; then the publisher's connection is lost.
+func (o origin) lose(t *testing.T, after time.Duration, so func() bool) {
 	t.Helper()
 	stream := publish(t, o, "talk", 600)
 	time.Sleep(after) //nolint:forbidigo // it publishes
+	eventually(t, patience, "it may be lost", so)
 	must(t, stream.Process.Kill())
 	_ = stream.Wait()
 }

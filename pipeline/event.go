@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"afterlive/internal/growing"
 	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/ladder"
@@ -138,12 +139,28 @@ func (p *Pipeline) writeEvent(ctx context.Context, plan *ladder.Plan, fold *ladd
 			return err
 		}
 	}
+	asset := event.Asset()
 	if !offered {
 		if err := p.offer(ctx, plan, event); err != nil {
 			return err
 		}
+		if asset.Waiting, err = p.waiting(ctx, plan); err != nil {
+			return err
+		}
 	}
-	return p.point(ctx, plan, event.Asset())
+	return p.point(ctx, plan, asset)
+}
+
+// waiting is until when a recording waits for its publisher. Looks tell when that changes, once there is an asset.
+func (p *Pipeline) waiting(ctx context.Context, plan *ladder.Plan) (time.Time, error) {
+	state, _, err := growing.Load(ctx, p.Recordings, plan.Recording.Key)
+	if errors.Is(err, fs.ErrNotExist) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	return state.Waiting, nil
 }
 
 // offer writes an event's multivariant playlists: from now on it can be watched.

@@ -126,7 +126,7 @@ func (p *Pipeline) point(ctx context.Context, plan *ladder.Plan, asset ladder.As
 			}
 			break
 		}
-		if asset.Live {
+		if asset.Live && current.Job == plan.Job {
 			asset.Waiting = current.Waiting // until a look finds that it isn't so any more
 		}
 		won, err := ledger.Write(ctx, p.Store, ladder.PointerKey(plan.Asset), asset, etag)

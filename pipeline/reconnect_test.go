@@ -112,8 +112,10 @@ func TestEventWaits(t *testing.T) {
 	for _, piece := range pieces[:45] {
 		f.grow(t, piece, false)
 	}
-	if at := waiting(); !at.IsZero() {
-		t.Errorf("waits until %s", at)
+	early := time.Now().Add(time.Second).Round(time.Second).UTC()
+	must(t, f.shipper.Wait(t.Context(), early)) // when it cannot be watched yet
+	if at := waiting(); !at.Equal(early) {
+		t.Errorf("waits until %s, want %s", at, early)
 	}
 	until := time.Now().Add(time.Minute).Round(time.Second).UTC()
 	must(t, f.shipper.Wait(t.Context(), until))
