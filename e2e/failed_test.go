@@ -133,7 +133,8 @@ func publishedJob(t *testing.T, place []string, asset string) string {
 	t.Helper()
 	for line := range strings.Lines(enqueue(t, append([]string{"status", asset}, place...)...)) {
 		if strings.Contains(line, "published") {
-			return strings.Fields(line)[0]
+			_, id, _ := strings.Cut(line, "  job ")
+			return strings.Fields(id)[0]
 		}
 	}
 	t.Fatalf("%s isn't published", asset)

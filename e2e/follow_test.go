@@ -115,6 +115,10 @@ func TestStreamIsFollowed(t *testing.T) {
 	if left, err := filepath.Glob(o.dir + "/rec/*.flv"); err != nil || len(left) > 0 {
 		t.Errorf("left: %v, %v", left, err)
 	}
+	log, err := os.Stat(o.dir + "/hook.log")
+	if err != nil || log.Mode().Perm()&0o022 != 0 { // nginx starts hooks without a umask
+		t.Errorf("anybody may write to the hook's log: %v, %v", log, err)
+	}
 	s.tellAgain(t, key)
 	eventually(t, patience, "all messages are done with", func() bool {
 		r := status(t, s.place...)

@@ -30,6 +30,7 @@ func TestPlayer(t *testing.T) {
 	t.Run("controls", func(t *testing.T) { playerControls(t, address) })
 	t.Run("live", func(t *testing.T) { playerLive(t, address) })
 	t.Run("states", func(t *testing.T) { playerStates(t, address) })
+	t.Run("lost", func(t *testing.T) { playerLost(t, address) })
 	t.Run("quality", func(t *testing.T) { playerQuality(t, data, address) })
 	t.Run("bucket", func(t *testing.T) { playerInBucket(t, address) })
 	t.Run("bounds", func(t *testing.T) { playerBounds(t, address) })

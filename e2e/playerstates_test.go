@@ -25,6 +25,8 @@ type stages struct {
 	*httptest.Server
 
 	says atomic.Pointer[map[string]any]
+	down atomic.Bool // from each rendition's second segment on
+	none atomic.Bool // no asset is there yet
 }
 
 func newStages(t *testing.T, worker string) *stages {
@@ -65,7 +67,16 @@ func newStages(t *testing.T, worker string) *stages {
 		r.Header.Del("If-None-Match") // what the worker has doesn't change
 		r.Header.Del("If-Modified-Since")
 	}
-	s.Server = httptest.NewServer(proxy)
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.down.Load() && !strings.Contains(r.URL.Path, "/s00000-") && strings.HasSuffix(r.URL.Path, ".m4s") {
+			panic(http.ErrAbortHandler)
+		}
+		if s.none.Load() && strings.HasSuffix(r.URL.Path, "/asset.json") {
+			http.NotFound(w, r)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
 	t.Cleanup(s.Close)
 	return s
 }
@@ -102,6 +113,16 @@ func playerStates(t *testing.T, address string) {
 			})
 		}
 	}
+	t.Run("not yet there", func(t *testing.T) {
+		s.set(map[string]any{})
+		s.none.Store(true)
+		b := openBrowser(t)
+		b.navigate(s.URL + "/player/?asset=world")
+		b.wait("document.getElementById('error').textContent.startsWith('There is no recording “world”, or not yet')")
+		b.accessible(axe)
+		s.none.Store(false)
+		b.wait("player.stage.panes[0].video.currentTime > 0 && document.getElementById('error').hidden")
+	})
 	t.Run("through its end", func(t *testing.T) {
 		s.set(map[string]any{"live": true, "waiting": soon(10 * time.Minute)})
 		b := openBrowser(t)
@@ -112,6 +133,23 @@ func playerStates(t *testing.T, address string) {
 		s.set(map[string]any{})
 		b.wait(said + ".textContent.startsWith('The event has ended')")
 	})
+}
+
+// The server is gone for a while, and the buffer runs out: the player says so, and when it is back it plays on by itself.
+func playerLost(t *testing.T, address string) {
+	s := newStages(t, address)
+	s.down.Store(true)
+	b := openBrowser(t)
+	b.visit(s.URL + "/player/?asset=world&ladder=cubemap&t=0")
+	b.wait("!document.getElementById('network').hidden && player.stage.panes[0].buffer < 0.2 && player.stage.panes[0].video.currentTime > 4")
+	at := evaluate[float64](b, "player.stage.panes[0].video.currentTime")
+	if stuck := evaluate[bool](b, "player.stage.panes[0].dead || !document.getElementById('error').hidden"); stuck {
+		t.Errorf("it has given up: %s", b.text("document.getElementById('error').textContent"))
+	}
+	s.down.Store(false)
+	back := time.Now()
+	b.wait(fmt.Sprintf("document.getElementById('network').hidden && player.stage.panes[0].video.currentTime > %g", at+0.5))
+	t.Logf("it played on %.1f s after the server was back", time.Since(back).Seconds()-0.5)
 }
 
 // fits wants nothing of the page to be out of sight to the side, and all buttons large enough for a finger on a phone.

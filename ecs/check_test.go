@@ -92,6 +92,7 @@ func scaling(t Template) error {
 		f.wantf(strings.Contains(backlog, part), "the backlog must count %s", part)
 	}
 	f.wantf(strings.Contains(t.Text("NothingToDo", "Metrics"), "visible + inflight + live"), "a fleet at work with an empty queue would be ended")
+	f.wantf(t.Text("OriginsLost", "FilterPattern") == `{ $.msg = "recording is abandoned*" }` && t.Text("OriginIsLost", "MetricName") == "OriginsLost", "nobody is told of an origin that is gone")
 	f.wantf(t.Number("NothingToDo", "EvaluationPeriods") >= 5, "SQS's figures are too rough to go to zero at once")
 	f.wantf(strings.Contains(t.Text("Surplus", "Metrics"), "visible < 1 AND wanted > 2 AND inflight < wanted / 2 AND live * ${MessagesPerLiveStream} / ${MessagesPerTask} < wanted / 2"), "a fleet is halved that is needed")
 	f.wantf(t.Number("Surplus", "DatapointsToAlarm") == 2 && t.Number("Surplus", "EvaluationPeriods") >= 4, "figures of SQS and ECS come at different times")

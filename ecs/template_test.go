@@ -47,6 +47,16 @@ func TestTemplatesAreValid(t *testing.T) {
 	}
 }
 
+// What a metric filter looks for in the workers' log is what they log.
+func TestFiltersFindTheirLines(t *testing.T) {
+	for file, text := range map[string]string{"pipeline/watch.go": `Log.Warn("recording is abandoned`, "internal/worker/metrics.go": `"lease_lost"`} {
+		source, err := os.ReadFile(filepath.Join(standin.Root(), file))
+		if err != nil || !strings.Contains(string(source), text) {
+			t.Errorf("%s no longer has %s: %v", file, text, err)
+		}
+	}
+}
+
 // The handbook names every alarm that the template makes, and no other.
 func TestAlarmsAreDocumented(t *testing.T) {
 	vod, err := Parse(Vod)
@@ -101,6 +111,7 @@ func TestMistakesAreFound(t *testing.T) {
 		{"lease and visibility timeout differ", "Value: 120s", "Value: 60s"},
 		{"work in flight is not counted", "(visible + inflight + ", "(visible + "},
 		{"ended while at work", "Expression: visible + inflight + live", "Expression: visible + live"},
+		{"nobody hears of lost origins", "recording is abandoned*", "recording abandoned*"},
 		{"ended while a stream is live", "Expression: visible + inflight + live", "Expression: visible + inflight"},
 		{"live streams keep no tasks", "(visible + inflight + ${MessagesPerLiveStream} * live)", "(visible + inflight)"},
 		{"halved under a live stream", " AND live * ${MessagesPerLiveStream} / ${MessagesPerTask} < wanted / 2", ""},

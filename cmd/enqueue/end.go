@@ -40,7 +40,7 @@ func (c *endCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Fla
 	state, err := growing.AskToEnd(ctx, place.Recordings, key)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("no recording %s grows (enqueue status lists what is live)", key)
+		return fmt.Errorf("no recording %s grows (%w)", key, errUnknown)
 	case err != nil:
 		return err
 	case state.Ended:

@@ -280,7 +280,7 @@ func TestPace(t *testing.T) {
 
 func TestStatus(t *testing.T) {
 	b := newBox(t)
-	if out := b.must("status"); !strings.Contains(out, "nothing is planned under this name") || !strings.Contains(out, "queue: 0 waiting") {
+	if out := b.must("status"); !strings.Contains(out, "no recording is planned yet") || !strings.Contains(out, "queue: 0 waiting") {
 		t.Errorf("status of nothing:\n%s", out)
 	}
 	b.must("send", b.record("talk.flv", "FLV"))

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,10 +19,28 @@ import (
 )
 
 func main() {
+	syscall.Umask(syscall.Umask(0o022) | 0o022) // nginx starts hooks with none, and what they write would be everybody's
 	if err := run(context.Background(), os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "enqueue:", err)
-		os.Exit(1)
+		os.Exit(exitCode(err))
 	}
+}
+
+// Why it ended with an error: see exitCode.
+var (
+	errUsage   = errors.New("try --help")
+	errUnknown = errors.New("enqueue status lists what there is")
+)
+
+// exitCode is 1 where something failed, 2 where the command line is wrong, and 3 where what was named is not there.
+func exitCode(err error) int {
+	switch {
+	case errors.Is(err, errUsage):
+		return 2
+	case errors.Is(err, errUnknown):
+		return 3
+	}
+	return 1
 }
 
 type commands struct {
@@ -39,6 +58,7 @@ type commands struct {
 	Drop    dropCommand    `cmd:"" help:"Remove tasks from the failed queue. Recordings stay."`
 	Publish publishCommand `cmd:"" help:"Make an asset a job that is complete, though a later one is published: brings an earlier result back."`
 	GC      gcCommand      `cmd:"" name:"gc" help:"Remove segments of finished jobs that nothing names: of attempts that lost, or died."`
+	Rm      rmCommand      `cmd:"" name:"rm" help:"Remove assets: what leads viewers to them, their segments, their jobs; with --recording, their recordings."`
 	Input   inputCommand   `cmd:"" help:"Write the piece of a recording that ffmpeg gets for a part, to see for oneself."`
 	Quality qualityCommand `cmd:"" help:"Show the measured quality of an asset, projection against projection."`
 	Player  playerCommand  `cmd:"" help:"Put the player beside the results, so that whatever serves them serves it too."`
@@ -62,7 +82,9 @@ const description = `Brings recordings to the workers, and shows how far they ar
   enqueue status --watch
   enqueue failed                         # and then: enqueue replay --all
 
-Sending a recording again is safe: parts that are done are not made again, and missing ones are.`
+Sending a recording again is safe: parts that are done are not made again, and missing ones are.
+
+It ends with 1 where something failed, 2 where the command line is wrong, and 3 where what was named is not there.`
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	ctx, cancel := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
@@ -77,7 +99,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	command, err := parser.Parse(args)
 	if err != nil {
 		lastWords(args, err)
-		return fmt.Errorf("%w (try --help)", err)
+		return fmt.Errorf("%w (%w)", err, errUsage)
 	}
 	return command.Run(c.Flags)
 }

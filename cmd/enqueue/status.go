@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -96,6 +97,9 @@ func (c *statusCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.
 		if err != nil {
 			return errors.Join(context.Cause(ctx), err)
 		}
+		if len(r.Jobs) == 0 && c.Name != "" && !c.Watch && r.Queue == (counts{}) {
+			return fmt.Errorf("there is no job or asset %q, and nothing waits that might become one (%w)", c.Name, errUnknown)
+		}
 		if err := c.print(screen, r); err != nil || !c.Watch {
 			return err
 		}
@@ -135,27 +139,62 @@ func (c *statusCommand) print(screen *screen, r report) error {
 		return json.NewEncoder(screen.out).Encode(r)
 	}
 	var lines []string
-	if len(r.Jobs) == 0 {
-		lines = append(lines, "nothing is planned under this name: it waits in the queue, or is called otherwise")
+	switch {
+	case len(r.Jobs) > 0:
+	case c.Name == "":
+		lines = append(lines, "no recording is planned yet")
+	default:
+		lines = append(lines, fmt.Sprintf("there is no job or asset %q yet; what waits in the queue may become one", c.Name))
 	}
-	for _, s := range r.Jobs {
+	jobs, done := r.Jobs, ""
+	if screen.terminal != nil && c.Name == "" {
+		jobs, done = arranged(r.Jobs)
+	}
+	for _, s := range jobs {
 		if screen.terminal == nil && c.Watch {
 			s.Left = 0 // it changes with every look
 		}
 		lines = append(lines, line(s))
 	}
+	if done != "" {
+		lines = append([]string{done}, lines...)
+	}
 	lines = append(lines, fmt.Sprintf("queue: %d waiting, %d in flight, %d delayed; %d failed", r.Queue.Waiting, r.Queue.InFlight, r.Queue.Delayed, r.Failed))
 	return screen.show(lines)
 }
 
-const barWidth = 24
+// arranged is what a screen is to show of all jobs, the most important last, as that stays in sight: what is at work, and
+// what has failed. Of those that are complete, it tells how many there are.
+func arranged(all []watched) (jobs []watched, done string) {
+	count := map[operate.State]int{}
+	rank := func(s watched) int {
+		return slices.Index([]operate.State{operate.Working, operate.Live, operate.Dropped, operate.Failed}, s.State)
+	}
+	for _, s := range all {
+		if rank(s) < 0 {
+			count[s.State]++
+			continue
+		}
+		jobs = append(jobs, s)
+	}
+	slices.SortStableFunc(jobs, func(a, b watched) int { return rank(a) - rank(b) })
+	if count[operate.Published] > 0 {
+		done = fmt.Sprintf("%d published", count[operate.Published])
+	}
+	if n := count[operate.Superseded]; n > 0 {
+		done = strings.TrimPrefix(fmt.Sprintf("%s, %d superseded", done, n), ", ")
+	}
+	return jobs, done
+}
 
-// line is a job on one line, with a bar.
+const barWidth = 12
+
+// line is a job on one line, with a bar. A narrow screen shows its beginning.
 func line(s watched) string {
 	full := barWidth * s.Done / max(1, s.Parts)
 	bar := strings.Repeat("#", full) + strings.Repeat(".", barWidth-full)
-	text := fmt.Sprintf("%s [%s] %d/%d parts, %s of %s  %s  %s (%s)", s.Job, bar, s.Done, s.Parts,
-		clock(s.Encoded), clock(s.Duration), s.State, s.Asset, s.Profile)
+	text := fmt.Sprintf("%s  %s  [%s] %d/%d parts, %s of %s  %s  job %s", s.Asset, s.State, bar, s.Done, s.Parts,
+		clock(s.Encoded), clock(s.Duration), s.Profile, s.Job)
 	switch {
 	case s.State == operate.Failed || s.State == operate.Dropped:
 		text += fmt.Sprintf("\n    %s: %s", s.Reason, strings.ReplaceAll(s.Detail, "\n", "\n    "))

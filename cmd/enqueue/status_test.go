@@ -63,14 +63,33 @@ func TestWatchEnds(t *testing.T) {
 
 func TestLines(t *testing.T) {
 	for want, s := range map[string]operate.Status{
-		"superseded  live/talk (flat)  by fedcba9876543210":                       {State: operate.Superseded, Asset: "live/talk", Profile: "flat", Published: "fedcba9876543210"},
-		"dropped  talk (flat)\n    not_flv: recording: a text":                    {State: operate.Dropped, Asset: "talk", Profile: "flat", Reason: "not_flv", Detail: "recording: a text"},
-		"/vod/live/a%20b%3F%23%25%20se%C3%B1al/master.m3u8":                       {State: operate.Published, Asset: "live/a b?#% señal", Master: "x"},
-		"failed  talk ()\n    hls_rules: publish: two rules:\n    1.3b\n    1.27": {State: operate.Failed, Asset: "talk", Reason: "hls_rules", Detail: "publish: two rules:\n1.3b\n1.27"},
+		"job 0123  by fedcba9876543210": {State: operate.Superseded, Job: "0123", Asset: "live/talk", Profile: "flat", Published: "fedcba9876543210"},
+		"talk  dropped  [............] 0/0 parts, 0:00 of 0:00  flat  job 0123\n    not_flv: recording: a text": {Job: "0123", State: operate.Dropped, Asset: "talk", Profile: "flat", Reason: "not_flv", Detail: "recording: a text"},
+		"/vod/live/a%20b%3F%23%25%20se%C3%B1al/master.m3u8":                                                     {State: operate.Published, Asset: "live/a b?#% señal", Master: "x"},
+		"  job 0123\n    hls_rules: publish: two rules:\n    1.3b\n    1.27":                                    {Job: "0123", State: operate.Failed, Asset: "talk", Reason: "hls_rules", Detail: "publish: two rules:\n1.3b\n1.27"},
 	} {
 		if got := line(watched{Status: s}); !strings.Contains(got, want) {
 			t.Errorf("%q\nlacks %q", got, want)
 		}
+	}
+}
+
+// On a screen, what has failed is last, where it stays in sight; what is complete is a count.
+func TestArranged(t *testing.T) {
+	var all []watched
+	for i, state := range []operate.State{operate.Failed, operate.Published, operate.Working, operate.Published, operate.Dropped, operate.Live, operate.Superseded, operate.Working} {
+		all = append(all, watched{Status: operate.Status{Job: fmt.Sprint(i), State: state}})
+	}
+	jobs, done := arranged(all)
+	var order []string
+	for _, s := range jobs {
+		order = append(order, s.Job)
+	}
+	if got := strings.Join(order, " "); got != "2 7 5 4 0" || done != "2 published, 1 superseded" {
+		t.Errorf("%s; %q", got, done)
+	}
+	if _, done := arranged(all[6:7]); done != "1 superseded" {
+		t.Errorf("%q", done)
 	}
 }
 
@@ -103,11 +122,11 @@ func TestDroppedIsTold(t *testing.T) {
 	b.must("send", file)
 	task := b.sent()["recordings/talk.flv"]
 	b.give(task, "not_flv")
-	if out := b.must("status"); !strings.Contains(out, "failed  talk") {
+	if out := b.must("status"); !strings.Contains(out, "talk  failed") {
 		t.Errorf("status says:\n%s", out)
 	}
 	b.must("drop", "talk")
-	if out := b.must("status"); !strings.Contains(out, "dropped  talk") || !strings.Contains(out, "not_flv") || !strings.Contains(out, "; 0 failed") {
+	if out := b.must("status"); !strings.Contains(out, "talk  dropped") || !strings.Contains(out, "not_flv") || !strings.Contains(out, "; 0 failed") {
 		t.Errorf("status says:\n%s", out)
 	}
 	if _, err := b.run("status", "talk", "--watch"); err == nil || !strings.Contains(err.Error(), "was dropped") {
@@ -217,5 +236,21 @@ func TestExtensionsAreNoNames(t *testing.T) {
 	}
 	if _, err := b.run("send", "s3://recs/recordings/talk.flv", "--as", "other"); err == nil || !strings.Contains(err.Error(), "called as it is") {
 		t.Errorf("--as of what is in the bucket: %v", err)
+	}
+}
+
+// What is not there is told as an error of its own, unless it may yet come.
+func TestUnknownName(t *testing.T) {
+	b := newBox(t)
+	b.must("send", b.record("one.flv", "FLV one"))
+	if out := b.must("status", "two"); !strings.Contains(out, `no job or asset "two" yet`) {
+		t.Errorf("it says %s", out)
+	}
+	b = newBox(t)
+	for args, code := range map[string]int{"status two": 3, "end two": 3, "status --job": 2, "send /nowhere/at/all.flv": 1} {
+		_, err := b.run(strings.Fields(args)...)
+		if err == nil || exitCode(err) != code {
+			t.Errorf("%s: %v, want exit code %d", args, err, code)
+		}
 	}
 }

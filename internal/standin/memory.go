@@ -119,6 +119,9 @@ func (m *Memory) Upload(ctx context.Context, key, file string) error {
 
 // Delete removes an object.
 func (m *Memory) Delete(_ context.Context, key string) error {
+	if err := m.op("delete", key); err != nil {
+		return err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.Objects, key)

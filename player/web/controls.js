@@ -203,6 +203,7 @@ export class Controls {
     if (video.muted || video.volume === 0) face(button("mute"), "mute", "Sound on");
     else face(button("mute"), "loud", "Sound off");
     this.live();
+    element("network", HTMLElement).hidden = !this.stage.panes.some((p) => p.lost);
     button("difference").hidden = !stage.comparable;
     button("difference").ariaPressed = String(stage.difference);
     element("gainLabel", HTMLElement).hidden = !stage.difference;

@@ -13,6 +13,8 @@ import { View } from "./view.js";
 /** @import { Asset, Request } from "./query.js" */
 /** @import { Stream } from "./pane.js" */
 
+const AGAIN = 5000; // ms until it is looked again for a recording that isn't there
+
 /** @param {string} message */
 function fail(message) {
   const box = element("error", HTMLElement);
@@ -27,6 +29,7 @@ async function start() {
     return;
   }
   const asset = request.assetURL ? await query.load(request.assetURL, request.asset ?? "") : undefined;
+  element("error", HTMLElement).hidden = true; // of when it wasn't there
   element("player", HTMLElement).hidden = false;
   const canvas = element("canvas", HTMLCanvasElement);
   /** @type {Controls | undefined} */
@@ -121,4 +124,14 @@ function offerStoryboard(asset, url) {
   };
 }
 
-start().catch((/** @type {unknown} */ e) => fail(e instanceof Error ? e.message : String(e)));
+/** Starts, as soon as there is what is asked for. */
+async function begin() {
+  try {
+    await start();
+  } catch (e) {
+    fail(e instanceof Error ? e.message : String(e));
+    if (e instanceof query.Missing) setTimeout(() => void begin(), AGAIN);
+  }
+}
+
+void begin();

@@ -56,6 +56,7 @@ class DatedLoader extends Hls.DefaultConfig.loader {
 
 const playlistLoader = /** @type {import("hls.js").HlsConfig["pLoader"]} */ (/** @type {unknown} */ (DatedLoader)); // it is one for any context
 
+const RETRY = 2000; // ms between tries to load while the network is away
 const RECOVERY = 10_000; // ms within which a second media error is one too many
 
 export class Pane {
@@ -82,6 +83,10 @@ export class Pane {
     this.live = false;
     this.wasLive = false; // a live stream that has ended still has a clock of its own
     this.dead = false; // it will not play on
+    this.loaded = false; // something of it has come
+    this.lost = false; // nothing can be loaded for now
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.retrying = undefined;
     /** @type {string[]} what hls.js complained about, also where it could go on */
     this.faults = [];
     this.bitrate = 0; // bit/s of the picture, as its last segments measured
@@ -112,15 +117,25 @@ export class Pane {
       this.video.addEventListener("error", () => this.failed(`${this.stream.title}: ${this.video.error?.message || "it cannot be played"}`));
       return;
     }
-    this.hls = new Hls({ backBufferLength: 30, maxBufferLength: 30, startPosition: this.stream.start ?? -1, pLoader: playlistLoader });
+    this.hls = new Hls({ backBufferLength: 30, maxBufferLength: 30, startPosition: this.stream.start ?? -1, pLoader: playlistLoader, fragLoadPolicy: soon("fragLoadPolicy"), playlistLoadPolicy: soon("playlistLoadPolicy") });
     const { hls } = this;
     let recovered = -Infinity; // when, in ms of the page
+    addEventListener("online", this.again);
+    hls.on(Hls.Events.FRAG_LOADED, () => {
+      this.loaded = true;
+      this.found();
+    });
+    hls.on(Hls.Events.LEVEL_LOADED, () => this.found());
     hls.on(Hls.Events.ERROR, (_, data) => {
       if (this.faults.push(`${data.type}: ${data.details}`) > TOLD) this.faults.shift();
       if (!data.fatal) return;
       if (data.type === Hls.ErrorTypes.MEDIA_ERROR && performance.now() - recovered > RECOVERY) {
         recovered = performance.now();
         hls.recoverMediaError();
+        return;
+      }
+      if (data.type === Hls.ErrorTypes.NETWORK_ERROR && this.loaded && !gone(data)) {
+        this.lose();
         return;
       }
       this.failed(`${this.stream.title}: ${reason(data)}`);
@@ -145,6 +160,25 @@ export class Pane {
     });
     hls.loadSource(this.stream.url);
     hls.attachMedia(this.video);
+  }
+
+  /** The network, or the server, is away: what is buffered plays on, and loading is tried again until it works. */
+  lose() {
+    this.lost = true;
+    this.changed();
+    clearTimeout(this.retrying);
+    this.retrying = setTimeout(this.again, RETRY);
+  }
+
+  again = () => {
+    if (this.lost && !this.closed) this.hls?.startLoad();
+  };
+
+  /** Something has come: if the network was away, it is back. */
+  found() {
+    if (!this.lost) return;
+    this.lost = false;
+    this.changed();
   }
 
   /** The padding of a cube is known in pixels of the largest rendition. */
@@ -231,11 +265,31 @@ export class Pane {
 
   close() {
     this.closed = true;
+    removeEventListener("online", this.again);
+    clearTimeout(this.retrying);
     this.hls?.destroy();
     this.video.removeAttribute("src");
     this.video.load();
     while (this.frames.length) this.drop();
   }
+}
+
+/**
+ * hls.js's policy for what is loaded, but tried again sooner: it waits up to 8 s, and a viewer shall not when the network is back.
+ * @param {"fragLoadPolicy" | "playlistLoadPolicy"} policy
+ */
+function soon(policy) {
+  const { default: theirs } = Hls.DefaultConfig[policy];
+  return { default: { ...theirs, errorRetry: { maxNumRetry: 2, retryDelayMs: RETRY / 2, maxRetryDelayMs: RETRY } } };
+}
+
+/**
+ * Whether a server has said that it hasn't got something, so that asking again is in vain.
+ * @param {import("hls.js").ErrorData} data
+ */
+function gone(data) {
+  const status = data.response?.code ?? 0;
+  return status >= 400 && status < 500 && status !== 408 && status !== 429;
 }
 
 /**

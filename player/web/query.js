@@ -82,6 +82,9 @@ function number(name, text) {
   return x;
 }
 
+/** There is no such recording, for now. */
+export class Missing extends Error {}
+
 /**
  * Reads an asset; what it throws tells the viewer what to do.
  * @param {string} url
@@ -97,7 +100,7 @@ export async function load(url, name) {
     throw new Error(`${url} cannot be read: the server is down, or it doesn't let this page read it (CORS: it must send Access-Control-Allow-Origin).`);
   }
   if (answer.status === 404 || answer.status === 403) {
-    throw new Error(`There is no recording “${name}” (HTTP ${answer.status}). It may still be in work: “enqueue status ${name}” tells.`);
+    throw new Missing(`There is no recording “${name}”, or not yet. Should it come, it will be played here.`);
   }
   if (!answer.ok) throw new Error(`${url} answers with HTTP ${answer.status}.`);
   return answer.json();

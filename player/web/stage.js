@@ -154,6 +154,7 @@ function facts(pane) {
   if (live) said.push("live");
   else if (wasLive) said.push("the event has ended");
   if (pane.dead) said.push("cannot be played");
+  else if (pane.lost) said.push("no connection");
   else if (video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA && !video.ended) said.push("loading…");
   return said.join(" · ");
 }
