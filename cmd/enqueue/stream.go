@@ -72,7 +72,8 @@ func (s *stream) run(ctx context.Context) (ended bool) {
 		if err == nil && !live && !s.ending {
 			err = s.wait(ctx)
 		}
-		if s.fault(err); err == nil && s.ending {
+		s.fault(err)
+		if err == nil && s.ending {
 			s.hand(ctx)
 			return true
 		}

@@ -69,8 +69,7 @@ func (c *sweepCommand) Run(ctx context.Context, flags wiring.Flags) error {
 // no hook has taken.
 func (c *sweepCommand) collect(log *zap.Logger, s spool) (faults []error) {
 	files, err := recordingsIn(c.Dir)
-	faults = append(faults, err)
-	faults = append(faults, c.finishContinuations(log, s, files))
+	faults = append(faults, err, c.finishContinuations(log, s, files))
 	var wait map[string]bool
 	if c.Reconnect > 0 {
 		wait, err = c.join(log, s, files)

@@ -41,10 +41,10 @@ func reconnect(body []byte) (away int64, ok bool) {
 	return int64(value), true
 }
 
-// SaysGoodbye tells whether a recording's last tag is an end of sequence (AVCPacketType 2, annex E.4.3.1): an encoder sends it
-// when it is told to stop, and cannot where it dies or loses its connection. Not all do: ffmpeg does.
+// SaysGoodbye tells whether a recording's last tag is an end of sequence: an encoder sends it when it is told to stop, and cannot where it dies or
+// loses its connection. Not all do. ffmpeg sends AVC's (AVCPacketType 2, annex E.4.3.1), OBS that of enhanced RTMP (SequenceEnd).
 func SaysGoodbye(file io.ReaderAt, size int64) (bool, error) {
-	const body, endOfSequence = 5, 2
+	const body = 5
 	var last [tagHeaderSize + body + tagTrailerSize]byte
 	if size < int64(len(last)) {
 		return false, nil
@@ -52,8 +52,16 @@ func SaysGoodbye(file io.ReaderAt, size int64) (bool, error) {
 	if _, err := file.ReadAt(last[:], size-int64(len(last))); err != nil {
 		return false, err
 	}
-	return last[0] == tagVideo && sizeOf(last[:]) == body && closed(last[:], body) &&
-		isOurs(tagVideo, last[tagHeaderSize], codecAVC) && last[tagHeaderSize+1] == endOfSequence, nil
+	return last[0] == tagVideo && sizeOf(last[:]) == body && closed(last[:], body) && isEnd(last[tagHeaderSize:]), nil
+}
+
+// isEnd tells whether a video tag's body is an end of sequence.
+func isEnd(body []byte) bool {
+	const endOfSequence = 2
+	if body[0]&exHeader != 0 {
+		return body[0]&0x0f == endOfSequence
+	}
+	return body[0]&0x0f == codecAVC && body[1] == endOfSequence
 }
 
 // EndsWhole tells whether a recording ends behind a whole tag, by the size that it says behind it.

@@ -137,6 +137,7 @@ func TestGoodbye(t *testing.T) {
 	}{
 		{"a frame", nil, false, true},
 		{"an end of sequence", []byte{9, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0x17, 2, 0, 0, 0, 0, 0, 0, 16}, true, true},
+		{"an end of sequence by enhanced RTMP", []byte{9, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0xa2, 'a', 'v', 'c', '1', 0, 0, 0, 16}, true, true},
 		{"an empty frame", []byte{9, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0x17, 1, 0, 0, 0, 0, 0, 0, 16}, false, true},
 		{"a torn tag", []byte{9, 0, 1, 5, 0, 0, 0, 0, 0, 0, 0, 0x17, 2, 0, 0}, false, false},
 		{"zeros", make([]byte, 64), false, false},
@@ -145,6 +146,9 @@ func TestGoodbye(t *testing.T) {
 		goodbye, err := SaysGoodbye(bytes.NewReader(body), int64(len(body)))
 		if err != nil || goodbye != tc.goodbye {
 			t.Errorf("%s: goodbye %v, %v", tc.name, goodbye, err)
+		}
+		if x := scan(t, body); len(x.Missing) > 0 {
+			t.Errorf("%s: missing %+v", tc.name, x.Missing)
 		}
 		if whole, err := EndsWhole(bytes.NewReader(body), int64(len(body))); err != nil || whole != tc.whole {
 			t.Errorf("%s: whole %v, %v", tc.name, whole, err)

@@ -35,6 +35,9 @@ func (s *Scanner) videoTag(offset int64, raw uint32, body, header []byte) error 
 	if len(body) < 2 {
 		return nil
 	}
+	if isEnd(body) {
+		return nil
+	}
 	s.codecSeen = true
 	if !isOurs(tagVideo, body[0], codecAVC) {
 		return s.unsupported(tagVideo, unsupportedVideo(body))
