@@ -50,7 +50,7 @@ func playerPlayback(t *testing.T, address string) {
 			if ranges := evaluate[[][2]float64](b, "(v => Array.from({length: v.length}, (_, i) => [v.start(i), v.end(i)]))(player.stage.panes[0].video.buffered)"); len(ranges) != 1 || ranges[0][0] > 5 || ranges[0][1] < 7 {
 				t.Errorf("buffered %v", ranges)
 			}
-			if faults := evaluate[[]string](b, "player.stage.panes[0].faults"); len(faults) > 0 {
+			if faults := complaints(evaluate[[]string](b, "player.stage.panes[0].faults")); len(faults) > 0 {
 				t.Errorf("hls.js complains: %v", faults)
 			}
 			b.run("const p = player.stage.panes[0], first = p.frames.at(-1).time; while (p.frames.at(-1).time < first + 0.8) await new Promise(requestAnimationFrame)") // they follow
@@ -236,7 +236,7 @@ func playerLive(t *testing.T, address string) {
 	b.wait(fmt.Sprintf("player.stage.panes[0].video.currentTime > 9.5 && player.stage.panes[1].video.currentTime > %f", moved[1]))
 	b.look(40, 0, 75)
 	b.wait("document.querySelectorAll('.caption')[1].textContent.includes('640×320') && document.querySelectorAll('.caption')[1].textContent.includes('live')")
-	if faults := evaluate[[]string](b, "player.stage.panes.flatMap(p => p.faults)"); len(faults) > 0 {
+	if faults := complaints(evaluate[[]string](b, "player.stage.panes.flatMap(p => p.faults)")); len(faults) > 0 {
 		t.Errorf("hls.js complains: %v", faults)
 	}
 	// Alone, it has a button to its live edge.
