@@ -82,6 +82,7 @@ asset=live/demo/$(basename "$(compgen -G "$origin/rec/demo-*.flv" | tail -n 1)" 
 result=$data/vod/$asset
 until_true $((seconds + 60)) "nothing can be watched; see $data/worker.log" test -e "$result/master.m3u8"
 echo "   it can be watched from its start, while it is live: $page?asset=$asset"
+echo "   beside the origin's own stream, at the same moment: $page?asset=$asset&src=http://127.0.0.1:$live/hls/demo/index.m3u8&projection=equirectangular"
 slow=
 kill -0 "$publisher" 2>/dev/null || slow="; this machine is slower than the stream, so it is more than"
 wait "$publisher"
