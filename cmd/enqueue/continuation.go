@@ -16,13 +16,13 @@ import (
 	"afterlive/internal/flv"
 )
 
-// continuation is a file in which a recording goes on: its publisher has come back, and nginx records to another file. What
-// comes in that is put behind the recording's own bytes, as if nginx had gone on with it. So there is one file to ship, and in
-// the end one to upload, whoever does that.
+// continuation is a second file of one recording: the publisher has come back, and nginx records to a new file. follow appends
+// the new file to the first one, as if nginx had gone on with it. So there is one file to ship and to upload, for follow,
+// hook and sweep alike.
 //
-// The file is moved into the spool before anything of it is copied: no hook finds it where it was, and its folder's name says which
-// recording it belongs to, and where in that its bytes begin. With that, whoever comes next goes on. While there is such a file, nobody
-// takes the recording: see [spool.take].
+// follow first moves the new file into the spool, where no hook finds it. The name of its folder says which recording it
+// belongs to, and where in that recording its bytes begin. From that, another process can go on after a crash. While the
+// folder has a file, no process takes the recording: see [spool.take].
 type continuation struct {
 	name string   // <nextName of the recording, and of the fields below>/<name that nginx gave it>
 	from *os.File // the file that nginx writes to
@@ -31,8 +31,8 @@ type continuation struct {
 	away time.Duration // of the publisher
 }
 
-// nextName is what the folders of a recording's continuations are called, but for their numbers. It is made from the folder that the recording
-// is in, so that others can be told apart; and from its name and inode, as names are used again, and inodes.
+// nextName is the first part of the names of the folders that hold a recording's continuations. It is a hash of the recording's
+// folder and of its name, and its inode: names and inodes are both used again.
 func nextName(recording *os.File, info fs.FileInfo) (string, error) {
 	folder, err := nextFolder(filepath.Dir(recording.Name()))
 	if err != nil {
@@ -46,7 +46,7 @@ func nextName(recording *os.File, info fs.FileInfo) (string, error) {
 	return fmt.Sprintf("%s-%x-%d", folder, name[:6], stat.Ino), nil
 }
 
-// nextFolder is what all those begin with whose recordings are in a folder.
+// nextFolder is the part of nextName that all recordings of a folder have in common.
 func nextFolder(folder string) (string, error) {
 	folder, err := filepath.Abs(folder)
 	if err == nil {
@@ -56,8 +56,8 @@ func nextFolder(folder string) (string, error) {
 	return fmt.Sprintf("next-%x", sum[:6]), err
 }
 
-// beginContinuation lets a recording go on with a file that nginx has begun since. [errBusy]: another process has that. [fs.ErrNotExist]: it,
-// or the recording, was moved.
+// beginContinuation moves a file that nginx has begun into the spool, to be appended to a recording. [errBusy]: another process
+// has that file. [fs.ErrNotExist]: the file, or the recording, was moved.
 func (s spool) beginContinuation(recording *os.File, name string) (_ *continuation, err error) {
 	info, err := recording.Stat()
 	if err != nil {
@@ -102,7 +102,7 @@ func (s spool) beginContinuation(recording *os.File, name string) (_ *continuati
 	return c, nil
 }
 
-// findContinuation is how a recording goes on already, if it does: another process has begun that. nil: it doesn't.
+// findContinuation is the continuation that another process has begun; nil: there is none.
 func (s spool) findContinuation(recording *os.File) (_ *continuation, err error) {
 	info, err := recording.Stat()
 	if err != nil {
@@ -131,7 +131,7 @@ func (s spool) findContinuation(recording *os.File) (_ *continuation, err error)
 	return c, nil
 }
 
-// cutTorn removes what a recorder that was killed has left of its last tag, of which nobody can make anything, and returns the size.
+// cutTorn removes the torn last tag that a killed nginx has left, and returns the recording's size, in bytes.
 func cutTorn(into, recording *os.File, size int64) (int64, error) {
 	whole, err := flv.EndsWhole(recording, size)
 	if err != nil || whole {
@@ -144,7 +144,7 @@ func cutTorn(into, recording *os.File, size int64) (int64, error) {
 	return scanner.Offset(), into.Truncate(scanner.Offset())
 }
 
-// copy takes over what has come since.
+// copy appends what nginx has written since.
 func (c *continuation) copy() error {
 	source, err := c.from.Stat()
 	if err != nil || source.Size() <= flv.HeaderSize {
@@ -168,7 +168,7 @@ func (c *continuation) copy() error {
 	return nil
 }
 
-// done forgets the file, all of which is in the recording by now. After an error, it may be done again.
+// done removes the file, once all of it is in the recording. It may be called again after an error.
 func (c *continuation) done() error {
 	if err := c.into.Sync(); err != nil {
 		return err

@@ -21,9 +21,9 @@ type endCommand struct {
 
 // Help explains what --help has no place for.
 func (*endCommand) Help() string {
-	return `Ends a recording that waits for its publisher, at once: its video on demand need not wait for --reconnect of follow. ` +
-		`While a publisher is there, the recording ends as soon as that stops. One of which nothing has come for three minutes, though nobody ` +
-		`waits for its publisher, has lost its origin: it ends with what is in the store.`
+	return `Ends the wait of "enqueue follow --reconnect" for a publisher: the recording becomes video on demand at once. ` +
+		`If the publisher is connected, the recording ends as soon as the publisher stops. If follow has shipped nothing for three minutes, ` +
+		`the origin is lost, and the recording ends with what is in the store.`
 }
 
 func (c *endCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) (err error) {
@@ -54,7 +54,7 @@ func (c *endCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Fla
 	silent := time.Since(last)
 	switch {
 	case silent < restless && !state.Waiting.IsZero():
-		_, err = fmt.Fprintf(stdout, "%s ends now: nobody waits for its publisher any more\n", key)
+		_, err = fmt.Fprintf(stdout, "%s ends now: follow no longer waits for its publisher\n", key)
 		return err
 	case silent < restless:
 		_, err = fmt.Fprintf(stdout, "%s ends as soon as its publisher stops\n", key)

@@ -14,9 +14,9 @@ import (
 	"afterlive/internal/growing"
 )
 
-// claim takes a recording for this process, so that no hook does when nginx has closed its file. ours is false where there is
-// nothing to follow, or somebody else does. starting: this process has just begun to look, and finds what another had followed, or left to hooks
-// that had left it to that.
+// claim locks a recording for this process, so that no hook takes it when nginx closes the file. ours is false if there is nothing
+// to follow, or if another process has the lock. starting: follow was just started, and also takes files that nginx has closed:
+// an earlier follow had locked them, and their hooks are over.
 func (s *stream) claim(live, starting bool) (ours bool, err error) {
 	if !live && !starting { // the hook's, or the sweep's
 		return false, nil
@@ -34,17 +34,17 @@ func (s *stream) claim(live, starting bool) (ours bool, err error) {
 	return err == nil, err
 }
 
-// recall looks whether an operator had ended the wait for a publisher before this process was started.
+// recall reads from the store whether an operator had ended the wait before this process was started.
 func (s *stream) recall(ctx context.Context) {
 	if s.until.IsZero() {
 		return
 	}
 	state, _, err := growing.Load(ctx, s.place.Recordings, s.key(""))
-	s.closing = err == nil && (state.Closing || state.Ended) // else the time will be over
+	s.closing = err == nil && (state.Closing || state.Ended) // if the store is away, the wait ends by itself
 }
 
-// isLive tells whether nginx writes the recording, or what it goes on with, and takes over what has come of that. When
-// nginx has closed it, a publisher may come back until the time is over. Then, ending is set.
+// isLive tells whether nginx still writes the recording, or its continuation, and appends what has come of that. When nginx has
+// closed the file, the publisher may come back until the wait is over. Then it sets ending.
 func (s *stream) isLive() (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,15 +82,15 @@ func (s *stream) isWritten() (bool, error) {
 	switch {
 	case s.next != nil:
 		return isWritten(s.next.from)
-	case !s.until.IsZero(): // whoever else has it open was looked for before
+	case !s.until.IsZero(): // other writers were looked for before the wait began
 		return isLocked(s.file)
 	}
 	return isWritten(s.file)
 }
 
-// over tells whether nobody waits for the publisher (any more).
+// over tells whether the recording has ended: without a wait, or because the wait is over.
 func (s *stream) over() (bool, error) {
-	if s.Reconnect == 0 || s.closing || startOf(s.Path).IsZero() { // without a time in its name, nginx would write over it
+	if s.Reconnect == 0 || s.closing || startOf(s.Path).IsZero() { // without a time in its name, nginx would overwrite the file
 		return true, nil
 	}
 	now, err := os.Stat(s.Path)
@@ -115,9 +115,9 @@ func (s *stream) over() (bool, error) {
 	return false, nil
 }
 
-// offer lets the recording go on with a file that nginx writes, unless its own goes on. false: it doesn't want to.
+// offer proposes a new file of the same stream as the continuation. It returns false if the new file is a recording of its own.
 func (s *stream) offer(name string) bool {
-	if !s.mu.TryLock() { // it is copying; the file will be offered again
+	if !s.mu.TryLock() { // run is busy; the next look offers the file again
 		return true
 	}
 	defer s.mu.Unlock()
@@ -138,7 +138,7 @@ func (s *stream) offer(name string) bool {
 	return true
 }
 
-// resume goes on with what was offered. That may be gone by now, or another process may have it: then it is a recording of its own.
+// resume begins the continuation that was offered. If the file is gone by now, or another process has it, the wait goes on.
 func (s *stream) resume() (bool, error) {
 	next, err := s.spool.beginContinuation(s.file, s.offered)
 	switch {

@@ -41,7 +41,7 @@ type stream struct {
 	mu      sync.Mutex
 	next    *continuation // that it goes on with; nil: it is written itself, or its publisher is gone
 	offered string        // a file that it may go on with
-	until   time.Time     // when nobody waits for its publisher any more; zero: nobody does
+	until   time.Time     // the end of the wait for its publisher; zero: there is no wait
 	ending  bool          // it goes on with nothing more
 }
 
