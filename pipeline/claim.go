@@ -62,14 +62,17 @@ func (p *Pipeline) claimed(ctx context.Context, key string) (c ledger.Claim, eta
 
 // take makes a claim one's own. It cannot be had while somebody else holds it. From somebody who
 // died it is taken over; a task that has killed so many is a crash loop: the queue doesn't
-// see that, where its message was put back in between.
+// see that, where its message was put back in between. Then the claim is given up: the caller stores that, so that a
+// replay has as many tries again.
 func take(c *ledger.Claim, what, by string, until time.Time) error {
 	left := time.Until(c.Until)
 	switch {
 	case c.By != "" && c.By != by && left > 0 && left < longestClaim:
 		return &busyError{what: what, Claim: *c}
 	case c.By != "" && c.By != by && c.Taken+1 >= mostTaken:
-		return job.Permanent(job.CrashLoop, fmt.Errorf("%s was begun by %d workers, and none of them lived to say why it failed; the last was %s", what, c.Taken+1, c.By))
+		loop := fmt.Errorf("%s was begun by %d workers, and none of them lived to say why it failed; the last was %s", what, c.Taken+1, c.By)
+		giveUp(c)
+		return job.Permanent(job.CrashLoop, loop)
 	case c.By != "" && c.By != by:
 		c.Taken++
 	}
@@ -112,6 +115,7 @@ func (p *Pipeline) whileClaimed(ctx context.Context, plan *ladder.Plan, part str
 		return err
 	}
 	if err := take(&h.mine, what, p.newClaimant(), time.Now().Add(hold.Lease())); err != nil {
+		p.forget(ctx, h.key, h.mine, h.etag, err)
 		return err
 	}
 	if won, err := h.write(ctx); err != nil || !won {
@@ -146,6 +150,13 @@ func (p *Pipeline) whileClaimed(ctx context.Context, plan *ladder.Plan, part str
 		p.writeBriefly(ctx, h.key, h.mine, h.etag)
 	}
 	return err
+}
+
+// forget stores a claim that was given up, as its task is in a crash loop.
+func (p *Pipeline) forget(ctx context.Context, key string, v any, etag string, err error) {
+	if reason, _ := job.Verdict(err); reason == job.CrashLoop {
+		p.writeBriefly(ctx, key, v, etag)
+	}
 }
 
 // briefly is how long a task that ends waits for a store that hangs.

@@ -73,6 +73,7 @@ func (p *Pipeline) step(ctx context.Context, plan *ladder.Plan, d *ledger.Dispat
 		if busy, ok := errors.AsType[*busyError](err); ok {
 			busy.brief = true
 		}
+		p.forget(ctx, key, d, etag, err)
 		return err
 	}
 	if begun {

@@ -157,6 +157,15 @@ func TestClaimsOfTheDead(t *testing.T) {
 		if reason, final := job.Verdict(err); reason != job.CrashLoop || !final || begun != mostTaken {
 			t.Errorf("begun %d times, then %v", begun, err)
 		}
+		// An operator who replays it has it tried as often again.
+		for range mostTaken - 1 {
+			die()
+			expire(t, store)
+		}
+		must(t, p.whileClaimed(t.Context(), plan.Plan, "chunk-00000", hold, func() error { begun++; return nil }))
+		if begun != 2*mostTaken {
+			t.Errorf("begun %d times", begun)
+		}
 		// What failed in a way that could be told has killed nobody.
 		other := manyChunks(2)
 		for range 2 * mostTaken {
