@@ -1,0 +1,311 @@
+package twin
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"afterlive/internal/flv"
+)
+
+// memory is a file.
+type memory struct{ body []byte }
+
+func (m *memory) ReadAt(b []byte, at int64) (int, error) {
+	if at >= int64(len(m.body)) {
+		return 0, io.EOF
+	}
+	n := copy(b, m.body[at:])
+	if n < len(b) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+func (m *memory) Write(b []byte) (int, error) {
+	m.body = append(m.body, b...)
+	return len(b), nil
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// made are recordings of 40 s, each made once. A still one has the same pictures again and again, and silence.
+var made = map[string]func() ([]byte, error){
+	"moving": sync.OnceValues(func() ([]byte, error) { return record("testsrc2=s=320x180:r=25", "sine=b=4:r=44100") }),
+	"other":  sync.OnceValues(func() ([]byte, error) { return record("mandelbrot=s=320x180:r=25", "anoisesrc=r=44100") }),
+	"still":  sync.OnceValues(func() ([]byte, error) { return record("color=red:s=320x180:r=25", "anullsrc=r=44100") }),
+}
+
+func record(picture, sound string) ([]byte, error) {
+	return exec.Command("ffmpeg", "-v", "error", "-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound, "-t", "40",
+		"-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "50", "-c:a", "aac", "-f", "flv", "-flvflags", "no_duration_filesize", "pipe:1").Output()
+}
+
+func source(t *testing.T, name string) []byte {
+	t.Helper()
+	body, err := made[name]()
+	must(t, err)
+	return body
+}
+
+// piece is how one of two recorders has seen a stream.
+type piece struct {
+	zero      int64      // ms: the stream's time at which its own clock began
+	lost      [][2]int64 // ms of the stream's time
+	onlyVideo bool       // what it lost are pictures
+	reconnect bool       // instead of a hole, the publisher was away
+	until     int64      // ms; 0: the end
+}
+
+// seen is a stream as one recorder has seen it.
+func seen(t *testing.T, whole []byte, p piece) []byte {
+	t.Helper()
+	return watch(t, whole, p).body
+}
+
+// view is what a recorder has written, and by when.
+type view struct {
+	body []byte
+	tags []written
+}
+
+type written struct {
+	at   int64 // ms of the stream's time
+	size int
+}
+
+// by is what was written by then.
+func (v view) by(at int64) []byte {
+	n := 0
+	for _, w := range v.tags {
+		if w.at <= at {
+			n = w.size
+		}
+	}
+	return v.body[:n]
+}
+
+func watch(t *testing.T, whole []byte, p piece) (v view) {
+	t.Helper()
+	out := bytes.Clone(whole[:flv.HeaderSize])
+	away, begun := false, false
+	zero, gone := p.zero, int64(0)
+	must(t, each(&memory{whole}, func(x flv.Tag) {
+		lost := slices.ContainsFunc(p.lost, func(l [2]int64) bool { return x.Time >= l[0] && x.Time < l[1] })
+		if p.onlyVideo && x.Kind == flv.Sound {
+			lost = false
+		}
+		frame := x.Kind == flv.Picture || x.Kind == flv.Sound
+		switch {
+		case frame && (lost || p.until > 0 && x.Time >= p.until):
+			if !away {
+				away, gone = true, x.Time
+			}
+			return
+		case frame && (!begun || away && p.reconnect) && !(x.Kind == flv.Picture && x.Key && x.Time >= p.zero):
+			return // a recorder begins with a keyframe
+		case frame && away && p.reconnect:
+			out = append(out, flv.ReconnectTag(time.Duration(x.Time-gone+300)*time.Millisecond)...)
+			zero = x.Time
+		}
+		if frame {
+			begun, away = true, false
+		}
+		tag := bytes.Clone(whole[x.Offset : x.Offset+x.Size])
+		flv.Retime(tag, x.Time-zero)
+		out = append(out, tag...)
+		if begun {
+			v.tags = append(v.tags, written{x.Time, len(out)})
+		}
+	}))
+	v.body = out
+	return v
+}
+
+// origins are recorders of one stream, and what they make of it together.
+type origins struct {
+	merged memory
+	files  []*memory
+	twins  []*Twin
+	writer int
+	turns  []int // how often another went on
+}
+
+func newOrigins(t *testing.T, n int) *origins {
+	t.Helper()
+	o := &origins{}
+	for range n {
+		f := &memory{}
+		o.files = append(o.files, f)
+		o.twins = append(o.twins, New(&o.merged, f))
+	}
+	return o
+}
+
+// step lets the writer go on; where it has a hole, another takes over that hasn't. late: nobody waits any longer.
+func (o *origins) step(t *testing.T, late bool) {
+	t.Helper()
+	for range 20 {
+		for i, w := range o.twins {
+			if len(o.files[i].body) > flv.HeaderSize && len(o.merged.body) == 0 && i == o.writer {
+				must(t, w.Begin())
+			}
+			if len(o.merged.body) > 0 {
+				must(t, w.Read())
+			}
+		}
+		if len(o.merged.body) == 0 {
+			return
+		}
+		hole, err := o.twins[o.writer].Append(false)
+		must(t, err)
+		if !hole && !late {
+			return
+		}
+		next := -1
+		for i, w := range o.twins {
+			must(t, w.Read())
+			if i != o.writer && w.Continues() {
+				next = i
+			}
+		}
+		switch {
+		case next >= 0:
+			o.turns, o.writer = append(o.turns, next), next
+		case hole && late:
+			_, err := o.twins[o.writer].Append(true)
+			must(t, err)
+		default:
+			return
+		}
+	}
+}
+
+// merge lets files grow beside each other, in pieces.
+func merge(t *testing.T, later time.Duration, files ...view) *origins {
+	t.Helper()
+	o := newOrigins(t, len(files))
+	o.twins[1].Expect(later)
+	const steps = 50
+	for n := int64(1); n <= steps; n++ {
+		for i, f := range files {
+			o.files[i].body = f.by(n * 1000)
+		}
+		o.step(t, n == steps)
+	}
+	return o
+}
+
+// frames are the times of a recording's pictures and sound, and what is in them.
+func frames(t *testing.T, body []byte, kind flv.Kind) (all []string) {
+	t.Helper()
+	must(t, each(&memory{body}, func(x flv.Tag) {
+		if x.Kind == kind {
+			all = append(all, fmt.Sprint(x.Time, " ", x.Sum))
+		}
+	}))
+	return all
+}
+
+// What one recorder has lost comes from the other: the recording is as if nothing had been lost, to the byte of each frame, and to the millisecond.
+func TestHolesAreFilled(t *testing.T) {
+	a := [][2]int64{{9_000, 14_000}, {25_000, 27_500}}
+	b := [][2]int64{{17_500, 20_100}}
+	for name, tc := range map[string]struct {
+		a, b piece
+		want int // turns
+	}{
+		"dropped":                         {piece{lost: a}, piece{zero: 1234, lost: b}, 3},
+		"pictures dropped":                {piece{lost: a, onlyVideo: true}, piece{zero: 1234, lost: b, onlyVideo: true}, 3},
+		"one dies":                        {piece{lost: a, until: 33_000}, piece{zero: 1234, lost: b}, 3},
+		"reconnects":                      {piece{lost: a, reconnect: true}, piece{zero: 1234, lost: b, reconnect: true}, 3},
+		"the other begins late":           {piece{lost: a[1:]}, piece{zero: 15_000}, 1},
+		"one frame":                       {piece{lost: [][2]int64{{10_000, 10_040}}}, piece{zero: 3000}, 1},
+		"nothing is lost":                 {piece{}, piece{zero: 1234}, 0},
+		"the first dies":                  {piece{until: 12_345}, piece{zero: 1234}, 1},
+		"the first dies, and is followed": {piece{until: 12_345}, piece{zero: 1234, lost: b}, 1},
+	} {
+		for _, of := range []string{"moving", "still"} {
+			t.Run(name+", "+of, func(t *testing.T) {
+				whole := source(t, of)
+				o := merge(t, time.Duration(tc.b.zero-700)*time.Millisecond, watch(t, whole, tc.a), watch(t, whole, tc.b))
+				want := seen(t, whole, piece{})
+				if name == "the first dies, and is followed" { // then nobody has it
+					want = seen(t, whole, piece{lost: b})
+				}
+				for _, kind := range []flv.Kind{flv.Picture, flv.Sound} {
+					if got, want := frames(t, o.merged.body, kind), frames(t, want, kind); !slices.Equal(got, want) {
+						t.Errorf("kind %d: %d, want %d; the first to differ: %s", kind, len(got), len(want), differ(got, want))
+					}
+				}
+				index, err := flv.Scan(bytes.NewReader(o.merged.body))
+				must(t, err)
+				if len(index.Damage) > 0 || len(o.turns) < tc.want {
+					t.Errorf("turns %v, want %d; %+v", o.turns, tc.want, index.Damage)
+				}
+				if goodbye := 20; tc.want == 0 && !bytes.Equal(o.merged.body, want[:len(want)-goodbye]) {
+					t.Error("bytes differ, though nothing was lost")
+				}
+			})
+		}
+	}
+}
+
+func differ(a, b []string) string {
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return fmt.Sprintf("%d: %s, want %s", i, a[i], b[i])
+		}
+	}
+	return "none of those that both have"
+}
+
+// What both have lost is missing, and nothing else.
+func TestNobodyHasIt(t *testing.T) {
+	whole := source(t, "moving")
+	hole := [2]int64{20_000, 23_000}
+	o := merge(t, 0, watch(t, whole, piece{lost: [][2]int64{{8_000, 9_000}, hole}}), watch(t, whole, piece{zero: 700, lost: [][2]int64{hole}}))
+	got, want := frames(t, o.merged.body, flv.Picture), frames(t, seen(t, whole, piece{lost: [][2]int64{hole}}), flv.Picture)
+	if !slices.Equal(got, want) {
+		t.Errorf("%d, want %d: %s", len(got), len(want), differ(got, want))
+	}
+}
+
+// Two streams of one name are found to be unlike, even where both are silent; and nothing of one gets into the other.
+func TestUnlike(t *testing.T) {
+	for _, tc := range [][2]string{{"moving", "other"}, {"moving", "still"}, {"still", "other"}} {
+		o := merge(t, 0, watch(t, source(t, tc[0]), piece{}), watch(t, source(t, tc[1]), piece{}))
+		if !o.twins[1].Unlike() || o.twins[1].Aligned() || len(o.turns) > 0 {
+			t.Errorf("%v: %+v", tc, o.turns)
+		}
+	}
+}
+
+// How much of a file isn't in a recording.
+func TestLacks(t *testing.T) {
+	whole := source(t, "moving")
+	for _, tc := range []struct {
+		piece piece
+		lost  int
+		lasts time.Duration
+	}{{piece{}, 0, 0}, {piece{zero: 5000}, 50, 2 * time.Second}, {piece{lost: [][2]int64{{8_000, 9_000}}}, 25, time.Second}} {
+		lost, lasts, err := Lacks(&memory{seen(t, whole, tc.piece)}, &memory{seen(t, whole, piece{zero: 4000})})
+		if err != nil || lost < tc.lost-2 || lost > tc.lost+2 || (lasts-tc.lasts).Abs() > 100*time.Millisecond {
+			t.Errorf("%+v: %d, %s, %v", tc.piece, lost, lasts, err)
+		}
+	}
+	if _, _, err := Lacks(&memory{[]byte("this is no recording")}, &memory{whole}); err == nil || errors.Is(err, io.EOF) {
+		t.Error("no recording is one")
+	}
+}
