@@ -28,6 +28,7 @@ type Asset struct {
 
 	Fit []FitRung `json:"fit,omitempty"` // what was decided of rungs by what was measured of them, where the recording grew
 
+	Origins         []Origin        `json:"origins,omitempty"` // that recorded it, in turns, if they were several
 	Discontinuities []Discontinuity `json:"discontinuities,omitempty"`
 	Missing         []Missing       `json:"missing,omitempty"` // of the recording
 }
@@ -75,7 +76,7 @@ func (p *Presentation) Asset() Asset {
 	a := Asset{
 		Version: AssetVersion, Job: plan.Job, Planned: plan.Created, Profile: plan.Profile,
 		Recording: plan.Recording.Key, Live: p.event, Abandoned: plan.Abandoned, Duration: plan.Duration, Master: MasterFile,
-		Effort: p.fold.Effort.of(plan), Discontinuities: plan.Discontinuities, Missing: p.Missing(),
+		Effort: p.fold.Effort.of(plan), Origins: plan.Origins, Discontinuities: plan.Discontinuities, Missing: p.Missing(),
 	}
 	if !plan.Live.IsZero() {
 		a.Began = plan.Live.Add(plan.Begins).Round(time.Millisecond)

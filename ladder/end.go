@@ -23,6 +23,7 @@ type End struct {
 
 	Abandoned bool `json:"abandoned,omitempty"` // its recorder went away: what that had not shipped is missing
 
+	Origins         []Origin        `json:"origins,omitempty"` // that recorded it, if they were several
 	Discontinuities []Discontinuity `json:"discontinuities,omitempty"`
 	Missing         []Missing       `json:"missing,omitempty"` // as far as it is known before anything is encoded
 }
@@ -34,6 +35,12 @@ type Discontinuity struct {
 	Lost float64 `json:"lost_s,omitempty"` // seconds that are missing, if that is known
 
 	Reconnect bool `json:"reconnect,omitempty"` // the publisher lost its connection, and came back
+}
+
+// Origin is which of several origins recorded the event, from a moment on.
+type Origin struct {
+	Name string  `json:"name"`
+	From float64 `json:"from_s"` // seconds, to the keyframe before it
 }
 
 const maxDiscontinuities = 1000 // that are told of

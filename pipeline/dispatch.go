@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
 	"afterlive/internal/flv"
+	"afterlive/internal/growing"
 	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/internal/worker"
@@ -166,7 +168,9 @@ func (p *Pipeline) storeEnd(ctx context.Context, plan *ladder.Plan, d *ledger.Di
 	}
 	d.Ended = true
 	end := plan.End(index, d.Chunks)
-	end.Abandoned = r.state != nil && r.state.Abandoned
+	if r.state != nil {
+		end.Abandoned, end.Origins = r.state.Abandoned, origins(r.state.Turns, index)
+	}
 	if profile, err := p.Profiles.Choose(cmp.Or(r.profile, job.DefaultProfile), index); err == nil {
 		end.Replan = plan.Misled(index, profile)
 	}
@@ -180,6 +184,22 @@ func (p *Pipeline) storeEnd(ctx context.Context, plan *ladder.Plan, d *ledger.Di
 	p.Log.Info("recording divided", zap.String("job", plan.Job), zap.String("asset", plan.Asset), zap.Float64("duration_s", end.Duration),
 		zap.Int("chunks", len(d.Chunks)), zap.Int64("bytes", end.Size), zap.Int64("torn_bytes", end.Torn), zap.Int64("lost_bytes", end.Lost), zap.Int("epochs", end.Epochs))
 	return nil
+}
+
+// origins are those that recorded it, by the keyframes before which they took turns.
+func origins(turns []growing.Turn, index *flv.Index) (all []ladder.Origin) {
+	for _, turn := range turns {
+		o := ladder.Origin{Name: turn.Origin}
+		if v := index.Video; v != nil {
+			i, found := slices.BinarySearchFunc(v.Keyframes, turn.From, func(k flv.Keyframe, at int64) int { return cmp.Compare(k.Offset, at) })
+			if !found {
+				i = max(0, i-1)
+			}
+			o.From = v.Keyframes[i].PTS.Seconds()
+		}
+		all = append(all, o)
+	}
+	return all
 }
 
 // repair sends every task of a job whose part doesn't exist, whatever was sent before: its message

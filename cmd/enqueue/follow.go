@@ -19,13 +19,15 @@ import (
 )
 
 type followCommand struct {
-	Dir       []string      `arg:"" help:"Folders that nginx records to."`
-	App       string        `help:"The RTMP application whose folders they are." default:"live" placeholder:"APP"`
-	Profile   string        `help:"As of send. The hook's must be the same." default:"auto"`
-	Spool     string        `help:"As of hook. Default: .spool in each folder." placeholder:"DIR"`
-	Every     time.Duration `help:"How often to bring what has come into the store: at most so much is lost with this machine. 8 MiB are brought at once." default:"5s"`
-	Reconnect time.Duration `help:"How long to wait for a publisher that has lost its connection. If it comes back, the recording goes on; 0s: it is another one." default:"30s"`
-	LogFile   string        `help:"Where to log." default:"stderr" placeholder:"FILE"`
+	Dir       []string          `arg:"" help:"Folders that nginx records to."`
+	App       string            `help:"The RTMP application whose folders they are." default:"live" placeholder:"APP"`
+	Profile   string            `help:"As of send. The hook's must be the same." default:"auto"`
+	Spool     string            `help:"As of hook. Default: .spool in each folder." placeholder:"DIR"`
+	Every     time.Duration     `help:"How often to bring what has come into the store: at most so much is lost with this machine. 8 MiB are brought at once." default:"5s"`
+	Reconnect time.Duration     `help:"How long to wait for a publisher that has lost its connection. If it comes back, the recording goes on; 0s: it is another one." default:"30s"`
+	Origin    string            `help:"This origin's name, where several record the same streams: they make one recording, and what one has lost comes from another." placeholder:"NAME"`
+	SameAs    map[string]string `help:"Streams that are the same as others, for --origin: if the backup encoder publishes talk-b, say talk-b=talk." placeholder:"STREAM=OTHER"`
+	LogFile   string            `help:"Where to log." default:"stderr" placeholder:"FILE"`
 }
 
 // Help explains what --help has no place for.
@@ -53,6 +55,9 @@ func (c *followCommand) validate() error {
 	}
 	if c.Reconnect < 0 || c.Reconnect > 30*time.Minute {
 		faults = append(faults, fmt.Errorf("--reconnect is %s; it may be 0s to 30m", c.Reconnect))
+	}
+	if len(c.SameAs) > 0 && c.Origin == "" {
+		faults = append(faults, errors.New("--same-as needs --origin: what is this origin called?"))
 	}
 	return errors.Join(faults...)
 }
@@ -174,7 +179,7 @@ func (f *follower) begin(ctx context.Context, dir, name string) error {
 	if err != nil {
 		return err
 	}
-	e := entry{Path: name, App: f.App, Name: streamOf(name), Profile: f.Profile}
+	e := entry{Path: name, App: f.App, Name: cmp.Or(f.SameAs[streamOf(name)], streamOf(name)), Profile: f.Profile}
 	s := &stream{
 		follower: f, entry: e, spool: spool{folder: cmp.Or(f.Spool, filepath.Join(dir, ".spool"))}, file: file, info: info, began: time.Now(),
 		woken: make(chan struct{}, 1), log: f.log.With(zap.String("path", name)),
@@ -206,8 +211,11 @@ func (f *follower) isOurs(s *stream) (bool, error) {
 			return false, nil
 		}
 	}
-	if f.Reconnect == 0 {
+	if f.Reconnect == 0 && f.Origin == "" {
 		return live, nil
+	}
+	if f.Origin != "" {
+		s.shared = &shared{stream: s, origin: f.Origin, live: live}
 	}
 	return s.claim(live, !f.started)
 }

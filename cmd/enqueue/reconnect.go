@@ -39,7 +39,7 @@ func (s *stream) recall(ctx context.Context) {
 	if s.until.IsZero() {
 		return
 	}
-	state, _, err := growing.Load(ctx, s.place.Recordings, s.key(""))
+	state, _, err := growing.Load(ctx, s.place.Recordings, s.recording())
 	s.closing = err == nil && (state.Closing || state.Ended) // if the store is away, the wait ends by itself
 }
 
@@ -161,7 +161,9 @@ func (s *stream) wait(ctx context.Context) error {
 	if s.shipper == nil || s.until.IsZero() {
 		return nil
 	}
-	if err := s.shipper.Wait(ctx, s.until); err != nil {
+	if err := s.shipper.Wait(ctx, s.until); errors.Is(err, growing.ErrTaken) { // another origin goes on, and needn't wait
+		return nil
+	} else if err != nil {
 		return err
 	}
 	if !s.toldWait.Equal(s.until) {
@@ -182,7 +184,7 @@ func (s *stream) tellWaiting(ctx context.Context) error {
 		return nil
 	}
 	out := sender{place: s.place, profile: s.Profile}
-	return out.send(ctx, out.task(s.key(""), state.ID))
+	return out.send(ctx, out.task(s.recording(), state.ID))
 }
 
 // end keeps other files from being offered.
@@ -190,6 +192,11 @@ func (s *stream) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ending = true
+	if s.shared != nil {
+		if err := s.shared.close(); err != nil {
+			s.log.Warn("copy of a recording cannot be removed", zap.Error(err))
+		}
+	}
 	if s.next != nil {
 		if err := s.next.close(); err != nil {
 			s.log.Warn("file cannot be closed", zap.Error(err))

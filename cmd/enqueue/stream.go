@@ -28,6 +28,7 @@ type stream struct {
 	began   time.Time // when it was first seen
 	woken   chan struct{}
 	log     *zap.Logger
+	shared  *shared // with other origins; nil: with none
 	shipper *growing.Shipper
 	shipped time.Time     // when that came off last
 	watched time.Time     // when a watch was asked for
@@ -68,20 +69,36 @@ func (s *stream) run(ctx context.Context) (ended bool) {
 		if live && !s.due() {
 			continue
 		}
-		err = s.ship(ctx, s.ending)
+		if s.shared != nil {
+			err = s.shared.ship(ctx)
+		} else {
+			err = s.ship(ctx, s.ending)
+		}
 		if err == nil && !live && !s.ending {
 			err = s.wait(ctx)
 		}
 		s.fault(err)
-		if err == nil && s.ending {
+		switch {
+		case err != nil || !s.ending:
+		case s.shared == nil:
 			s.hand(ctx)
+			return true
+		case s.shared.done:
 			return true
 		}
 	}
 }
 
-// due tells whether what has come is to be shipped.
+// due tells whether there is something to do.
 func (s *stream) due() bool {
+	if s.shared != nil {
+		return s.shared.due()
+	}
+	return s.pendingIsDue()
+}
+
+// pendingIsDue tells whether what has come is to be shipped.
+func (s *stream) pendingIsDue() bool {
 	if time.Since(s.shipped) >= s.Every && time.Since(s.began) >= s.Every {
 		return true
 	}
@@ -99,15 +116,23 @@ func (s *stream) ship(ctx context.Context, ended bool) error {
 		return nil
 	}
 	if s.shipper == nil {
-		shipper, err := growing.Open(ctx, s.place.Recordings, s.key(""), s.file, s.beginning(), s.spool.promised(s.App, s.Name))
+		shipper, err := growing.Open(ctx, s.place.Recordings, s.key(""), s.file, s.beginning(), s.announced())
 		if err != nil {
 			return s.refused(ctx, err)
 		}
 		s.shipper = shipper
 	}
-	unwatched := s.watch(ctx) // what has come is shipped all the same
-	if err := s.shipper.Ship(ctx, ended); err != nil {
+	if err := s.bring(ctx, s.shipper, ended); err != nil {
 		return s.refused(ctx, err)
+	}
+	return nil
+}
+
+// bring ships, and has workers look at it.
+func (s *stream) bring(ctx context.Context, shipper *growing.Shipper, ended bool) error {
+	unwatched := s.watch(ctx) // what has come is shipped all the same
+	if err := shipper.Ship(ctx, ended); err != nil {
+		return err
 	}
 	if unwatched != nil && !ended {
 		return unwatched
@@ -119,11 +144,11 @@ func (s *stream) ship(ctx context.Context, ended bool) error {
 		}
 		s.toldWait = time.Time{}
 	}
-	state := s.shipper.Shipped()
-	if lasts := s.shipper.Lasts(); ended || state.Index != nil && lasts-s.told >= segment {
+	state := shipper.Shipped()
+	if lasts := shipper.Lasts(); ended || state.Index != nil && lasts-s.told >= segment {
 		out := sender{place: s.place, profile: s.Profile}
-		t := out.task(s.key(""), state.ID)
-		t.Promised = cmp.Or(state.Promised, s.spool.promised(s.App, s.Name)) // it may have been announced since
+		t := out.task(s.recording(), state.ID)
+		t.Promised = cmp.Or(state.Promised, s.announced()) // it may have been announced since
 		if err := out.send(ctx, t); err != nil {
 			return err
 		}
@@ -134,6 +159,17 @@ func (s *stream) ship(ctx context.Context, ended bool) error {
 	return nil
 }
 
+// recording is the key of the one that the file is shipped to.
+func (s *stream) recording() string {
+	if s.shared != nil {
+		return s.shared.key
+	}
+	return s.key("")
+}
+
+// announced is the video that the publisher has announced.
+func (s *stream) announced() string { return s.spool.promised(s.App, streamOf(s.Path)) }
+
 // watch asks the workers to watch the recording, the first time before anything of it is in the store: should this machine be gone
 // in the next moment, they end it with what is there. They ask each other from then on; should that have got lost, they are asked again.
 func (s *stream) watch(ctx context.Context) error {
@@ -141,8 +177,8 @@ func (s *stream) watch(ctx context.Context) error {
 		return nil
 	}
 	out := sender{place: s.place, profile: s.Profile}
-	t := out.task(s.key(""), "")
-	t.Promised = s.spool.promised(s.App, s.Name)
+	t := out.task(s.recording(), "")
+	t.Promised = s.announced()
 	t.Watch = job.Watch{Every: int(s.Every.Seconds()), Since: time.Now().UTC()}
 	if err := out.place.Queue.Send(ctx, t.Body(), firstWatch); err != nil {
 		return err
@@ -214,7 +250,7 @@ func (s *stream) handed(ctx context.Context) (t job.Task, err error) {
 	if err != nil {
 		return t, err
 	}
-	s.Video = s.spool.promised(s.App, s.Name)
+	s.Video = s.announced()
 	e, err := s.spool.take(s.entry, info)
 	if err != nil {
 		return t, err

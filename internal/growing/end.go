@@ -1,6 +1,7 @@
 package growing
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -46,18 +47,31 @@ func EndAsItIs(ctx context.Context, store Objects, key string, seen int64) (*Sta
 // AskToEnd asks for a recording to end as soon as its publisher is gone, without waiting for it to come back. Who ships it looks
 // for that. It may be done again. [fs.ErrNotExist]: nothing of it is there.
 func AskToEnd(ctx context.Context, store Objects, key string) (*State, error) {
+	s, _, err := change(ctx, store, key, func(s *State) bool {
+		asks := !s.Ended && !s.Closing
+		s.Closing = s.Closing || asks
+		return asks
+	})
+	return s, err
+}
+
+// change changes the state of a recording, whatever others do meanwhile. do returns false if there is nothing to change.
+func change(ctx context.Context, store Objects, key string, do func(*State) bool) (s *State, etag string, err error) {
 	for {
 		s, etag, err := Load(ctx, store, key)
-		if err != nil || s.Ended || s.Closing {
-			return s, err
+		if err != nil || !do(s) {
+			return s, etag, err
 		}
-		s.Closing = true
 		body, err := json.Marshal(s)
 		if err != nil {
-			return nil, fmt.Errorf("close %s: %w", key, err)
+			return nil, "", fmt.Errorf("change %s: %w", key, err)
 		}
-		if err := store.Write(ctx, stateKey(key), body, etag); !errors.Is(err, fs.ErrExist) {
-			return s, err
+		if err := store.Write(ctx, stateKey(key), body, etag); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, "", err
+		}
+		there, etag, err := store.Load(ctx, stateKey(key))
+		if err != nil || bytes.Equal(there, body) { // else somebody was first
+			return s, etag, err
 		}
 	}
 }

@@ -52,9 +52,26 @@ type State struct {
 	Abandoned bool            `json:"abandoned,omitempty"` // it was ended without its recorder
 	Waiting   time.Time       `json:"waiting,omitzero"`    // its publisher is gone; until then it may come back, and the recording go on
 	Closing   bool            `json:"closing,omitempty"`   // an operator wants it to end as soon as its publisher is gone
+	Origins   []string        `json:"origins,omitempty"`  // that have it at the moment; of one that several origins ship to
+	Turns     []Turn          `json:"turns,omitempty"`    // which of them its bytes are from; the last is the one to go on
+	Yields    bool            `json:"yields,omitempty"`   // that has a hole here, or its file has ended: whoever has more is to go on
 	Object    string          `json:"object,omitempty"`    // version of the object that has all of it; then the extents go
 	Size      int64           `json:"size,omitempty"`      // that Index speaks of
 	Index     json.RawMessage `json:"index,omitempty"`
+}
+
+// Turn is when an origin began to ship.
+type Turn struct {
+	Origin string `json:"origin"`
+	From   int64  `json:"from"` // its first byte
+}
+
+// Writer is the origin whose turn it is; "": it is shipped by one alone.
+func (s *State) Writer() string {
+	if n := len(s.Turns); n > 0 {
+		return s.Turns[n-1].Origin
+	}
+	return ""
 }
 
 // versionPrefix tells the versions of recordings that grew from those of objects.

@@ -41,6 +41,8 @@ type Shipper struct {
 	file  *os.File
 	fresh State // with which it begins if it is the first
 
+	origin string // whose file it is; "": nobody else ships the recording
+
 	state   *State
 	etag    string
 	source  *window
@@ -69,7 +71,11 @@ func (w *window) Read(b []byte) (int, error) {
 // Open goes on where the store says that a recording is, or begins it. began and promised are told of
 // one that begins. [ErrAnother]: the store has another one of this name.
 func Open(ctx context.Context, store Store, key string, file *os.File, began time.Time, promised string) (*Shipper, error) {
-	s := &Shipper{store: store, key: key, file: file, fresh: State{Version: stateVersion, Began: began.UTC(), Promised: promised}}
+	return open(ctx, store, key, file, State{Version: stateVersion, Began: began.UTC(), Promised: promised}, "")
+}
+
+func open(ctx context.Context, store Store, key string, file *os.File, fresh State, origin string) (*Shipper, error) {
+	s := &Shipper{store: store, key: key, file: file, fresh: fresh, origin: origin}
 	if err := s.resume(ctx); err != nil {
 		return nil, err
 	}
@@ -85,6 +91,8 @@ func (s *Shipper) resume(ctx context.Context) error {
 		state, etag = &fresh, ""
 	case err != nil:
 		return err
+	case len(state.Turns) > 0 != (s.origin != ""): // what several origins ship is more than what one of them has
+		return fmt.Errorf("ship %s: %w", s.key, ErrAnother)
 	default:
 		first := make([]byte, state.first())
 		if _, err := s.file.ReadAt(first, 0); errors.Is(err, io.EOF) || err == nil && versionOf(first) != state.ID {
@@ -131,6 +139,15 @@ func (s *Shipper) Ship(ctx context.Context, ended bool) error {
 			return s.atItsEnd()
 		}
 		err := s.ship(ctx, ended)
+		if s.origin != "" && (errors.Is(err, errOvertaken) || errors.Is(err, ErrAnother)) {
+			if err := s.Refresh(ctx); err != nil {
+				return err
+			}
+			if errors.Is(err, errOvertaken) {
+				continue // somebody has joined, or left
+			}
+			return ErrTaken
+		}
 		if !errors.Is(err, errOvertaken) {
 			return err
 		}
@@ -159,7 +176,11 @@ func (s *Shipper) Wait(ctx context.Context, until time.Time) error {
 		if !errors.Is(err, errOvertaken) {
 			return err
 		}
-		if err := s.resume(ctx); err != nil {
+		again := s.resume
+		if s.origin != "" {
+			again = s.Refresh
+		}
+		if err := again(ctx); err != nil {
 			return err
 		}
 	}
@@ -220,7 +241,7 @@ func (s *Shipper) ship(ctx context.Context, ended bool) error {
 	if err := s.extents(ctx, &next, to); err != nil {
 		return fmt.Errorf("ship %s: %w", s.key, err)
 	}
-	next.Ended, next.Told, next.Waiting = ended, time.Now().UTC(), time.Time{}
+	next.Ended, next.Told, next.Waiting, next.Yields = ended, time.Now().UTC(), time.Time{}, false
 	if index != nil {
 		next.Size = index.Size
 		if next.Index, err = index.Marshal(); err != nil {

@@ -16,7 +16,8 @@ import (
 
 // Twin compares a recording, made by several recorders, with the file that one of them writes. Both grow.
 type Twin struct {
-	recording, file File
+	recording       File
+	file            io.ReaderAt
 	fromRecording   *flv.Tags
 	fromFile        *flv.Tags
 	size            int64 // of the recording, as far as it was read; bytes
@@ -61,7 +62,7 @@ type place struct {
 }
 
 // New compares a recording, of which so many bytes are there, with a file. What is put behind the recording is written to it.
-func New(recording, file File) *Twin {
+func New(recording File, file io.ReaderAt) *Twin {
 	return &Twin{
 		recording: recording, file: file, fromRecording: flv.ReadTags(recording, 0), fromFile: flv.ReadTags(file, 0),
 		expect: []int64{0}, steps: map[flv.Kind]*pace{flv.Picture: {}, flv.Sound: {}}, jumped: map[flv.Kind]int64{},
@@ -85,6 +86,9 @@ func (t *Twin) Begin() error {
 	t.place = place{known: true, last: map[flv.Kind]int64{}, next: map[flv.Kind]int64{flv.Other: 0}}
 	return nil
 }
+
+// Lasts is how long the file is, by its clock.
+func (t *Twin) Lasts() time.Duration { return time.Duration(t.last) * time.Millisecond }
 
 // Cut tells that the recording has been cut to so many bytes: another recorder was first.
 func (t *Twin) Cut(size int64) {
