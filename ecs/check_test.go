@@ -221,7 +221,7 @@ func checkOrigin(text string) error {
 	user := t.Text("Instance", "UserData")
 	for _, part := range []string{
 		`echo "if (\$arg_key != \"$key\") { return 403; }" >/var/lib/afterlive/publish.conf`, "RequiresMountsFor=/var/lib/afterlive", "${!IMAGE}", "docker stop -t 86400", "TimeoutStopSec=infinity",
-		"enqueue sweep /var/lib/afterlive/rec", "} follow /var/lib/afterlive/rec", "--read-only --cap-drop ALL --security-opt no-new-privileges", "until [ -e /dev/sdf ]",
+		"enqueue sweep /var/lib/afterlive/rec", "} follow --origin=${OriginName} /var/lib/afterlive/rec", "--read-only --cap-drop ALL --security-opt no-new-privileges", "until [ -e /dev/sdf ]",
 	} {
 		f.wantf(strings.Contains(user, part), "the instance doesn't say %s", part)
 	}

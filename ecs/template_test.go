@@ -170,7 +170,7 @@ func TestMistakesAreFound(t *testing.T) {
 		{"a stream is cut off", "docker stop -t 86400", "docker stop -t 10"},
 		{"systemd cuts it off", "TimeoutStopSec=infinity", "TimeoutStopSec=30"},
 		{"what a crash leaves stays", "enqueue sweep", "enqueue status"},
-		{"recordings aren't followed", "follow /var/lib/afterlive/rec", "sweep /var/lib/afterlive/rec"},
+		{"recordings aren't followed", "follow --origin=${OriginName} /var/lib/afterlive/rec", "sweep /var/lib/afterlive/rec"},
 		{"too much is allowed", `"s3:PutObject", "s3:GetObject"`, `"s3:PutObject", "s3:DeleteObject"`},
 		{"misspelled variable", "AFTERLIVE_FAILED=", "AFTERLIVE_FAILURES="},
 		{"runs with capabilities", "--cap-drop ALL ", ""},

@@ -51,7 +51,7 @@ func (h *shared) due() bool {
 	case !h.held.IsZero():
 		return true
 	}
-	return h.stream.pendingIsDue()
+	return h.pendingIsDue()
 }
 
 // silence is for how long the origin whose turn it is may ship nothing, before another one goes on.
@@ -150,8 +150,11 @@ var errHole = errors.New("something is missing")
 func (h *shared) write(ctx context.Context) error {
 	err := h.append(ctx)
 	hole := errors.Is(err, errHole)
-	if err != nil && !hole || h.shared == nil {
+	if h.shared == nil { // it is kept apart
 		return err
+	}
+	if err != nil && !hole {
+		return errors.Join(err, h.standBack())
 	}
 	if err := h.bring(ctx, h.ships, false); err != nil {
 		return h.taken(err)
@@ -202,13 +205,15 @@ func (h *shared) taken(err error) error {
 		return err
 	}
 	h.log.Info("another origin goes on with the recording", zap.String("key", h.key))
+	return h.standBack()
+}
+
+// standBack drops what was not shipped, and looks on. If it is still this origin's turn, it takes that anew.
+func (h *shared) standBack() error {
 	h.ships, h.shipper, h.held, h.news = nil, nil, time.Time{}, time.Now()
 	size, err := h.mirror.Cut()
-	if err != nil {
-		return err
-	}
 	h.twin.Cut(size)
-	return nil
+	return err
 }
 
 // lookOn takes in what another origin ships, and goes on with it where that has a hole, or falls silent.
@@ -269,17 +274,14 @@ func (h *shared) mayTake(state *growing.State) bool {
 func (h *shared) take(ctx context.Context) error {
 	state := h.mirror.State()
 	won, err := h.mirror.Take(ctx, h.origin, !state.Yields && state.Waiting.IsZero()) // it comes back by itself
-	if err != nil || !won {
-		return err
+	if err == nil && won {
+		err = h.twin.Read()
 	}
-	if err := h.twin.Read(); err != nil {
-		return err
-	}
-	if !h.twin.Aligned() { // by what the one before had stored; see mayTake
-		return nil
+	if err != nil || !won || !h.twin.Aligned() { // by what the one before had stored, it may not be; see mayTake
+		return errors.Join(err, h.standBack())
 	}
 	if h.ships, err = h.mirror.Shipper(ctx, h.origin, time.Time{}, ""); err != nil {
-		return h.taken(err)
+		return errors.Join(h.standBack(), h.taken(err))
 	}
 	h.shipper = h.ships
 	h.log.Info("recording is gone on with, where another origin has a hole, or is gone", zap.String("key", h.key), zap.Int64("at", h.ships.Shipped().End))

@@ -1,7 +1,6 @@
 package growing
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -47,31 +46,26 @@ func EndAsItIs(ctx context.Context, store Objects, key string, seen int64) (*Sta
 // AskToEnd asks for a recording to end as soon as its publisher is gone, without waiting for it to come back. Who ships it looks
 // for that. It may be done again. [fs.ErrNotExist]: nothing of it is there.
 func AskToEnd(ctx context.Context, store Objects, key string) (*State, error) {
-	s, _, err := change(ctx, store, key, func(s *State) bool {
+	return change(ctx, store, key, func(s *State) bool {
 		asks := !s.Ended && !s.Closing
 		s.Closing = s.Closing || asks
 		return asks
 	})
-	return s, err
 }
 
 // change changes the state of a recording, whatever others do meanwhile. do returns false if there is nothing to change.
-func change(ctx context.Context, store Objects, key string, do func(*State) bool) (s *State, etag string, err error) {
+func change(ctx context.Context, store Objects, key string, do func(*State) bool) (*State, error) {
 	for {
 		s, etag, err := Load(ctx, store, key)
 		if err != nil || !do(s) {
-			return s, etag, err
+			return s, err
 		}
 		body, err := json.Marshal(s)
 		if err != nil {
-			return nil, "", fmt.Errorf("change %s: %w", key, err)
+			return nil, fmt.Errorf("change %s: %w", key, err)
 		}
-		if err := store.Write(ctx, stateKey(key), body, etag); err != nil && !errors.Is(err, fs.ErrExist) {
-			return nil, "", err
-		}
-		there, etag, err := store.Load(ctx, stateKey(key))
-		if err != nil || bytes.Equal(there, body) { // else somebody was first
-			return s, etag, err
+		if err := store.Write(ctx, stateKey(key), body, etag); !errors.Is(err, fs.ErrExist) {
+			return s, err
 		}
 	}
 }
@@ -83,8 +77,8 @@ func (s *State) scan(ctx context.Context, store Objects, key string) (*flv.Index
 		return nil, err
 	}
 	defer source.Close()
-	bytes := &upTo{Reader: source, left: s.Head}
-	scanner := flv.NewScanner(bytes)
+	soFar := &upTo{Reader: source, left: s.Head}
+	scanner := flv.NewScanner(soFar)
 	if s.Head > 0 {
 		if err := scanner.More(); err != nil {
 			return nil, err
@@ -93,7 +87,7 @@ func (s *State) scan(ctx context.Context, store Objects, key string) (*flv.Index
 			return nil, err
 		}
 	}
-	bytes.left = s.End - s.Head
+	soFar.left = s.End - s.Head
 	return scanner.End()
 }
 

@@ -52,9 +52,9 @@ type State struct {
 	Abandoned bool            `json:"abandoned,omitempty"` // it was ended without its recorder
 	Waiting   time.Time       `json:"waiting,omitzero"`    // its publisher is gone; until then it may come back, and the recording go on
 	Closing   bool            `json:"closing,omitempty"`   // an operator wants it to end as soon as its publisher is gone
-	Origins   []string        `json:"origins,omitempty"`  // that have it at the moment; of one that several origins ship to
-	Turns     []Turn          `json:"turns,omitempty"`    // which of them its bytes are from; the last is the one to go on
-	Yields    bool            `json:"yields,omitempty"`   // that has a hole here, or its file has ended: whoever has more is to go on
+	Origins   []string        `json:"origins,omitempty"`   // that have it at the moment; of one that several origins ship to
+	Turns     []Turn          `json:"turns,omitempty"`     // which of them its bytes are from; the last is the one to go on
+	Yields    bool            `json:"yields,omitempty"`    // that has a hole here, or its file has ended: whoever has more is to go on
 	Object    string          `json:"object,omitempty"`    // version of the object that has all of it; then the extents go
 	Size      int64           `json:"size,omitempty"`      // that Index speaks of
 	Index     json.RawMessage `json:"index,omitempty"`

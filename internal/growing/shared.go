@@ -76,7 +76,7 @@ func Begin(ctx context.Context, store Objects, key, before string) (bool, error)
 
 // Join notes that an origin has a recording, too.
 func Join(ctx context.Context, store Objects, key, origin string) error {
-	_, _, err := change(ctx, store, key, func(s *State) bool {
+	_, err := change(ctx, store, key, func(s *State) bool {
 		news := !s.Ended && !slices.Contains(s.Origins, origin)
 		if news {
 			s.Origins = append(s.Origins, origin)
@@ -88,7 +88,7 @@ func Join(ctx context.Context, store Objects, key, origin string) error {
 
 // Leave notes that an origin has nothing more of a recording.
 func Leave(ctx context.Context, store Objects, key, origin string) error {
-	_, _, err := change(ctx, store, key, func(s *State) bool {
+	_, err := change(ctx, store, key, func(s *State) bool {
 		had := len(s.Origins)
 		s.Origins = slices.DeleteFunc(s.Origins, func(o string) bool { return o == origin })
 		return !s.Ended && len(s.Origins) < had
@@ -184,8 +184,11 @@ func (m *Mirror) State() *State { return m.state }
 // Cut drops what was put behind the recording and not shipped, and returns how many bytes are left.
 func (m *Mirror) Cut() (int64, error) { return m.size, m.file.Truncate(m.size) }
 
-// Look brings what has come of the recording since, and tells whether it goes on.
+// Look brings what has come of the recording since, and tells whether it goes on. What was put behind the copy, and not shipped, goes.
 func (m *Mirror) Look(ctx context.Context) (news bool, err error) {
+	if _, err := m.Cut(); err != nil {
+		return false, err
+	}
 	_, etag, err := m.store.Stat(ctx, stateKey(m.key))
 	if err != nil || etag == m.etag {
 		return false, err

@@ -145,7 +145,8 @@ func Lacks(recording, file io.ReaderAt) (lost int, lasts time.Duration, err erro
 	var ms, before [flv.Reconnect + 1]int64
 	err = each(file, func(x flv.Tag) {
 		tags[x.Kind]++
-		if have[x.Sum]--; have[x.Sum] < 0 {
+		have[x.Sum]--
+		if have[x.Sum] < 0 {
 			away[x.Kind]++
 			ms[x.Kind] += min(second, max(0, x.Time-before[x.Kind]))
 		}

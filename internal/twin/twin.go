@@ -16,13 +16,13 @@ import (
 
 // Twin compares a recording, made by several recorders, with the file that one of them writes. Both grow.
 type Twin struct {
-	recording       File
-	file            io.ReaderAt
-	fromRecording   *flv.Tags
-	fromFile        *flv.Tags
-	size            int64 // of the recording, as far as it was read; bytes
-	wrote           int64 // up to where it was put there by this process
-	end             int64 // the latest time of its clock; ms
+	recording     File
+	file          io.ReaderAt
+	fromRecording *flv.Tags
+	fromFile      *flv.Tags
+	size          int64 // of the recording, as far as it was read; bytes
+	wrote         int64 // up to where it was put there by this process
+	end           int64 // the latest time of its clock; ms
 
 	tail []tag // the recording's last tags
 	mine []tag // the file's, those left out that were found to be in the recording long ago

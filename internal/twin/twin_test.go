@@ -113,7 +113,7 @@ func watch(t *testing.T, whole []byte, p piece) (v view) {
 				away, gone = true, x.Time
 			}
 			return
-		case frame && (!begun || away && p.reconnect) && !(x.Kind == flv.Picture && x.Key && x.Time >= p.zero):
+		case frame && (!begun || away && p.reconnect) && (x.Kind != flv.Picture || !x.Key || x.Time < p.zero):
 			return // a recorder begins with a keyframe
 		case frame && away && p.reconnect:
 			out = append(out, flv.ReconnectTag(time.Duration(x.Time-gone+300)*time.Millisecond)...)
