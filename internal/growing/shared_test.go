@@ -63,7 +63,7 @@ func TestInTurns(t *testing.T) {
 				readAll(t, store.Dir, s.ID, body[:told], random)
 			}
 			var p *participant
-			for err := errAway; err != nil; { //nolint:wastedassign // until it comes off
+			for err := errAway; err != nil; {
 				p = &participant{name: "a"}
 				err = p.end(t, store)
 				if err != nil && !errors.Is(err, errAway) {
