@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -189,7 +190,8 @@ func (p *Pipeline) storeEnd(ctx context.Context, plan *ladder.Plan, d *ledger.Di
 // origins are those that recorded it, by the keyframes before which they took turns.
 func origins(turns []growing.Turn, index *flv.Index) (all []ladder.Origin) {
 	for _, turn := range turns {
-		o := ladder.Origin{Name: turn.Origin}
+		name, _, _ := strings.Cut(turn.Origin, ":") // the file's name follows
+		o := ladder.Origin{Name: name}
 		if v := index.Video; v != nil {
 			i, found := slices.BinarySearchFunc(v.Keyframes, turn.From, func(k flv.Keyframe, at int64) int { return cmp.Compare(k.Offset, at) })
 			if !found {

@@ -15,6 +15,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 	"go.uber.org/zap"
 
+	"afterlive/internal/growing"
 	"afterlive/internal/wiring"
 )
 
@@ -85,10 +86,20 @@ func (c *followCommand) Run(ctx context.Context, flags wiring.Flags) (err error)
 			log.Warn("folder cannot be watched", zap.String("folder", dir), zap.Error(err))
 		}
 	}
+	for _, dir := range c.Dir {
+		if err := growing.RemoveMirrors(c.spoolOf(dir)); err != nil {
+			log.Warn("copies that a killed process has left cannot be removed", zap.Error(err))
+		}
+	}
 	f := &follower{followCommand: c, flags: flags, place: place, log: log, streams: map[string]*stream{}}
 	log.Info("recordings are followed", zap.Strings("folders", c.Dir), zap.Duration("every", c.Every), zap.Duration("reconnect", c.Reconnect))
 	f.follow(ctx, watcher.Events)
 	return nil
+}
+
+// spoolOf is where files of a folder wait.
+func (c *followCommand) spoolOf(dir string) string {
+	return cmp.Or(c.Spool, filepath.Join(dir, ".spool"))
 }
 
 // follower knows which recordings grow.
@@ -181,7 +192,7 @@ func (f *follower) begin(ctx context.Context, dir, name string) error {
 	}
 	e := entry{Path: name, App: f.App, Name: cmp.Or(f.SameAs[streamOf(name)], streamOf(name)), Profile: f.Profile}
 	s := &stream{
-		follower: f, entry: e, spool: spool{folder: cmp.Or(f.Spool, filepath.Join(dir, ".spool"))}, file: file, info: info, began: time.Now(),
+		follower: f, entry: e, spool: spool{folder: f.spoolOf(dir)}, file: file, info: info, began: time.Now(),
 		woken: make(chan struct{}, 1), log: f.log.With(zap.String("path", name)),
 	}
 	if ours, err := f.isOurs(s); err != nil || !ours {
@@ -207,7 +218,7 @@ func (f *follower) isOurs(s *stream) (bool, error) {
 		return false, err
 	}
 	for _, other := range f.streams {
-		if live && other.Name == s.Name && filepath.Dir(other.Path) == filepath.Dir(s.Path) && other.offer(s.Path) {
+		if live && streamOf(other.Path) == streamOf(s.Path) && filepath.Dir(other.Path) == filepath.Dir(s.Path) && other.offer(s.Path) {
 			return false, nil
 		}
 	}
@@ -215,7 +226,7 @@ func (f *follower) isOurs(s *stream) (bool, error) {
 		return live, nil
 	}
 	if f.Origin != "" {
-		s.shared = &shared{stream: s, origin: f.Origin, live: live}
+		s.shared = &shared{stream: s, live: live, member: f.Origin + ":" + filepath.Base(s.Path)}
 	}
 	return s.claim(live, !f.started)
 }

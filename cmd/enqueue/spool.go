@@ -52,7 +52,7 @@ func (s spool) take(e entry, info fs.FileInfo) (_ entry, err error) {
 	if !os.SameFile(info, locked) {
 		return e, fmt.Errorf("%s was replaced: %w", e.Path, fs.ErrNotExist)
 	}
-	if going, err := s.isContinued(e.Path, locked); err != nil || going {
+	if kept, err := s.isKept(e.Path, locked); err != nil || kept {
 		return e, errors.Join(err, errBusy)
 	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
@@ -77,19 +77,26 @@ func (s spool) take(e entry, info fs.FileInfo) (_ entry, err error) {
 	return e, syncFolder(s.folder)
 }
 
-// isContinued tells whether a recording goes on in another file: then it isn't whole yet.
-func (s spool) isContinued(name string, info fs.FileInfo) (bool, error) {
+// isKept tells whether follow is to take care of a recording: it goes on in another file, or is part of one that several origins record. Where
+// follow doesn't for hours, the latter becomes a recording of its own.
+func (s spool) isKept(name string, info fs.FileInfo) (bool, error) {
 	file, err := os.Open(name)
 	if err != nil {
 		return false, err
 	}
 	folder, err := nextName(file, info)
-	if err := errors.Join(err, file.Close()); err != nil {
+	note, err2 := s.sharedNote(file)
+	if err := errors.Join(err, err2, file.Close()); err != nil {
 		return false, err
+	}
+	if _, err := os.Stat(note); err == nil && time.Since(info.ModTime()) < keptFor {
+		return true, nil
 	}
 	found, err := filepath.Glob(filepath.Join(s.folder, folder+"-*", "*"))
 	return len(found) > 0, err
 }
+
+const keptFor = 3 * time.Hour
 
 // readNote is the entry of a file that is in a spool.
 func readNote(flv string) (e entry, err error) {

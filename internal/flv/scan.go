@@ -83,6 +83,10 @@ type zero struct {
 // NewScanner indexes what r has. At r's end more may come later.
 func NewScanner(r io.Reader) *Scanner { return &Scanner{r: bufio.NewReaderSize(r, 256<<10)} }
 
+// Again goes on with another reader, which begins at [Scanner.Offset]: what comes behind the last whole tag may have been cut off since, and
+// written anew.
+func (s *Scanner) Again(r io.Reader) { s.r.Reset(r) }
+
 // More takes in all whole tags that there are by now. Errors are those of [Scan].
 func (s *Scanner) More() error {
 	if !s.begun {

@@ -31,11 +31,14 @@ const (
 )
 
 // Tags reads the tags of a file that grows. Damage is passed over.
-type Tags struct{ scan *Scanner }
+type Tags struct {
+	file io.ReaderAt
+	scan *Scanner
+}
 
 // ReadTags reads tags from an offset on, at which one begins; or the file, from its header on.
 func ReadTags(file io.ReaderAt, from int64) *Tags {
-	t := &Tags{NewScanner(&fileFrom{file, from})}
+	t := &Tags{file, NewScanner(&fileFrom{file, from})}
 	t.scan.begun, t.scan.pos = from > 0, from
 	return t
 }
@@ -57,6 +60,14 @@ func (f *fileFrom) Read(b []byte) (int, error) {
 
 // Next is the next tag. [io.EOF]: there is no whole one yet.
 func (t *Tags) Next() (Tag, error) {
+	tag, err := t.next()
+	if errors.Is(err, io.EOF) { // a torn tag may be cut off, and others put in its place
+		t.scan.Again(&fileFrom{t.file, t.scan.pos})
+	}
+	return tag, err
+}
+
+func (t *Tags) next() (Tag, error) {
 	s := t.scan
 	if !s.begun {
 		head, err := s.r.Peek(fileHeaderSize)
@@ -80,9 +91,11 @@ func (t *Tags) Next() (Tag, error) {
 	}
 	end := tagHeaderSize + size + tagTrailerSize
 	tag := tagOf(whole[:end], s.pos)
+	if _, err := s.r.Discard(end); err != nil {
+		return Tag{}, s.readError(err)
+	}
 	s.pos += int64(end)
-	_, err = s.r.Discard(end)
-	return tag, err
+	return tag, nil
 }
 
 var sums = maphash.MakeSeed()

@@ -54,7 +54,7 @@ type State struct {
 	Closing   bool            `json:"closing,omitempty"`   // an operator wants it to end as soon as its publisher is gone
 	Origins   []string        `json:"origins,omitempty"`   // that have it at the moment; of one that several origins ship to
 	Turns     []Turn          `json:"turns,omitempty"`     // which of them its bytes are from; the last is the one to go on
-	Yields    bool            `json:"yields,omitempty"`    // that has a hole here, or its file has ended: whoever has more is to go on
+	Yields    string          `json:"yields,omitempty"`    // why another one is to go on: see AtAHole
 	Object    string          `json:"object,omitempty"`    // version of the object that has all of it; then the extents go
 	Size      int64           `json:"size,omitempty"`      // that Index speaks of
 	Index     json.RawMessage `json:"index,omitempty"`

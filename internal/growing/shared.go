@@ -11,7 +11,10 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
+
+	"afterlive/internal/flv"
 )
 
 // Several origins may record one stream. Then they ship one recording together, in turns: one of them goes on with it, as if it were alone, and
@@ -86,11 +89,11 @@ func Join(ctx context.Context, store Objects, key, origin string) error {
 	return err
 }
 
-// Leave notes that an origin has nothing more of a recording.
-func Leave(ctx context.Context, store Objects, key, origin string) error {
+// Leave notes that origins have nothing more of a recording.
+func Leave(ctx context.Context, store Objects, key string, origins ...string) error {
 	_, err := change(ctx, store, key, func(s *State) bool {
 		had := len(s.Origins)
-		s.Origins = slices.DeleteFunc(s.Origins, func(o string) bool { return o == origin })
+		s.Origins = slices.DeleteFunc(s.Origins, func(o string) bool { return slices.Contains(origins, o) })
 		return !s.Ended && len(s.Origins) < had
 	})
 	if errors.Is(err, fs.ErrNotExist) {
@@ -99,24 +102,30 @@ func Leave(ctx context.Context, store Objects, key, origin string) error {
 	return err
 }
 
-// Refresh takes over who has joined, or left. [ErrTaken]: it is another origin's turn.
+// Refresh takes over who has joined, or left. [ErrTaken]: it is another origin's turn, or somebody has ended the recording.
 func (s *Shipper) Refresh(ctx context.Context) error {
 	state, etag, err := Load(ctx, s.store, s.key)
 	if err != nil {
 		return err
 	}
-	if state.Writer() != s.origin || state.End != s.state.End || len(state.Turns) != len(s.state.Turns) {
+	if state.Ended && !s.state.Ended || state.Writer() != s.origin || state.End != s.state.End || len(state.Turns) != len(s.state.Turns) {
 		return ErrTaken
 	}
 	s.state, s.etag = state, etag
 	return nil
 }
 
+// What an origin yields for.
+const (
+	AtAHole  = "hole" // whoever has what is missing is to go on
+	AtItsEnd = "end"  // whoever has more is to go on
+)
+
 // Yield asks other origins to go on with the recording.
-func (s *Shipper) Yield(ctx context.Context) error {
-	for !s.state.Yields {
+func (s *Shipper) Yield(ctx context.Context, why string) error {
+	for s.state.Yields != why {
 		next := *s.state
-		next.Yields = true
+		next.Yields = why
 		err := s.tell(ctx, &next)
 		if !errors.Is(err, errOvertaken) {
 			return err
@@ -137,6 +146,9 @@ type Mirror struct {
 	size  int64 // of it, that the store has, too; bytes
 	state *State
 	etag  string
+
+	source  *window
+	scanner *flv.Scanner // of the copy, so that who takes the turn needn't read all of it; nil: it has read what was dropped again
 }
 
 // NewMirror makes an empty copy in a folder.
@@ -149,19 +161,29 @@ func NewMirror(store Store, key, folder string) (*Mirror, error) {
 		return nil, fmt.Errorf("copy recording: %w", err)
 	}
 	file, err := os.OpenFile(temp.Name(), os.O_RDWR|os.O_APPEND, 0o600)
+	if err == nil {
+		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX) // so that nobody takes it for one that was left
+	}
 	if err := errors.Join(err, temp.Close()); err != nil {
-		return nil, fmt.Errorf("copy recording: %w", err)
+		return nil, errors.Join(fmt.Errorf("copy recording: %w", err), os.Remove(temp.Name()))
 	}
 	return &Mirror{store: store, key: key, file: file, state: &State{}}, nil
 }
 
 const mirrorName = "mirror-*.flv"
 
-// RemoveMirrors removes what earlier processes have left in a folder.
+// RemoveMirrors removes what processes that were killed have left in a folder.
 func RemoveMirrors(folder string) error {
 	left, err := filepath.Glob(filepath.Join(folder, mirrorName))
 	for _, name := range left {
-		err = errors.Join(err, os.Remove(name))
+		file, fault := os.Open(name)
+		if fault != nil {
+			continue
+		}
+		if syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+			err = errors.Join(err, os.Remove(name))
+		}
+		err = errors.Join(err, file.Close())
 	}
 	return err
 }
@@ -182,7 +204,30 @@ func (m *Mirror) Close() error {
 func (m *Mirror) State() *State { return m.state }
 
 // Cut drops what was put behind the recording and not shipped, and returns how many bytes are left.
-func (m *Mirror) Cut() (int64, error) { return m.size, m.file.Truncate(m.size) }
+func (m *Mirror) Cut() (int64, error) {
+	if m.scanner != nil && m.scanner.Offset() > m.size {
+		m.source, m.scanner = nil, nil
+	}
+	return m.size, m.file.Truncate(m.size)
+}
+
+// scan indexes what there is of the recording.
+func (m *Mirror) scan(state *State) (err error) {
+	if m.scanner == nil || m.state.Head == 0 && state.Head > 0 {
+		if m.source, m.scanner, err = scanHead(m.file, state.Head); err != nil {
+			return fmt.Errorf("copy %s: %w", m.key, err)
+		}
+	}
+	if state.Head == 0 { // it begins with that
+		return nil
+	}
+	m.source.at, m.source.upTo = m.scanner.Offset(), m.size
+	m.scanner.Again(m.source)
+	if err := m.scanner.More(); err != nil {
+		return fmt.Errorf("copy %s: %w", m.key, err)
+	}
+	return nil
+}
 
 // Look brings what has come of the recording since, and tells whether it goes on. What was put behind the copy, and not shipped, goes.
 func (m *Mirror) Look(ctx context.Context) (news bool, err error) {
@@ -202,6 +247,9 @@ func (m *Mirror) Look(ctx context.Context) (news bool, err error) {
 			return false, err
 		}
 		news = true
+	}
+	if err := m.scan(state); err != nil {
+		return news, err
 	}
 	news = news || len(state.Turns) > len(m.state.Turns)
 	m.state, m.etag = state, etag
@@ -223,16 +271,19 @@ func (m *Mirror) fetch(ctx context.Context, state *State) error {
 }
 
 // Take makes it an origin's turn to go on. What the one before has stored and could not tell of is taken over. gone: that one has fallen silent, and
-// is no longer counted on. It is false if somebody else was first.
+// is no longer counted on. It is false if somebody else was first, or has ended it.
 func (m *Mirror) Take(ctx context.Context, origin string, gone bool) (bool, error) {
 	next := *m.state
+	if next.Ended {
+		return false, nil
+	}
 	if before := next.Writer(); gone && before != origin {
 		next.Origins = slices.DeleteFunc(slices.Clone(next.Origins), func(o string) bool { return o == before })
 	}
 	if next.Writer() != origin {
 		next.Turns = append(slices.Clone(next.Turns), Turn{origin, next.End})
 	}
-	next.Yields, next.Waiting, next.Told = false, time.Time{}, time.Now().UTC()
+	next.Yields, next.Waiting, next.Told = "", time.Time{}, time.Now().UTC()
 	if !slices.Contains(next.Origins, origin) {
 		next.Origins = append(slices.Clone(next.Origins), origin)
 	}
@@ -253,27 +304,46 @@ func (m *Mirror) Take(ctx context.Context, origin string, gone bool) (bool, erro
 	return true, nil
 }
 
-// untold copies an extent that is there, and that the recording's state doesn't know of.
+// untold copies extents that are there, and that the recording's state doesn't know of.
 func (m *Mirror) untold(ctx context.Context, at int64) error {
-	body, _, err := m.store.Load(ctx, extentKey(m.key, at))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	for {
+		body, _, err := m.store.Load(ctx, extentKey(m.key, at))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err == nil {
+			_, err = m.file.Write(body)
+		}
+		if err != nil {
+			return fmt.Errorf("copy %s: %w", m.key, err)
+		}
+		at += int64(len(body))
 	}
-	if err == nil {
-		_, err = m.file.Write(body)
-	}
-	return err
 }
 
 // Shipper ships the copy, when it is an origin's turn; or begins the recording.
 func (m *Mirror) Shipper(ctx context.Context, origin string, began time.Time, promised string) (*Shipper, error) {
 	fresh := State{Version: stateVersion, Began: began.UTC(), Promised: promised, Origins: []string{origin}, Turns: []Turn{{Origin: origin}}}
-	s, err := open(ctx, m.store, m.key, m.file, fresh, origin)
-	if err == nil && s.state.Writer() != origin {
+	s := &Shipper{store: m.store, key: m.key, file: m.file, fresh: fresh, origin: origin}
+	if m.state.End == 0 {
+		err := s.resume(ctx)
+		return s, err
+	}
+	state, etag, err := Load(ctx, m.store, m.key)
+	if err != nil {
+		return nil, err
+	}
+	if state.Writer() != origin || state.End != m.size || state.Ended {
 		return nil, ErrTaken
 	}
-	return s, err
+	if err := m.scan(state); err != nil {
+		return nil, err
+	}
+	s.state, s.etag, s.source, s.scanner = state, etag, m.source, m.scanner
+	return s, nil
 }
 
 // Shipped tells what a shipper has brought from the copy to the store.
-func (m *Mirror) Shipped(s *Shipper) { m.state, m.etag, m.size = s.state, s.etag, s.state.End }
+func (m *Mirror) Shipped(s *Shipper) {
+	m.state, m.etag, m.size, m.source, m.scanner = s.state, s.etag, s.state.End, s.source, s.scanner
+}

@@ -175,6 +175,9 @@ func (p *participant) end(t *testing.T, store *unreliable) (err error) {
 	if _, err := p.mirror.Look(t.Context()); err != nil {
 		return err
 	}
+	if p.mirror.State().Ended { // only the answer was lost
+		return nil
+	}
 	if _, err := p.mirror.Take(t.Context(), p.name, false); err != nil {
 		return err
 	}
@@ -216,8 +219,8 @@ func TestTheyBeginOne(t *testing.T) {
 	s, err := m.Shipper(t.Context(), "a", time.Now(), "")
 	must(t, err)
 	must(t, s.Ship(t.Context(), false))
-	must(t, errors.Join(Join(t.Context(), store, key, "b"), Join(t.Context(), store, key, "b"), Leave(t.Context(), store, key, "a"), s.Refresh(t.Context()), s.Yield(t.Context())))
-	if now := s.Shipped(); !slices.Equal(now.Origins, []string{"b"}) || !now.Yields {
+	must(t, errors.Join(Join(t.Context(), store, key, "b"), Join(t.Context(), store, key, "b"), Leave(t.Context(), store, key, "a"), s.Refresh(t.Context()), s.Yield(t.Context(), AtAHole)))
+	if now := s.Shipped(); !slices.Equal(now.Origins, []string{"b"}) || now.Yields != AtAHole {
 		t.Errorf("%+v", now)
 	}
 	if _, err := Open(t.Context(), store, key, m.File(), time.Now(), ""); !errors.Is(err, ErrAnother) {

@@ -71,11 +71,7 @@ func (w *window) Read(b []byte) (int, error) {
 // Open goes on where the store says that a recording is, or begins it. began and promised are told of
 // one that begins. [ErrAnother]: the store has another one of this name.
 func Open(ctx context.Context, store Store, key string, file *os.File, began time.Time, promised string) (*Shipper, error) {
-	return open(ctx, store, key, file, State{Version: stateVersion, Began: began.UTC(), Promised: promised}, "")
-}
-
-func open(ctx context.Context, store Store, key string, file *os.File, fresh State, origin string) (*Shipper, error) {
-	s := &Shipper{store: store, key: key, file: file, fresh: fresh, origin: origin}
+	s := &Shipper{store: store, key: key, file: file, fresh: State{Version: stateVersion, Began: began.UTC(), Promised: promised}}
 	if err := s.resume(ctx); err != nil {
 		return nil, err
 	}
@@ -102,17 +98,25 @@ func (s *Shipper) resume(ctx context.Context) error {
 		}
 	}
 	s.state, s.etag = state, etag
-	s.source = &window{file: s.file, upTo: state.Head}
-	s.scanner = flv.NewScanner(s.source)
-	if state.Head > 0 {
-		if err := s.scanner.More(); err != nil {
-			return fmt.Errorf("ship %s: %w", s.key, err)
-		}
-		if _, err := s.scanner.Index(); err != nil {
-			return fmt.Errorf("ship %s: %w", s.key, err)
-		}
+	s.source, s.scanner, err = scanHead(s.file, state.Head)
+	if err != nil {
+		return fmt.Errorf("ship %s: %w", s.key, err)
 	}
 	return nil
+}
+
+// scanHead begins to index a file of which so much was known when it was first indexed.
+func scanHead(file *os.File, head int64) (*window, *flv.Scanner, error) {
+	source := &window{file: file, upTo: head}
+	scanner := flv.NewScanner(source)
+	if head == 0 {
+		return source, scanner, nil
+	}
+	err := scanner.More()
+	if err == nil {
+		_, err = scanner.Index()
+	}
+	return source, scanner, err
 }
 
 // Shipped is what is in the store by now.
@@ -136,6 +140,9 @@ func (s *Shipper) Pending() (int64, error) {
 func (s *Shipper) Ship(ctx context.Context, ended bool) error {
 	for {
 		if s.state.Ended {
+			if err := s.atItsEnd(); err != nil && s.origin != "" {
+				return ErrTaken // another has ended it
+			}
 			return s.atItsEnd()
 		}
 		err := s.ship(ctx, ended)
@@ -241,7 +248,7 @@ func (s *Shipper) ship(ctx context.Context, ended bool) error {
 	if err := s.extents(ctx, &next, to); err != nil {
 		return fmt.Errorf("ship %s: %w", s.key, err)
 	}
-	next.Ended, next.Told, next.Waiting, next.Yields = ended, time.Now().UTC(), time.Time{}, false
+	next.Ended, next.Told, next.Waiting, next.Yields = ended, time.Now().UTC(), time.Time{}, ""
 	if index != nil {
 		next.Size = index.Size
 		if next.Index, err = index.Marshal(); err != nil {
@@ -265,6 +272,8 @@ const roughly = 3 * time.Second
 
 // index takes in what has come; nil: it is too little, or nothing to be seen or heard has come since.
 func (s *Shipper) index(next *State, ended bool) (*flv.Index, error) {
+	s.source.at = s.scanner.Offset() // a torn tag may have been cut off since
+	s.scanner.Again(s.source)
 	if ended {
 		return s.scanner.End()
 	}

@@ -21,45 +21,69 @@ type candidate struct {
 }
 
 // align finds where the recording ends in the file: where most of its last tags are found in the file, as far apart as they are there. Where
-// the file's publisher has come back, that is behind the last time that fits. Where pictures repeat, and several ways fit as well, the
-// wall clock decides.
+// the file has several clocks, that is by the last that fits. Where pictures repeat, and several ways fit as well, the sound and then the wall
+// clock decide.
 func (t *Twin) align() {
+	kind := t.telling()
+	other := flv.Picture + flv.Sound - kind
 	for _, all := range slices.Backward(t.candidates()) {
 		best, most := candidate{}, 0.0
 		for _, c := range all {
-			share := t.alike(c)
-			if share > most+asWell || share > most-asWell && share > 0 && (most == 0 || t.far(c) < t.far(best)) {
+			share, enough := t.alike(c, kind)
+			if !enough {
+				continue
+			}
+			beside, _ := t.alike(c, other)
+			if share += beside; share > most+asWell || share > most-asWell && (most == 0 || t.far(c) < t.far(best)) {
 				best, most = c, share
 			}
 		}
 		if most > 0 {
-			t.seen, t.own = 0, 0
 			t.put(best)
 			t.forget()
 			return
 		}
 	}
 	t.place.known = false
-	t.strange = t.strangers()
+	t.strange = t.strangers(kind)
 }
 
-// strangers tells whether most of the recording's last pictures, or packets of sound where there are none, aren't in the file at all.
-func (t *Twin) strangers() bool {
-	have, all, not := map[uint64]bool{}, map[flv.Kind]int{}, map[flv.Kind]int{}
+// strangers tells whether most of what the recording has of a while of the file's time isn't in the file. Which time that is, the wall clock tells.
+func (t *Twin) strangers(kind flv.Kind) bool {
+	have := map[uint64]bool{}
 	for _, x := range t.mine {
 		have[x.Sum] = true
 	}
+	all, not, first, last := 0, 0, int64(0), int64(0)
 	for _, x := range t.tail {
-		if t.end-x.Time > enough.Milliseconds() {
+		if x.Kind != kind || !t.covers(x.Time) {
 			continue
 		}
-		all[x.Kind]++
+		if all == 0 {
+			first = x.Time
+		}
+		last = x.Time
+		all++
 		if !have[x.Sum] {
-			not[x.Kind]++
+			not++
 		}
 	}
-	kind := t.telling()
-	return 2*not[kind] > all[kind]
+	return last-first > enough && 2*not > all
+}
+
+const (
+	enough = 12_000 // ms of two streams that are compared before they are said to be different
+	unsure = 3_000  // ms by which wall clocks may differ
+)
+
+// covers tells whether the file has a time of the recording's clock.
+func (t *Twin) covers(at int64) bool {
+	for i, c := range t.owns {
+		if own := at - t.expect[i]; c.some && own > c.first+unsure && own < c.last-unsure {
+			return true
+		}
+	}
+	return false
 }
 
 const (
@@ -77,14 +101,14 @@ func (t *Twin) far(c candidate) int64 {
 // candidates are the ways that have most votes, by clock: of those that have some, the most likely ones.
 func (t *Twin) candidates() [][]candidate {
 	votes := t.votes()
-	around, most := map[candidate]int{}, make([]int, t.clock+1)
+	around, most := map[candidate]int{}, make([]int, len(t.owns))
 	for c := range votes {
 		for d := int64(-jitter); d <= jitter; d++ {
 			around[c] += votes[candidate{c.clock, c.shift + d}]
 		}
 		most[c.clock] = max(most[c.clock], around[c])
 	}
-	by := make([][]candidate, t.clock+1)
+	by := make([][]candidate, len(t.owns))
 	for c, n := range around {
 		if few*n >= most[c.clock] && peak(votes, c) {
 			by[c.clock] = append(by[c.clock], c)
@@ -147,10 +171,9 @@ func (t *Twin) votes() map[candidate]int {
 	return votes
 }
 
-// alike is the share of the recording's last tags that are in the file, as a way has them, of those at whose times the file has any. It is 0 if
-// that is less than half, or if they all look the same.
-func (t *Twin) alike(c candidate) float64 {
-	kind := t.telling()
+// alike is the share of the recording's last tags of a kind that are in the file, as a way has them, of those at whose times the file has any. enough
+// is false if that is less than half, or if they all look the same.
+func (t *Twin) alike(c candidate, kind flv.Kind) (share float64, enough bool) {
 	var mine []tag
 	for _, x := range t.mine {
 		if x.clock == c.clock && x.Kind == kind {
@@ -158,7 +181,7 @@ func (t *Twin) alike(c candidate) float64 {
 			mine = append(mine, x)
 		}
 	}
-	step := max(jitter, t.steps[kind].usual())
+	step := max(jitter, min(second, t.steps[kind].usual()))
 	found, all, keys, same := 0, 0, 0, map[uint64]bool{}
 	for _, x := range t.tail {
 		if x.Kind != kind {
@@ -178,20 +201,22 @@ func (t *Twin) alike(c candidate) float64 {
 		if equal {
 			found++
 			same[x.Sum] = true
-			if x.Key {
+			if x.Key || kind == flv.Sound {
 				keys++
 			}
 		}
 	}
 	least := fewPictures
 	if kind == flv.Sound {
-		least, keys = fewSounds, 1
+		least = fewSounds
 	}
-	if keys == 0 || len(same) < least || 2*found <= all {
-		return 0
+	if all == 0 {
+		return 0, false
 	}
-	return float64(found) / float64(all)
+	return float64(found) / float64(all), keys > 0 && len(same) >= least && 2*found > all
 }
+
+const second = 1000 // ms
 
 // put notes where the recording ends in the file.
 func (t *Twin) put(c candidate) {

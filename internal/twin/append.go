@@ -1,6 +1,7 @@
 package twin
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -18,40 +19,33 @@ type pace struct {
 }
 
 func (p *pace) add(t int64) {
-	if p.n > 0 && t >= p.last {
-		p.steps[(p.n-1)%len(p.steps)] = t - p.last
+	if p.n > 0 {
+		p.steps[(p.n-1)%len(p.steps)] = max(0, t-p.last)
 	}
 	p.last = t
 	p.n++
 }
 
-// usual is the median of the last steps; 0: there are too few.
+// usual is the largest of the last steps: so nothing is missing where pictures come at a rate that varies. 0: there are too few.
 func (p *pace) usual() int64 {
 	if p.n <= len(p.steps) {
 		return 0
 	}
-	steps := p.steps
-	slices.Sort(steps[:])
-	return steps[len(steps)/2]
+	return slices.Max(p.steps[:])
 }
 
 // jumps is by how many ms a tag that comes next in the recording is behind the last of its kind, if that is further than usual: something
 // is missing between them. Else it is 0.
-func (t *Twin) jumps(kind flv.Kind, at int64) int64 {
+func (t *Twin) jumps(kind flv.Kind, at, usual int64) int64 {
 	last, some := t.place.last[kind]
-	usual := t.steps[kind].usual()
-	if !some || usual == 0 {
-		return 0
+	if step := at - last; some && usual > 0 && step > usual*7/5+2*jitter {
+		return step
 	}
-	step := at - last
-	if step <= usual*7/5+2*jitter || step <= t.jumped[kind] {
-		return 0
-	}
-	return step
+	return 0
 }
 
 // Append puts behind the recording what the file has beyond its end. It stops before a hole in the file, which another recorder
-// may be able to fill, and returns true; unless it is to go on.
+// may be able to fill, and returns true; unless it is to go on: then it stops before the next one.
 func (t *Twin) Append(goOn bool) (hole bool, err error) {
 	first := t.place.next[flv.Other]
 	for kind, next := range t.place.next {
@@ -59,19 +53,20 @@ func (t *Twin) Append(goOn bool) (hole bool, err error) {
 			first = min(first, next)
 		}
 	}
-	i, _ := slices.BinarySearchFunc(t.mine, first, func(x tag, at int64) int { return int(x.Offset - at) })
+	i, _ := slices.BinarySearchFunc(t.mine, first, func(x tag, at int64) int { return cmp.Compare(x.Offset, at) })
 	defer t.forget()
 	for ; i < len(t.mine); i++ {
 		x := t.mine[i]
-		if x.Offset < t.place.next[t.placeOf(x.Kind)] {
+		if x.Offset < t.nextOf(x.Kind) {
 			continue
 		}
-		late, step := t.missing(x)
-		if late != flv.Other && !goOn {
-			return true, nil
-		}
-		if step > 0 {
-			t.jumped[late] = step + step/5
+		if late, missing := t.missing(x); missing {
+			if !goOn {
+				return true, nil
+			}
+			if goOn = false; late != x.Kind {
+				t.absent[late] = true
+			}
 		}
 		if err := t.append(x); err != nil {
 			return false, err
@@ -80,37 +75,50 @@ func (t *Twin) Append(goOn bool) (hole bool, err error) {
 	return false, nil
 }
 
-// missing tells whether something is missing before a tag that comes next: of which kind, and for how many ms.
-func (t *Twin) missing(x tag) (kind flv.Kind, step int64) {
+// missing tells whether something is missing before a tag that comes next, and of which kind.
+func (t *Twin) missing(x tag) (kind flv.Kind, missing bool) {
 	if x.Kind == flv.Reconnect {
-		return x.Kind, 0
+		return x.Kind, true
 	}
-	for kind := range t.steps {
-		at := x.Time + t.place.shift
-		if kind != x.Kind {
-			at -= interleaved
-		}
-		if step := t.jumps(kind, at); step > 0 && t.steps[x.Kind] != nil {
-			return kind, step
+	if t.steps[x.Kind] == nil {
+		return x.Kind, false
+	}
+	at := x.Time + t.place.shift
+	if x.clock == t.place.clock && t.jumps(x.Kind, at, x.usual) > 0 {
+		return x.Kind, true
+	}
+	other := flv.Picture + flv.Sound - x.Kind
+	return other, x.clock == t.place.clock && !t.absent[other] && t.jumps(other, at-interleaved, t.usualOf(other, x.Offset)) > 0
+}
+
+// usualOf is how far apart tags of a kind are by the time of a tag of the other kind.
+func (t *Twin) usualOf(kind flv.Kind, offset int64) int64 {
+	i, _ := slices.BinarySearchFunc(t.mine, offset, func(x tag, at int64) int { return cmp.Compare(x.Offset, at) })
+	for i--; i >= 0; i-- {
+		if t.mine[i].Kind == kind {
+			return t.mine[i].usual
 		}
 	}
-	return flv.Other, 0
+	return t.steps[kind].usual()
 }
 
 // interleaved is by how many ms tags of one kind may come before those of the other that belong beside them.
 const interleaved = 500
 
-// placeOf is by which of the file's places it is decided whether a tag is behind the recording's end.
-func (t *Twin) placeOf(kind flv.Kind) flv.Kind {
-	if t.steps[kind] != nil {
-		return kind
+// nextOf is from where on tags of a kind are behind the recording's end.
+func (t *Twin) nextOf(kind flv.Kind) int64 {
+	switch {
+	case t.steps[kind] != nil:
+		return t.place.next[kind]
+	case kind == flv.Config: // again, rather than not at all
+		return min(t.place.next[flv.Picture], t.place.next[flv.Sound])
 	}
-	return flv.Other
+	return t.place.next[flv.Other]
 }
 
 // append puts one tag behind the recording.
 func (t *Twin) append(x tag) error {
-	if t.steps[x.Kind] == nil && x.Kind != flv.Reconnect && x.Kind != flv.Config && t.size > flv.HeaderSize && len(t.place.last) > 0 {
+	if x.Kind == flv.Other && len(t.place.last) > 0 {
 		t.place.next[flv.Other] = x.Offset + x.Size
 		return nil // the metadata is that of the recording's beginning, and its end comes later
 	}
@@ -118,48 +126,83 @@ func (t *Twin) append(x tag) error {
 	if _, err := t.file.ReadAt(whole, x.Offset); err != nil {
 		return fmt.Errorf("go on with recording: %w", err)
 	}
+	p := &t.place
 	if x.Kind == flv.Reconnect {
-		t.place.clock, t.place.shift, t.place.last = x.clock, 0, map[flv.Kind]int64{}
+		p.clock, p.shift, p.last = x.clock, 0, map[flv.Kind]int64{}
 	}
-	at := x.Time + t.place.shift
+	if x.clock != p.clock { // its times have run back, as those of the others
+		p.clock, p.last = x.clock, map[flv.Kind]int64{}
+	}
+	at := x.Time + p.shift
 	flv.Retime(whole, at)
 	if _, err := t.recording.Write(whole); err != nil {
 		return fmt.Errorf("go on with recording: %w", err)
 	}
 	t.size += x.Size
 	t.wrote = t.size
-	t.place.next[t.placeOf(x.Kind)] = x.Offset + x.Size
-	if t.steps[x.Kind] != nil {
-		t.place.last[x.Kind] = at
+	if t.steps[x.Kind] == nil {
+		p.next[flv.Other] = x.Offset + x.Size
+		return nil
 	}
+	p.next[x.Kind], p.last[x.Kind] = x.Offset+x.Size, at
+	t.absent[x.Kind] = false
 	return nil
 }
 
-// Lacks is how much of a file is not in a recording: pictures, or packets of sound where there are none.
-func Lacks(recording, file io.ReaderAt) (lost int, lasts time.Duration, err error) {
-	have := map[uint64]int{}
-	if err := each(recording, func(x flv.Tag) { have[x.Sum]++ }); err != nil {
-		return 0, 0, fmt.Errorf("read recording: %w", err)
-	}
-	var tags, away [flv.Reconnect + 1]int
-	var ms, before [flv.Reconnect + 1]int64
-	err = each(file, func(x flv.Tag) {
-		tags[x.Kind]++
-		have[x.Sum]--
-		if have[x.Sum] < 0 {
-			away[x.Kind]++
-			ms[x.Kind] += min(second, max(0, x.Time-before[x.Kind]))
-		}
-		before[x.Kind] = x.Time
-	})
+// Lost is what a file has of a kind and a recording has not.
+type Lost struct {
+	Frames int
+	Lasts  time.Duration
+}
+
+// Lacks is what of a file is not in a recording: pictures, and packets of sound.
+func Lacks(recording, file io.ReaderAt) (pictures, sounds Lost, err error) {
+	have, err := bodies(recording)
 	if err != nil {
-		return 0, 0, fmt.Errorf("read file of a stream: %w", err)
+		return Lost{}, Lost{}, fmt.Errorf("read recording: %w", err)
 	}
-	kind := flv.Picture
-	if tags[kind] == 0 {
-		kind = flv.Sound
+	all, err := bodies(file)
+	if err != nil {
+		return Lost{}, Lost{}, fmt.Errorf("read file of a stream: %w", err)
 	}
-	return away[kind], time.Duration(ms[kind]) * time.Millisecond, nil
+	for kind, lost := range map[flv.Kind]*Lost{flv.Picture: &pictures, flv.Sound: &sounds} {
+		there := have[kind]
+		for _, x := range all[kind] {
+			for len(there) > 0 && there[0].sum < x.sum {
+				there = there[1:]
+			}
+			if len(there) > 0 && there[0].sum == x.sum {
+				there = there[1:]
+				continue
+			}
+			lost.Frames++
+			lost.Lasts += time.Duration(x.step) * time.Millisecond
+		}
+	}
+	return pictures, sounds, nil
+}
+
+// body is a tag's, and by how many ms it comes behind the one before.
+type body struct {
+	sum  uint64
+	step int32
+}
+
+// bodies are those of a file, in an order in which they can be compared.
+func bodies(file io.ReaderAt) (all map[flv.Kind][]body, err error) {
+	const longest = 1000
+	all = map[flv.Kind][]body{}
+	before := map[flv.Kind]int64{}
+	err = each(file, func(x flv.Tag) {
+		if x.Kind == flv.Picture || x.Kind == flv.Sound {
+			all[x.Kind] = append(all[x.Kind], body{x.Sum, int32(min(longest, max(0, x.Time-before[x.Kind])))})
+			before[x.Kind] = x.Time
+		}
+	})
+	for _, these := range all {
+		slices.SortFunc(these, func(a, b body) int { return cmp.Compare(a.sum, b.sum) })
+	}
+	return all, err
 }
 
 func each(file io.ReaderAt, do func(flv.Tag)) error {

@@ -20,23 +20,21 @@ type Twin struct {
 	file          io.ReaderAt
 	fromRecording *flv.Tags
 	fromFile      *flv.Tags
-	size          int64 // of the recording, as far as it was read; bytes
-	wrote         int64 // up to where it was put there by this process
-	end           int64 // the latest time of its clock; ms
 
-	tail []tag // the recording's last tags
-	mine []tag // the file's, those left out that were found to be in the recording long ago
+	tail  []tag // the recording's last tags
+	size  int64 // of the recording, as far as it was read; bytes
+	wrote int64 // up to where it was put there by this process
+	rec   clock
+	marks []mark // of the recording, from which it can be read again
 
-	last  int64 // the latest time of the file's clock; ms
-	clock int   // of the last tag that was read of the file: how often its publisher has come back
-	place place // of the recording's end in the file
+	mine  []tag   // the file's tags, those left out that were found to be in the recording long ago
+	owns  []clock // the file's clocks: a new one begins where its publisher has come back, or its times run back
+	steps map[flv.Kind]*pace
 
-	expect  []int64       // ms: the shift of each clock, about; see Expect
-	seen    time.Duration // of the recording, since the file was last found to be alike
-	own     time.Duration // of the file, likewise
-	strange bool          // what came last of the recording isn't in the file
-	steps   map[flv.Kind]*pace
-	jumped  map[flv.Kind]int64 // ms: holes of up to so much nobody could fill
+	place   place             // of the recording's end in the file
+	expect  []int64           // ms: the shift of each of the file's clocks, by the wall clock
+	strange bool              // what the recording has of the file's time isn't in the file
+	absent  map[flv.Kind]bool // kinds that have ended before the others, so nobody waits for them
 }
 
 // File is one that grows.
@@ -45,11 +43,43 @@ type File interface {
 	io.Writer
 }
 
-// tag is one with the clock by which its time is told.
+// clock is one by which tags have their times.
+type clock struct {
+	zero  int64 // ms from the zero of the first one to the zero of this one
+	first int64 // ms, of the first tag
+	last  int64 // ms, the latest
+	some  bool
+}
+
+// see takes in a tag's time; it is false if the time has run back.
+func (c *clock) see(t int64) bool {
+	if c.some && t < c.last-backward {
+		return false
+	}
+	if !c.some {
+		c.first, c.some = t, true
+	}
+	c.last = max(c.last, t)
+	return true
+}
+
+// next is the clock behind this one.
+func (c *clock) next(away int64) clock { return clock{zero: c.zero + c.last + away} }
+
+const backward = 1000 // ms by which tags may be out of order
+
+// tag is one with the number of the clock by which its time is told.
 type tag struct {
 	flv.Tag
 
 	clock int
+	usual int64 // ms: how far apart the tags of its kind have been at most, just before; 0: there were too few
+}
+
+// mark is where the recording can be read from.
+type mark struct {
+	offset int64
+	clock  clock
 }
 
 // place is where the recording ends in the file.
@@ -61,16 +91,13 @@ type place struct {
 	next  map[flv.Kind]int64 // the offset of the first tag in the file that is behind it
 }
 
-// New compares a recording, of which so many bytes are there, with a file. What is put behind the recording is written to it.
+// New compares a recording with a file. What is put behind the recording is written to it.
 func New(recording File, file io.ReaderAt) *Twin {
 	return &Twin{
-		recording: recording, file: file, fromRecording: flv.ReadTags(recording, 0), fromFile: flv.ReadTags(file, 0),
-		expect: []int64{0}, steps: map[flv.Kind]*pace{flv.Picture: {}, flv.Sound: {}}, jumped: map[flv.Kind]int64{},
+		recording: recording, file: file, fromRecording: flv.ReadTags(recording, 0), fromFile: flv.ReadTags(file, 0), owns: []clock{{}},
+		expect: []int64{0}, steps: map[flv.Kind]*pace{flv.Picture: {}, flv.Sound: {}}, absent: map[flv.Kind]bool{},
 	}
 }
-
-// Expect tells by how much the file began after the recording, about. It counts only where pictures repeat.
-func (t *Twin) Expect(later time.Duration) { t.expect[0] = later.Milliseconds() }
 
 // Begin makes the file's own beginning the recording's.
 func (t *Twin) Begin() error {
@@ -87,28 +114,41 @@ func (t *Twin) Begin() error {
 	return nil
 }
 
-// Lasts is how long the file is, by its clock.
-func (t *Twin) Lasts() time.Duration { return time.Duration(t.last) * time.Millisecond }
-
 // Cut tells that the recording has been cut to so many bytes: another recorder was first.
 func (t *Twin) Cut(size int64) {
-	t.tail = slices.DeleteFunc(t.tail, func(x tag) bool { return x.Offset >= size })
-	t.fromRecording = flv.ReadTags(t.recording, size)
-	t.size, t.wrote, t.place.known = size, min(t.wrote, size), false
+	if size >= t.size && t.place.known {
+		return
+	}
+	t.marks = slices.DeleteFunc(t.marks, func(m mark) bool { return m.offset > size })
+	from := mark{}
+	if n := len(t.marks); n > 0 {
+		from = t.marks[max(0, n-marksAgain)]
+	}
+	t.tail, t.rec = nil, from.clock
+	t.fromRecording = flv.ReadTags(t.recording, from.offset)
+	t.size, t.wrote, t.place.known = from.offset, min(t.wrote, size), false
 }
 
 const (
-	kept     = 60_000 // ms of the recording's tags that are compared
-	keptMost = 20_000 // of them
+	kept       = 60_000 // ms of the recording's tags that are compared
+	keptMost   = 20_000 // of them
+	markEvery  = 20_000 // ms
+	marksMost  = 20
+	marksAgain = 4 // that are read again
 )
 
-// Read takes in what has come of both, and looks where the recording ends in the file.
-func (t *Twin) Read() error {
+// Read takes in what has come of both, and looks where the recording ends in the file. written is when the file was written to
+// last, and began when the recording began, both by the wall clock: that counts only where pictures repeat.
+func (t *Twin) Read(written, began time.Time) error {
 	if err := t.readFile(); err != nil {
 		return err
 	}
 	if err := t.readRecording(); err != nil {
 		return err
+	}
+	now := t.owns[len(t.owns)-1]
+	for i, c := range t.owns {
+		t.expect[i] = written.Sub(began).Milliseconds() - now.zero - now.last + c.zero - t.rec.zero
 	}
 	if t.size > t.wrote || !t.place.known { // else it ends with what was put there
 		t.align()
@@ -125,26 +165,22 @@ func (t *Twin) readFile() error {
 		if err != nil {
 			return fmt.Errorf("read file of a stream: %w", err)
 		}
-		if x.Kind == flv.Reconnect {
-			t.expect = append(t.expect, t.expect[t.clock]+t.last+x.Away)
-			t.clock++
-			t.last = 0
+		now := &t.owns[len(t.owns)-1]
+		if p := t.steps[x.Kind]; x.Kind == flv.Reconnect || p != nil && !now.see(x.Time) {
+			t.owns, t.expect = append(t.owns, now.next(x.Away)), append(t.expect, 0)
+			t.owns[len(t.owns)-1].see(x.Time)
+			for _, p := range t.steps {
+				p.n = 0
+			}
 		}
-		t.own += forward(x.Time - t.last)
-		t.last = max(t.last, x.Time)
+		usual := int64(0)
 		if p := t.steps[x.Kind]; p != nil {
+			usual = p.usual()
 			p.add(x.Time)
 		}
-		t.mine = append(t.mine, tag{x, t.clock})
+		t.mine = append(t.mine, tag{x, len(t.owns) - 1, usual})
 	}
 }
-
-// forward is by how much time went on, in ms, if that may be believed.
-func forward(ms int64) time.Duration {
-	return time.Duration(max(0, min(second, ms))) * time.Millisecond
-}
-
-const second = 1000 // ms
 
 func (t *Twin) readRecording() error {
 	for {
@@ -155,20 +191,19 @@ func (t *Twin) readRecording() error {
 		if err != nil {
 			return fmt.Errorf("read recording: %w", err)
 		}
-		if x.Kind == flv.Reconnect { // what comes next has another clock
-			for i := range t.expect {
-				t.expect[i] -= t.end + x.Away
-			}
-			t.tail, t.end = t.tail[:0], 0
+		if n := len(t.marks); n == 0 || t.rec.zero+t.rec.last-t.marks[n-1].clock.zero-t.marks[n-1].clock.last > markEvery {
+			t.marks = append(t.marks[max(0, n-marksMost):], mark{x.Offset, t.rec})
 		}
-		t.seen += forward(x.Time - t.end)
-		t.end = max(t.end, x.Time)
+		if x.Kind == flv.Reconnect || t.steps[x.Kind] != nil && !t.rec.see(x.Time) { // what comes next has another clock
+			t.rec = t.rec.next(x.Away)
+			t.rec.see(x.Time)
+			t.tail = t.tail[:0]
+		}
 		t.tail = append(t.tail, tag{Tag: x})
 		t.size = x.Offset + x.Size
 	}
-	n := len(t.tail)
-	old := max(0, n-keptMost)
-	for old < n && t.tail[n-1].Time-t.tail[old].Time > kept {
+	old := max(0, len(t.tail)-keptMost)
+	for old < len(t.tail) && t.rec.last-t.tail[old].Time > kept {
 		old++
 	}
 	t.tail = slices.Delete(t.tail, 0, old)
@@ -178,10 +213,8 @@ func (t *Twin) readRecording() error {
 // Aligned tells whether it is known where the recording ends in the file.
 func (t *Twin) Aligned() bool { return t.place.known }
 
-// Unlike tells that file and recording are of different streams: a while of both was compared in vain.
-func (t *Twin) Unlike() bool { return !t.place.known && t.strange && t.seen > enough && t.own > enough }
-
-const enough = 12 * time.Second
+// Unlike tells that file and recording are of different streams: what the recording has of a while of the file's time isn't in the file.
+func (t *Twin) Unlike() bool { return !t.place.known && t.strange }
 
 // Ahead is how much the file has that the recording has not.
 func (t *Twin) Ahead() time.Duration {
@@ -224,7 +257,7 @@ func (t *Twin) Continues() bool {
 		if first == nil {
 			continue
 		}
-		if first.clock != t.place.clock || t.jumps(kind, first.Time+t.place.shift) > 0 {
+		if first.clock != t.place.clock || t.jumps(kind, first.Time+t.place.shift, first.usual) > 0 {
 			return false
 		}
 		some = true

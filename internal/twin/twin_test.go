@@ -85,15 +85,15 @@ type written struct {
 	size int
 }
 
-// by is what was written by then.
-func (v view) by(at int64) []byte {
+// by is what was written by then, and when the last of it was.
+func (v view) by(at int64) (body []byte, last int64) {
 	n := 0
 	for _, w := range v.tags {
 		if w.at <= at {
-			n = w.size
+			n, last = w.size, w.at
 		}
 	}
-	return v.body[:n]
+	return v.body[:n], last
 }
 
 func watch(t *testing.T, whole []byte, p piece) (v view) {
@@ -108,6 +108,8 @@ func watch(t *testing.T, whole []byte, p piece) (v view) {
 		}
 		frame := x.Kind == flv.Picture || x.Kind == flv.Sound
 		switch {
+		case !frame && p.until > 0 && x.Time >= p.until:
+			return
 		case frame && (lost || p.until > 0 && x.Time >= p.until):
 			if !away {
 				away, gone = true, x.Time
@@ -138,8 +140,19 @@ type origins struct {
 	merged memory
 	files  []*memory
 	twins  []*Twin
+	at     []int64 // ms of the stream's time at which each was written to last
 	writer int
 	turns  []int // how often another went on
+}
+
+// clocksDiffer is by how much the origins' clocks do.
+const clocksDiffer = 700 * time.Millisecond
+
+// read lets one take in what has come.
+func (o *origins) read(t *testing.T, i int) {
+	t.Helper()
+	noon := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	must(t, o.twins[i].Read(noon.Add(time.Duration(o.at[i])*time.Millisecond), noon.Add(clocksDiffer)))
 }
 
 func newOrigins(t *testing.T, n int) *origins {
@@ -148,6 +161,7 @@ func newOrigins(t *testing.T, n int) *origins {
 	for range n {
 		f := &memory{}
 		o.files = append(o.files, f)
+		o.at = append(o.at, 0)
 		o.twins = append(o.twins, New(&o.merged, f))
 	}
 	return o
@@ -162,7 +176,7 @@ func (o *origins) step(t *testing.T, late bool) {
 				must(t, w.Begin())
 			}
 			if len(o.merged.body) > 0 {
-				must(t, w.Read())
+				o.read(t, i)
 			}
 		}
 		if len(o.merged.body) == 0 {
@@ -175,7 +189,7 @@ func (o *origins) step(t *testing.T, late bool) {
 		}
 		next := -1
 		for i, w := range o.twins {
-			must(t, w.Read())
+			o.read(t, i)
 			if i != o.writer && w.Continues() {
 				next = i
 			}
@@ -193,14 +207,13 @@ func (o *origins) step(t *testing.T, late bool) {
 }
 
 // merge lets files grow beside each other, in pieces.
-func merge(t *testing.T, later time.Duration, files ...view) *origins {
+func merge(t *testing.T, files ...view) *origins {
 	t.Helper()
 	o := newOrigins(t, len(files))
-	o.twins[1].Expect(later)
 	const steps = 50
 	for n := int64(1); n <= steps; n++ {
 		for i, f := range files {
-			o.files[i].body = f.by(n * 1000)
+			o.files[i].body, o.at[i] = f.by(n * 1000)
 		}
 		o.step(t, n == steps)
 	}
@@ -239,7 +252,7 @@ func TestHolesAreFilled(t *testing.T) {
 		for _, of := range []string{"moving", "still"} {
 			t.Run(name+", "+of, func(t *testing.T) {
 				whole := source(t, of)
-				o := merge(t, time.Duration(tc.b.zero-700)*time.Millisecond, watch(t, whole, tc.a), watch(t, whole, tc.b))
+				o := merge(t, watch(t, whole, tc.a), watch(t, whole, tc.b))
 				want := seen(t, whole, piece{})
 				if name == "the first dies, and is followed" { // then nobody has it
 					want = seen(t, whole, piece{lost: b})
@@ -275,7 +288,7 @@ func differ(a, b []string) string {
 func TestNobodyHasIt(t *testing.T) {
 	whole := source(t, "moving")
 	hole := [2]int64{20_000, 23_000}
-	o := merge(t, 0, watch(t, whole, piece{lost: [][2]int64{{8_000, 9_000}, hole}}), watch(t, whole, piece{zero: 700, lost: [][2]int64{hole}}))
+	o := merge(t, watch(t, whole, piece{lost: [][2]int64{{8_000, 9_000}, hole}}), watch(t, whole, piece{zero: 700, lost: [][2]int64{hole}}))
 	got, want := frames(t, o.merged.body, flv.Picture), frames(t, seen(t, whole, piece{lost: [][2]int64{hole}}), flv.Picture)
 	if !slices.Equal(got, want) {
 		t.Errorf("%d, want %d: %s", len(got), len(want), differ(got, want))
@@ -285,7 +298,7 @@ func TestNobodyHasIt(t *testing.T) {
 // Two streams of one name are found to be unlike, even where both are silent; and nothing of one gets into the other.
 func TestUnlike(t *testing.T) {
 	for _, tc := range [][2]string{{"moving", "other"}, {"moving", "still"}, {"still", "other"}} {
-		o := merge(t, 0, watch(t, source(t, tc[0]), piece{}), watch(t, source(t, tc[1]), piece{}))
+		o := merge(t, watch(t, source(t, tc[0]), piece{}), watch(t, source(t, tc[1]), piece{}))
 		if !o.twins[1].Unlike() || o.twins[1].Aligned() || len(o.turns) > 0 {
 			t.Errorf("%v: %+v", tc, o.turns)
 		}
@@ -296,16 +309,48 @@ func TestUnlike(t *testing.T) {
 func TestLacks(t *testing.T) {
 	whole := source(t, "moving")
 	for _, tc := range []struct {
-		piece piece
-		lost  int
-		lasts time.Duration
-	}{{piece{}, 0, 0}, {piece{zero: 5000}, 50, 2 * time.Second}, {piece{lost: [][2]int64{{8_000, 9_000}}}, 25, time.Second}} {
-		lost, lasts, err := Lacks(&memory{seen(t, whole, tc.piece)}, &memory{seen(t, whole, piece{zero: 4000})})
-		if err != nil || lost < tc.lost-2 || lost > tc.lost+2 || (lasts-tc.lasts).Abs() > 100*time.Millisecond {
-			t.Errorf("%+v: %d, %s, %v", tc.piece, lost, lasts, err)
+		piece            piece
+		pictures, sounds int
+	}{{piece{}, 0, 0}, {piece{zero: 5000}, 50, 86}, {piece{lost: [][2]int64{{8_000, 9_000}}}, 25, 43}, {piece{lost: [][2]int64{{8_000, 9_000}}, onlyVideo: true}, 25, 0}} {
+		pictures, sounds, err := Lacks(&memory{seen(t, whole, tc.piece)}, &memory{seen(t, whole, piece{zero: 4000})})
+		if err != nil || pictures.Frames != tc.pictures || sounds.Frames < tc.sounds-1 || sounds.Frames > tc.sounds+1 || (pictures.Lasts-time.Duration(tc.pictures)*40*time.Millisecond).Abs() > 50*time.Millisecond {
+			t.Errorf("%+v: %+v, %+v, %v", tc.piece, pictures, sounds, err)
 		}
 	}
 	if _, _, err := Lacks(&memory{[]byte("this is no recording")}, &memory{whole}); err == nil || errors.Is(err, io.EOF) {
 		t.Error("no recording is one")
 	}
+}
+
+// A clock that runs back within one connection, and a hole that nobody can fill, lead nobody astray later on.
+func TestLaterOn(t *testing.T) {
+	whole := source(t, "moving")
+	back := retimed(t, whole, func(at int64) int64 { return at - 15_000*min(1, at/20_000) })
+	nobody := [2]int64{8_000, 11_000}
+	for name, tc := range map[string]struct {
+		whole []byte
+		lost  [][2]int64 // at one
+		both  [][2]int64
+	}{
+		"the clock runs back": {back, [][2]int64{{30_000 - 15_000, 32_000 - 15_000}}, nil},
+		"a hole of both":      {whole, [][2]int64{nobody, {20_000, 23_000}}, [][2]int64{nobody}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := merge(t, watch(t, tc.whole, piece{lost: tc.lost}), watch(t, tc.whole, piece{zero: 1234, lost: tc.both}))
+			for _, kind := range []flv.Kind{flv.Picture, flv.Sound} {
+				got, want := frames(t, o.merged.body, kind), frames(t, seen(t, tc.whole, piece{lost: tc.both}), kind)
+				if !slices.Equal(got, want) {
+					t.Errorf("kind %d: %d, want %d: %s", kind, len(got), len(want), differ(got, want))
+				}
+			}
+		})
+	}
+}
+
+// retimed is a recording with other times.
+func retimed(t *testing.T, whole []byte, at func(int64) int64) []byte {
+	t.Helper()
+	out := bytes.Clone(whole)
+	must(t, each(&memory{whole}, func(x flv.Tag) { flv.Retime(out[x.Offset:x.Offset+x.Size], at(x.Time)) }))
+	return out
 }
