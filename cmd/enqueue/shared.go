@@ -86,11 +86,11 @@ func (h *shared) choose(ctx context.Context) error {
 	}
 	current, state, err := growing.Current(ctx, h.place.Recordings, own)
 	switch {
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
+	case err != nil:
 		return err
 	case state != nil && !state.Ended && time.Since(lastSign(state)) < forgotten:
 		return h.join(current)
-	case err == nil && state == nil && current != own && h.waits():
+	case current != "" && state == nil && current != own && h.waits():
 		return nil
 	}
 	won, err := growing.Begin(ctx, h.place.Recordings, own, current)
@@ -270,7 +270,9 @@ func (h *shared) failed(ctx context.Context, err error) error {
 	}
 	if _, refused := errors.AsType[*flv.Error](err); refused {
 		if h.ships != nil && h.ships.Shipped().Head == 0 { // no worker is at it
-			err = errors.Join(err, growing.Abandon(ctx, h.place.Recordings, h.key))
+			if err := errors.Join(growing.Withdraw(ctx, h.place.Recordings, h.key), growing.Abandon(ctx, h.place.Recordings, h.key)); err != nil {
+				return err
+			}
 		}
 		return h.apart(ctx, err.Error())
 	}

@@ -33,48 +33,64 @@ type streamState struct {
 func currentKey(recording string) string { return path.Join(path.Dir(recording), "current.json") }
 
 // Current is the recording that the origins of a stream ship, or had shipped last, and its state; nil: nothing of it has come yet. key is that of any
-// recording of that stream. [fs.ErrNotExist]: there was none yet.
+// recording of that stream. current is "" if there is none.
 func Current(ctx context.Context, store Objects, key string) (current string, s *State, err error) {
-	body, _, err := store.Load(ctx, currentKey(key))
-	if err != nil {
+	current, _, err = currentOf(ctx, store, key)
+	if err != nil || current == "" {
 		return "", nil, err
+	}
+	s, _, err = Load(ctx, store, current)
+	if errors.Is(err, fs.ErrNotExist) {
+		return current, nil, nil
+	}
+	return current, s, err
+}
+
+func currentOf(ctx context.Context, store Objects, key string) (current, etag string, err error) {
+	body, etag, err := store.Load(ctx, currentKey(key))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", "", nil
+	}
+	if err != nil {
+		return "", "", err
 	}
 	var now streamState
 	if err := json.Unmarshal(body, &now); err != nil {
-		return "", nil, fmt.Errorf("read %s: %w", currentKey(key), err)
+		return "", "", fmt.Errorf("read %s: %w", currentKey(key), err)
 	}
-	s, _, err = Load(ctx, store, now.Key)
-	if errors.Is(err, fs.ErrNotExist) {
-		return now.Key, nil, nil
-	}
-	return now.Key, s, err
+	return now.Key, etag, nil
 }
 
 // Begin makes a recording the one that the origins of its stream ship from now on, in place of another one; "": of none. It is false if by now
 // they ship another one.
 func Begin(ctx context.Context, store Objects, key, before string) (bool, error) {
-	etag := ""
-	if before != "" {
-		body, tag, err := store.Load(ctx, currentKey(key))
-		if err != nil {
-			return false, err
-		}
-		var now streamState
-		if err := json.Unmarshal(body, &now); err != nil || now.Key != before {
-			return now.Key == key, err
-		}
-		etag = tag
+	current, etag, err := currentOf(ctx, store, key)
+	if err != nil || current != before {
+		return err == nil && current == key, err
 	}
-	body, err := json.Marshal(streamState{key})
+	return setCurrent(ctx, store, key, key, etag)
+}
+
+// Withdraw makes a recording no longer the one that the origins of its stream ship: nothing can be made of it.
+func Withdraw(ctx context.Context, store Objects, key string) error {
+	current, etag, err := currentOf(ctx, store, key)
+	if err != nil || current != key {
+		return err
+	}
+	_, err = setCurrent(ctx, store, key, "", etag)
+	return err
+}
+
+func setCurrent(ctx context.Context, store Objects, key, to, etag string) (bool, error) {
+	body, err := json.Marshal(streamState{to})
 	if err != nil {
 		return false, fmt.Errorf("begin %s: %w", key, err)
 	}
-	if err := store.Write(ctx, currentKey(key), body, etag); errors.Is(err, fs.ErrExist) {
+	err = store.Write(ctx, currentKey(key), body, etag)
+	if errors.Is(err, fs.ErrExist) {
 		return false, nil
-	} else if err != nil {
-		return false, err
 	}
-	return true, nil
+	return err == nil, err
 }
 
 // Join notes that an origin has a recording, too.
