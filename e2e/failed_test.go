@@ -66,7 +66,7 @@ func operators(t *testing.T, place []string, failed func(*testing.T) sender) {
 		t.Errorf("failed says:\n%s", out)
 	}
 	dir := t.TempDir()
-	run("send", "--as", "diary", writeFile(t, filepath.Join(dir, "diary.flv"), "Dear diary,\ntoday I was streamed.\n"))
+	run("send", "--force", "--as", "diary", writeFile(t, filepath.Join(dir, "diary.flv"), "Dear diary,\ntoday I was streamed.\n"))
 	run("send", "--as", "talk", "--profile", "future", source(t, "320x180", 25, 14))
 	work()
 	count(2)

@@ -176,7 +176,7 @@ func TestBadRecordings(t *testing.T) {
 		film: "not_flv",
 	}
 	for name := range inputs {
-		enqueue(t, "send", "--data", data, name)
+		enqueue(t, "send", "--force", "--data", data, name)
 	}
 	enqueue(t, "send", "--data", data, "--as", "good", "--profile", "quick", good)
 	startWorker(t, "--data", data, "--exit-when-idle").finish(t)

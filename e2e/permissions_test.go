@@ -56,7 +56,7 @@ func TestPermissionsAreThoseUsed(t *testing.T) {
 	}
 
 	garbage := writeFile(t, filepath.Join(t.TempDir(), "diary.flv"), "Dear diary,\n")
-	enqueue(t, append([]string{"send", "--as", "diary", garbage}, s.place...)...)
+	enqueue(t, append([]string{"send", "--force", "--as", "diary", garbage}, s.place...)...)
 	enqueue(t, append([]string{"send", "--as", "measured", "--profile", "sphere", source(t, "512x256", fps, 2)}, s.place...)...)
 	gone := job.Task{Kind: job.Recording, Key: job.Prefix + "gone.flv"}
 	must(t, queue.NewSQS(s.strict.Config(), "http://strict/tasks", 0).Send(t.Context(), gone.Body(), 0))

@@ -164,7 +164,7 @@ func TestDifferential(t *testing.T) {
 	names, sources := corpus()
 	order := rand.New(rand.NewPCG(*corpusSeed, 0)).Perm(len(sources))
 	if !*wholeCorpus {
-		order = order[:(len(order)+9)/10]
+		order = order[:(len(order)+19)/20]
 	}
 	for _, i := range order {
 		t.Run(fmt.Sprintf("%02d %s", i, names[i]), func(t *testing.T) {

@@ -233,7 +233,7 @@ func TestHeadMisleads(t *testing.T) {
 // Recordings whose clocks jump, wrap or begin late, or that end torn, are followed as they are done when they are whole.
 func TestFollowedDamage(t *testing.T) {
 	for n, d := range damages[1:] {
-		if !chosen(n, 3) {
+		if !chosen(n, 6) {
 			continue
 		}
 		t.Run(d.name, func(t *testing.T) {

@@ -165,7 +165,7 @@ func TestHostileMedia(t *testing.T) {
 		{"39 HEVC", func(t *testing.T) []byte { return joined(newTag(9, 0, []byte("\x90hvc1\x00"))) }, expect{0, "unsupported_codec"}},
 		{"39 AV1", func(t *testing.T) []byte { return joined(newTag(9, 0, []byte("\x90av01\x00"))) }, expect{0, "unsupported_codec"}},
 	} {
-		if tc.want.reason == "" && !chosen(n, 5) { // what is refused costs nothing
+		if tc.want.reason == "" && !chosen(n, 10) { // what is refused costs nothing
 			continue
 		}
 		t.Run(tc.name, func(t *testing.T) {

@@ -24,38 +24,45 @@ type ObjectWriter interface {
 	Write(ctx context.Context, key string, body []byte, etag string) error
 }
 
-// StoreIndex puts the index beside a recording, made from the file that was uploaded under
-// that key and version. Of a recording that is to be refused, nothing is stored.
-func StoreIndex(ctx context.Context, shelf ObjectWriter, key, etag, file, promised string) error {
-	_, _, err := shelf.Stat(ctx, indexKey(key, etag))
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
+// Scanned is a file's index, and what the file was when that was made.
+type Scanned struct {
+	index *flv.Index
+	file  string
+	info  os.FileInfo
+}
+
+// ScanFile indexes a recording. An error of type [*flv.Error]: it is none, or none that can be published.
+func ScanFile(ctx context.Context, file string) (*Scanned, error) {
 	recording, err := os.Open(file)
 	if err != nil {
-		return fmt.Errorf("index recording: %w", err)
+		return nil, fmt.Errorf("index recording: %w", err)
 	}
 	defer recording.Close()
-	before, err := recording.Stat()
+	info, err := recording.Stat()
 	if err != nil {
-		return fmt.Errorf("index recording: %w", err)
+		return nil, fmt.Errorf("index recording: %w", err)
 	}
 	index, err := flv.Scan(whileRunning{ctx, recording})
-	if _, refused := errors.AsType[*flv.Error](err); refused {
-		return nil // a worker will find the same, and say so where operators look
-	}
 	if err != nil {
-		return fmt.Errorf("index recording: %w", err)
+		return nil, fmt.Errorf("index recording: %w", err)
 	}
-	after, err := os.Stat(file)
-	if err == nil && (after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime())) {
+	return &Scanned{index, file, info}, nil
+}
+
+// Store puts the index beside the recording, which was uploaded under that key and version. promised is the video that the stream has announced.
+func (s *Scanned) Store(ctx context.Context, shelf ObjectWriter, key, etag, promised string) error {
+	if _, _, err := shelf.Stat(ctx, indexKey(key, etag)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	now, err := os.Stat(s.file)
+	if err == nil && (now.Size() != s.info.Size() || !now.ModTime().Equal(s.info.ModTime())) {
 		err = errors.New("it changed meanwhile")
 	}
 	if err != nil {
 		return fmt.Errorf("index recording: %w", err)
 	}
-	index.Promised = cmp.Or(index.Promised, promised)
-	body, err := index.Marshal()
+	s.index.Promised = cmp.Or(s.index.Promised, promised)
+	body, err := s.index.Marshal()
 	if err != nil {
 		return fmt.Errorf("index recording: %w", err)
 	}

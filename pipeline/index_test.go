@@ -24,8 +24,11 @@ func uploaded(t *testing.T, body []byte) (p *Pipeline, store *standin.Memory, qu
 	file := filepath.Join(t.TempDir(), "talk.flv")
 	must(t, os.WriteFile(file, body, 0o600))
 	etag := store.ETag(smallTask.Key)
-	must(t, StoreIndex(t.Context(), store, smallTask.Key, etag, file, ""))
-	must(t, StoreIndex(t.Context(), store, smallTask.Key, etag, file, "")) // an uploader that comes back
+	for range 2 { // an uploader comes back
+		scanned, err := ScanFile(t.Context(), file)
+		must(t, err)
+		must(t, scanned.Store(t.Context(), store, smallTask.Key, etag, ""))
+	}
 	return p, store, queue, indexKey(smallTask.Key, etag)
 }
 
@@ -68,6 +71,7 @@ func TestIndexOfTheUploader(t *testing.T) {
 // What lies beside a recording is a convenience: without it, or with nonsense in its
 // place, all is done as if it had never been.
 func TestIndexIsNoUse(t *testing.T) {
+	mediaHeavy(t)
 	replaced := func(store *standin.Memory, index, old, by string) {
 		body, _, _ := store.Get(index)
 		spoilt := bytes.Replace(body, []byte(old), []byte(by), 1)
@@ -117,18 +121,22 @@ func (m *meddling) Err() error {
 	return m.Context.Err()
 }
 
-// What a worker will refuse gets no index, and no error: the worker says it where
-// operators look. A file that changes under the scan gets none either.
+// What a worker will refuse gets no index. A file that changes after the scan gets none either.
 func TestNoIndex(t *testing.T) {
 	store := standin.NewMemory()
 	file := filepath.Join(t.TempDir(), "talk.flv")
 	must(t, os.WriteFile(file, []byte("once upon a time"), 0o600))
-	must(t, StoreIndex(t.Context(), store, smallTask.Key, "x", file, ""))
+	_, err := ScanFile(t.Context(), file)
+	if _, refused := errors.AsType[*flv.Error](err); !refused {
+		t.Errorf("got %v", err)
+	}
 	must(t, os.WriteFile(file, smallRecording(t), 0o600))
 	ctx := &meddling{Context: t.Context(), do: func() { // the scan has begun
 		must(t, os.Chtimes(file, time.Time{}, time.Unix(1, 0)))
 	}}
-	if err := StoreIndex(ctx, store, smallTask.Key, "x", file, ""); err == nil || !strings.Contains(err.Error(), "changed") {
+	scanned, err := ScanFile(ctx, file)
+	must(t, err)
+	if err := scanned.Store(t.Context(), store, smallTask.Key, "x", ""); err == nil || !strings.Contains(err.Error(), "changed") {
 		t.Errorf("got %v", err)
 	}
 	for key := range store.Objects {

@@ -134,7 +134,7 @@ func TestWhatPeopleRecord(t *testing.T) {
 		}}.make},
 		{name: "louder than full scale", profile: "loud", frames: 150, make: source{seconds: 6, audio: []string{"-af", "volume=40dB,aresample=44100", "-ac", "2", "-c:a", "aac", "-b:a", "256k"}}.make},
 	} {
-		if tc.reason == "" && !chosen(n, 3) { // what is refused costs little
+		if tc.reason == "" && !chosen(n, 6) { // what is refused costs little
 			continue
 		}
 		t.Run(tc.name, func(t *testing.T) {

@@ -237,7 +237,7 @@ func TestCrashAtEveryStoreOperation(t *testing.T) {
 	}
 	t.Logf("crashes at each of %d store operations", operations)
 	for at := range operations {
-		if !chosen(at, 4) {
+		if !chosen(at, 8) {
 			continue
 		}
 		t.Run(fmt.Sprint(at), func(t *testing.T) {

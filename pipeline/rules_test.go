@@ -27,7 +27,7 @@ func TestPresentationsKeepTheRules(t *testing.T) {
 		name      string
 		recording []byte
 	}{{"flat", flat}, {"360", sphere}, {"cubemap", sphere}, {"eac", sphere}, {"auto", tall}, {"compare", sphere}} {
-		if !chosen(n, 2) {
+		if !chosen(n, 3) {
 			continue
 		}
 		name, recording := tc.name, tc.recording

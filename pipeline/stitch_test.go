@@ -313,7 +313,7 @@ func TestStitchingIsInvisible(t *testing.T) {
 				rate: rate, seconds: 26, gop: []int{2, 8, 3}[(i+j)%3], bframes: []int{2, 0, 3}[(i+2*j)%3],
 				open: j == (i+1)%3, jitter: (i+j)%2 == 0, drops: (i+j)%3 != 1, late: lates[(i/2+j)%3],
 			}
-			if !chosen(int(n), 3) {
+			if !chosen(int(n), 6) {
 				continue
 			}
 			t.Run(fmt.Sprintf("%s chunk %ds", s, chunk), func(t *testing.T) {

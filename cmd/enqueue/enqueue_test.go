@@ -171,7 +171,7 @@ func (b box) left() []string {
 func TestSend(t *testing.T) {
 	b := newBox(t)
 	file := b.record("talk.flv", "FLV one")
-	out := b.must("send", file, "--as", "live/talk", "--profile", "360")
+	out := b.must("send", "--force", file, "--as", "live/talk", "--profile", "360")
 	sent := b.sent()
 	task := sent["recordings/live/talk.flv"]
 	if len(sent) != 1 || task.Kind != job.Recording || task.Profile != "360" || task.ETag == "" {
@@ -183,11 +183,11 @@ func TestSend(t *testing.T) {
 	if b.stored(task.Key) != "FLV one" || len(b.left()) != 1 {
 		t.Errorf("stored %q, left %v: send keeps the file", b.stored(task.Key), b.left())
 	}
-	b.must("send", file, "--as", "live/talk", "--profile", "360") // the very same: fine
+	b.must("send", "--force", file, "--as", "live/talk", "--profile", "360") // the very same: fine
 	if again := b.sent(); again[task.Key] != task {
 		t.Errorf("sent again as %+v", again)
 	}
-	_, err := b.run("send", b.record("other.flv", "FLV two"), "--as", "live/talk")
+	_, err := b.run("send", "--force", b.record("other.flv", "FLV two"), "--as", "live/talk")
 	if !errors.Is(err, errTaken) || len(b.sent()) > 0 || b.stored(task.Key) != "FLV one" {
 		t.Errorf("another recording under the same name: %v", err)
 	}
@@ -283,7 +283,7 @@ func TestStatus(t *testing.T) {
 	if out := b.must("status"); !strings.Contains(out, "no recording is planned yet") || !strings.Contains(out, "queue: 0 waiting") {
 		t.Errorf("status of nothing:\n%s", out)
 	}
-	b.must("send", b.record("talk.flv", "FLV"))
+	b.must("send", "--force", b.record("talk.flv", "FLV"))
 	var r report
 	if err := json.Unmarshal([]byte(b.must("status", "--json")), &r); err != nil || r.Queue.Waiting != 1 || len(r.Jobs) != 0 {
 		t.Errorf("status %+v, %v", r, err)

@@ -83,7 +83,7 @@ func TestAnotherUnderTheNameOfOneThatGrows(t *testing.T) {
 	if err := os.WriteFile(other, body, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := b.run("send", "--as", "live/talk/talk-1764000000", other); err == nil || !strings.Contains(err.Error(), "the name is taken") {
+	if out, err := b.run("send", "--force", "--as", "live/talk/talk-1764000000", other); err == nil || !strings.Contains(err.Error(), "the name is taken") {
 		t.Errorf("it was sent: %v: %s", err, out)
 	}
 	store, err := blob.NewDir(b.data)

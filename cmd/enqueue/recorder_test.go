@@ -280,7 +280,7 @@ func TestSendJoined(t *testing.T) {
 		{[]string{"--join", "--as=talk", one, two}, "talk-1764000000.flv"}, // no FLVs
 		{[]string{"--join", "--as=talk", one, b.record("other-1764000600.flv", "FLV")}, "another stream"},
 	} {
-		if _, err := b.run(append([]string{"send"}, tc.args...)...); err == nil || !strings.Contains(err.Error(), tc.says) {
+		if _, err := b.run(append([]string{"send", "--force"}, tc.args...)...); err == nil || !strings.Contains(err.Error(), tc.says) {
 			t.Errorf("%q: %v", tc.args, err)
 		}
 	}

@@ -15,7 +15,7 @@ import (
 // An asset is removed with all that belongs to it, and its recording only if that is asked for; a name that is not there is an error of its own.
 func TestRm(t *testing.T) {
 	b := newBox(t)
-	b.must("send", b.record("talk.flv", "FLV one"))
+	b.must("send", "--force", b.record("talk.flv", "FLV one"))
 	place, err := wiring.Flags{Data: b.data}.Open(t.Context())
 	if err != nil {
 		t.Fatal(err)

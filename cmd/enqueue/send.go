@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"afterlive/internal/flv"
 	"afterlive/internal/growing"
 	"afterlive/internal/job"
 	"afterlive/internal/operate"
@@ -24,6 +25,7 @@ type sendCommand struct {
 	Recording []string `arg:"" help:"An FLV file, or s3://BUCKET/KEY. Several with --join."`
 	As        string   `help:"Name of the asset. Default: the file's, without .flv." placeholder:"APP/NAME"`
 	Join      bool     `help:"Make one asset of the parts of one stream, in the order given. Needs room for all of them in the temporary folder (TMPDIR)."`
+	Force     bool     `help:"Also send what is no recording that can be published, as far as can be told: a worker will say so, too."`
 	Repair    bool     `help:"Also send what was sent before, for every part that doesn't exist: its message was lost, or somebody removed the part."`
 	Profile   string   `help:"auto (a 2:1 picture is 360, any other flat), flat, 360, cubemap, eac, compare, or one of the workers' own." default:"auto"`
 }
@@ -34,7 +36,7 @@ func (c *sendCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Fl
 		return err
 	}
 	defer func() { err = errors.Join(err, place.Close()) }()
-	s := sender{place: place, profile: c.Profile, note: func(err error) { fmt.Fprintln(stdout, "note:", err) }}
+	s := sender{place: place, profile: c.Profile, force: c.Force, note: func(err error) { fmt.Fprintln(stdout, "note:", err) }}
 
 	t, err := c.task(ctx, stdout, s)
 	if err != nil {
@@ -112,6 +114,7 @@ type sender struct {
 	profile  string
 	promised string      // the video that the stream has announced
 	ours     bool        // files are, to be removed once they are uploaded
+	force    bool        // what is no recording is sent, too
 	note     func(error) // of what nobody needs, and did not come off
 }
 
@@ -180,6 +183,12 @@ func (s sender) file(ctx context.Context, file, key string) (job.Task, error) {
 	if err != nil {
 		return job.Task{}, err
 	}
+	var scanned *pipeline.Scanned
+	if grew == "" { // else it has been
+		if scanned, err = s.scan(ctx, file); err != nil {
+			return job.Task{}, err
+		}
+	}
 	_, _, err = s.place.Recordings.Stat(ctx, key) // spares sending what is there
 	existed := err == nil
 	if errors.Is(err, fs.ErrNotExist) {
@@ -209,10 +218,26 @@ func (s sender) file(ctx context.Context, file, key string) (job.Task, error) {
 	if grew != "" {
 		return s.task(key, grew), growing.Complete(ctx, s.place.Recordings, key, etag)
 	}
-	if err := pipeline.StoreIndex(ctx, s.place.Recordings, key, etag, file, s.promised); err != nil { // workers can do without
-		s.note(err)
+	if scanned != nil {
+		if err := scanned.Store(ctx, s.place.Recordings, key, etag, s.promised); err != nil { // workers can do without
+			s.note(err)
+		}
 	}
 	return s.task(key, etag), nil
+}
+
+// scan indexes a file that is to be uploaded, and refuses what is no recording; nil: workers are to do that. What nginx has recorded is never
+// refused here, as nobody would hear of it: a worker says it where operators look.
+func (s sender) scan(ctx context.Context, file string) (*pipeline.Scanned, error) {
+	scanned, err := pipeline.ScanFile(ctx, file)
+	_, refused := errors.AsType[*flv.Error](err)
+	switch {
+	case refused && !s.ours && !s.force:
+		return nil, fmt.Errorf("%s cannot be published: %w (--force sends it all the same)", file, err)
+	case err != nil && !refused:
+		s.note(err)
+	}
+	return scanned, ctx.Err()
 }
 
 func (s sender) upload(ctx context.Context, key, file string) error {

@@ -119,7 +119,7 @@ func (b box) give(t job.Task, reason string) {
 func TestDroppedIsTold(t *testing.T) {
 	b := newBox(t)
 	file := b.record("talk.flv", "FLV one")
-	b.must("send", file)
+	b.must("send", "--force", file)
 	task := b.sent()["recordings/talk.flv"]
 	b.give(task, "not_flv")
 	if out := b.must("status"); !strings.Contains(out, "talk  failed") {
@@ -132,7 +132,7 @@ func TestDroppedIsTold(t *testing.T) {
 	if _, err := b.run("status", "talk", "--watch"); err == nil || !strings.Contains(err.Error(), "was dropped") {
 		t.Errorf("the watch ended with %v", err)
 	}
-	b.must("send", file)
+	b.must("send", "--force", file)
 	if out := b.must("status", "talk"); strings.Contains(out, "dropped") {
 		t.Errorf("status says:\n%s", out)
 	}
@@ -203,7 +203,7 @@ func TestNamesInTheWay(t *testing.T) {
 		"live/" + id:               "",
 		"talk/fedcba9876543210/hd": "",
 	} {
-		_, err := b.run("send", file, "--as", as)
+		_, err := b.run("send", "--force", file, "--as", as)
 		sent := b.sent()
 		if want == "" && (err != nil || len(sent) != 1) {
 			t.Errorf("%s: %v, sent %v", as, err, sent)
@@ -227,14 +227,14 @@ func TestNamesInTheWay(t *testing.T) {
 // Names of assets have no extension, so those of files don't count.
 func TestExtensionsAreNoNames(t *testing.T) {
 	b := newBox(t)
-	b.must("send", b.record("talk.mp4", "FLV one"))
+	b.must("send", "--force", b.record("talk.mp4", "FLV one"))
 	if sent := b.sent(); sent["recordings/talk.flv"].Key == "" {
 		t.Errorf("sent %+v", sent)
 	}
-	if _, err := b.run("send", b.record("talk.flv", "FLV two")); err == nil || !strings.Contains(err.Error(), "--as") {
+	if _, err := b.run("send", "--force", b.record("talk.flv", "FLV two")); err == nil || !strings.Contains(err.Error(), "--as") {
 		t.Errorf("a second recording of that name: %v", err)
 	}
-	if _, err := b.run("send", "s3://recs/recordings/talk.flv", "--as", "other"); err == nil || !strings.Contains(err.Error(), "called as it is") {
+	if _, err := b.run("send", "--force", "s3://recs/recordings/talk.flv", "--as", "other"); err == nil || !strings.Contains(err.Error(), "called as it is") {
 		t.Errorf("--as of what is in the bucket: %v", err)
 	}
 }
@@ -242,7 +242,7 @@ func TestExtensionsAreNoNames(t *testing.T) {
 // What is not there is told as an error of its own, unless it may yet come.
 func TestUnknownName(t *testing.T) {
 	b := newBox(t)
-	b.must("send", b.record("one.flv", "FLV one"))
+	b.must("send", "--force", b.record("one.flv", "FLV one"))
 	if out := b.must("status", "two"); !strings.Contains(out, `no job or asset "two" yet`) {
 		t.Errorf("it says %s", out)
 	}
