@@ -90,7 +90,7 @@ func TestHookDiesAndRunsAgain(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			_, err = sender{place: place, profile: e.Profile, note: func(err error) { t.Error(err) }}.file(ctx, s.flv(e.ID), e.key(""))
+			_, err = sender{place: place, profile: e.Profile, force: true, note: func(err error) { t.Error(err) }}.file(ctx, s.flv(e.ID), e.key(""))
 			return err
 		}},
 		{"sent", func(ctx context.Context, s spool, e entry, info fs.FileInfo, place *wiring.Place) error {
@@ -98,7 +98,7 @@ func TestHookDiesAndRunsAgain(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			out := sender{place: place, profile: e.Profile, note: func(err error) { t.Error(err) }}
+			out := sender{place: place, profile: e.Profile, force: true, note: func(err error) { t.Error(err) }}
 			task, err := out.file(ctx, s.flv(e.ID), e.key(""))
 			if err != nil {
 				return err
