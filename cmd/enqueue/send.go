@@ -226,8 +226,8 @@ func (s sender) file(ctx context.Context, file, key string) (job.Task, error) {
 	return s.task(key, etag), nil
 }
 
-// scan indexes a file that is to be uploaded, and refuses what is no recording; nil: workers are to do that. What nginx has recorded is never
-// refused here, as nobody would hear of it: a worker says it where operators look.
+// scan indexes a file that is to be uploaded, and refuses what is no recording; nil: a worker is to index it. What nginx has recorded is not
+// refused here: a worker fails it, so that operators find it in the failed queue.
 func (s sender) scan(ctx context.Context, file string) (*pipeline.Scanned, error) {
 	scanned, err := pipeline.ScanFile(ctx, file)
 	_, refused := errors.AsType[*flv.Error](err)
