@@ -27,6 +27,12 @@ func (h *shared) settle(ctx context.Context) error {
 	if err := h.complete(ctx, state); err != nil {
 		return err
 	}
+	if state.Object == "" { // who told that it has ended may not have lived to tell workers
+		out := sender{place: h.place, profile: h.Profile}
+		if err := out.send(ctx, out.task(h.key, state.ID)); err != nil {
+			return err
+		}
+	}
 	return h.leave(ctx)
 }
 

@@ -49,7 +49,7 @@ func (h *shared) due() bool {
 	switch {
 	case h.ships == nil && h.key != "":
 		return time.Since(h.looked) >= lookEach
-	case !h.held.IsZero():
+	case !h.held.IsZero() || h.skip:
 		return true
 	}
 	return h.pendingIsDue()
@@ -84,7 +84,7 @@ func (h *shared) choose(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return err
-	case state != nil && !state.Ended && time.Since(lastSign(state)) < forgotten:
+	case state != nil && !state.Ended && (current == own || time.Since(lastSign(state)) < forgotten):
 		return h.join(current)
 	case current != "" && state == nil && current != own && h.waits():
 		return nil
@@ -107,7 +107,7 @@ func (h *shared) ownKey(ctx context.Context) (string, error) {
 			suffix += fmt.Sprint("-", n)
 		}
 		key := h.stream.key(suffix)
-		if state, _, err := growing.Load(ctx, h.place.Recordings, key); errors.Is(err, fs.ErrNotExist) || err == nil && !state.Ended && state.Writer() == h.member {
+		if state, _, err := growing.Load(ctx, h.place.Recordings, key); errors.Is(err, fs.ErrNotExist) || err == nil && !state.Ended && state.Writer() == h.member && len(state.Turns) == 1 {
 			return key, nil
 		} else if err != nil {
 			return "", err
@@ -168,6 +168,7 @@ func (h *shared) begin(ctx context.Context, key string) error {
 func (h *shared) forget() error {
 	err := h.close()
 	h.key, h.mirror, h.twin, h.ships, h.shipper = "", nil, nil, nil, nil
+	h.closing = false
 	h.told, h.watched, h.toldWait, h.shipped = 0, time.Time{}, time.Time{}, time.Time{} // was of another one
 	return errors.Join(err, h.unnote())
 }

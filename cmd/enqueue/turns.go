@@ -38,19 +38,18 @@ func (h *shared) read() error {
 
 // write ships what has come.
 func (h *shared) write(ctx context.Context) error {
-	hole, err := h.extend()
-	if err == nil && h.ships.Shipped().End == 0 { // another may have begun one in the meantime
-		if current, _, fault := growing.Current(ctx, h.place.Recordings, h.key); fault != nil || current != h.key {
-			return errors.Join(fault, h.forget())
+	hole, err := h.extendAlone(ctx)
+	if err != nil {
+		return errors.Join(h.standBack(), h.failed(ctx, err))
+	}
+	if h.ships.Shipped().End == 0 { // another may have begun one in the meantime
+		if current, _, err := growing.Current(ctx, h.place.Recordings, h.key); err != nil || current != h.key {
+			return errors.Join(err, h.forget())
 		}
 	}
-	if err == nil {
-		err = h.bring(ctx, h.ships, false)
-	}
-	if err != nil {
+	if err := h.bringShared(ctx, false); err != nil {
 		return h.failed(ctx, err)
 	}
-	h.mirror.Shipped(h.ships)
 	if !hole && !h.ending {
 		h.held = time.Time{}
 		return nil
@@ -60,17 +59,40 @@ func (h *shared) write(ctx context.Context) error {
 		return h.failed(ctx, err)
 	}
 	h.held = time.Time{}
-	if hole {
+	if hole { // the next look goes on behind it
 		h.log.Warn("what is missing here no other origin has", zap.String("key", h.key))
 		h.skip = true
-		return h.write(ctx)
+		return nil
 	}
-	if err := h.bring(ctx, h.ships, true); err != nil {
+	if err := h.bringShared(ctx, true); err != nil {
 		return h.failed(ctx, err)
 	}
-	h.mirror.Shipped(h.ships)
 	h.ships, h.shipper = nil, nil
 	return h.settle(ctx)
+}
+
+// extendAlone extends the copy, over all holes if there is no other origin that could fill them.
+func (h *shared) extendAlone(ctx context.Context) (hole bool, err error) {
+	hole, err = h.extend()
+	if err != nil || !hole || h.ships.Shipped().End == 0 {
+		return hole, err
+	}
+	if err := h.ships.Refresh(ctx); err != nil {
+		return hole, err
+	}
+	for err == nil && hole && len(h.ships.Shipped().Origins) < 2 {
+		h.skip = true
+		hole, err = h.extend()
+	}
+	return hole, err
+}
+
+// bringShared ships the copy. What comes off of that is noted, also if the rest doesn't.
+func (h *shared) bringShared(ctx context.Context, ended bool) error {
+	err := h.bring(ctx, h.ships, ended)
+	h.mirror.Shipped(h.ships)
+	h.twin.Forget()
+	return err
 }
 
 // alone asks others to go on, and tells whether there are none, or none that can.
@@ -113,11 +135,11 @@ func (h *shared) failed(ctx context.Context, err error) error {
 		}
 		return h.apart(ctx, err.Error())
 	}
-	if errors.Is(err, growing.ErrTaken) {
-		h.log.Info("another origin goes on with the recording", zap.String("key", h.key))
-		err = nil
+	if !errors.Is(err, growing.ErrTaken) {
+		return err // it is tried again
 	}
-	return errors.Join(err, h.standBack())
+	h.log.Info("another origin goes on with the recording", zap.String("key", h.key))
+	return h.standBack()
 }
 
 // standBack drops what was not shipped, and looks on. If it is still this origin's turn, it takes that anew.
@@ -145,7 +167,7 @@ func (h *shared) lookOn(ctx context.Context) error {
 		h.news = time.Now()
 	}
 	state := h.mirror.State()
-	h.closing = h.closing || state.Closing || state.Ended
+	h.closing = h.closing || state.Closing
 	switch {
 	case state.Ended && h.ending:
 		return h.settle(ctx)
@@ -164,7 +186,8 @@ func (h *shared) goesOn() error {
 	h.mu.Lock()
 	live, err := h.isWritten()
 	h.mu.Unlock()
-	if err != nil || !live { // it ends at the next look, see closing
+	if err != nil || !live { // then there is nothing to wait for
+		h.closing = err == nil
 		return err
 	}
 	h.log.Warn("recording was ended, and the stream goes on; it is begun anew", zap.String("key", h.key))
@@ -203,8 +226,8 @@ func (h *shared) mayTake(state *growing.State, nothing bool) bool {
 	switch {
 	case !h.twin.Aligned():
 		return false
-	case nothing:
-		return state.Writer() == h.member || silent > h.silence() && state.Waiting.Before(time.Now())
+	case nothing: // workers end it, if nobody else does
+		return state.Writer() == h.member || silent > forgotten && state.Waiting.Before(time.Now())
 	case h.twin.Ahead() == 0:
 		return false
 	case state.Writer() == h.member:
@@ -222,8 +245,8 @@ func (h *shared) patience(ctx context.Context, nothing bool) error {
 		h.over = time.Time{}
 	case h.over.IsZero():
 		h.over = time.Now()
-	case time.Since(h.over) > forgotten && time.Since(h.news) > forgotten:
-		return h.apart(ctx, "nothing more comes of the recording, and it was not ended")
+	case time.Since(h.over) > forgotten && (!h.twin.Aligned() || time.Since(h.news) > 2*forgotten):
+		return h.apart(ctx, "it isn't found in the recording that other origins ship, or that doesn't end")
 	}
 	return nil
 }

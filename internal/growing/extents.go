@@ -21,6 +21,9 @@ func (s *Shipper) extents(ctx context.Context, next *State, to int64) error {
 		var sizes [atOnce]int64
 		group, inGroup := errgroup.WithContext(ctx)
 		for i := range sizes {
+			if i > 0 && s.origin != "" { // so that what one stored and could not tell of is behind what is told
+				break
+			}
 			from := next.End + int64(i)*LongestExtent
 			if from >= to {
 				break

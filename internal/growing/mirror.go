@@ -142,10 +142,10 @@ func (m *Mirror) fetch(ctx context.Context, state *State) error {
 		return err
 	}
 	n, err := io.Copy(m.file, source)
+	m.size += n // what has come stays as it is
 	if err := errors.Join(err, source.Close()); err != nil {
-		return errors.Join(fmt.Errorf("copy %s: %w", m.key, err), m.file.Truncate(m.size))
+		return fmt.Errorf("copy %s: %w", m.key, err)
 	}
-	m.size += n
 	return nil
 }
 

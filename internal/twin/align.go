@@ -2,6 +2,7 @@ package twin
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"afterlive/internal/flv"
@@ -40,7 +41,7 @@ func (t *Twin) align() {
 		}
 		if most > 0 {
 			t.put(best)
-			t.forget()
+			t.Forget()
 			return
 		}
 	}
@@ -79,7 +80,14 @@ const (
 // covers tells whether the file has a time of the recording's clock.
 func (t *Twin) covers(at int64) bool {
 	for i, c := range t.owns {
-		if own := at - t.expect[i]; c.some && own > c.first+unsure && own < c.last-unsure {
+		first := c.first
+		switch {
+		case !c.some() || len(t.mine) == 0 || i < t.mine[0].clock: // those tags were forgotten
+			continue
+		case i == t.mine[0].clock:
+			first = t.mine[0].Time
+		}
+		if own := at - t.expect[i]; own > first+unsure && own < c.last-unsure {
 			return true
 		}
 	}
@@ -251,11 +259,18 @@ func (t *Twin) put(c candidate) {
 	t.place = p
 }
 
-// forget drops tags of the file that lie long before the recording's end.
-func (t *Twin) forget() {
-	first, last := min(t.place.next[flv.Picture], t.place.next[flv.Sound]), max(t.place.last[flv.Picture], t.place.last[flv.Sound])
+// Forget drops tags of the file that lie long before the recording's end. All that was put there must be in the store by then: what is cut off again
+// is looked for anew.
+func (t *Twin) Forget() {
+	end := max(t.place.last[flv.Picture], t.place.last[flv.Sound])
+	first := int64(math.MaxInt64) // of those that may yet be wanted
+	for kind, last := range t.place.last {
+		if end-last < kept {
+			first = min(first, t.place.next[kind])
+		}
+	}
 	old := 0
-	for old < len(t.mine) && t.mine[old].Offset < first && (t.mine[old].clock < t.place.clock || last-t.mine[old].Time-t.place.shift > kept) {
+	for old < len(t.mine) && t.mine[old].Offset < first && (t.mine[old].clock < t.place.clock || end-t.mine[old].Time-t.place.shift > kept) {
 		old++
 	}
 	t.mine = slices.Delete(t.mine, 0, old)

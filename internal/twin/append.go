@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"time"
 
@@ -54,7 +55,6 @@ func (t *Twin) Append(goOn bool) (hole bool, err error) {
 		}
 	}
 	i, _ := slices.BinarySearchFunc(t.mine, first, func(x tag, at int64) int { return cmp.Compare(x.Offset, at) })
-	defer t.forget()
 	for ; i < len(t.mine); i++ {
 		x := t.mine[i]
 		if x.Offset < t.nextOf(x.Kind) {
@@ -88,22 +88,21 @@ func (t *Twin) missing(x tag) (kind flv.Kind, missing bool) {
 		return x.Kind, true
 	}
 	other := flv.Picture + flv.Sound - x.Kind
-	return other, x.clock == t.place.clock && !t.absent[other] && t.jumps(other, at-interleaved, t.usualOf(other, x.Offset)) > 0
-}
-
-// usualOf is how far apart tags of a kind are by the time of a tag of the other kind.
-func (t *Twin) usualOf(kind flv.Kind, offset int64) int64 {
-	i, _ := slices.BinarySearchFunc(t.mine, offset, func(x tag, at int64) int { return cmp.Compare(x.Offset, at) })
-	for i--; i >= 0; i-- {
-		if t.mine[i].Kind == kind {
-			return t.mine[i].usual
-		}
+	last, some := t.place.last[other]
+	if !some || t.absent[other] || x.clock != t.place.clock || at-last < interleaved {
+		return other, false
 	}
-	return t.steps[kind].usual()
+	if next, _ := t.behind(other); next != nil { // it may only come later in the file
+		return other, next.clock != t.place.clock || t.jumps(other, next.Time+t.place.shift, next.usual) > 0
+	}
+	now := t.owns[x.clock]
+	return other, now.last+t.place.shift-last > silent
 }
 
-// interleaved is by how many ms tags of one kind may come before those of the other that belong beside them.
-const interleaved = 500
+const (
+	interleaved = 500   // ms by which tags of one kind may come before those of the other that belong beside them
+	silent      = 3_000 // ms without any of a kind, after which it is missing
+)
 
 // nextOf is from where on tags of a kind are behind the recording's end.
 func (t *Twin) nextOf(kind flv.Kind) int64 {
@@ -190,12 +189,11 @@ type body struct {
 
 // bodies are those of a file, in an order in which they can be compared.
 func bodies(file io.ReaderAt) (all map[flv.Kind][]body, err error) {
-	const longest = 1000
 	all = map[flv.Kind][]body{}
 	before := map[flv.Kind]int64{}
 	err = each(file, func(x flv.Tag) {
 		if x.Kind == flv.Picture || x.Kind == flv.Sound {
-			all[x.Kind] = append(all[x.Kind], body{x.Sum, int32(min(longest, max(0, x.Time-before[x.Kind])))})
+			all[x.Kind] = append(all[x.Kind], body{x.Sum, int32(min(math.MaxInt32, max(0, x.Time-before[x.Kind])))})
 			before[x.Kind] = x.Time
 		}
 	})

@@ -45,20 +45,26 @@ type File interface {
 
 // clock is one by which tags have their times.
 type clock struct {
-	zero  int64 // ms from the zero of the first one to the zero of this one
-	first int64 // ms, of the first tag
-	last  int64 // ms, the latest
-	some  bool
+	zero  int64              // ms from the zero of the first one to the zero of this one
+	first int64              // ms, of the first tag
+	last  int64              // ms, the latest
+	kinds [flv.Sound + 1]int // how many tags of a kind it has
+	lasts [flv.Sound + 1]int64
 }
 
-// see takes in a tag's time; it is false if the time has run back.
-func (c *clock) see(t int64) bool {
-	if c.some && t < c.last-backward {
+// some tells whether it has any tags.
+func (c *clock) some() bool { return c.kinds[flv.Picture]+c.kinds[flv.Sound] > 0 }
+
+// see takes in the time of a picture or of sound; it is false if that has run back.
+func (c *clock) see(kind flv.Kind, t int64) bool {
+	if c.kinds[kind] > 0 && t < c.lasts[kind]-backward {
 		return false
 	}
-	if !c.some {
-		c.first, c.some = t, true
+	if !c.some() {
+		c.first = t
 	}
+	c.kinds[kind]++
+	c.lasts[kind] = max(c.lasts[kind], t)
 	c.last = max(c.last, t)
 	return true
 }
@@ -153,8 +159,14 @@ func (t *Twin) Read(written, began time.Time) error {
 	if t.size > t.wrote || !t.place.known { // else it ends with what was put there
 		t.align()
 	}
+	if !t.place.known && len(t.mine) > unaligned {
+		t.mine = slices.Delete(t.mine, 0, len(t.mine)-unaligned/2)
+	}
 	return nil
 }
+
+// unaligned is how many of the file's tags are kept at most while nobody knows where the recording ends: about an hour's.
+const unaligned = 300_000
 
 func (t *Twin) readFile() error {
 	for {
@@ -166,9 +178,11 @@ func (t *Twin) readFile() error {
 			return fmt.Errorf("read file of a stream: %w", err)
 		}
 		now := &t.owns[len(t.owns)-1]
-		if p := t.steps[x.Kind]; x.Kind == flv.Reconnect || p != nil && !now.see(x.Time) {
+		if p := t.steps[x.Kind]; x.Kind == flv.Reconnect || p != nil && !now.see(x.Kind, x.Time) {
 			t.owns, t.expect = append(t.owns, now.next(x.Away)), append(t.expect, 0)
-			t.owns[len(t.owns)-1].see(x.Time)
+			if p != nil {
+				t.owns[len(t.owns)-1].see(x.Kind, x.Time)
+			}
 			for _, p := range t.steps {
 				p.n = 0
 			}
@@ -194,9 +208,11 @@ func (t *Twin) readRecording() error {
 		if n := len(t.marks); n == 0 || t.rec.zero+t.rec.last-t.marks[n-1].clock.zero-t.marks[n-1].clock.last > markEvery {
 			t.marks = append(t.marks[max(0, n-marksMost):], mark{x.Offset, t.rec})
 		}
-		if x.Kind == flv.Reconnect || t.steps[x.Kind] != nil && !t.rec.see(x.Time) { // what comes next has another clock
+		if x.Kind == flv.Reconnect || t.steps[x.Kind] != nil && !t.rec.see(x.Kind, x.Time) { // what comes next has another clock
 			t.rec = t.rec.next(x.Away)
-			t.rec.see(x.Time)
+			if t.steps[x.Kind] != nil {
+				t.rec.see(x.Kind, x.Time)
+			}
 			t.tail = t.tail[:0]
 		}
 		t.tail = append(t.tail, tag{Tag: x})
@@ -246,21 +262,17 @@ func (t *Twin) behind(kind flv.Kind) (first, last *tag) {
 	return first, last
 }
 
-// Continues tells whether the file has what comes right behind the recording's end: pictures, and where there is sound, sound.
+// Continues tells whether the file has what comes right behind the recording's end: whether [Twin.Append] would put something there.
 func (t *Twin) Continues() bool {
 	if !t.place.known {
 		return false
 	}
-	some := false
-	for kind := range t.steps {
-		first, _ := t.behind(kind)
-		if first == nil {
+	for _, x := range t.mine {
+		if t.steps[x.Kind] == nil && x.Kind != flv.Reconnect || x.Offset < t.nextOf(x.Kind) {
 			continue
 		}
-		if first.clock != t.place.clock || t.jumps(kind, first.Time+t.place.shift, first.usual) > 0 {
-			return false
-		}
-		some = true
+		_, missing := t.missing(x)
+		return !missing && x.clock == t.place.clock
 	}
-	return some
+	return false
 }

@@ -184,6 +184,7 @@ func (o *origins) step(t *testing.T, late bool) {
 		}
 		hole, err := o.twins[o.writer].Append(false)
 		must(t, err)
+		o.twins[o.writer].Forget()
 		if !hole && !late {
 			return
 		}
@@ -353,4 +354,56 @@ func retimed(t *testing.T, whole []byte, at func(int64) int64) []byte {
 	out := bytes.Clone(whole)
 	must(t, each(&memory{whole}, func(x flv.Tag) { flv.Retime(out[x.Offset:x.Offset+x.Size], at(x.Time)) }))
 	return out
+}
+
+// Sound and pictures that lie far apart in a file are no holes; and what was appended and cut off again is found again.
+func TestFarApart(t *testing.T) {
+	whole := source(t, "moving")
+	apart := bytes.Clone(whole[:flv.HeaderSize]) // the sound of a second and a half comes behind its pictures
+	var late []byte
+	must(t, each(&memory{whole}, func(x flv.Tag) {
+		tag := whole[x.Offset : x.Offset+x.Size]
+		if x.Kind == flv.Sound && x.Time%3000 < 1500 {
+			late = append(late, tag...)
+			return
+		}
+		if x.Time%3000 >= 1500 {
+			apart, late = append(apart, late...), nil
+		}
+		apart = append(apart, tag...)
+	}))
+	o := newOrigins(t, 2)
+	for i := range o.files {
+		o.files[i].body = apart
+		o.at[i] = 40_000
+	}
+	must(t, o.twins[0].Begin())
+	o.read(t, 0)
+	size := len(o.merged.body)
+	hole, err := o.twins[0].Append(false)
+	must(t, err)
+	if hole {
+		t.Error("it has a hole")
+	}
+	want := len(o.merged.body)
+	o.merged.body = o.merged.body[:size+(want-size)/2]
+	for range 2 { // another was first, in the middle of a tag; then with less
+		o.twins[0].Cut(int64(len(o.merged.body)))
+		o.read(t, 0)
+		o.read(t, 1)
+		if !o.twins[0].Aligned() || !o.twins[0].Continues() || !o.twins[1].Continues() || o.twins[0].Unlike() {
+			t.Fatalf("%+v, %+v", o.twins[0].place, o.twins[1].place)
+		}
+		o.merged.body = o.merged.body[:ends(t, o.merged.body)]
+	}
+	if hole, err := o.twins[1].Append(false); err != nil || hole || len(o.merged.body) != want {
+		t.Errorf("hole %v, %v, %d bytes, want %d", hole, err, len(o.merged.body), want)
+	}
+}
+
+// ends is where the last whole tag ends.
+func ends(t *testing.T, body []byte) (end int64) {
+	t.Helper()
+	must(t, each(&memory{body}, func(x flv.Tag) { end = x.Offset + x.Size }))
+	return end
 }
