@@ -17,13 +17,14 @@ import (
 // extents stores the bytes up to an offset, several extents at once. One that is there already was
 // written by a shipper that could not tell of it: as far as it goes, it is as good.
 func (s *Shipper) extents(ctx context.Context, next *State, to int64) error {
+	most := atOnce
+	if s.origin != "" { // so that what an origin has stored and could not tell of is right behind what is told
+		most = 1
+	}
 	for next.End < to {
 		var sizes [atOnce]int64
 		group, inGroup := errgroup.WithContext(ctx)
-		for i := range sizes {
-			if i > 0 && s.origin != "" { // so that what one stored and could not tell of is behind what is told
-				break
-			}
+		for i := range most {
 			from := next.End + int64(i)*LongestExtent
 			if from >= to {
 				break
