@@ -65,7 +65,7 @@ func TestTwoHoursOfDrift(t *testing.T) {
 	for i, at := range flashes {
 		worst = max(worst, math.Abs(beeps[i]-at))
 	}
-	t.Logf("%d flashes and beeps, at most %.1f ms apart; the last %.1f ms", len(flashes), 1000*worst, 1000*(beeps[len(beeps)-1]-flashes[len(flashes)-1]))
+	t.Logf("%d flashes and beeps, at most %.1f ms apart; the last %.1f ms", len(flashes), 1000*worst, 1000*(beeps[len(flashes)-1]-flashes[len(flashes)-1]))
 	if worst > 0.02 {
 		t.Errorf("picture and sound are up to %.1f ms apart", 1000*worst)
 	}
