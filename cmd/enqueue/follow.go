@@ -39,6 +39,9 @@ func (*followCommand) Help() string {
 A publisher that loses its connection and is back within --reconnect goes on with its recording. One that says that it stops, as ffmpeg does, ` +
 		`isn't waited for, and "enqueue end" ends the wait.
 
+Where an encoder publishes to several origins, run it on each with --origin NAME, the same store and queue, and another name. They make one ` +
+		`recording: what one has lost comes from another. Streams of one name that turn out to be different are kept apart.
+
 It may be killed at any moment: the next start continues where the store says. After an outage of the store it catches up. Keep the hook ` +
 		`and the sweep: they upload what follow missed, and all of them arrive at the same job.`
 }
