@@ -209,7 +209,7 @@ func TestUnlikeOrigins(t *testing.T) {
 	for n, name := range []string{"a", "b"} {
 		o := startOrigin(t, "data: "+data+"\nprofile: quick\n")
 		followers = append(followers, startFollow(t, "--data", data, "--profile", "quick", "--every", "2s", "--reconnect", "0s", "--origin", name, o.dir+"/rec"))
-		go publishPicture(t, o, []string{"mandelbrot=s=320x180", "cellauto=s=320x180"}[n], 30)
+		go publishPicture(t, o, []string{"mandelbrot=s=320x180", "cellauto=s=320x180"}[n], 40)
 	}
 	eventually(t, patience, "both are on demand", func() bool {
 		found, err := filepath.Glob(data + "/vod/live/talk/*/" + ladder.PointerFile)
