@@ -79,7 +79,7 @@ func TestSoak(t *testing.T) {
 	go func() { looked <- s.look(t, stop) }()
 	var killer sync.WaitGroup
 	killer.Go(func() { s.kill(t, stop, every, kills) })
-	s.settled(t, 20*time.Minute)
+	s.settled(t, time.Hour) // how long it takes depends on what else the machine does
 	took := time.Since(began)
 	close(stop)
 	killer.Wait()
