@@ -18,7 +18,7 @@ import (
 // version that it is of.
 func indexKey(key, etag string) string { return key + "." + etag + ".index.json" }
 
-// ObjectWriter is where [StoreIndex] puts it: see [Store].
+// ObjectWriter is where [Scanned.Store] puts it: see [Store].
 type ObjectWriter interface {
 	Stat(ctx context.Context, key string) (size int64, etag string, err error)
 	Write(ctx context.Context, key string, body []byte, etag string) error
