@@ -11,8 +11,8 @@ import (
 	"afterlive/ladder"
 )
 
-// shades samples how bright the middle of each pane's picture is, for some seconds. The event's is one of fourteen shades, and another
-// each half second.
+// shades samples how bright the middle of each pane's picture is, for some seconds, and on a busy machine for as many more as it takes. The
+// event's is one of fourteen shades, and another each half second.
 const shades = `(async () => {
 	const context = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d", { willReadFrequently: true });
 	const shade = (video) => {
@@ -20,7 +20,7 @@ const shades = `(async () => {
 		return Math.round((context.getImageData(0, 0, 1, 1).data[0] * 219 / 255) / 16);
 	};
 	const all = [];
-	for (const end = performance.now() + 8000; performance.now() < end;) {
+	for (const end = performance.now() + 8000; performance.now() < end || all.length < 15 || new Set(all.map((s) => s[0])).size < 10;) {
 		all.push(player.stage.panes.map((p) => shade(p.video)));
 		await new Promise((done) => setTimeout(done, 40));
 	}
@@ -66,7 +66,7 @@ func TestLiveBesideItsCube(t *testing.T) {
 		}
 	}
 	t.Logf("%d of %d samples are of the same half second; shades %v", same, len(all), moved)
-	if len(all) < 15 || len(moved) < 10 || same*4 < len(all)*3 { // a quarter of half a second is 125 ms
+	if same*4 < len(all)*3 { // a quarter of half a second is 125 ms
 		t.Errorf("they are not at the same moment: %v", all)
 	}
 }

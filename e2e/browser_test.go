@@ -34,7 +34,7 @@ var chromium = sync.OnceValues(func() (context.Context, error) {
 })
 
 func startChromium(parent context.Context, flags ...string) (ctx context.Context, end func()) {
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.WindowSize(720, 640), chromedp.WSURLReadTimeout(patience),
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.WindowSize(480, 420), chromedp.WSURLReadTimeout(patience),
 		chromedp.Flag("autoplay-policy", "no-user-gesture-required"), chromedp.Flag("enable-unsafe-swiftshader", true),
 		chromedp.Flag("disable-component-update", true))
 	for _, name := range flags {
@@ -88,7 +88,7 @@ func (b browser) navigate(url string) {
 func (b browser) wait(expression string) {
 	b.Helper()
 	if _, err := chromedp.Run(b.ctx, chromedp.Poll[bool]("(() => { try { return !!("+expression+") } catch { return false } })()", chromedp.WithPollingTimeout(patience), chromedp.WithPollingInterval(20*time.Millisecond))); err != nil {
-		b.Fatalf("not within %s: %s: %v; the page says: %q", patience, expression, err, b.text("document.getElementById('error').textContent"))
+		b.Fatalf("not within %s: %s: %v; the page says: %q", patience, expression, err, b.text("(document.getElementById('error') ?? document.body).textContent"))
 	}
 }
 

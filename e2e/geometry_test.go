@@ -22,9 +22,9 @@ func world(t *testing.T) string {
 	scene := planet.Scene{Width: 1024, Octaves: 6}
 	file := filepath.Join(t.TempDir(), "world.flv")
 	cmd := exec.CommandContext(t.Context(), "ffmpeg", "-v", "error", "-nostdin", "-y",
-		"-f", "rawvideo", "-s", "1024x512", "-pix_fmt", "yuv420p", "-r", "25", "-i", "pipe:0", "-f", "lavfi", "-i", "sine=f=440:r=44100:d=14",
+		"-f", "rawvideo", "-s", "1024x512", "-pix_fmt", "yuv420p", "-r", "10", "-i", "pipe:0", "-f", "lavfi", "-i", "sine=f=440:r=44100:d=14",
 		"-vf", "loop=-1:1,hue=h=10*t", "-t", "14",
-		"-c:v", "libx264", "-preset", "ultrafast", "-crf", "12", "-g", "50", "-c:a", "aac", "-f", "flv", file)
+		"-c:v", "libx264", "-preset", "ultrafast", "-crf", "12", "-g", "20", "-c:a", "aac", "-f", "flv", file)
 	cmd.Stdin = bytes.NewReader(scene.Frame(0))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("make world: %v\n%s", err, out)
@@ -132,7 +132,7 @@ func (b browser) still(address, ladder string) int {
 	b.visit(address + "/player/?asset=world&ladder=" + ladder)
 	b.run("player.stage.sync.pause(); Object.assign(document.getElementById('stage').style, {flex: 'none', width: '256px', height: '256px'}); player.stage.sync.seek(5)")
 	b.wait("!player.stage.panes[0].video.seeking && Math.abs(player.stage.panes[0].shown.time - 5) < 0.1")
-	return int(math.Round(evaluate[float64](b, "player.stage.panes[0].shown.time") * 25))
+	return int(math.Round(evaluate[float64](b, "player.stage.panes[0].shown.time") * 10))
 }
 
 func playlistOf(t *testing.T, data, ladder string) string {

@@ -253,7 +253,7 @@ func scriptIsSound(text any) error {
 // resources are those of the roles, as testdata/permissions.txt has them.
 var resources = map[string]string{
 	"Jobs.Arn": "jobs", "Failed.Arn": "failed", "Recordings.Arn": "recordings", "Vod.Arn": "vod",
-	"${Recordings.Arn}/recordings/*": "recordings/recordings/*", "${Vod.Arn}/jobs/*": "vod/jobs/*", "${Vod.Arn}/vod/*": "vod/vod/*",
+	"${Recordings.Arn}/recordings/*": "recordings/recordings/*", "${Vod.Arn}/jobs/*": "vod/jobs/*", "${Vod.Arn}/vod/*": "vod/vod/*", "${Vod.Arn}/index/*": "vod/index/*",
 	"${Recordings.Arn}/recordings/*.growing/index.json":                                          "recordings/recordings/*.growing/index.json",
 	"map[Fn::ImportValue:${VodStack}-jobs-arn]":                                                  "jobs",
 	"map[Fn::ImportValue:${VodStack}-recordings-arn]":                                            "recordings",

@@ -18,6 +18,7 @@ type Part struct {
 	Attempt string        `json:"attempt"`
 	Worker  string        `json:"worker"`
 	Host    Host          `json:"host"`
+	Made    time.Time     `json:"made,omitzero"` // when it was done
 	Tracks  []Track       `json:"tracks"`
 	Images  Images        `json:"images,omitzero"`
 	Lost    Lost          `json:"lost,omitzero"`
@@ -78,8 +79,11 @@ func (p *Plan) SoundApart() bool { return p.Audio != nil && p.Audio.Loudness != 
 // DispatchKey is where it is said how many of a job's tasks were sent.
 func DispatchKey(job string) string { return "jobs/" + job + "/dispatch.json" }
 
+// ClaimsPrefix is what the keys of all of a job's claims start with.
+func ClaimsPrefix(job string) string { return "jobs/" + job + "/claims/" }
+
 // ClaimKey is where a worker says that it makes a part.
-func ClaimKey(job, part string) string { return "jobs/" + job + "/claims/" + part + ".json" }
+func ClaimKey(job, part string) string { return ClaimsPrefix(job) + part + ".json" }
 
 // WatchKey is where it is said when a job's recording is looked at next, while it grows.
 func WatchKey(job string) string { return "jobs/" + job + "/watch.json" }
@@ -100,6 +104,18 @@ func EndKey(job string) string { return "jobs/" + job + "/end.json" }
 
 // LiveKey is where the fold of a job's first parts is, while its recording grows.
 func LiveKey(job string) string { return "jobs/" + job + "/live.json" }
+
+// JobPrefix is what the keys of all of a job's documents start with.
+func JobPrefix(job string) string { return "jobs/" + job + "/" }
+
+// RemovedKey is where it is said that a job is being removed: what is left of it is no longer at work.
+func RemovedKey(job string) string { return JobPrefix(job) + "removed.json" }
+
+// RetriesPrefix is what the keys of a job's retries start with: tasks that failed, and will be tried again.
+func RetriesPrefix(job string) string { return JobPrefix(job) + "retries/" }
+
+// RetryKey is where the last retry of a task is.
+func RetryKey(job, task string) string { return RetriesPrefix(job) + task + ".json" }
 
 // PartsPrefix is what the keys of all of a job's parts start with.
 func PartsPrefix(job string) string { return "jobs/" + job + "/parts/" }

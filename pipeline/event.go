@@ -148,7 +148,11 @@ func (p *Pipeline) writeEvent(ctx context.Context, plan *ladder.Plan, fold *ladd
 			return err
 		}
 	}
-	return p.point(ctx, plan, asset)
+	if err := p.point(ctx, plan, asset); err != nil || offered {
+		return err
+	}
+	p.note(ctx, plan.Job)
+	return nil
 }
 
 // waiting is until when a recording waits for its publisher. Looks tell when that changes, once there is an asset.
@@ -205,8 +209,13 @@ func (p *Pipeline) tellWaiting(ctx context.Context, plan *ladder.Plan, until tim
 			return err
 		}
 		current.Waiting = until
-		if won, err := ledger.Write(ctx, p.Store, ladder.PointerKey(plan.Asset), current, etag); err != nil || won {
+		won, err := ledger.Write(ctx, p.Store, ladder.PointerKey(plan.Asset), current, etag)
+		if err != nil {
 			return err
+		}
+		if won {
+			p.note(ctx, plan.Job)
+			return nil
 		}
 	}
 }

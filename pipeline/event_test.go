@@ -14,9 +14,9 @@ import (
 	"time"
 
 	"afterlive/hlscheck"
+	"afterlive/internal/catalog"
 	"afterlive/internal/job"
 	"afterlive/internal/ledger"
-	"afterlive/internal/operate"
 	"afterlive/internal/standin"
 	"afterlive/internal/worker"
 	"afterlive/ladder"
@@ -128,9 +128,9 @@ func TestEventGoesOnBehindAGap(t *testing.T) {
 	if event := f.seen[f.anEvent(t)]; !bytes.HasSuffix(event, []byte("#EXT-X-ENDLIST\n")) || bytes.Count(event, []byte("#EXT-X-GAP")) != 1 {
 		t.Errorf("the event has not ended:\n%s", event)
 	}
-	jobs, err := operate.FindJobs(t.Context(), f.store, "live/talk")
+	jobs, err := catalog.Of(t.Context(), f.store, "live/talk")
 	must(t, err)
-	if jobs[0].State != operate.Failed || jobs[0].Task != "chunk-00002" {
+	if jobs[0].State != catalog.Failed || jobs[0].Task != "chunk-00002" {
 		t.Errorf("%+v", jobs[0])
 	}
 	must(t, f.queue.Send(t.Context(), fails.Body(), 0)) // as replay does
@@ -203,7 +203,7 @@ func TestRequestsAPart(t *testing.T) {
 		f.grow(t, piece, false)
 		f.work(t, 100)
 	}
-	jobs, err := operate.FindJobs(t.Context(), f.store, "live/talk")
+	jobs, err := catalog.Of(t.Context(), f.store, "live/talk")
 	must(t, err)
 	plan, err := ledger.Plan(t.Context(), f.store, jobs[0].Job)
 	must(t, err)

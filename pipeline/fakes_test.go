@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap/zaptest"
 
+	"afterlive/internal/catalog"
 	"afterlive/internal/ffmpeg"
 	"afterlive/internal/job"
 	"afterlive/internal/ledger"
@@ -43,7 +44,7 @@ func newPipeline(t *testing.T, store *standin.Memory, queue Queue, profiles stri
 // onlyPlan is the small recording's only job.
 func onlyPlan(t *testing.T, store Store) *ladder.Job {
 	t.Helper()
-	jobs, err := operate.FindJobs(t.Context(), store, "live/talk")
+	jobs, err := catalog.Of(t.Context(), store, "live/talk")
 	must(t, err)
 	return wholeJob(t, store, jobs[0].Job)
 }

@@ -13,11 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"afterlive/internal/catalog"
 	"afterlive/internal/flv"
 	"afterlive/internal/growing"
 	"afterlive/internal/job"
 	"afterlive/internal/ledger"
-	"afterlive/internal/operate"
 	"afterlive/internal/standin"
 	"afterlive/ladder"
 )
@@ -125,8 +125,8 @@ func (f *recorder) end(t *testing.T) *ladder.Job {
 	t.Helper()
 	f.ship(t, false, true)
 	f.work(t, 1000)
-	jobs, err := operate.FindJobs(t.Context(), f.store, job.Asset(f.key))
-	if err != nil || len(jobs) != 1 || jobs[0].State != operate.Published {
+	jobs, err := catalog.Of(t.Context(), f.store, job.Asset(f.key))
+	if err != nil || len(jobs) != 1 || jobs[0].State != catalog.Published {
 		t.Fatalf("jobs %+v, %v", jobs, err)
 	}
 	return wholeJob(t, f.store, jobs[0].Job)
@@ -208,9 +208,9 @@ func TestHeadMisleads(t *testing.T) {
 			}
 			f.ship(t, false, true)
 			f.work(t, 1000)
-			jobs, err := operate.FindJobs(t.Context(), f.store, "live/talk")
+			jobs, err := catalog.Of(t.Context(), f.store, "live/talk")
 			must(t, err)
-			if len(jobs) != 2 || jobs[0].State != operate.Superseded || jobs[1].State != operate.Published {
+			if len(jobs) != 2 || jobs[0].State != catalog.Superseded || jobs[1].State != catalog.Published {
 				t.Fatalf("%+v", jobs)
 			}
 			head, whole := wholeJob(t, f.store, jobs[0].Job), wholeJob(t, f.store, jobs[1].Job)

@@ -2,8 +2,14 @@ package pipeline
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"strings"
+	"time"
 
+	"go.uber.org/zap"
+
+	"afterlive/internal/catalog"
 	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/ladder"
@@ -12,13 +18,41 @@ import (
 // NoteFailure keeps a failure with its job, and adds which recording it is about. Its
 // key's end is what operators may have S3 notify them of.
 func (p *Pipeline) NoteFailure(ctx context.Context, f *job.Failure) error {
-	plan, unplanned := ledger.Plan(ctx, p.Store, f.Job)
-	if unplanned == nil && f.Source == "" {
+	plan, err := ledger.Plan(ctx, p.Store, f.Job)
+	planned := err == nil
+	if planned && f.Source == "" {
 		f.Source, f.ETag = plan.Recording.Key, plan.Recording.ETag
 	}
-	_, err := ledger.Write(ctx, p.Store, ladder.FailureKey(f.Job, f.Task, f.Time), *f, "")
-	if err != nil || unplanned != nil || !plan.Grows || !strings.HasPrefix(f.Task, string(job.Chunk)+"-") {
+	_, err = ledger.Write(ctx, p.Store, ladder.FailureKey(f.Job, f.Task, f.Time), *f, "")
+	if err != nil {
 		return err
 	}
+	p.note(ctx, f.Job)
+	if !planned || !plan.Grows || !strings.HasPrefix(f.Task, string(job.Chunk)+"-") {
+		return nil
+	}
 	return p.goOnWithout(ctx, plan)
+}
+
+// NoteRetry keeps with its job how a task failed that will be tried again.
+func (p *Pipeline) NoteRetry(ctx context.Context, f *job.Failure, times int, next time.Time) error {
+	key := ladder.RetryKey(f.Job, f.Task)
+	var last ledger.Retry
+	etag, err := ledger.Load(ctx, p.Store, key, &last)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	r := ledger.Retry{Task: f.Task, Reason: f.Reason, Detail: f.Detail, Worker: f.Worker, Times: times, Next: next}
+	if _, err := ledger.Write(ctx, p.Store, key, r, etag); err != nil { // not won: a copy has failed, too
+		return err
+	}
+	p.note(ctx, f.Job)
+	return nil
+}
+
+// note notes how a job stands. Where that fails, lists are behind until the next time; what is done is done.
+func (p *Pipeline) note(ctx context.Context, id string) {
+	if _, err := catalog.Refresh(ctx, p.Store, id); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		p.Log.Warn("how a job stands cannot be noted", zap.String("job", id), zap.Error(err))
+	}
 }

@@ -143,6 +143,7 @@ func (p *Pipeline) make(ctx context.Context, log *zap.Logger, plan *ladder.Plan,
 		log.Warn("some of the recording cannot be decoded", zap.Int("pictures", part.Lost.Frames), zap.Int("sound", part.Lost.Audio))
 	}
 	part.Upload, part.Slot = p.Metrics.spent("upload", ended), time.Since(began).Seconds()
+	part.Made = time.Now().UTC()
 	part.Price(p.Host)
 	for _, o := range slices.Concat(w.outputs, w.sounds) {
 		if len(o.Track.Segments) == 0 { // less than a packet of sound

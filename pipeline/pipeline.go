@@ -8,6 +8,7 @@
 //	event.go    while the recording grows: the first parts ─► event playlists
 //	publish.go  all parts ─► what they name is there (stored.go), and keeps the rules
 //	            (rules.go) ─► playlists ─► pointer
+//	notes.go    what people are told of it: failures, retries, how it stands
 //	quality.go  if wanted: published renditions against the recording ─► quality.json
 //
 // Messages come and go in internal/worker, documents are read and written in internal/ledger.
@@ -109,8 +110,14 @@ func (p *Pipeline) Do(ctx context.Context, t job.Task, hold *worker.Hold) error 
 	if err != nil {
 		return err
 	}
+	if t.Chunk%partsANote == partsANote-1 {
+		p.note(ctx, plan.Job)
+	}
 	return p.goOn(ctx, plan, hold)
 }
+
+// partsANote is after how many parts it is noted how far their job is.
+const partsANote = 10
 
 func noSuchTask(t job.Task) error {
 	return job.Permanent("no_such_task", fmt.Errorf("job %s has no %s", t.Job, t.Name()))

@@ -223,6 +223,7 @@ func (p *Pipeline) makePlan(ctx context.Context, id string, r *known, profile st
 	}
 	p.Log.Info("recording planned", zap.String("job", id), zap.String("asset", plan.Asset), zap.String("profile", plan.Profile),
 		zap.Bool("indexed", r.Indexed), zap.Duration("took", time.Since(began)))
+	p.note(ctx, id)
 	return nil
 }
 

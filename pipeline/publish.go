@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"afterlive/internal/catalog"
 	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/internal/worker"
@@ -55,6 +56,9 @@ func (p *Pipeline) goOn(ctx context.Context, plan *ladder.Plan, hold *worker.Hol
 	defer func() { p.Metrics.spent("publish", began) }()
 	if err := p.publish(ctx, whole, hold); err != nil {
 		return job.Of(ladder.PublishTask, err)
+	}
+	if err := catalog.Settle(ctx, p.Store, plan.Job); err != nil {
+		return err
 	}
 	return p.askForQuality(ctx, plan)
 }
@@ -216,5 +220,8 @@ func PublishAgain(ctx context.Context, store Store, id string) (ladder.Asset, er
 	}
 	asset := presentation.Asset()
 	asset.Chosen = time.Now().UTC()
-	return asset, p.point(ctx, plan, asset)
+	if err := p.point(ctx, plan, asset); err != nil {
+		return asset, err
+	}
+	return asset, catalog.Settle(ctx, store, id)
 }

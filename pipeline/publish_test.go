@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"afterlive/internal/catalog"
 	"afterlive/internal/flv"
 	"afterlive/internal/job"
 	"afterlive/internal/ledger"
@@ -71,15 +72,15 @@ func checkPublished(t *testing.T, store *standin.Memory) {
 			t.Errorf("%s was written %d times", key, n)
 		}
 	}
-	jobs, err := operate.FindJobs(t.Context(), store, "live/talk")
-	if err != nil || len(jobs) != 1 || jobs[0].State != operate.Published || jobs[0].Job != pointer.Job || jobs[0].Done != jobs[0].Parts {
+	jobs, err := catalog.Of(t.Context(), store, "live/talk")
+	if err != nil || len(jobs) != 1 || jobs[0].State != catalog.Published || jobs[0].Job != pointer.Job || jobs[0].Done != jobs[0].Parts {
 		t.Errorf("jobs %+v, %v", jobs, err)
 	}
 }
 
-// isClaim tells what is written again and again, and means nothing.
+// isClaim tells what is written again and again, and decides nothing.
 func isClaim(key string) bool {
-	return strings.Contains(key, "/claims/") || strings.HasSuffix(key, "/dispatch.json")
+	return strings.Contains(key, "/claims/") || strings.HasSuffix(key, "/dispatch.json") || strings.HasSuffix(key, "/state.json")
 }
 
 // expire ends all claims: their time is over.
@@ -387,8 +388,8 @@ func TestPointerIsNotTurnedBack(t *testing.T) {
 	wants := func(when string, want *ladder.Job, others ...*ladder.Job) {
 		t.Helper()
 		for _, plan := range append(others, want) {
-			state := map[bool]operate.State{true: operate.Published, false: operate.Superseded}[plan == want]
-			if s, err := operate.JobStatus(t.Context(), store, plan.Job); err != nil || s.State != state || s.Published != want.Job {
+			state := map[bool]catalog.State{true: catalog.Published, false: catalog.Superseded}[plan == want]
+			if s, err := catalog.Look(t.Context(), store, plan.Job); err != nil || s.State != state || s.Published != want.Job {
 				t.Errorf("%s: %s is %s, of %s: %v", when, plan.Profile, s.State, s.Published, err)
 			}
 		}

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"afterlive/internal/catalog"
 	"afterlive/internal/flv"
 	"afterlive/internal/ledger"
-	"afterlive/internal/operate"
 	"afterlive/ladder"
 )
 
@@ -103,8 +103,8 @@ func TestEventWaits(t *testing.T) {
 		var asset ladder.Asset
 		_, err := ledger.Load(t.Context(), f.store, ladder.PointerKey("live/talk"), &asset)
 		must(t, err)
-		jobs, err := operate.FindJobs(t.Context(), f.store, "live/talk")
-		if err != nil || len(jobs) != 1 || jobs[0].State != operate.Live || !jobs[0].Waiting.Equal(asset.Waiting) {
+		jobs, err := catalog.Of(t.Context(), f.store, "live/talk")
+		if err != nil || len(jobs) != 1 || jobs[0].State != catalog.Live || !jobs[0].Waiting.Equal(asset.Waiting) {
 			t.Errorf("%+v, %v", jobs, err)
 		}
 		return asset.Waiting

@@ -9,10 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	"afterlive/internal/catalog"
 	"afterlive/internal/inspect"
 	"afterlive/internal/job"
 	"afterlive/internal/ledger"
-	"afterlive/internal/operate"
 	"afterlive/internal/standin"
 	"afterlive/ladder"
 )
@@ -88,8 +88,8 @@ func TestProjections(t *testing.T) {
 	p := newPipeline(t, store, queue, sphereProfile)
 	must(t, queue.Send(t.Context(), job.Task{Kind: job.Recording, Key: "recordings/r.flv", Profile: "all"}.Body(), 0))
 	drain(t, p, queue)
-	jobs, err := operate.FindJobs(t.Context(), store, "r")
-	if err != nil || len(jobs) != 1 || jobs[0].State != operate.Published {
+	jobs, err := catalog.Of(t.Context(), store, "r")
+	if err != nil || len(jobs) != 1 || jobs[0].State != catalog.Published {
 		t.Fatalf("jobs %+v, %v", jobs, err)
 	}
 	plan := wholeJob(t, store, jobs[0].Job)

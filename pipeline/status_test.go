@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"afterlive/internal/catalog"
 	"afterlive/internal/job"
 	"afterlive/internal/operate"
 	"afterlive/internal/standin"
@@ -21,15 +22,15 @@ func TestRefusedPublication(t *testing.T) {
 	store.Put(first, bytes.ReplaceAll(good, []byte(`"init": "init-`), []byte(`"init": "other-`)))
 	failed := givenUp(t, p, last, p.Do)
 
-	is := func(want operate.State, task string) operate.Status {
+	is := func(want catalog.State, task string) catalog.Status {
 		t.Helper()
-		now, err := operate.JobStatus(t.Context(), store, last.Job)
+		now, err := catalog.Look(t.Context(), store, last.Job)
 		if err != nil || now.State != want || now.Task != task || now.Done != now.Parts {
 			t.Errorf("%+v, %v, want %s", now, err, want)
 		}
 		return now
 	}
-	if now := is(operate.Failed, "publish"); now.Reason != "parts_differ" || !strings.Contains(now.Detail, "publish: assemble job") {
+	if now := is(catalog.Failed, "publish"); now.Reason != "parts_differ" || !strings.Contains(now.Detail, "publish: assemble job") {
 		t.Errorf("%+v", now)
 	}
 	operator := operate.Operator{Failed: failed, Work: &standin.Messages{}, Store: store}
@@ -37,16 +38,16 @@ func TestRefusedPublication(t *testing.T) {
 	drop := func(f operate.FailedTask) error { found = append(found, f); return operator.Drop(t.Context(), f) }
 	for range 2 { // again: it is dropped already
 		must(t, drop(inFailed(t, operator)[0]))
-		is(operate.Dropped, "publish")
+		is(catalog.Dropped, "publish")
 	}
 	if f := found[0]; f.Task != "publish" || f.Job != last.Job || f.Tasks[0] != last {
 		t.Errorf("in the failed queue: %+v", f)
 	}
 	must(t, operator.Resume(t.Context(), last.Job, true))
-	is(operate.Working, "")
+	is(catalog.Working, "")
 	store.Put(first, good)
 	must(t, p.Do(t.Context(), last, nil))
-	is(operate.Published, "")
+	is(catalog.Published, "")
 }
 
 // A message may leave out bucket and version: its failure is noted with the job that it
@@ -62,7 +63,7 @@ func TestFailureIsNotedWithItsJob(t *testing.T) {
 		p.Bucket = "recs"
 		failed := givenUp(t, p, task, p.Do)
 		id := job.ID("recs", task.Key, store.ETag(task.Key), "stitch")
-		if s, err := operate.JobStatus(t.Context(), store, id); err != nil || s.State != operate.Failed || s.Reason != "not_flv" {
+		if s, err := catalog.Look(t.Context(), store, id); err != nil || s.State != catalog.Failed || s.Reason != "not_flv" {
 			t.Errorf("%s: %+v, %v", name, s, err)
 		}
 		f := inFailed(t, operate.Operator{Failed: failed, Store: store, Bucket: "recs"})[0]

@@ -14,10 +14,10 @@ import (
 
 	"github.com/Eyevinn/mp4ff/mp4"
 
+	"afterlive/internal/catalog"
 	"afterlive/internal/flv"
 	"afterlive/internal/inspect"
 	"afterlive/internal/job"
-	"afterlive/internal/operate"
 	"afterlive/internal/segment"
 	"afterlive/internal/standin"
 	"afterlive/ladder"
@@ -136,8 +136,8 @@ func transcode(t *testing.T, recording string, chunk int) (*ladder.Job, string) 
 		t.Fatal(err)
 	}
 	drain(t, p, queue)
-	jobs, err := operate.FindJobs(t.Context(), store, "r")
-	if err != nil || len(jobs) != 1 || jobs[0].State != operate.Published {
+	jobs, err := catalog.Of(t.Context(), store, "r")
+	if err != nil || len(jobs) != 1 || jobs[0].State != catalog.Published {
 		t.Fatalf("jobs %+v, %v", jobs, err)
 	}
 	return wholeJob(t, store, jobs[0].Job), export(t, store, "vod/r/")

@@ -17,8 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"afterlive/internal/catalog"
 	"afterlive/internal/job"
-	"afterlive/internal/operate"
 	"afterlive/internal/wiring"
 )
 
@@ -253,7 +253,7 @@ func TestSweepLeavesLiveRecordingsAlone(t *testing.T) {
 // How long a job will take follows from how it went while it was watched.
 func TestPace(t *testing.T) {
 	at := time.Unix(1000, 0)
-	one := operate.Status{Job: "j", State: operate.Working, Planned: at, Duration: 600}
+	one := catalog.Status{Job: "j", State: catalog.Working, Planned: at, Duration: 600}
 	p := pace{}
 	for _, tc := range []struct {
 		after   time.Duration // since it was planned
@@ -272,7 +272,7 @@ func TestPace(t *testing.T) {
 			t.Errorf("after %s with %g s done: %g s left, want %g", tc.after, tc.encoded, got, tc.left)
 		}
 	}
-	other := operate.Status{Job: "k", State: operate.Working, Planned: at, Duration: 600, Encoded: 60}
+	other := catalog.Status{Job: "k", State: catalog.Working, Planned: at, Duration: 600, Encoded: 60}
 	if got := p.left(other, at.Add(time.Minute)); got != 540 { // seen for the first time
 		t.Errorf("%g s left, want 540", got)
 	}
@@ -280,7 +280,7 @@ func TestPace(t *testing.T) {
 
 func TestStatus(t *testing.T) {
 	b := newBox(t)
-	if out := b.must("status"); !strings.Contains(out, "no recording is planned yet") || !strings.Contains(out, "queue: 0 waiting") {
+	if out := b.must("status"); !strings.Contains(out, "no recording was planned in the last 168 hours") || !strings.Contains(out, "queue: 0 waiting") {
 		t.Errorf("status of nothing:\n%s", out)
 	}
 	b.must("send", "--force", b.record("talk.flv", "FLV"))

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"afterlive/internal/catalog"
 	"afterlive/internal/flv"
 	"afterlive/internal/growing"
 	"afterlive/internal/job"
@@ -135,35 +136,54 @@ func (c *publishCommand) Run(ctx context.Context, stdout io.Writer, flags wiring
 }
 
 type gcCommand struct {
-	DryRun bool `help:"Only say what would be removed."`
+	Since  time.Duration `help:"Of jobs that were planned in the last so many hours; 0: whenever." default:"720h" placeholder:"DURATION"`
+	DryRun bool          `help:"Only say what would be removed."`
 }
 
 // Run removes the segments of finished jobs that no part names.
 func (c *gcCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) error {
 	return atPlace(ctx, flags, func(o operate.Operator, place *wiring.Place) error {
-		jobs, err := operate.FindJobs(ctx, place.Store, "")
-		if err != nil {
-			return err
+		q := catalog.Query{Limit: 1000, Noted: true, States: []catalog.State{catalog.Published, catalog.Superseded, catalog.Failed, catalog.Dropped}}
+		if c.Since > 0 {
+			q.Since = time.Now().Add(-c.Since)
 		}
 		count := 0
-		for _, s := range jobs {
-			garbage, err := operate.Garbage(ctx, place.Store, s.Job)
-			if err != nil && !errors.Is(err, fs.ErrNotExist) { // without a plan, there are no segments
+		for {
+			jobs, next, err := catalog.Page(ctx, place.Store, q)
+			if err != nil {
 				return err
 			}
-			for _, key := range garbage {
-				if !c.DryRun {
-					if err := o.Store.Delete(ctx, key); err != nil {
-						return fmt.Errorf("remove segment: %w", err)
-					}
+			for _, s := range jobs {
+				n, err := c.collect(ctx, stdout, o, place, s.Job)
+				if err != nil {
+					return err
 				}
-				count++
-				fmt.Fprintln(stdout, key)
+				count += n
+			}
+			if q.After = next; next == "" {
+				break
 			}
 		}
-		_, err = fmt.Fprintf(stdout, "%d segments that nothing names%s\n", count, map[bool]string{true: "", false: ", removed"}[c.DryRun])
+		_, err := fmt.Fprintf(stdout, "%d segments that nothing names%s\n", count, map[bool]string{true: "", false: ", removed"}[c.DryRun])
 		return err
 	})
+}
+
+// collect removes the garbage of a job, and returns how many segments that was.
+func (c *gcCommand) collect(ctx context.Context, stdout io.Writer, o operate.Operator, place *wiring.Place, id string) (int, error) {
+	garbage, err := operate.Garbage(ctx, place.Store, id)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // without a plan, there are no segments
+		return 0, err
+	}
+	for _, key := range garbage {
+		if !c.DryRun {
+			if err := o.Store.Delete(ctx, key); err != nil {
+				return 0, fmt.Errorf("remove segment: %w", err)
+			}
+		}
+		fmt.Fprintln(stdout, key)
+	}
+	return len(garbage), nil
 }
 
 type inputCommand struct {

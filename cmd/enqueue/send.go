@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"afterlive/internal/catalog"
 	"afterlive/internal/flv"
 	"afterlive/internal/growing"
 	"afterlive/internal/job"
@@ -47,16 +48,16 @@ func (c *sendCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Fl
 	if err := s.operator().Resume(ctx, id, c.Repair); err != nil {
 		s.note(err)
 	}
-	before, unknown := operate.JobStatus(ctx, place.Store, id)
+	before, unknown := catalog.Look(ctx, place.Store, id)
 	if err := s.send(ctx, t); err != nil {
 		return err
 	}
 	fmt.Fprintf(stdout, "enqueued %s as job %s\nasset %s; to see how far it is: enqueue status %s --watch%s\n", strings.Join(c.Recording, ", "), id, job.Asset(t.Key), id, flags.Args())
 	switch {
 	case unknown != nil: // it is new
-	case before.State == operate.Superseded:
+	case before.State == catalog.Superseded:
 		fmt.Fprintf(stdout, "note: it was made before, and is superseded by job %s; to bring it back: enqueue publish %s%s\n", before.Published, id, flags.Args())
-	case before.State != operate.Published && before.State != operate.Live && !c.Repair:
+	case before.State != catalog.Published && before.State != catalog.Live && !c.Repair:
 		fmt.Fprintf(stdout, "note: its tasks were sent before, and are not sent again. To replay what failed: enqueue replay %s%s. If messages or parts were lost: enqueue send --repair\n", id, flags.Args())
 	}
 	return nil

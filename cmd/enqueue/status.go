@@ -14,27 +14,52 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"afterlive/internal/operate"
+	"afterlive/internal/catalog"
 	"afterlive/internal/wiring"
 )
 
 type statusCommand struct {
-	Name    string        `arg:"" optional:"" help:"A job or an asset. Default: all jobs."`
+	Name string `arg:"" optional:"" help:"A job or an asset. Default: the newest jobs."`
+	selected
 	Watch   bool          `short:"w" help:"Look again every second, until all are done, or have failed."`
 	Timeout time.Duration `help:"With --watch: give up, with an error, after this long." placeholder:"DURATION"`
 	JSON    bool          `name:"json" help:"One JSON object a look."`
 }
 
+// selected says which jobs are meant where none is named.
+type selected struct {
+	Since time.Duration   `help:"Jobs that were planned in the last so many hours; 0: whenever." default:"168h" placeholder:"DURATION"`
+	State []catalog.State `help:"Jobs in these states: working, retrying, live, waiting, published, superseded, failed, dropped." placeholder:"STATE"`
+	Limit int             `help:"The newest so many." default:"50" placeholder:"N"`
+}
+
+func (s selected) query() (catalog.Query, error) {
+	q := catalog.Query{States: s.State, Limit: s.Limit}
+	if s.Limit < 1 {
+		return q, errors.New("--limit must be 1 at least")
+	}
+	for _, state := range s.State {
+		if !slices.Contains(catalog.States(), state) {
+			return q, fmt.Errorf("--state %s: there are %v", state, catalog.States())
+		}
+	}
+	if s.Since > 0 {
+		q.Since = time.Now().Add(-s.Since)
+	}
+	return q, nil
+}
+
 // report is one look.
 type report struct {
 	Jobs   []watched `json:"jobs"`
+	More   bool      `json:"more,omitempty"` // there are more that are meant
 	Queue  counts    `json:"queue"`
 	Failed int       `json:"failed"` // tasks in the failed queue
 }
 
 // watched is a job, and how long it will yet take at the pace at which it went.
 type watched struct {
-	operate.Status
+	catalog.Status
 
 	Left float64 `json:"left_s,omitempty"` // seconds; 0: not known, or done
 }
@@ -50,7 +75,7 @@ type course struct {
 
 // left estimates a job's seconds: by what was done up to the last part that came, while it
 // is watched or, until one has come, since it was planned; less the time since then.
-func (p pace) left(s operate.Status, now time.Time) float64 {
+func (p pace) left(s catalog.Status, now time.Time) float64 {
 	c := p[s.Job]
 	if c == nil {
 		c = &course{began: now, last: now, first: s.Encoded, encoded: s.Encoded}
@@ -63,7 +88,7 @@ func (p pace) left(s operate.Status, now time.Time) float64 {
 	if done == 0 {
 		took, done = c.last.Sub(s.Planned).Seconds(), c.encoded
 	}
-	if s.State != operate.Working || done <= 0 {
+	if s.State != catalog.Working && s.State != catalog.Retrying || done <= 0 {
 		return 0
 	}
 	return max(1, took*(s.Duration-c.encoded)/done-now.Sub(c.last).Seconds())
@@ -115,7 +140,7 @@ func (c *statusCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.
 }
 
 func (c *statusCommand) look(ctx context.Context, place *wiring.Place, pace pace) (report, error) {
-	jobs, err := operate.FindJobs(ctx, place.Store, c.Name)
+	jobs, more, err := c.jobs(ctx, place)
 	if err != nil {
 		return report{}, err
 	}
@@ -127,11 +152,26 @@ func (c *statusCommand) look(ctx context.Context, place *wiring.Place, pace pace
 	if err != nil {
 		return report{}, err
 	}
-	r := report{Jobs: make([]watched, len(jobs)), Queue: counts(waiting), Failed: failed.Waiting + failed.InFlight}
+	r := report{Jobs: make([]watched, len(jobs)), More: more, Queue: counts(waiting), Failed: failed.Waiting + failed.InFlight}
 	for i, s := range jobs {
 		r.Jobs[i] = watched{s, pace.left(s, time.Now())}
 	}
 	return r, nil
+}
+
+// jobs are those that are meant, the earliest planned first.
+func (c *statusCommand) jobs(ctx context.Context, place *wiring.Place) (all []catalog.Status, more bool, err error) {
+	if c.Name != "" {
+		all, err = catalog.Named(ctx, place.Store, c.Name)
+		return all, false, err
+	}
+	q, err := c.query()
+	if err != nil {
+		return nil, false, err
+	}
+	all, next, err := catalog.Page(ctx, place.Store, q)
+	slices.Reverse(all)
+	return all, next != "", err
 }
 
 func (c *statusCommand) print(screen *screen, r report) error {
@@ -142,7 +182,7 @@ func (c *statusCommand) print(screen *screen, r report) error {
 	switch {
 	case len(r.Jobs) > 0:
 	case c.Name == "":
-		lines = append(lines, "no recording is planned yet")
+		lines = append(lines, "no recording was planned"+c.period())
 	default:
 		lines = append(lines, fmt.Sprintf("there is no job or asset %q yet; what waits in the queue may become one", c.Name))
 	}
@@ -159,6 +199,9 @@ func (c *statusCommand) print(screen *screen, r report) error {
 	if done != "" {
 		lines = append([]string{done}, lines...)
 	}
+	if r.More {
+		lines = append([]string{"there are more than these: see --limit"}, lines...)
+	}
 	lines = append(lines, fmt.Sprintf("queue: %d waiting, %d in flight, %d delayed; %d failed", r.Queue.Waiting, r.Queue.InFlight, r.Queue.Delayed, r.Failed))
 	return screen.show(lines)
 }
@@ -166,9 +209,9 @@ func (c *statusCommand) print(screen *screen, r report) error {
 // arranged is what a screen is to show of all jobs, the most important last, as that stays in sight: what is at work, and
 // what has failed. Of those that are complete, it tells how many there are.
 func arranged(all []watched) (jobs []watched, done string) {
-	count := map[operate.State]int{}
+	count := map[catalog.State]int{}
 	rank := func(s watched) int {
-		return slices.Index([]operate.State{operate.Working, operate.Live, operate.Dropped, operate.Failed}, s.State)
+		return slices.Index([]catalog.State{catalog.Working, catalog.Live, catalog.Waiting, catalog.Retrying, catalog.Dropped, catalog.Failed}, s.State)
 	}
 	for _, s := range all {
 		if rank(s) < 0 {
@@ -178,13 +221,21 @@ func arranged(all []watched) (jobs []watched, done string) {
 		jobs = append(jobs, s)
 	}
 	slices.SortStableFunc(jobs, func(a, b watched) int { return rank(a) - rank(b) })
-	if count[operate.Published] > 0 {
-		done = fmt.Sprintf("%d published", count[operate.Published])
+	if count[catalog.Published] > 0 {
+		done = fmt.Sprintf("%d published", count[catalog.Published])
 	}
-	if n := count[operate.Superseded]; n > 0 {
+	if n := count[catalog.Superseded]; n > 0 {
 		done = strings.TrimPrefix(fmt.Sprintf("%s, %d superseded", done, n), ", ")
 	}
 	return jobs, done
+}
+
+// period says of when jobs are shown.
+func (s selected) period() string {
+	if s.Since == 0 {
+		return " yet"
+	}
+	return fmt.Sprintf(" in the last %.0f hours (see --since)", s.Since.Hours())
 }
 
 const barWidth = 12
@@ -196,10 +247,12 @@ func line(s watched) string {
 	text := fmt.Sprintf("%s  %s  [%s] %d/%d parts, %s of %s  %s  job %s", s.Asset, s.State, bar, s.Done, s.Parts,
 		clock(s.Encoded), clock(s.Duration), s.Profile, s.Job)
 	switch {
-	case s.State == operate.Failed || s.State == operate.Dropped:
+	case s.State == catalog.Failed || s.State == catalog.Dropped:
 		text += fmt.Sprintf("\n    %s: %s", s.Reason, strings.ReplaceAll(s.Detail, "\n", "\n    "))
-	case s.State == operate.Superseded:
+	case s.State == catalog.Superseded:
 		text += "  by " + s.Published
+	case s.State == catalog.Retrying:
+		text += fmt.Sprintf("  again in %s\n    %s: %s", clock(max(0, time.Until(s.Next).Seconds())), s.Reason, strings.ReplaceAll(s.Detail, "\n", "\n    "))
 	case !s.Waiting.IsZero():
 		text += fmt.Sprintf("  waiting for the publisher, %s left", clock(max(0, time.Until(s.Waiting).Seconds())))
 	case s.Left > 0:

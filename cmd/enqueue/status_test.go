@@ -2,23 +2,25 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"afterlive/internal/catalog"
 	"afterlive/internal/job"
-	"afterlive/internal/operate"
 	"afterlive/internal/wiring"
 	"afterlive/ladder"
 )
 
 // A watch ends when nothing more will happen, and tells how it ended.
 func TestWatchEnds(t *testing.T) {
-	in := func(states ...operate.State) (r report) {
+	in := func(states ...catalog.State) (r report) {
 		for i, s := range states {
-			r.Jobs = append(r.Jobs, watched{Status: operate.Status{Job: fmt.Sprint(i), State: s, Reason: "stalled"}})
+			r.Jobs = append(r.Jobs, watched{Status: catalog.Status{Job: fmt.Sprint(i), State: s, Reason: "stalled"}})
 		}
 		return r
 	}
@@ -30,15 +32,15 @@ func TestWatchEnds(t *testing.T) {
 		looks    int    // after which it ends; 0: never
 		err      string // "": it ended well
 	}{
-		{"published", "talk", busy(in(operate.Published)), 1, ""},
-		{"superseded", "talk", in(operate.Superseded), 1, ""},
-		{"at work", "talk", busy(in(operate.Working)), 0, ""},
-		{"failed", "talk", failed(in(operate.Failed)), 1, "failed: stalled"},
-		{"dropped", "talk", in(operate.Dropped), 1, "was dropped: stalled"},
-		{"all, of which one was dropped", "", in(operate.Dropped, operate.Published), 1, ""},
-		{"all, while others are at work", "", busy(in(operate.Published)), 0, ""},
-		{"what it waits for is in the failed queue", "talk", failed(in(operate.Working)), looksFailed, "enqueue failed tells"},
-		{"its messages are gone", "talk", in(operate.Working), looksLost, "Send the recording again"},
+		{"published", "talk", busy(in(catalog.Published)), 1, ""},
+		{"superseded", "talk", in(catalog.Superseded), 1, ""},
+		{"at work", "talk", busy(in(catalog.Working)), 0, ""},
+		{"failed", "talk", failed(in(catalog.Failed)), 1, "failed: stalled"},
+		{"dropped", "talk", in(catalog.Dropped), 1, "was dropped: stalled"},
+		{"all, of which one was dropped", "", in(catalog.Dropped, catalog.Published), 1, ""},
+		{"all, while others are at work", "", busy(in(catalog.Published)), 0, ""},
+		{"what it waits for is in the failed queue", "talk", failed(in(catalog.Working)), looksFailed, "enqueue failed tells"},
+		{"its messages are gone", "talk", in(catalog.Working), looksLost, "Send the recording again"},
 		{"nothing of that name", "talk", in(), looksFailed, "no job or asset"},
 	} {
 		w, ended := watch{name: tc.of}, 0
@@ -62,11 +64,11 @@ func TestWatchEnds(t *testing.T) {
 }
 
 func TestLines(t *testing.T) {
-	for want, s := range map[string]operate.Status{
-		"job 0123  by fedcba9876543210": {State: operate.Superseded, Job: "0123", Asset: "live/talk", Profile: "flat", Published: "fedcba9876543210"},
-		"talk  dropped  [............] 0/0 parts, 0:00 of 0:00  flat  job 0123\n    not_flv: recording: a text": {Job: "0123", State: operate.Dropped, Asset: "talk", Profile: "flat", Reason: "not_flv", Detail: "recording: a text"},
-		"/vod/live/a%20b%3F%23%25%20se%C3%B1al/master.m3u8":                                                     {State: operate.Published, Asset: "live/a b?#% señal", Master: "x"},
-		"  job 0123\n    hls_rules: publish: two rules:\n    1.3b\n    1.27":                                    {Job: "0123", State: operate.Failed, Asset: "talk", Reason: "hls_rules", Detail: "publish: two rules:\n1.3b\n1.27"},
+	for want, s := range map[string]catalog.Status{
+		"job 0123  by fedcba9876543210": {State: catalog.Superseded, Job: "0123", Asset: "live/talk", Profile: "flat", Published: "fedcba9876543210"},
+		"talk  dropped  [............] 0/0 parts, 0:00 of 0:00  flat  job 0123\n    not_flv: recording: a text": {Job: "0123", State: catalog.Dropped, Asset: "talk", Profile: "flat", Reason: "not_flv", Detail: "recording: a text"},
+		"/vod/live/a%20b%3F%23%25%20se%C3%B1al/master.m3u8":                                                     {State: catalog.Published, Asset: "live/a b?#% señal", Master: "x"},
+		"  job 0123\n    hls_rules: publish: two rules:\n    1.3b\n    1.27":                                    {Job: "0123", State: catalog.Failed, Asset: "talk", Reason: "hls_rules", Detail: "publish: two rules:\n1.3b\n1.27"},
 	} {
 		if got := line(watched{Status: s}); !strings.Contains(got, want) {
 			t.Errorf("%q\nlacks %q", got, want)
@@ -77,8 +79,8 @@ func TestLines(t *testing.T) {
 // On a screen, what has failed is last, where it stays in sight; what is complete is a count.
 func TestArranged(t *testing.T) {
 	var all []watched
-	for i, state := range []operate.State{operate.Failed, operate.Published, operate.Working, operate.Published, operate.Dropped, operate.Live, operate.Superseded, operate.Working} {
-		all = append(all, watched{Status: operate.Status{Job: fmt.Sprint(i), State: state}})
+	for i, state := range []catalog.State{catalog.Failed, catalog.Published, catalog.Working, catalog.Published, catalog.Dropped, catalog.Live, catalog.Superseded, catalog.Working} {
+		all = append(all, watched{Status: catalog.Status{Job: fmt.Sprint(i), State: state}})
 	}
 	jobs, done := arranged(all)
 	var order []string
@@ -110,6 +112,9 @@ func (b box) give(t job.Task, reason string) {
 		b.t.Fatal(err)
 	}
 	if err := place.Failed.Send(b.t.Context(), body, 0); err != nil {
+		b.t.Fatal(err)
+	}
+	if _, err := catalog.Refresh(b.t.Context(), place.Store, f.Job); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		b.t.Fatal(err)
 	}
 }

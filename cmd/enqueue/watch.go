@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 
-	"afterlive/internal/operate"
+	"afterlive/internal/catalog"
 )
 
 // done tells whether there is nothing left to watch.
 func (r report) done() bool {
 	for _, s := range r.Jobs {
-		if s.State == operate.Working || s.State == operate.Live {
+		if !s.State.Settled() {
 			return false
 		}
 	}
@@ -44,14 +44,14 @@ func (w *watch) look(r report) (ended bool, err error) {
 func (r report) failure(name string) error {
 	var faults []error
 	for _, s := range r.Jobs {
-		if s.State == operate.Failed || s.State == operate.Dropped && name != "" {
+		if s.State == catalog.Failed || s.State == catalog.Dropped && name != "" {
 			faults = append(faults, fmt.Errorf("job %s (%s) %s: %s", s.Job, s.Asset, ended[s.State], s.Reason))
 		}
 	}
 	return errors.Join(faults...)
 }
 
-var ended = map[operate.State]string{operate.Failed: "failed", operate.Dropped: "was dropped"}
+var ended = map[catalog.State]string{catalog.Failed: "failed", catalog.Dropped: "was dropped"}
 
 // How often in a row the queue must look empty before nobody will go on with what is
 // watched. SQS counts roughly: a message that is handed from one to the next may be missing

@@ -51,12 +51,13 @@ type flags struct {
 	AbandonAfter time.Duration `help:"How long nothing may come of a recording that is followed before it ends with what is in the store, as if its recorder had said so; 0: it never does. Make it longer than follow's --every." default:"60s" placeholder:"DURATION" env:"AFTERLIVE_ABANDON_AFTER"`
 	Scratch      string        `help:"Folder for what ffmpeg writes. A slot needs room for a few segments of every rendition." default:"${scratch}" env:"AFTERLIVE_SCRATCH"`
 	FFmpeg       string        `name:"ffmpeg" help:"The ffmpeg to run, 5.1 or later with libx264." default:"ffmpeg" env:"AFTERLIVE_FFMPEG"`
-	HTTP         string        `name:"http" help:"Serve /healthz, /metrics (Prometheus) and the player (/player/) here and, in a folder, the results at /vod/." placeholder:"ADDR" env:"AFTERLIVE_HTTP"`
-	Spot         bool          `help:"Heed EC2's notice of a spot interruption, as tasks of ECS always do." env:"AFTERLIVE_SPOT"`
-	CheckHealth  bool          `help:"Ask the worker that serves --http whether it is well, and end: for the health check of a container."`
-	Price        float64       `help:"What an hour of this worker costs in USD, host and all: parts, asset.json and status then tell what the work on a minute of recording costs." placeholder:"USD" env:"AFTERLIVE_PRICE"`
-	ExitWhenIdle bool          `help:"End when no task is left, waiting or in flight."`
-	LogFormat    string        `help:"json or console." enum:"json,console" default:"json" env:"AFTERLIVE_LOG_FORMAT"`
+	HTTP         string        `name:"http" help:"Serve /healthz, /metrics (Prometheus) and the player (/player/) here and, in a folder, the results at /vod/ and the pages of \"enqueue serve\"." placeholder:"ADDR" env:"AFTERLIVE_HTTP"`
+	wiring.Site
+	Spot         bool    `help:"Heed EC2's notice of a spot interruption, as tasks of ECS always do." env:"AFTERLIVE_SPOT"`
+	CheckHealth  bool    `help:"Ask the worker that serves --http whether it is well, and end: for the health check of a container."`
+	Price        float64 `help:"What an hour of this worker costs in USD, host and all: parts, asset.json and status then tell what the work on a minute of recording costs." placeholder:"USD" env:"AFTERLIVE_PRICE"`
+	ExitWhenIdle bool    `help:"End when no task is left, waiting or in flight."`
+	LogFormat    string  `help:"json or console." enum:"json,console" default:"json" env:"AFTERLIVE_LOG_FORMAT"`
 }
 
 // Validate reports all faults of the flags together.
@@ -162,7 +163,7 @@ func (f *flags) work(ctx, stop context.Context, cancel context.CancelFunc, log *
 		Scratch: scratch, Abandon: f.AbandonAfter, Worker: name, Host: host, Metrics: pipeline.NewMetrics(registry), Log: log,
 	}
 	w := &worker.Worker{
-		Queue: place.Queue, Failed: place.Failed, Note: p.NoteFailure, Do: p.Do, Done: p.Done, Lost: gone, Bucket: place.Bucket, Slots: f.Slots, Lease: f.Lease, Drain: f.Drain,
+		Queue: place.Queue, Failed: place.Failed, Note: p.NoteFailure, Retry: p.NoteRetry, Do: p.Do, Done: p.Done, Lost: gone, Bucket: place.Bucket, Slots: f.Slots, Lease: f.Lease, Drain: f.Drain,
 		Name: name, Program: "afterlive " + wiring.Version + ", ffmpeg " + version, Metrics: worker.NewMetrics(registry), Log: log,
 	}
 	if f.ExitWhenIdle {
@@ -174,7 +175,7 @@ func (f *flags) work(ctx, stop context.Context, cancel context.CancelFunc, log *
 	w.Protect = protection(ctx, log)
 	onSpotNotice(ctx, log, f.Spot, cancel)
 	if f.HTTP != "" {
-		server, err := f.serve(ctx, log, w.Healthy, registry)
+		server, err := f.serve(ctx, log, place, w.Healthy, registry)
 		if err != nil {
 			return err
 		}

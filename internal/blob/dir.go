@@ -203,6 +203,25 @@ func (d *Dir) List(_ context.Context, prefix string) ([]string, error) {
 	return keys, err
 }
 
+// ListFrom returns the first n keys that start with a prefix ending in "/" and come behind after, sorted. It is for
+// folders without folders in them.
+func (d *Dir) ListFrom(_ context.Context, prefix, after string, n int) (keys []string, err error) {
+	name, err := d.path("list", strings.TrimSuffix(prefix, "/"))
+	if err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(name) // sorted
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, e := range entries {
+		if key := prefix + e.Name(); !e.IsDir() && key > after && len(keys) < n {
+			keys = append(keys, key)
+		}
+	}
+	return keys, nil
+}
+
 // Delete removes an object; that there is none is no error.
 func (d *Dir) Delete(_ context.Context, key string) error {
 	name, err := d.path("delete", key)

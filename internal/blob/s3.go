@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"net/http"
 	"path"
 	"strings"
@@ -151,15 +152,31 @@ func (s *S3) settled(ctx context.Context, write func() error) error {
 
 // List returns the keys that start with a prefix ending in "/", sorted.
 func (s *S3) List(ctx context.Context, prefix string) ([]string, error) {
+	return s.list(ctx, prefix, "", math.MaxInt)
+}
+
+// ListFrom returns the first n keys that start with a prefix ending in "/" and come behind after, sorted.
+func (s *S3) ListFrom(ctx context.Context, prefix, after string, n int) ([]string, error) {
+	return s.list(ctx, prefix, after, n)
+}
+
+func (s *S3) list(ctx context.Context, prefix, after string, n int) ([]string, error) {
 	name, err := s.key("list", strings.TrimSuffix(prefix, "/"))
 	if err != nil {
 		return nil, err
 	}
 	full := *name + "/"
 	cut := strings.TrimSuffix(full, prefix)
+	request := &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: &full}
+	if after != "" {
+		request.StartAfter = aws.String(cut + after)
+	}
+	if n < listPage {
+		request.MaxKeys = aws.Int32(int32(n))
+	}
 	var keys []string
-	pages := s3.NewListObjectsV2Paginator(s.client, &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: &full})
-	for pages.HasMorePages() {
+	pages := s3.NewListObjectsV2Paginator(s.client, request)
+	for pages.HasMorePages() && len(keys) < n {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return nil, s.translate("list", prefix, err)
@@ -168,8 +185,11 @@ func (s *S3) List(ctx context.Context, prefix string) ([]string, error) {
 			keys = append(keys, strings.TrimPrefix(aws.ToString(object.Key), cut))
 		}
 	}
-	return keys, nil
+	return keys[:min(len(keys), n)], nil
 }
+
+// listPage is how many keys S3 lists at once.
+const listPage = 1000
 
 // Delete removes an object; that there is none is no error.
 func (s *S3) Delete(ctx context.Context, key string) error {

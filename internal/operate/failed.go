@@ -1,3 +1,4 @@
+// Package operate is what people do about jobs: try again what failed, or give it up, remove what is garbage, or an asset.
 package operate
 
 import (
@@ -13,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"afterlive/internal/catalog"
 	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/internal/worker"
@@ -157,7 +159,7 @@ func (o Operator) Replay(ctx context.Context, f FailedTask, profile string) (sen
 		bodies = append(bodies, t.Body())
 	}
 	// First, or it would remove the note of a task that fails again at once.
-	if err := o.Forget(ctx, f); err != nil {
+	if err := o.forget(ctx, f, ""); err != nil {
 		return nil, err
 	}
 	for _, body := range bodies {
@@ -165,7 +167,18 @@ func (o Operator) Replay(ctx context.Context, f FailedTask, profile string) (sen
 			return nil, fmt.Errorf("replay %s: %w", f.Job, err)
 		}
 	}
-	return sent, nil
+	return sent, o.note(ctx, f.Job)
+}
+
+// note notes that a job stands otherwise than before.
+func (o Operator) note(ctx context.Context, id string) error {
+	if id == "" {
+		return nil
+	}
+	if _, err := catalog.Refresh(ctx, o.Store, id); err != nil && !errors.Is(err, fs.ErrNotExist) { // it was never planned
+		return fmt.Errorf("note how job %s stands: %w", id, err)
+	}
+	return nil
 }
 
 // anew is the task to plan a task's recording with another profile.
@@ -183,7 +196,10 @@ func (o Operator) anew(ctx context.Context, t job.Task, profile string) (job.Tas
 
 // Forget removes the notes of a task's failures: from now on it is in work.
 func (o Operator) Forget(ctx context.Context, f FailedTask) error {
-	return o.forget(ctx, f, "")
+	if err := o.forget(ctx, f, ""); err != nil {
+		return err
+	}
+	return o.note(ctx, f.Job)
 }
 
 // Drop notes that a task was given up for good. The notes of its failures go: nobody is to
@@ -196,24 +212,31 @@ func (o Operator) Drop(ctx context.Context, f FailedTask) error {
 	if _, err := ledger.Write(ctx, o.Store, key, ledger.Note{Failure: f.Failure, Dropped: time.Now().UTC()}, ""); err != nil { // not won: it was dropped before
 		return fmt.Errorf("note that %s of job %s is dropped: %w", f.Task, f.Job, err)
 	}
-	return o.forget(ctx, f, key)
+	if err := o.forget(ctx, f, key); err != nil {
+		return err
+	}
+	return o.note(ctx, f.Job)
 }
 
 // Resume forgets that a job's recording could not be planned, since the recording is sent
 // again; where the job is repaired, also that tasks of it were dropped.
 func (o Operator) Resume(ctx context.Context, id string, repair bool) error {
-	given, err := ledger.Notes(ctx, o.Store, id)
+	there, err := ledger.Listed(ctx, o.Store, id)
+	if err != nil {
+		return err
+	}
+	given, err := there.Notes(ctx, o.Store)
 	if err != nil {
 		return err
 	}
 	for task, n := range given {
-		if task == string(job.Recording) || repair && stateBy(n) == Dropped {
+		if task == string(job.Recording) || repair && !n.Dropped.IsZero() {
 			if err := o.forget(ctx, FailedTask{Failure: job.Failure{Job: id, Task: task}}, ""); err != nil {
 				return err
 			}
 		}
 	}
-	return nil
+	return o.note(ctx, id)
 }
 
 // forget removes the notes of a task, but for one.

@@ -11,8 +11,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"afterlive/internal/catalog"
 	"afterlive/internal/job"
-	"afterlive/internal/ledger"
 	"afterlive/ladder"
 )
 
@@ -28,31 +28,27 @@ type Shelf interface {
 // Belongings are all that there is of an asset, in the order in which it goes: first what leads viewers to it, and a job's plan last,
 // so that who was killed over it, and begins again, finds what is left.
 type Belongings struct {
-	Jobs       []Status
+	Jobs       []catalog.Status
 	Pointers   []string // the asset's own names
 	Segments   []string // and playlists, of all jobs
 	Documents  []string // of all jobs; their plans last
 	Recordings []string // with their indexes, in the shelf
+	Entries    []string // of all jobs, in the asset's index: the last to go, since they lead to the rest
 }
 
 // None tells whether there is nothing.
 func (b Belongings) None() bool {
-	return len(b.Pointers)+len(b.Segments)+len(b.Documents)+len(b.Recordings) == 0
+	return len(b.Pointers)+len(b.Segments)+len(b.Documents)+len(b.Recordings)+len(b.Entries) == 0
 }
 
 // FindBelongings looks what there is of an asset. [ErrAtWork]: one of its jobs is not done; where none is at work any more, as its
 // messages are gone, force passes that over. Without a shelf, its recordings are left alone.
 func (o Operator) FindBelongings(ctx context.Context, asset string, shelf Shelf, force bool) (b Belongings, err error) {
-	jobs, err := FindJobs(ctx, o.Store, asset)
-	if err != nil {
-		return b, err
-	}
-	for _, s := range jobs {
-		if s.Asset != asset {
+	if job.IsID(asset) {
+		if s, err := catalog.Look(ctx, o.Store, asset); err == nil {
 			return b, fmt.Errorf("%s is a job of asset %s: name that", asset, s.Asset)
 		}
 	}
-	b.Jobs = jobs
 	for _, key := range []string{ladder.PointerKey(asset), ladder.StableMasterKey(asset)} {
 		if _, _, err := o.Store.Load(ctx, key); err == nil {
 			b.Pointers = append(b.Pointers, key)
@@ -60,19 +56,31 @@ func (o Operator) FindBelongings(ctx context.Context, asset string, shelf Shelf,
 			return b, err
 		}
 	}
+	ids, err := o.jobsOf(ctx, asset)
+	if err != nil {
+		return b, err
+	}
 	recordings := []string{job.Prefix + asset + ".flv"}
-	for _, s := range jobs {
+	for _, id := range ids {
+		s, err := catalog.Look(ctx, o.Store, id)
+		gone := errors.Is(err, fs.ErrNotExist) // who removed it was killed in the end
+		if gone {
+			s, err = catalog.Status{Job: id, Asset: asset}, nil
+		}
+		if err != nil {
+			return b, err
+		}
 		before := len(b.Documents)
 		if err := o.belongings(ctx, s, &b); err != nil {
 			return b, err
 		}
-		rest := b.Documents[before:] // its plan alone: who removed it was killed in the end; or it has been planned this moment
-		begun := slices.Contains(rest, removalKey(s.Job)) || len(rest) == 1 && time.Since(s.Planned) > time.Minute
-		if (s.State == Working || s.State == Live) && !force && !begun {
+		rest := b.Documents[before:] // its plan alone: likewise; or it has been planned this moment
+		begun := gone || len(rest) == 1 && time.Since(s.Planned) > time.Minute
+		if !s.State.Settled() && !force && !begun {
 			return b, fmt.Errorf("job %s is %s: %w", s.Job, s.State, ErrAtWork)
 		}
-		if plan, err := ledger.Plan(ctx, o.Store, s.Job); err == nil {
-			recordings = append(recordings, plan.Recording.Key)
+		if s.Recording != "" {
+			recordings = append(recordings, s.Recording)
 		}
 	}
 	if shelf != nil {
@@ -81,18 +89,45 @@ func (o Operator) FindBelongings(ctx context.Context, asset string, shelf Shelf,
 	return b, err
 }
 
+// jobsOf are an asset's jobs by the index, and those that have results, which it may lack: who was to enter them died over it.
+func (o Operator) jobsOf(ctx context.Context, asset string) ([]string, error) {
+	ids, err := catalog.IDs(ctx, o.Store, asset)
+	if err != nil {
+		return nil, err
+	}
+	folder := "vod/" + asset + "/"
+	keys, err := o.Store.List(ctx, folder)
+	if err != nil {
+		return nil, fmt.Errorf("list asset %s: %w", asset, err)
+	}
+	for _, key := range keys {
+		if id, _, below := strings.Cut(strings.TrimPrefix(key, folder), "/"); below && job.IsID(id) && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
 // belongings adds those of a job.
-func (o Operator) belongings(ctx context.Context, s Status, b *Belongings) error {
+func (o Operator) belongings(ctx context.Context, s catalog.Status, b *Belongings) error {
 	results, err := o.Store.List(ctx, (&ladder.Plan{Asset: s.Asset, Job: s.Job}).Key()+"/")
 	if err != nil {
 		return fmt.Errorf("list job %s: %w", s.Job, err)
 	}
-	documents, err := o.Store.List(ctx, "jobs/"+s.Job+"/")
+	documents, err := o.Store.List(ctx, ladder.JobPrefix(s.Job))
 	if err != nil {
 		return fmt.Errorf("list job %s: %w", s.Job, err)
 	}
-	last := []string{removalKey(s.Job), ladder.PlanKey(s.Job)}
+	byTime, ofAsset, err := catalog.Entries(ctx, o.Store, s)
+	if err != nil {
+		return err
+	}
+	if byTime != "" {
+		documents = append(documents, byTime)
+	}
+	last := []string{byTime, catalog.NoteKey(s.Job), ladder.RemovedKey(s.Job), ladder.PlanKey(s.Job)}
 	slices.SortStableFunc(documents, func(x, y string) int { return slices.Index(last, x) - slices.Index(last, y) })
+	b.Jobs, b.Entries = append(b.Jobs, s), append(b.Entries, ofAsset)
 	b.Segments, b.Documents = append(b.Segments, results...), append(b.Documents, documents...)
 	return nil
 }
@@ -114,20 +149,21 @@ func recordingsOf(ctx context.Context, shelf Shelf, keys []string) (all []string
 	return all, nil
 }
 
-// removalKey is where it is said that a job is being removed: what is left of it is no longer at work.
-func removalKey(id string) string { return "jobs/" + id + "/removed.json" }
-
 // removers is how many objects are removed at once.
 const removers = 16
 
 // Remove removes all of it, one kind after the other. It may be done again.
 func (o Operator) Remove(ctx context.Context, b Belongings, shelf Shelf) error {
 	for _, s := range b.Jobs {
-		if err := o.Store.Write(ctx, removalKey(s.Job), []byte("{}\n"), ""); err != nil && !errors.Is(err, fs.ErrExist) {
+		its := func(key string) bool { return strings.HasPrefix(key, ladder.JobPrefix(s.Job)) }
+		if !slices.ContainsFunc(b.Documents, its) { // nothing is left but its entries
+			continue
+		}
+		if err := o.Store.Write(ctx, ladder.RemovedKey(s.Job), []byte("{}\n"), ""); err != nil && !errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("remove job %s: %w", s.Job, err)
 		}
-		if !slices.Contains(b.Documents, removalKey(s.Job)) { // before the plan
-			b.Documents = slices.Insert(b.Documents, slices.Index(b.Documents, ladder.PlanKey(s.Job)), removalKey(s.Job))
+		if !slices.Contains(b.Documents, ladder.RemovedKey(s.Job)) { // before the plan
+			b.Documents = slices.Insert(b.Documents, slices.Index(b.Documents, ladder.PlanKey(s.Job)), ladder.RemovedKey(s.Job))
 		}
 	}
 	for _, keys := range [][]string{b.Pointers, b.Segments} {
@@ -140,7 +176,10 @@ func (o Operator) Remove(ctx context.Context, b Belongings, shelf Shelf) error {
 			return err
 		}
 	}
-	return removeAll(ctx, o.Store, b.Documents, 1) // in their order
+	if err := removeAll(ctx, o.Store, b.Documents, 1); err != nil { // in their order
+		return err
+	}
+	return removeAll(ctx, o.Store, b.Entries, 1)
 }
 
 func removeAll(ctx context.Context, store interface {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"afterlive/internal/catalog"
 	"afterlive/internal/flv"
 	"afterlive/internal/standin"
 	"afterlive/ladder"
@@ -40,6 +41,9 @@ func place(t *testing.T) *standin.Memory {
 		for _, rest := range []string{"", ".x.index.json", ".growing/index.json", "2", "2.growing/0"} {
 			put(plan.Recording.Key+rest, "x")
 		}
+	}
+	if err := catalog.Reindex(t.Context(), store, func(int, int) {}); err != nil {
+		t.Fatal(err)
 	}
 	return store
 }

@@ -142,6 +142,13 @@ func (m *Memory) List(_ context.Context, prefix string) ([]string, error) {
 	return keys, nil
 }
 
+// ListFrom names the first n objects under a prefix that come behind after.
+func (m *Memory) ListFrom(ctx context.Context, prefix, after string, n int) ([]string, error) {
+	keys, err := m.List(ctx, prefix)
+	keys = slices.DeleteFunc(keys, func(key string) bool { return key <= after })
+	return keys[:min(len(keys), n)], err
+}
+
 // Messages is a queue with leases, on whatever clock the test runs.
 type Messages struct {
 	mu sync.Mutex

@@ -103,6 +103,7 @@ type Bucket interface {
 	pipeline.Store
 	Copy(ctx context.Context, key, file string) error // as Upload, of a file that its owner keeps
 	Delete(ctx context.Context, key string) error
+	ListFrom(ctx context.Context, prefix, after string, n int) ([]string, error)
 }
 
 // Place is where everything is.

@@ -58,9 +58,7 @@ func (w *Worker) settle(ctx context.Context, s settlement) {
 		err = w.replace(ctx, w.Queue, s.d, s.d.Body, backoff(1))
 	case !final && len(s.tasks) == 1 && s.tasks[0].Failures+1 < maxFailures:
 		outcome = outcomeRetry
-		next := s.tasks[0]
-		next.Failures++
-		err = w.replace(ctx, w.Queue, s.d, next.Body(), backoff(next.Failures))
+		err = w.retry(ctx, s, reason)
 	default:
 		outcome = outcomeFailed
 		err = w.fail(ctx, s.d, w.failure(s, reason, final))
@@ -117,6 +115,20 @@ func (w *Worker) replace(ctx context.Context, to Sender, d *job.Delivery, body [
 		return err
 	}
 	return w.Queue.Delete(ctx, d.Receipt)
+}
+
+// retry puts a message that counts the failure in the place of a task's, and notes it for people.
+func (w *Worker) retry(ctx context.Context, s settlement, reason string) error {
+	next := s.tasks[0]
+	next.Failures++
+	pause := backoff(next.Failures)
+	err := w.replace(ctx, w.Queue, s.d, next.Body(), pause)
+	if f := w.failure(s, reason, false); w.Retry != nil && f.Job != "" {
+		brief, cancel := context.WithTimeout(ctx, noteTime)
+		defer cancel()
+		err = errors.Join(err, w.Retry(brief, &f, next.Failures, time.Now().UTC().Add(pause)))
+	}
+	return err
 }
 
 // fail gives a task up. The note is for people who look at the job; the message

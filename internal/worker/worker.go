@@ -43,8 +43,9 @@ type Queue interface {
 // Worker receives tasks and sees to it that each message ends as it should.
 type Worker struct {
 	Queue  Queue
-	Failed Sender                                          // where tasks go that no further attempt is made for
-	Note   func(ctx context.Context, f *job.Failure) error // also told of them, if set; may add what it knows
+	Failed Sender                                                                     // where tasks go that no further attempt is made for
+	Note   func(ctx context.Context, f *job.Failure) error                            // also told of them, if set; may add what it knows
+	Retry  func(ctx context.Context, f *job.Failure, times int, next time.Time) error // told of tasks that failed and are tried again, if set
 	Do     func(ctx context.Context, t job.Task, hold *Hold) error
 	Done   func(ctx context.Context, t job.Task) (bool, error) // whether there is nothing left to do; asked before a task is taken for deadly
 	Lost   func(err error) bool                                // whether an error says that the store itself is gone, if set

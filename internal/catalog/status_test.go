@@ -1,4 +1,4 @@
-package operate
+package catalog
 
 import (
 	"encoding/json"
@@ -77,7 +77,7 @@ func TestStates(t *testing.T) {
 			if tc.pointer.Job != "" {
 				store.Put(ladder.PointerKey("talk"), mustJSON(tc.pointer))
 			}
-			s, err := JobStatus(t.Context(), store, id)
+			s, err := Look(t.Context(), store, id)
 			if got := strings.TrimSpace(s.Task + " " + s.Reason); err != nil || s.State != tc.want || got != tc.reason {
 				t.Errorf("%s (%s), want %s (%s): %v", s.State, got, tc.want, tc.reason, err)
 			}
@@ -91,7 +91,7 @@ func TestStates(t *testing.T) {
 		for _, n := range []ledger.Note{failed("recording", "not_flv"), dropped("recording", "not_flv")} {
 			key := map[State]string{Failed: ladder.FailureKey(id, n.Task, n.Time), Dropped: ladder.DroppedKey(id, n.Task)}[stateBy(n)]
 			store.Put(key, mustJSON(n))
-			s, err := JobStatus(t.Context(), store, id)
+			s, err := Look(t.Context(), store, id)
 			if err != nil || s.State != stateBy(n) || s.Asset != "talk" || s.Profile != "mine" || s.Reason != "not_flv" {
 				t.Errorf("%+v, %v", s, err)
 			}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"go.uber.org/zap"
+
+	"afterlive/internal/operate"
+	"afterlive/internal/wiring"
+	"afterlive/site"
+)
+
+type serveCommand struct {
+	Listen string `help:"Address to listen on." default:"127.0.0.1:8090" placeholder:"ADDR" env:"AFTERLIVE_LISTEN"`
+	Media  string `help:"Where vod/ and player/ are for those who watch: the CDN. Needed with S3; in a folder, they are served here." placeholder:"URL" env:"AFTERLIVE_MEDIA"`
+	wiring.Site
+
+	LogFormat string `help:"json or console." enum:"json,console" default:"json" env:"AFTERLIVE_LOG_FORMAT"`
+}
+
+// Help explains what --help has no place for.
+func (*serveCommand) Help() string {
+	return `Serves pages: what there is to watch; for operators, what is at work and what has failed, to be replayed, dropped, published or removed. ` +
+		`They use nothing but the HTTP API below /api/v1/, whose description is at /api/v1/openapi.yaml. On one box, "worker --http" serves the same.
+
+  enqueue serve                                        # recordings alone, to this machine
+  openssl rand -hex 16 >tokens && enqueue serve --token-file tokens
+
+Whoever has a token is an operator. It goes over the wire: put a proxy with TLS in front where that is not this machine.`
+}
+
+// Run serves the pages until it is told to end.
+func (c *serveCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) error {
+	if flags.OnAWS() && c.Media == "" {
+		return errors.New("--media must say where viewers find vod/ and player/, as https://….cloudfront.net")
+	}
+	log, err := wiring.Logger(c.LogFormat, "stderr")
+	if err != nil {
+		return err
+	}
+	return atPlace(ctx, flags, func(_ operate.Operator, place *wiring.Place) error {
+		pages, err := c.Pages(flags, place, c.Media, log)
+		if err != nil {
+			return err
+		}
+		mux := http.NewServeMux()
+		mux.Handle("/", pages)
+		if c.Media == "" {
+			site.Media(mux, flags.Data, log)
+		}
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
+		if err != nil {
+			return fmt.Errorf("serve: %w", err)
+		}
+		log.Info("serving http", zap.String("addr", listener.Addr().String()))
+		fmt.Fprintf(stdout, "http://%s/\n", listener.Addr())
+		server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
+		ended := make(chan error, 1)
+		go func() { ended <- server.Serve(listener) }()
+		select {
+		case err := <-ended:
+			return fmt.Errorf("serve: %w", err)
+		case <-ctx.Done(): // pages that hear of changes end with it
+			brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			return server.Shutdown(brief)
+		}
+	})
+}

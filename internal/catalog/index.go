@@ -1,0 +1,336 @@
+package catalog
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"path"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"afterlive/internal/job"
+	"afterlive/internal/ledger"
+	"afterlive/ladder"
+)
+
+// The index. Its entries are empty objects, whose names say all, and which are written once. A list of keys begins with the
+// newest job, as its time counts down.
+//
+//	index/jobs/<milliseconds down from the largest time>-<job>
+//	index/assets/<hash of the asset's name>/<job>
+const byTime, byAsset = "index/jobs/", "index/assets/"
+
+func entry(at time.Time, id string) string {
+	return fmt.Sprintf("%s%019d-%s", byTime, math.MaxInt64-at.UnixMilli(), id)
+}
+
+// entryOf reads the name of an entry.
+func entryOf(key string) (at time.Time, id string) {
+	var down int64
+	number, id, _ := strings.Cut(strings.TrimPrefix(key, byTime), "-")
+	if _, err := fmt.Sscanf(number, "%d", &down); err != nil {
+		return at, id
+	}
+	return time.UnixMilli(math.MaxInt64 - down), id
+}
+
+func entriesOf(asset string) string {
+	sum := sha256.Sum256([]byte(asset)) // a name may have any length, and slashes
+	return byAsset + hex.EncodeToString(sum[:8]) + "/"
+}
+
+// note is what is kept with a job of how it stands.
+type note struct {
+	Version int    `json:"v"`
+	Entry   string `json:"entry"` // its place in the index
+	Status
+}
+
+const noteVersion = 1
+
+// NoteKey is where a job's note is.
+func NoteKey(id string) string { return ladder.JobPrefix(id) + "state.json" }
+
+// Refresh looks how a job stands, and writes it down if that has changed. [fs.ErrNotExist]: there is nothing of it.
+//
+// The note is read before the look, and replaced only if it is still that: so the last one is as new as what led to it.
+func Refresh(ctx context.Context, store ledger.Store, id string) (Status, error) {
+	for {
+		var last note
+		etag, err := ledger.Load(ctx, store, NoteKey(id), &last)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return Status{}, err
+		}
+		s, err := Look(ctx, store, id)
+		if errors.Is(err, fs.ErrNotExist) && last.Job != "" && last.Planned.IsZero() { // it could not be planned, and that is tried again
+			s, err = last.Status, nil
+			s.State, s.Task, s.Reason, s.Detail = Working, "", "", ""
+		}
+		if err != nil || s.State == Removed {
+			return s, err
+		}
+		if s.Since = last.Since; s.State != last.State {
+			s.Since = time.Now().UTC()
+		}
+		if etag == "" {
+			if last.Entry, err = enter(ctx, store, s); err != nil {
+				return s, err
+			}
+		}
+		if reflect.DeepEqual(s, last.Status) {
+			return s, nil
+		}
+		won, err := ledger.Write(ctx, store, NoteKey(id), note{Version: noteVersion, Entry: last.Entry, Status: s}, etag)
+		if err != nil || won {
+			return s, err
+		}
+	}
+}
+
+// enter puts a job into the index.
+func enter(ctx context.Context, store ledger.Store, s Status) (key string, err error) {
+	at := s.Planned
+	if at.IsZero() { // it could not be planned
+		at = s.Since
+	}
+	key = entry(at, s.Job)
+	for _, k := range []string{entriesOf(s.Asset) + s.Job, key} {
+		if _, err := ledger.Put(ctx, store, k, []byte("{}\n"), ""); err != nil {
+			return "", err
+		}
+	}
+	return key, nil
+}
+
+// Entries are the keys of what the index has of a job: by its time, which is "" if its note is gone, and of its asset.
+func Entries(ctx context.Context, store ledger.Store, s Status) (byTime, ofAsset string, err error) {
+	var n note
+	if _, err := ledger.Load(ctx, store, NoteKey(s.Job), &n); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", "", err
+	}
+	return n.Entry, entriesOf(s.Asset) + s.Job, nil
+}
+
+// Settle refreshes a job that may have become its asset, and those that may no longer be it.
+func Settle(ctx context.Context, store ledger.Store, id string) error {
+	s, err := Refresh(ctx, store, id)
+	if err != nil {
+		return err
+	}
+	all, err := noted(ctx, store, s.Asset)
+	if err != nil {
+		return err
+	}
+	for _, other := range all {
+		if other.Job == id || other.Published == s.Published {
+			continue
+		}
+		if _, err := Refresh(ctx, store, other.Job); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// looks is how many jobs are read at once.
+const looks = 16
+
+// Of are the jobs of an asset, the earliest planned first.
+func Of(ctx context.Context, store ledger.Store, asset string) ([]Status, error) {
+	all, err := noted(ctx, store, asset)
+	if err != nil {
+		return nil, err
+	}
+	all, err = fresh(ctx, store, all)
+	slices.SortFunc(all, func(a, b Status) int { return a.Planned.Compare(b.Planned) })
+	return all, err
+}
+
+// IDs are the jobs that the index has of an asset, whatever is left of them.
+func IDs(ctx context.Context, store ledger.Store, asset string) (ids []string, err error) {
+	keys, err := store.List(ctx, entriesOf(asset))
+	if err != nil {
+		return nil, fmt.Errorf("list jobs of %s: %w", asset, err)
+	}
+	for _, key := range keys {
+		ids = append(ids, path.Base(key))
+	}
+	return ids, nil
+}
+
+// noted are the jobs of an asset, by their notes.
+func noted(ctx context.Context, store ledger.Store, asset string) ([]Status, error) {
+	ids, err := IDs(ctx, store, asset)
+	if err != nil {
+		return nil, err
+	}
+	all, err := notes(ctx, store, ids)
+	return slices.DeleteFunc(all, func(s Status) bool { return s.Asset != asset }), err
+}
+
+// Named are the jobs that a name means: that job, or those of an asset.
+func Named(ctx context.Context, store ledger.Store, name string) ([]Status, error) {
+	if job.IsID(name) {
+		s, err := Refresh(ctx, store, name)
+		if err == nil {
+			return []Status{s}, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	return Of(ctx, store, strings.Trim(name, "/"))
+}
+
+// notes are those of jobs that have one, in their order.
+func notes(ctx context.Context, store ledger.Store, ids []string) ([]Status, error) {
+	all := make([]Status, len(ids))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(looks)
+	for i, id := range ids {
+		group.Go(func() error {
+			var n note
+			_, err := ledger.Load(ctx, store, NoteKey(id), &n)
+			if errors.Is(err, fs.ErrNotExist) { // who wrote the entry died over it, or the job was removed
+				return nil
+			}
+			all[i] = n.Status
+			return err
+		})
+	}
+	err := group.Wait()
+	return slices.DeleteFunc(all, func(s Status) bool { return s.Job == "" }), err
+}
+
+// fresh looks at those jobs anew that are not settled.
+func fresh(ctx context.Context, store ledger.Store, all []Status) ([]Status, error) {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(looks)
+	for i, s := range all {
+		if s.State.Settled() {
+			continue
+		}
+		group.Go(func() (err error) {
+			all[i], err = Refresh(ctx, store, s.Job)
+			if errors.Is(err, fs.ErrNotExist) {
+				all[i].Job, err = "", nil
+			}
+			return err
+		})
+	}
+	err := group.Wait()
+	return slices.DeleteFunc(all, func(s Status) bool { return s.Job == "" }), err
+}
+
+// Pages is a store whose keys can be listed a page at a time.
+type Pages interface {
+	ledger.Store
+	// ListFrom returns the first n keys of a prefix that come behind after, which is a key or "".
+	ListFrom(ctx context.Context, prefix, after string, n int) ([]string, error)
+}
+
+// Query says which jobs a page is to have.
+type Query struct {
+	Since  time.Time // they were planned then, or later; zero: whenever
+	Until  time.Time // they were planned before; zero: whenever
+	Name   string    // is in their asset's name, in whatever case
+	States []State   // none: in any state
+	Limit  int       // at most so many
+	After  string    // where the page before ended; "": the newest comes first
+	Noted  bool      // those at work, too, as they were noted last, and not looked at anew
+}
+
+// mostRead is how many jobs a page reads at most. Where hardly any are meant, it may be empty, and there are more.
+const mostRead = 1000
+
+// Page is a page of jobs, the newest first, and where the next one begins; "": that was all. It costs one request for each
+// 1000 entries and one a job; and, of those at work, some more.
+func Page(ctx context.Context, store Pages, q Query) (jobs []Status, next string, err error) {
+	seen := map[string]bool{}
+	if next = q.After; next == "" && !q.Until.IsZero() {
+		next = entry(q.Until, "~") // behind all of that moment
+	}
+	for read := 0; len(jobs) < q.Limit && read < mostRead; {
+		n := max(q.Limit-len(jobs), looks)
+		keys, err := store.ListFrom(ctx, byTime, next, n)
+		if err != nil {
+			return nil, "", fmt.Errorf("list jobs: %w", err)
+		}
+		last := len(keys) < n
+		var ids []string
+		for _, key := range keys {
+			at, id := entryOf(key)
+			if at.Before(q.Since) {
+				last = true
+				break
+			}
+			if !seen[id] {
+				ids = append(ids, id)
+			}
+			seen[id] = true
+		}
+		read += len(ids)
+		found, err := q.read(ctx, store, ids)
+		if err != nil {
+			return nil, "", err
+		}
+		if room := q.Limit - len(jobs); len(found) > room {
+			jobs = append(jobs, found[:room]...)
+			return jobs, before(keys, found[room].Job), nil
+		}
+		jobs = append(jobs, found...)
+		if last {
+			return jobs, "", nil
+		}
+		next = keys[len(keys)-1]
+	}
+	return jobs, next, nil
+}
+
+// before is the key before a job's entry.
+func before(keys []string, id string) string {
+	i := slices.IndexFunc(keys, func(key string) bool { return strings.HasSuffix(key, "-"+id) })
+	return keys[max(0, i-1)]
+}
+
+// read is how jobs stand that a query wants.
+func (q Query) read(ctx context.Context, store ledger.Store, ids []string) ([]Status, error) {
+	all, err := notes(ctx, store, ids)
+	if err == nil && !q.Noted {
+		all, err = fresh(ctx, store, all)
+	}
+	return slices.DeleteFunc(all, func(s Status) bool {
+		return len(q.States) > 0 && !slices.Contains(q.States, s.State) || q.Name != "" && !strings.Contains(strings.ToLower(s.Asset), q.Name)
+	}), err
+}
+
+// Reindex writes the note and the index's entries of each job of a store, and tells how many it has done.
+func Reindex(ctx context.Context, store ledger.Store, done func(n, all int)) error {
+	keys, err := store.List(ctx, "jobs/")
+	if err != nil {
+		return fmt.Errorf("list jobs: %w", err)
+	}
+	var ids []string
+	for _, key := range keys {
+		if parts := strings.Split(key, "/"); len(parts) > 2 {
+			ids = append(ids, parts[1])
+		}
+	}
+	ids = slices.Compact(ids)
+	for i, id := range ids {
+		_, err := Refresh(ctx, store, id)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // nothing but notes of what is no longer there
+			return fmt.Errorf("index job %s: %w", id, err)
+		}
+		done(i+1, len(ids))
+	}
+	return nil
+}

@@ -1,0 +1,216 @@
+// Package catalog tells where jobs stand. What the store has of a job decides ([Look]), which takes several requests.
+// So whoever changes how a job stands leaves a note of it ([Refresh]), and an index has an entry for each job: lists of
+// jobs ([Page], [Of]) cost one request a job, however many there ever were.
+package catalog
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"time"
+
+	"afterlive/internal/job"
+	"afterlive/internal/ledger"
+	"afterlive/ladder"
+)
+
+// State is where a job stands. A recording that waits in the queue is no job yet.
+type State string
+
+// The states of a job, and what leads to each. Published, superseded, failed and dropped stay until somebody does something.
+const (
+	Working    State = "working"    // planned: its tasks wait, or are being done. Replayed, or sent again after it was dropped
+	Retrying   State = "retrying"   // likewise, and one of its tasks failed a moment ago, and will be tried again
+	Live       State = "live"       // the first seconds of a recording that grows were published: it can be watched
+	Waiting    State = "waiting"    // live, and its publisher has lost its connection: it may come back
+	Published  State = "published"  // its playlists are what the asset's URL shows
+	Superseded State = "superseded" // another job of the asset was published; publish brings this one back
+	Failed     State = "failed"     // a task that it needs is in the failed queue; replay tries it again
+	Dropped    State = "dropped"    // an operator dropped such a task; sending the recording again takes it up
+	Removed    State = "removed"    // it is being removed
+)
+
+// States are all that there are.
+func States() []State {
+	return []State{Working, Retrying, Live, Waiting, Published, Superseded, Failed, Dropped, Removed}
+}
+
+// Settled tells whether a job in that state stays so until somebody does something.
+func (s State) Settled() bool {
+	return s == Published || s == Superseded || s == Failed || s == Dropped || s == Removed
+}
+
+// Status is how a job stands.
+type Status struct {
+	Job       string        `json:"job"`
+	Asset     string        `json:"asset"`
+	Profile   string        `json:"profile"`
+	Recording string        `json:"recording,omitempty"` // its key
+	Planned   time.Time     `json:"planned,omitzero"`
+	State     State         `json:"state"`
+	Since     time.Time     `json:"since,omitzero"` // that it was seen in that state
+	Parts     int           `json:"parts"`
+	Done      int           `json:"done"`
+	Duration  float64       `json:"duration_s"` // of the recording
+	Encoded   float64       `json:"encoded_s"`  // of its picture (of its sound, if there is no picture)
+	Master    string        `json:"master,omitempty"`
+	Poster    string        `json:"poster,omitempty"`      // the key of a JPEG, once there is one
+	Forms     []string      `json:"projections,omitempty"` // of what is published, the default first
+	Task      string        `json:"task,omitempty"`        // that failed
+	Reason    string        `json:"reason,omitempty"`      // of its failure, and what to know of it
+	Detail    string        `json:"detail,omitempty"`
+	Next      time.Time     `json:"next,omitzero"`           // when a task that failed is tried again
+	Waiting   time.Time     `json:"waiting,omitzero"`        // until then its publisher may come back
+	Abandoned bool          `json:"abandoned,omitempty"`     // its recorder went away: what that had not shipped is missing
+	Missing   int           `json:"missing,omitempty"`       // how many things of the recording are, by asset.json
+	Effort    *ladder.Total `json:"effort,omitempty"`        // that it took, once published
+	Published string        `json:"published_job,omitempty"` // whose result the asset is at the moment
+}
+
+// Look reads how a job stands. [fs.ErrNotExist]: it isn't planned yet, or never will be.
+func Look(ctx context.Context, store ledger.Store, id string) (Status, error) {
+	there, err := ledger.Listed(ctx, store, id)
+	if err != nil {
+		return Status{}, err
+	}
+	given, err := there.Notes(ctx, store)
+	if err != nil {
+		return Status{}, err
+	}
+	plan, err := ledger.Plan(ctx, store, id)
+	if n, ok := given[string(job.Recording)]; ok && errors.Is(err, fs.ErrNotExist) {
+		return unplanned(id, n)
+	}
+	if err != nil {
+		return Status{}, err
+	}
+	var pointer ladder.Asset
+	if _, err := ledger.Load(ctx, store, ladder.PointerKey(plan.Asset), &pointer); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Status{}, err
+	}
+	whole, err := ledger.Job(ctx, store, plan)
+	if errors.Is(err, fs.ErrNotExist) { // it grows, or is about to be divided
+		var d ledger.Dispatch
+		if d, _, err = ledger.Dispatched(ctx, store, plan); err == nil {
+			whole = plan.SoFar(d.Chunks)
+		}
+	}
+	if err != nil {
+		return Status{}, err
+	}
+	done := there.Done()
+	if pointer.Job == id && !pointer.Live { // the list may lag behind
+		for _, name := range whole.PartNames() {
+			done[name] = true
+		}
+	}
+	s := howFar(whole, done)
+	s.decide(whole, done, pointer, given)
+	if s.State == Working {
+		err = s.retries(ctx, store, there, done)
+	}
+	if there.Has(ladder.RemovedKey(id)) {
+		s.State = Removed
+	}
+	return s, err
+}
+
+// unplanned is the status of a job whose recording could not be planned.
+func unplanned(id string, n ledger.Note) (Status, error) {
+	var t job.Task // its profile, unless S3 sent the message
+	if err := json.Unmarshal(n.Message, &t); err != nil {
+		return Status{}, fmt.Errorf("read failure of job %s: %w", id, err)
+	}
+	return Status{
+		Job: id, Asset: job.Asset(n.Source), Profile: t.Profile, Recording: n.Source, State: stateBy(n), Task: n.Task, Reason: n.Reason, Detail: n.Detail,
+	}, nil
+}
+
+// howFar is how much of a plan is done.
+func howFar(plan *ladder.Job, done map[string]bool) Status {
+	s := Status{
+		Job: plan.Job, Asset: plan.Asset, Profile: plan.Profile, Recording: plan.Recording.Key, Planned: plan.Created, State: Working,
+		Parts: len(plan.PartNames()), Done: len(done), Duration: plan.Duration,
+	}
+	for k, c := range plan.Chunks {
+		if done[ladder.ChunkPart(k)] {
+			s.Encoded += plan.Rate.Time(c.To).Seconds() - plan.Rate.Time(c.From).Seconds()
+		}
+	}
+	return s
+}
+
+// decide finds the state. A note of a part that is there is of a copy of its message, and
+// means nothing.
+func (s *Status) decide(plan *ladder.Job, done map[string]bool, pointer ladder.Asset, given map[string]ledger.Note) {
+	s.Published = pointer.Job
+	if pointer.Job == plan.Job {
+		s.published(plan.Plan, pointer)
+		if !pointer.Live {
+			return
+		}
+	}
+	needed := []string{ladder.PublishTask}
+	if s.Done < s.Parts || s.Parts == 0 {
+		needed = append(plan.PartNames(), string(job.Recording)) // its message sends theirs
+	} else if pointer.Outranks(plan.Plan) {
+		s.State = Superseded
+	}
+	for _, name := range needed {
+		n, ok := given[name]
+		if !ok || done[name] || s.State == Failed { // what can be replayed comes before what was dropped
+			continue
+		}
+		s.State, s.Task, s.Reason, s.Detail = stateBy(n), name, n.Reason, name+": "+n.Detail
+	}
+}
+
+// published is what the asset says of its job.
+func (s *Status) published(plan *ladder.Plan, pointer ladder.Asset) {
+	s.State, s.Master, s.Effort = Published, ladder.StableMasterKey(plan.Asset), &pointer.Effort
+	s.Abandoned, s.Missing = pointer.Abandoned, len(pointer.Missing)
+	if pointer.Poster != "" {
+		s.Poster = path.Join("vod", plan.Asset, pointer.Poster)
+	}
+	for _, l := range pointer.Ladders {
+		if form := string(l.Projection); !slices.Contains(s.Forms, form) {
+			s.Forms = append(s.Forms, form)
+		}
+	}
+	switch {
+	case !pointer.Live:
+	case pointer.Waiting.IsZero():
+		s.State = Live
+	default:
+		s.State, s.Waiting = Waiting, pointer.Waiting
+	}
+}
+
+// shown is how long behind the time for which a retry was announced it is still told of: somebody is at it, or nobody has come to it.
+const shown = 2 * time.Minute
+
+// retries finds the last task that failed and will be tried again.
+func (s *Status) retries(ctx context.Context, store ledger.Store, there ledger.Listing, done map[string]bool) error {
+	all, err := there.Retries(ctx, store, done)
+	if err != nil {
+		return err
+	}
+	for _, r := range all {
+		if r.Next.After(s.Next) && time.Since(r.Next) < shown {
+			s.State, s.Task, s.Reason, s.Detail, s.Next = Retrying, r.Task, r.Reason, r.Task+": "+r.Detail, r.Next
+		}
+	}
+	return nil
+}
+
+// stateBy is that of a job that needs a task of which there is a note.
+func stateBy(n ledger.Note) State {
+	if n.Dropped.IsZero() {
+		return Failed
+	}
+	return Dropped
+}

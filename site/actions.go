@@ -1,0 +1,145 @@
+package site
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"afterlive/internal/job"
+	"afterlive/internal/operate"
+	"afterlive/ladder"
+	"afterlive/pipeline"
+)
+
+// wish is the body of what changes something.
+type wish struct {
+	DryRun  bool   `json:"dry_run"`
+	Profile string `json:"profile"` // to replay with
+}
+
+// largestWish is more than any has, in bytes.
+const largestWish = 1 << 16
+
+func wishOf(r *http.Request) (w wish, err error) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, largestWish))
+	if err == nil && len(body) > 0 {
+		err = json.Unmarshal(body, &w)
+	}
+	if err != nil {
+		return w, problem{http.StatusBadRequest, err}
+	}
+	return w, nil
+}
+
+// deed is a failed task, and what became of it.
+type deed struct {
+	Task   string `json:"task"`
+	Reason string `json:"reason"`
+	Job    string `json:"job,omitempty"` // that it is now, with another profile
+	Error  string `json:"error,omitempty"`
+}
+
+// replay sends a job's failed tasks to the workers again.
+func (s *Site) replay(_ http.ResponseWriter, r *http.Request) (any, error) {
+	return s.sift(r, "replayed", func(ctx context.Context, f operate.FailedTask, w wish) (anew string, err error) {
+		sent, err := s.Operator.Replay(ctx, f, w.Profile)
+		if w.Profile != "" && len(sent) > 0 {
+			anew = sent[0].JobID()
+		}
+		return anew, err
+	})
+}
+
+// drop gives a job's failed tasks up.
+func (s *Site) drop(_ http.ResponseWriter, r *http.Request) (any, error) {
+	return s.sift(r, "dropped", func(ctx context.Context, f operate.FailedTask, _ wish) (string, error) {
+		return "", s.Operator.Drop(ctx, f)
+	})
+}
+
+// sift does something with each of a job's failed tasks.
+func (s *Site) sift(r *http.Request, done string, do func(context.Context, operate.FailedTask, wish) (string, error)) (any, error) {
+	id := r.PathValue("job")
+	w, err := wishOf(r)
+	if err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex
+	deeds := []deed{}
+	err = s.Operator.Sift(r.Context(), func(ctx context.Context, f operate.FailedTask) (bool, error) {
+		if f.Job != id {
+			return false, nil
+		}
+		d := deed{Task: f.Task, Reason: f.Reason}
+		var err error
+		if !w.DryRun {
+			d.Job, err = do(ctx, f, w)
+		}
+		if err != nil {
+			d.Error = err.Error()
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		deeds = append(deeds, d)
+		return !w.DryRun && err == nil, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(deeds) == 0 {
+		return nil, problemf(http.StatusNotFound, "no task of job %s is in the failed queue", id)
+	}
+	if !w.DryRun {
+		s.Log.Info("operator's doing", zap.String("job", id), zap.String("what", done), zap.Int("tasks", len(deeds)), zap.String("from", r.RemoteAddr))
+	}
+	return map[string]any{"dry_run": w.DryRun, "tasks": deeds}, nil
+}
+
+// publish makes an asset an earlier job of it.
+func (s *Site) publish(_ http.ResponseWriter, r *http.Request) (any, error) {
+	id := r.PathValue("job")
+	if !job.IsID(id) {
+		return nil, problemf(http.StatusNotFound, "%q is no job", id)
+	}
+	asset, err := pipeline.PublishAgain(r.Context(), s.Store, id)
+	if err == nil {
+		err = s.Operator.Forget(r.Context(), operate.FailedTask{Failure: job.Failure{Job: id, Task: ladder.PublishTask}})
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.Log.Info("operator's doing", zap.String("job", id), zap.String("what", "published"), zap.String("from", r.RemoteAddr))
+	return map[string]string{"asset": job.Asset(asset.Recording), "job": id}, nil
+}
+
+// remove removes an asset, and its recording if that is asked for.
+func (s *Site) remove(_ http.ResponseWriter, r *http.Request) (any, error) {
+	name, dry := r.PathValue("asset"), r.FormValue("dry_run") == "true"
+	var shelf operate.Shelf
+	if r.FormValue("recording") == "true" {
+		shelf = s.Shelf
+	}
+	found, err := s.Operator.FindBelongings(r.Context(), name, shelf, false)
+	switch {
+	case errors.Is(err, operate.ErrAtWork):
+		return nil, problemf(http.StatusConflict, "%w: wait until it is done, or drop it", err)
+	case err != nil:
+		return nil, err
+	case found.None():
+		return nil, problemf(http.StatusNotFound, "there is no asset %q", name)
+	}
+	if !dry {
+		if err := s.Operator.Remove(r.Context(), found, shelf); err != nil {
+			return nil, err
+		}
+		s.Log.Info("operator's doing", zap.String("asset", name), zap.String("what", "removed"), zap.String("from", r.RemoteAddr))
+	}
+	return map[string]any{
+		"dry_run": dry, "jobs": len(found.Jobs), "segments": len(found.Pointers) + len(found.Segments), "documents": len(found.Documents), "recordings": len(found.Recordings),
+	}, nil
+}

@@ -1,0 +1,104 @@
+package site
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+	"time"
+
+	"afterlive/internal/catalog"
+)
+
+// counts are those of a queue.
+type counts struct {
+	Waiting  int `json:"waiting"`
+	InFlight int `json:"in_flight"`
+	Delayed  int `json:"delayed"`
+}
+
+// snapshot is what is at work.
+type snapshot struct {
+	At     time.Time        `json:"at"`
+	Queue  counts           `json:"queue"`
+	Failed int              `json:"failed"` // tasks in the failed queue
+	Jobs   []catalog.Status `json:"jobs"`   // the newest, the newest first
+}
+
+// newest is how many jobs pages are told of as they change, and of which time.
+const (
+	newest = 50
+	lately = 7 * 24 * time.Hour
+)
+
+// snapshot is how things are. Whoever asks within the same moment gets the same.
+func (s *Site) snapshot(ctx context.Context) (snapshot, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if time.Since(s.last.At) < s.Every/2 {
+		return s.last, nil
+	}
+	jobs, _, err := catalog.Page(ctx, s.Store, catalog.Query{Limit: newest, Since: time.Now().Add(-lately)})
+	if err != nil {
+		return snapshot{}, err
+	}
+	waiting, err := s.Work.Backlog(ctx)
+	if err != nil {
+		return snapshot{}, err
+	}
+	failed, err := s.Failed.Backlog(ctx)
+	if err != nil {
+		return snapshot{}, err
+	}
+	s.last = snapshot{time.Now().UTC(), counts(waiting), failed.Waiting + failed.InFlight, append([]catalog.Status{}, jobs...)}
+	return s.last, nil
+}
+
+// events tells a page how things are, whenever that changes, until it goes (server-sent events, as HTML has them). What
+// cannot be read for a moment is told, too.
+func (s *Site) events(w http.ResponseWriter, r *http.Request) (any, error) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Accel-Buffering", "no") // nginx passes it on as it comes
+	flush := http.NewResponseController(w)
+	tick := time.NewTicker(s.Every)
+	defer tick.Stop()
+	var last snapshot
+	for {
+		now, err := s.snapshot(r.Context())
+		if r.Context().Err() != nil {
+			return nothing, nil
+		}
+		at := now.At
+		now.At = time.Time{}
+		switch {
+		case err != nil:
+			err = tell(w, "fault", map[string]string{"error": err.Error()})
+		case !reflect.DeepEqual(now, last):
+			last, now.At = now, at
+			err = tell(w, "work", now)
+		default:
+			_, err = fmt.Fprint(w, ":\n\n") // whether it is still there
+		}
+		if err == nil {
+			err = flush.Flush()
+		}
+		if err != nil {
+			return nothing, nil
+		}
+		select {
+		case <-r.Context().Done():
+			return nothing, nil
+		case <-tick.C:
+		}
+	}
+}
+
+func tell(w http.ResponseWriter, event string, v any) error {
+	body, err := json.Marshal(v)
+	if err == nil {
+		_, err = fmt.Fprintf(w, "event: %s\ndata: %s\n\n", event, body)
+	}
+	return err
+}

@@ -1,0 +1,91 @@
+package site
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"net/http"
+	"time"
+
+	"afterlive/internal/catalog"
+	"afterlive/internal/ledger"
+	"afterlive/ladder"
+)
+
+// recording is what viewers see of a job.
+type recording struct {
+	Asset       string        `json:"asset"`
+	State       catalog.State `json:"state"`
+	At          time.Time     `json:"at"` // when it was planned: soon after its begin, or its end
+	Duration    float64       `json:"duration_s"`
+	Poster      string        `json:"poster,omitempty"` // a key
+	Projections []string      `json:"projections,omitempty"`
+	Waiting     time.Time     `json:"waiting,omitzero"`
+	Abandoned   bool          `json:"abandoned,omitempty"`
+	Missing     int           `json:"missing,omitempty"`
+}
+
+func toViewers(s catalog.Status) recording {
+	r := recording{
+		Asset: s.Asset, State: s.State, At: s.Planned, Duration: s.Duration, Poster: s.Poster, Projections: s.Forms, Waiting: s.Waiting, Abandoned: s.Abandoned, Missing: s.Missing,
+	}
+	if s.State == catalog.Live || s.State == catalog.Waiting {
+		r.Duration = s.Encoded
+	}
+	return r
+}
+
+// watchable are the states in which something can be watched.
+var watchable = []catalog.State{catalog.Live, catalog.Waiting, catalog.Published}
+
+// recordings is a page of what can be watched, the newest first.
+func (s *Site) recordings(_ http.ResponseWriter, r *http.Request) (any, error) {
+	q, err := query(r, 24)
+	if err != nil {
+		return nil, err
+	}
+	q.States, q.Noted = watchable, true
+	jobs, next, err := catalog.Page(r.Context(), s.Store, q)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]recording, len(jobs))
+	for i, j := range jobs {
+		all[i] = toViewers(j)
+	}
+	return struct {
+		Recordings []recording `json:"recordings"`
+		Next       string      `json:"next"`
+	}{all, next}, nil
+}
+
+// recording is one asset: what viewers may know of it, its asset.json, and for operators its jobs.
+func (s *Site) recording(_ http.ResponseWriter, r *http.Request) (any, error) {
+	name := r.PathValue("asset")
+	jobs, err := catalog.Of(r.Context(), s.Store, name)
+	if err != nil {
+		return nil, err
+	}
+	answer := map[string]any{"asset": name}
+	var pointer json.RawMessage
+	_, err = ledger.Load(r.Context(), s.Store, ladder.PointerKey(name), &pointer)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid):
+		if len(jobs) == 0 || !s.Access.Operator(r) {
+			return nil, problemf(http.StatusNotFound, "there is no recording %q (yet)", name)
+		}
+	case err != nil:
+		return nil, err
+	default:
+		answer["published"] = pointer
+	}
+	for _, j := range jobs {
+		if j.Published == j.Job {
+			answer["recording"] = toViewers(j)
+		}
+	}
+	if s.Access.Operator(r) {
+		answer["jobs"] = jobs
+	}
+	return answer, nil
+}

@@ -1,0 +1,67 @@
+// One recording: to watch, to link to, and for operators what it is made of.
+import { call, site } from "./api.js";
+import { badge, clock, h, show, table, when } from "./dom.js";
+import { removal } from "./deeds.js";
+
+/** @param {import("./main.js").Visit} visit */
+export async function recording({ path, signal }) {
+	const asset = path.join("/"), address = asset.split("/").map(encodeURIComponent).join("/");
+	document.title = asset + " – afterlive";
+	const r = await call("GET", "recordings/" + address, undefined, signal);
+	const base = site.media || location.origin, player = `${base}/player/index.html?asset=${address.replaceAll("%2F", "/")}`;
+	const p = r.published, facts = r.recording;
+	show(
+		h("h1", {}, asset),
+		p && h("iframe", { class: "watch", src: player, title: "Player", allow: "autoplay; fullscreen; gyroscope; accelerometer; xr-spatial-tracking", allowfullscreen: true }),
+		!p && h("p", {}, "It cannot be watched yet."),
+		facts && h("p", { class: "row" }, badge(facts.state), h("span", {}, clock(facts.duration_s)), when(facts.at), h("span", { class: "quiet" }, (facts.projections ?? []).join(", "))),
+		p && [whatIsMissing(p), links(`${base}/vod/${address}/master.m3u8`, player)],
+		p && renditions(p),
+		r.jobs && jobs(r.jobs),
+		r.jobs && h("p", {}, removal(asset)),
+	);
+}
+
+/** @param {any} p asset.json */
+function whatIsMissing(p) {
+	const all = [...(p.missing ?? []).map((/** @type {any} */ m) => h("li", {}, `${m.what}: ${(100 * m.share).toFixed(1)} %. ${m.why ?? ""}`)),
+		...(p.discontinuities ?? []).map((/** @type {any} */ d) => h("li", {}, `At ${clock(d.at_s)} something of the event is missing${d.lost_s ? `: ${d.lost_s.toFixed(1)} s` : ""}.`)),
+		p.abandoned && h("li", {}, "Its recorder went away: what came last is missing.")].filter(Boolean);
+	return all.length > 0 && [h("h2", {}, "What is missing"), h("ul", {}, all)];
+}
+
+/** @param {string} hls @param {string} player */
+function links(hls, player) {
+	const embed = `<iframe src="${player.replaceAll("&", "&amp;").replaceAll('"', "&quot;")}" width="640" height="360" style="border: 0" allow="autoplay; fullscreen; gyroscope; accelerometer; xr-spatial-tracking" allowfullscreen></iframe>`;
+	/** @param {string} name @param {string} text */
+	const line = (name, text) => [h("dt", {}, name), h("dd", {}, h("code", {}, text), " ", copy(text, name))];
+	return [h("h2", {}, "Links"), h("dl", {}, line("HLS", hls), line("Player", player), line("Embed", embed))];
+}
+
+/** @param {string} text @param {string} name */
+function copy(text, name) {
+	const button = h("button", { type: "button", "aria-label": "Copy: " + name, click: async () => {
+		try {
+			await navigator.clipboard.writeText(text);
+			button.textContent = "Copied";
+		} catch {
+			button.textContent = "Cannot copy here";
+		}
+		setTimeout(() => (button.textContent = "Copy"), 2000);
+	} }, "Copy");
+	return button;
+}
+
+/** @param {any} p asset.json */
+function renditions(p) {
+	/** @type {(Node | string)[][]} */
+	const rows = p.ladders.flatMap((/** @type {any} */ l) => (l.renditions ?? []).map((/** @type {any} */ r) => [l.name, l.projection, r.name ?? "", r.width ? `${r.width}×${r.height}` : "", (r.average_bandwidth / 1e6).toFixed(2), (r.peak_bandwidth / 1e6).toFixed(2)]));
+	return rows.length > 0 && [h("h2", {}, "Renditions"), table(["Ladder", "Projection", "Rendition", "Size", "Average, Mb/s", "Peak, Mb/s"], rows, "Renditions")];
+}
+
+/** @param {any[]} all */
+function jobs(all) {
+	const rows = all.toReversed().map((j) => [h("a", { href: "/jobs/" + j.job }, j.job), badge(j.state), j.profile, when(j.planned),
+		j.effort?.slot_s ? `${clock(j.effort.slot_s)} of work` + (j.effort.usd ? `, ${j.effort.usd.toFixed(4)} USD` : "") : `${j.done} of ${j.parts} parts`]);
+	return [h("h2", {}, "Jobs"), table(["Job", "State", "Profile", "Planned", "Effort"], rows, "Jobs")];
+}
