@@ -17,7 +17,7 @@ demo: install build ## a live 360 stream becomes VOD, on this machine alone (CI=
 MANY := TestPublisherComesBack|TestDifferential|TestHostileMedia|TestTruncatedAnywhere|TestCrashAtEveryStoreOperation|TestStitchingIsInvisible|TestFollowed|TestWhatPeopleRecord|TestChunksBeside|TestHeadMisleads|TestNoSeam|TestLoudness|TestOwnSound|TestTopRendition|TestCopyFallsBack|TestDrift|TestPresentationsKeep|TestTransportStreams
 
 # Packages in which goroutines meet. In the others the race detector would find nothing, slowly; what e2e runs are binaries.
-RACY := ./cmd/... ./site ./internal/blob ./internal/catalog ./internal/ecs ./internal/ffmpeg ./internal/growing ./internal/operate ./internal/queue ./internal/standin ./internal/wiring ./internal/worker
+RACY := ./cmd/... ./site ./internal/blob ./internal/catalog ./internal/ecs ./internal/ffmpeg ./internal/growing ./internal/operate ./internal/queue ./internal/standin ./internal/webhook ./internal/wiring ./internal/worker
 
 test: install extra tools lint suite ## lint, unit tests (with the race detector where goroutines meet), fuzz seeds, conformance, end to end
 	cd tools/simulate && go test -count=1 ./...

@@ -94,7 +94,7 @@ func TestDiskFull(t *testing.T) {
 		w := startWorker(t, "--data", data, "--scratch", scratch)
 		eventually(t, patience, "a full disk is noticed", func() bool { return strings.Contains(w.output(t), `"reason":"scratch_full"`) })
 		eventually(t, patience, "nothing is tried at once", func() bool { q := status(t, "--data", data).Queue; return q.Waiting+q.InFlight == 0 })
-		if r := status(t, "--data", data); r.Failed > 0 || r.Jobs[0].State != "working" {
+		if r := status(t, "--data", data); r.Failed > 0 || r.Jobs[0].State != "retrying" || r.Jobs[0].Reason != "scratch_full" {
 			t.Errorf("%+v", r)
 		}
 		if published, err := filepath.Glob(data + "/vod/talk/*.*"); err != nil || len(published) > 0 {

@@ -308,6 +308,6 @@ func playerErrors(t *testing.T, address string) {
 	if got := said(openBrowser(t, "disable-3d-apis"), "?asset=world"); !strings.Contains(got, "WebGL") {
 		t.Errorf("without WebGL it says %q", got)
 	}
-	b.navigate(address + "/")
+	b.navigate(address + "/player/")
 	b.wait("!document.getElementById('open').hidden")
 }

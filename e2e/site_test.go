@@ -39,8 +39,14 @@ func TestPages(t *testing.T) {
 	}
 	tokens := filepath.Join(t.TempDir(), "tokens")
 	writeFile(t, tokens, operatorToken+"\n")
-	startWorker(t, "--data", data, "--http", address, "--token-file", tokens)
+	events := filepath.Join(t.TempDir(), "events")
+	startWorker(t, "--data", data, "--http", address, "--token-file", tokens, "--media", "http://"+address, "--on-event", "cat >>"+events)
 	_, _ = commandError(t.Context(), t, "enqueue", "status", "--watch", "--timeout", patience.String(), "--data", data) // it tells of those that failed
+	eventually(t, patience, "who wants to know is told", func() bool {
+		told, _ := os.ReadFile(events)
+		return strings.Count(string(told), `"type":"recording.ready"`) == 2 && strings.Count(string(told), `"type":"recording.failed"`) == 3 &&
+			strings.Contains(string(told), `"url":"http://`+address+`/vod/live/talk/master.m3u8"`)
+	})
 	axe, err := os.ReadFile(standin.Root() + "/player/node_modules/axe-core/axe.min.js")
 	must(t, err)
 	for _, size := range [][2]int64{{1280, 720}, {390, 844}} {
@@ -122,6 +128,8 @@ func (p page) watches(address string) {
 		p.navigate(address + path)
 		p.good("For operators")
 	}
+	p.navigate(address + "/player/?asset=live") // the stream's latest
+	p.wait("player.stage.panes[0].video.currentTime > 0")
 	p.navigate(address + "/recordings/live/nobody")
 	p.wait("document.getElementById('fault').textContent.includes('there is no recording')")
 	p.accessible(p.axe)

@@ -111,6 +111,9 @@ func JobPrefix(job string) string { return "jobs/" + job + "/" }
 // RemovedKey is where it is said that a job is being removed: what is left of it is no longer at work.
 func RemovedKey(job string) string { return JobPrefix(job) + "removed.json" }
 
+// UnrecordedKey is where it is said that a job's recording was removed, as its time was over.
+func UnrecordedKey(job string) string { return JobPrefix(job) + "unrecorded.json" }
+
 // RetriesPrefix is what the keys of a job's retries start with: tasks that failed, and will be tried again.
 func RetriesPrefix(job string) string { return JobPrefix(job) + "retries/" }
 
@@ -146,7 +149,9 @@ func StableMasterKey(asset string) string { return "vod/" + asset + "/" + Master
 
 // Reserved tells whether an element of an asset's name is called like a file that
 // every asset has: "talk/master.m3u8" would have its folder where "talk" has that.
-func Reserved(element string) bool { return element == PointerFile || element == MasterFile }
+func Reserved(element string) bool {
+	return element == PointerFile || element == MasterFile || element == LatestFile || element == LatestMasterFile
+}
 
 // Key is a published object of this job.
 func (p *Plan) Key(elements ...string) string {

@@ -151,8 +151,8 @@ func (p *Pipeline) writeEvent(ctx context.Context, plan *ladder.Plan, fold *ladd
 	if err := p.point(ctx, plan, asset); err != nil || offered {
 		return err
 	}
-	p.note(ctx, plan.Job)
-	return nil
+	p.noteAll(ctx, plan.Job)
+	return p.pointLatest(ctx, plan)
 }
 
 // waiting is until when a recording waits for its publisher. Looks tell when that changes, once there is an asset.

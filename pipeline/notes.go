@@ -50,6 +50,13 @@ func (p *Pipeline) NoteRetry(ctx context.Context, f *job.Failure, times int, nex
 	return nil
 }
 
+// noteAll notes how a job stands that may have become its asset, and those that may no longer be it.
+func (p *Pipeline) noteAll(ctx context.Context, id string) {
+	if err := catalog.Settle(ctx, p.Store, id); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		p.Log.Warn("how jobs stand cannot be noted", zap.String("job", id), zap.Error(err))
+	}
+}
+
 // note notes how a job stands. Where that fails, lists are behind until the next time; what is done is done.
 func (p *Pipeline) note(ctx context.Context, id string) {
 	if _, err := catalog.Refresh(ctx, p.Store, id); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -8,6 +8,7 @@
 //	event.go    while the recording grows: the first parts ─► event playlists
 //	publish.go  all parts ─► what they name is there (stored.go), and keeps the rules
 //	            (rules.go) ─► playlists ─► pointer
+//	latest.go   the asset becomes its stream's latest
 //	notes.go    what people are told of it: failures, retries, how it stands
 //	quality.go  if wanted: published renditions against the recording ─► quality.json
 //
@@ -110,13 +111,16 @@ func (p *Pipeline) Do(ctx context.Context, t job.Task, hold *worker.Hold) error 
 	if err != nil {
 		return err
 	}
-	if t.Chunk%partsANote == partsANote-1 {
+	if err := p.goOn(ctx, plan, hold); err != nil {
+		return err
+	}
+	if !plan.Grows && t.Chunk%partsANote == partsANote-1 {
 		p.note(ctx, plan.Job)
 	}
-	return p.goOn(ctx, plan, hold)
+	return nil
 }
 
-// partsANote is after how many parts it is noted how far their job is.
+// partsANote is after how many parts it is noted how far their job is. How far one is whose recording grows, its asset says.
 const partsANote = 10
 
 func noSuchTask(t job.Task) error {

@@ -57,9 +57,7 @@ func (p *Pipeline) goOn(ctx context.Context, plan *ladder.Plan, hold *worker.Hol
 	if err := p.publish(ctx, whole, hold); err != nil {
 		return job.Of(ladder.PublishTask, err)
 	}
-	if err := catalog.Settle(ctx, p.Store, plan.Job); err != nil {
-		return err
-	}
+	p.noteAll(ctx, plan.Job)
 	return p.askForQuality(ctx, plan)
 }
 
@@ -71,7 +69,10 @@ func (p *Pipeline) publish(ctx context.Context, plan *ladder.Job, hold *worker.H
 	if err := hold.Prove(ctx); err != nil {
 		return err
 	}
-	return p.point(ctx, plan.Plan, presentation.Asset())
+	if err := p.point(ctx, plan.Plan, presentation.Asset()); err != nil {
+		return err
+	}
+	return p.pointLatest(ctx, plan.Plan)
 }
 
 // present makes the playlists of a job whose parts are all there, if they keep the rules.
@@ -221,6 +222,9 @@ func PublishAgain(ctx context.Context, store Store, id string) (ladder.Asset, er
 	asset := presentation.Asset()
 	asset.Chosen = time.Now().UTC()
 	if err := p.point(ctx, plan, asset); err != nil {
+		return asset, err
+	}
+	if err := p.pointLatest(ctx, plan); err != nil {
 		return asset, err
 	}
 	return asset, catalog.Settle(ctx, store, id)

@@ -1,15 +1,20 @@
 package site
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"net/http"
+	"strconv"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
+	"afterlive/internal/catalog"
 	"afterlive/internal/job"
 	"afterlive/internal/operate"
 	"afterlive/ladder"
@@ -22,13 +27,17 @@ type wish struct {
 	Profile string `json:"profile"` // to replay with
 }
 
+const dryRun = "dry_run"
+
 // largestWish is more than any has, in bytes.
 const largestWish = 1 << 16
 
 func wishOf(r *http.Request) (w wish, err error) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, largestWish))
 	if err == nil && len(body) > 0 {
-		err = json.Unmarshal(body, &w)
+		decoder := json.NewDecoder(bytes.NewReader(body)) // a dry run that is misspelt is none
+		decoder.DisallowUnknownFields()
+		err = decoder.Decode(&w)
 	}
 	if err != nil {
 		return w, problem{http.StatusBadRequest, err}
@@ -69,6 +78,8 @@ func (s *Site) sift(r *http.Request, done string, do func(context.Context, opera
 	if err != nil {
 		return nil, err
 	}
+	s.sifting.Lock() // who sifts holds all messages for a moment
+	defer s.sifting.Unlock()
 	var mu sync.Mutex
 	deeds := []deed{}
 	err = s.Operator.Sift(r.Context(), func(ctx context.Context, f operate.FailedTask) (bool, error) {
@@ -95,9 +106,22 @@ func (s *Site) sift(r *http.Request, done string, do func(context.Context, opera
 		return nil, problemf(http.StatusNotFound, "no task of job %s is in the failed queue", id)
 	}
 	if !w.DryRun {
+		if err := s.Operator.Note(r.Context(), id); err != nil {
+			return nil, err
+		}
 		s.Log.Info("operator's doing", zap.String("job", id), zap.String("what", done), zap.Int("tasks", len(deeds)), zap.String("from", r.RemoteAddr))
 	}
-	return map[string]any{"dry_run": w.DryRun, "tasks": deeds}, nil
+	return struct {
+		DryRun bool   `json:"dry_run"`
+		Tasks  []deed `json:"tasks"`
+	}{w.DryRun, deeds}, nil
+}
+
+// publication is what became of an asset, or would.
+type publication struct {
+	DryRun bool   `json:"dry_run"`
+	Asset  string `json:"asset"`
+	Job    string `json:"job"`
 }
 
 // publish makes an asset an earlier job of it.
@@ -106,40 +130,67 @@ func (s *Site) publish(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if !job.IsID(id) {
 		return nil, problemf(http.StatusNotFound, "%q is no job", id)
 	}
-	asset, err := pipeline.PublishAgain(r.Context(), s.Store, id)
-	if err == nil {
-		err = s.Operator.Forget(r.Context(), operate.FailedTask{Failure: job.Failure{Job: id, Task: ladder.PublishTask}})
-	}
+	w, err := wishOf(r)
 	if err != nil {
 		return nil, err
 	}
+	if w.DryRun {
+		status, err := catalog.Refresh(r.Context(), s.Store, id)
+		if err == nil && status.State != catalog.Superseded && status.State != catalog.Published {
+			err = problemf(http.StatusConflict, "job %s is %s: it cannot be published", id, status.State)
+		}
+		return publication{true, status.Asset, id}, err
+	}
+	asset, err := pipeline.PublishAgain(r.Context(), s.Store, id)
+	if err != nil {
+		return nil, problem{http.StatusConflict, err}
+	}
+	if err := s.Operator.Forget(r.Context(), operate.FailedTask{Failure: job.Failure{Job: id, Task: ladder.PublishTask}}); err != nil {
+		return nil, err
+	}
 	s.Log.Info("operator's doing", zap.String("job", id), zap.String("what", "published"), zap.String("from", r.RemoteAddr))
-	return map[string]string{"asset": job.Asset(asset.Recording), "job": id}, nil
+	return publication{false, job.Asset(asset.Recording), id}, nil
 }
 
 // remove removes an asset, and its recording if that is asked for.
 func (s *Site) remove(_ http.ResponseWriter, r *http.Request) (any, error) {
-	name, dry := r.PathValue("asset"), r.FormValue("dry_run") == "true"
+	name, ctx := r.PathValue("asset"), context.WithoutCancel(r.Context()) // half of it is worse than all
+	if !fs.ValidPath(name) {
+		return nil, problemf(http.StatusNotFound, "there is no asset %q", name)
+	}
+	said := map[string]bool{}
+	for _, flag := range []string{dryRun, "recording", "force"} {
+		var err error
+		if text := r.FormValue(flag); text != "" {
+			if said[flag], err = strconv.ParseBool(text); err != nil {
+				return nil, problemf(http.StatusBadRequest, "%s must be true or false", flag)
+			}
+		}
+	}
+	dry := said[dryRun]
 	var shelf operate.Shelf
-	if r.FormValue("recording") == "true" {
+	if said["recording"] {
 		shelf = s.Shelf
 	}
-	found, err := s.Operator.FindBelongings(r.Context(), name, shelf, false)
+	found, err := s.Operator.FindBelongings(ctx, name, shelf, said["force"])
 	switch {
 	case errors.Is(err, operate.ErrAtWork):
-		return nil, problemf(http.StatusConflict, "%w: wait until it is done, or drop it", err)
+		return nil, problemf(http.StatusConflict, "%w: wait until it is done, or drop it; force, if its messages are gone", err)
 	case err != nil:
 		return nil, err
 	case found.None():
 		return nil, problemf(http.StatusNotFound, "there is no asset %q", name)
 	}
 	if !dry {
-		if err := s.Operator.Remove(r.Context(), found, shelf); err != nil {
+		if err := s.Operator.Remove(ctx, found, shelf); err != nil {
 			return nil, err
 		}
+		s.firstMu.Lock()
+		s.firstAt = time.Time{}
+		s.firstMu.Unlock()
 		s.Log.Info("operator's doing", zap.String("asset", name), zap.String("what", "removed"), zap.String("from", r.RemoteAddr))
 	}
 	return map[string]any{
-		"dry_run": dry, "jobs": len(found.Jobs), "segments": len(found.Pointers) + len(found.Segments), "documents": len(found.Documents), "recordings": len(found.Recordings),
+		dryRun: dry, "jobs": len(found.Jobs), "segments": len(found.Pointers) + len(found.Segments), "documents": len(found.Documents), "recordings": len(found.Recordings),
 	}, nil
 }

@@ -32,13 +32,28 @@ const (
 	lately = 7 * 24 * time.Hour
 )
 
-// snapshot is how things are. Whoever asks within the same moment gets the same.
+// longest is how long a look may take, whoever waits for it.
+const longest = 10 * time.Second
+
+// snapshot is how things are. Whoever asks within the same moment gets the same, also if it cannot be read.
 func (s *Site) snapshot(ctx context.Context) (snapshot, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if time.Since(s.last.At) < s.Every/2 {
-		return s.last, nil
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return snapshot{}, context.Cause(ctx)
 	}
+	if time.Since(s.lastAt) < s.Every*9/10 {
+		return s.last, s.lastFault
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), longest)
+	defer cancel()
+	s.last, s.lastFault = s.look(ctx)
+	s.lastAt = time.Now()
+	return s.last, s.lastFault
+}
+
+func (s *Site) look(ctx context.Context) (snapshot, error) {
 	jobs, _, err := catalog.Page(ctx, s.Store, catalog.Query{Limit: newest, Since: time.Now().Add(-lately)})
 	if err != nil {
 		return snapshot{}, err
@@ -51,8 +66,7 @@ func (s *Site) snapshot(ctx context.Context) (snapshot, error) {
 	if err != nil {
 		return snapshot{}, err
 	}
-	s.last = snapshot{time.Now().UTC(), counts(waiting), failed.Waiting + failed.InFlight, append([]catalog.Status{}, jobs...)}
-	return s.last, nil
+	return snapshot{time.Now().UTC(), counts(waiting), failed.Waiting + failed.InFlight, append([]catalog.Status{}, jobs...)}, nil
 }
 
 // events tells a page how things are, whenever that changes, until it goes (server-sent events, as HTML has them). What
@@ -74,6 +88,7 @@ func (s *Site) events(w http.ResponseWriter, r *http.Request) (any, error) {
 		now.At = time.Time{}
 		switch {
 		case err != nil:
+			last = snapshot{} // what comes next ends it
 			err = tell(w, "fault", map[string]string{"error": err.Error()})
 		case !reflect.DeepEqual(now, last):
 			last, now.At = now, at

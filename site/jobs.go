@@ -56,7 +56,7 @@ func (s *Site) job(_ http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, problemf(http.StatusNotFound, "%q is no job: they are called by 16 hexadecimal digits", id)
 	}
 	status, err := catalog.Refresh(ctx, s.Store, id)
-	if err != nil {
+	if err != nil && status.Job == "" {
 		return nil, err
 	}
 	there, err := ledger.Listed(ctx, s.Store, id)
@@ -74,6 +74,7 @@ func (s *Site) job(_ http.ResponseWriter, r *http.Request) (any, error) {
 	}
 	slices.SortFunc(failures, func(a, b failure) int { return cmp.Compare(a.Task, b.Task) })
 	retries, err := there.Retries(ctx, s.Store, there.Done())
+	retries = slices.DeleteFunc(retries, func(r ledger.Retry) bool { _, given := notes[r.Task]; return given || status.State.Settled() })
 	return map[string]any{"status": status, "failures": failures, "retries": append([]ledger.Retry{}, retries...)}, err
 }
 
@@ -126,11 +127,14 @@ func (s *Site) parts(_ http.ResponseWriter, r *http.Request) (any, error) {
 	for _, key := range there.Claims() {
 		var c ledger.Claim
 		name := strings.TrimSuffix(path.Base(key), ".json")
+		if done[name] {
+			continue
+		}
 		_, err := ledger.Load(ctx, s.Store, key, &c)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
-		if c.By != "" && !done[name] {
+		if c.By != "" {
 			by, _, _ := strings.Cut(c.By, " ") // without the slot
 			claims = append(claims, claim{name, by, c.Until})
 		}

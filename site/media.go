@@ -18,7 +18,7 @@ import (
 // Media serves what is watched: the player, and the results in a folder.
 func Media(mux *http.ServeMux, dir string, log *zap.Logger) {
 	Player(mux, log)
-	mux.Handle("/vod/", withHeader("X-Content-Type-Options", "nosniff", results(dir)))
+	mux.Handle("/vod/", results(dir))
 }
 
 // Player serves the player.
@@ -27,15 +27,11 @@ func Player(mux *http.ServeMux, log *zap.Logger) {
 	if err != nil {
 		log.Warn("player", zap.Error(err))
 	}
-	files := withHeader("X-Content-Type-Options", "nosniff", withHeader("Content-Security-Policy", player.Policy, http.FileServerFS(page)))
-	mux.Handle("GET /player/", http.StripPrefix("/player/", files))
-}
-
-// withHeader adds a header to all that h answers.
-func withHeader(name, value string, h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set(name, value)
-		h.ServeHTTP(w, r)
+	files := http.StripPrefix("/player/", http.FileServerFS(page))
+	mux.HandleFunc("GET /player/", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", player.Policy)
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		files.ServeHTTP(w, r)
 	})
 }
 
@@ -62,6 +58,7 @@ func servePacked(w http.ResponseWriter, r *http.Request, f io.Reader) {
 func results(dir string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
+		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("Access-Control-Allow-Origin", "*")
 		header.Set("Access-Control-Allow-Headers", "Range")
 		header.Set("Access-Control-Expose-Headers", "Content-Length, Content-Range")

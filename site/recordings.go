@@ -27,16 +27,16 @@ type recording struct {
 
 func toViewers(s catalog.Status) recording {
 	r := recording{
-		Asset: s.Asset, State: s.State, At: s.Planned, Duration: s.Duration, Poster: s.Poster, Projections: s.Forms, Waiting: s.Waiting, Abandoned: s.Abandoned, Missing: s.Missing,
+		Asset: s.Asset, State: s.Shown, At: s.Planned, Duration: s.Duration, Poster: s.Poster, Projections: s.Forms, Waiting: s.Waiting, Abandoned: s.Abandoned, Missing: s.Missing,
 	}
-	if s.State == catalog.Live || s.State == catalog.Waiting {
-		r.Duration = s.Encoded
+	if r.State != catalog.Published {
+		r.Duration = 0 // it grows
 	}
 	return r
 }
 
-// watchable are the states in which something can be watched.
-var watchable = []catalog.State{catalog.Live, catalog.Waiting, catalog.Published}
+// firstFor is how long the first page of recordings is the same for all.
+const firstFor = 3 * time.Second
 
 // recordings is a page of what can be watched, the newest first.
 func (s *Site) recordings(_ http.ResponseWriter, r *http.Request) (any, error) {
@@ -44,7 +44,14 @@ func (s *Site) recordings(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	q.States, q.Noted = watchable, true
+	q.Shown, q.Noted = true, true
+	if r.URL.RawQuery == "" {
+		s.firstMu.Lock()
+		defer s.firstMu.Unlock()
+		if time.Since(s.firstAt) < firstFor {
+			return s.first, nil
+		}
+	}
 	jobs, next, err := catalog.Page(r.Context(), s.Store, q)
 	if err != nil {
 		return nil, err
@@ -53,39 +60,52 @@ func (s *Site) recordings(_ http.ResponseWriter, r *http.Request) (any, error) {
 	for i, j := range jobs {
 		all[i] = toViewers(j)
 	}
-	return struct {
+	page := struct {
 		Recordings []recording `json:"recordings"`
 		Next       string      `json:"next"`
-	}{all, next}, nil
+	}{all, next}
+	if r.URL.RawQuery == "" {
+		s.first, s.firstAt = page, time.Now()
+	}
+	return page, nil
 }
 
 // recording is one asset: what viewers may know of it, its asset.json, and for operators its jobs.
 func (s *Site) recording(_ http.ResponseWriter, r *http.Request) (any, error) {
 	name := r.PathValue("asset")
+	if !fs.ValidPath(name) {
+		return nil, problemf(http.StatusNotFound, "there is no recording %q", name)
+	}
 	jobs, err := catalog.Of(r.Context(), s.Store, name)
 	if err != nil {
 		return nil, err
 	}
-	answer := map[string]any{"asset": name}
+	answer := struct {
+		Asset     string           `json:"asset"`
+		Recording *recording       `json:"recording,omitempty"`
+		Published json.RawMessage  `json:"published,omitempty"` // asset.json
+		Jobs      []catalog.Status `json:"jobs,omitempty"`
+	}{Asset: name}
 	var pointer json.RawMessage
 	_, err = ledger.Load(r.Context(), s.Store, ladder.PointerKey(name), &pointer)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid):
+	case errors.Is(err, fs.ErrNotExist):
 		if len(jobs) == 0 || !s.Access.Operator(r) {
 			return nil, problemf(http.StatusNotFound, "there is no recording %q (yet)", name)
 		}
 	case err != nil:
 		return nil, err
 	default:
-		answer["published"] = pointer
+		answer.Published = pointer
 	}
 	for _, j := range jobs {
 		if j.Published == j.Job {
-			answer["recording"] = toViewers(j)
+			r := toViewers(j)
+			answer.Recording = &r
 		}
 	}
 	if s.Access.Operator(r) {
-		answer["jobs"] = jobs
+		answer.Jobs = jobs
 	}
 	return answer, nil
 }

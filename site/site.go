@@ -58,8 +58,16 @@ type Site struct {
 	Version  string
 	Log      *zap.Logger
 
-	mu   sync.Mutex
-	last snapshot
+	turn      chan struct{} // of who looks; the others wait, and get the same
+	last      snapshot
+	lastFault error // in place of it
+	lastAt    time.Time
+
+	firstMu sync.Mutex
+	first   any // the page of recordings that all viewers begin with
+	firstAt time.Time
+
+	sifting sync.Mutex
 }
 
 // Handler answers the site's paths: /, /recordings/…, /work, /failures, /jobs/…, /site/… and /api/v1/….
@@ -69,7 +77,9 @@ func (s *Site) Handler() (http.Handler, error) {
 		return nil, fmt.Errorf("open site: %w", err)
 	}
 	mux := http.NewServeMux()
-	page := s.page(files)
+	s.turn = make(chan struct{}, 1)
+	policy := s.policy()
+	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, files, "page.html") })
 	for _, path := range []string{"GET /{$}", "GET /recordings/{asset...}", "GET /work", "GET /failures", "GET /jobs/{job}"} {
 		mux.Handle(path, page)
 	}
@@ -95,23 +105,24 @@ func (s *Site) Handler() (http.Handler, error) {
 	} {
 		mux.Handle(path, s.answer(h))
 	}
-	return withHeader("X-Content-Type-Options", "nosniff", http.NewCrossOriginProtection().Handler(mux)), nil
+	h := http.NewCrossOriginProtection().Handler(mux)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", policy)
+		w.Header().Set("Referrer-Policy", "same-origin")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Cache-Control", "no-cache") // unless more is said
+		h.ServeHTTP(w, r)
+	}), nil
 }
 
-// page is the one page, that shows what its address says.
-func (s *Site) page(files fs.FS) http.Handler {
+// policy is the Content-Security-Policy of all that is answered.
+func (s *Site) policy() string {
 	source := "'self'"
 	if u, err := url.Parse(s.Media); err == nil && u.Host != "" {
 		source += " " + u.Scheme + "://" + u.Host
 	}
-	policy := "default-src 'none'; script-src 'self'; style-src 'self'; img-src " + source + " data:; connect-src 'self'; frame-src " + source +
+	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src " + source + " data:; connect-src 'self'; frame-src " + source +
 		"; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Security-Policy", policy)
-		w.Header().Set("Referrer-Policy", "same-origin")
-		w.Header().Set("Cache-Control", "no-cache")
-		http.ServeFileFS(w, r, files, "page.html")
-	})
 }
 
 // handler answers a request with a document, or an error.
@@ -149,7 +160,11 @@ func (s *Site) answer(h handler) http.Handler {
 				s.Log.Error("request failed", zap.String("path", r.URL.Path), zap.Error(err))
 			}
 			w.WriteHeader(status)
-			v = map[string]string{"error": err.Error()}
+			text := err.Error()
+			if status >= http.StatusInternalServerError && !s.Access.Operator(r) {
+				text = "something went wrong here; the log says what"
+			}
+			v = map[string]string{"error": text}
 		}
 		_ = json.NewEncoder(w).Encode(v) // the client may have gone
 	})

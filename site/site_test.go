@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -11,8 +12,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -304,8 +307,16 @@ func TestDeeds(t *testing.T) {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)
 		}
 	}
-	if w := s.ask(http.MethodPost, "/api/v1/jobs/"+id(2)+"/replay", "{", token); w.Code != http.StatusBadRequest {
-		t.Errorf("half a wish: %d", w.Code)
+	for _, wish := range []string{"{", `{"dryRun": true}`, `[]`} {
+		if w := s.ask(http.MethodPost, "/api/v1/jobs/"+id(2)+"/replay", wish, token); w.Code != http.StatusBadRequest || state(2) != catalog.Failed {
+			t.Errorf("%s: %d, job is %s", wish, w.Code, state(2))
+		}
+	}
+	for _, dry := range []string{"dry_run=yes", "dry_run=1", "dry_run=True", "force=x"} {
+		w := s.ask(http.MethodDelete, "/api/v1/recordings/live/two?"+dry, "", token)
+		if _, _, err := s.shop.Get(ladder.PlanKey(id(1))); err != nil {
+			t.Errorf("%s removes: %d %s", dry, w.Code, w.Body)
+		}
 	}
 }
 
@@ -386,8 +397,48 @@ func TestPolicy(t *testing.T) {
 		if w.Code != http.StatusOK || !strings.Contains(policy, "script-src 'self';") || strings.Contains(policy, "unsafe") || !strings.Contains(policy, "frame-ancestors 'none'") || strings.Contains(w.Body.String(), "img src=x") {
 			t.Errorf("%s: %d, %s", path, w.Code, policy)
 		}
+		if policy := s.ask(http.MethodGet, "/site/page.html", "", "").Header().Get("Content-Security-Policy"); !strings.Contains(policy, "frame-ancestors 'none'") {
+			t.Errorf("its file says %q", policy)
+		}
 		if !strings.HasPrefix(w.Header().Get("Content-Type"), "text/html") || w.Header().Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: %v", path, w.Header())
 		}
 	}
+}
+
+// One who asks a store that hangs is answered; others are with them, and not behind them.
+func TestStoreHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hangs := &hanging{}
+		s := &Site{Store: hangs, Every: time.Second, Log: zap.NewNop()}
+		if _, err := s.Handler(); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() {
+				if _, err := s.snapshot(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("got %v", err)
+				}
+			})
+		}
+		all.Wait()
+		if took := time.Since(began); took > longest+time.Second || hangs.asked.Load() != 1 {
+			t.Errorf("all were answered after %s, by %d looks", took, hangs.asked.Load())
+		}
+	})
+}
+
+// hanging is a store that doesn't answer.
+type hanging struct {
+	Store
+
+	asked atomic.Int64
+}
+
+func (h *hanging) ListFrom(ctx context.Context, _, _ string, _ int) ([]string, error) {
+	h.asked.Add(1)
+	<-ctx.Done()
+	return nil, ctx.Err()
 }

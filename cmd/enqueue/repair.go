@@ -81,7 +81,7 @@ func (c *dropCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Fl
 func (s selection) sift(ctx context.Context, stdout io.Writer, flags wiring.Flags, done string, do func(context.Context, operate.Operator, operate.FailedTask) error, dry bool) error {
 	return atPlace(ctx, flags, func(o operate.Operator, _ *wiring.Place) error {
 		var mu sync.Mutex
-		count, failed := 0, 0
+		count, failed, jobs := 0, 0, map[string]bool{}
 		err := o.Sift(ctx, func(ctx context.Context, f operate.FailedTask) (bool, error) {
 			if !s.means(f) {
 				return false, nil
@@ -97,6 +97,7 @@ func (s selection) sift(ctx context.Context, stdout io.Writer, flags wiring.Flag
 			defer mu.Unlock()
 			became := map[bool]string{true: "would be " + done, false: done}[dry]
 			count++
+			jobs[f.Job] = !dry
 			if err != nil { // it stays where it is, and keeps no other from being tried
 				failed++
 				became = fmt.Sprintf("cannot be %s: %v", done, err)
@@ -104,6 +105,11 @@ func (s selection) sift(ctx context.Context, stdout io.Writer, flags wiring.Flag
 			fmt.Fprintf(stdout, "%s %s %s (%s) %s\n", cmp.Or(f.Job, "-"), cmp.Or(f.Task, "-"), cmp.Or(f.Asset, "-"), f.Reason, became)
 			return !dry && err == nil, nil
 		})
+		for id, touched := range jobs {
+			if touched {
+				err = errors.Join(err, o.Note(ctx, id))
+			}
+		}
 		fmt.Fprintf(stdout, "%d tasks\n", count-failed)
 		switch {
 		case failed > 0:

@@ -50,14 +50,20 @@ func (c *rmCommand) remove(ctx context.Context, stdout io.Writer, o operate.Oper
 	case found.None():
 		return fmt.Errorf("there is no such asset (%w)", errUnknown)
 	}
-	did := "would be removed"
 	if !c.DryRun {
-		did = "removed"
 		if err := o.Remove(ctx, found, shelf); err != nil {
 			return err
 		}
 	}
 	_, err = fmt.Fprintf(stdout, "%s: %d jobs, %d segments and playlists, %d documents, %d objects of recordings %s\n", asset, len(found.Jobs),
-		len(found.Pointers)+len(found.Segments), len(found.Documents), len(found.Recordings), did)
+		len(found.Pointers)+len(found.Segments), len(found.Documents), len(found.Recordings), removed(c.DryRun))
 	return err
+}
+
+// removed says what became of something.
+func removed(dry bool) string {
+	if dry {
+		return "would be removed"
+	}
+	return "removed"
 }

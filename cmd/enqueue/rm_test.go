@@ -25,7 +25,7 @@ func TestRm(t *testing.T) {
 	plan.Recording.Key = "recordings/talk.flv"
 	for key, v := range map[string]any{
 		ladder.PlanKey(id): plan, ladder.EndKey(id): ladder.End{Version: ladder.EndVersion}, ladder.PointerKey("talk"): ladder.Asset{Version: ladder.AssetVersion, Job: id},
-		plan.Key("flat", "s00000-x.m4s"): "x",
+		plan.Key("flat", "s00000-x.m4s"): "x", "recordings/talk.flv.x.index.json": "x", "recordings/talk.flv.growing/index.json": "x", "recordings/talk.flv2": "x",
 	} {
 		if err := place.Store.Write(t.Context(), key, mustMarshal(t, v), ""); err != nil {
 			t.Fatal(err)
@@ -35,7 +35,7 @@ func TestRm(t *testing.T) {
 		t.Fatal(err)
 	}
 	there := func() (all []string) {
-		for _, pattern := range []string{"vod/talk/*", "jobs/" + id + "/*", "recordings/talk.flv"} {
+		for _, pattern := range []string{"vod/talk/*", "jobs/" + id + "/*", "recordings/talk.flv*"} {
 			found, err := filepath.Glob(filepath.Join(b.data, pattern))
 			if err != nil {
 				t.Fatal(err)
@@ -49,15 +49,15 @@ func TestRm(t *testing.T) {
 		return all
 	}
 	all := len(there())
-	if out := b.must("rm", "--recording", "--dry-run", "talk"); !strings.Contains(out, "1 jobs, 2 segments and playlists, 2 documents, 1 objects of recordings would be removed") || len(there()) != all {
+	if out := b.must("rm", "--recording", "--dry-run", "talk"); !strings.Contains(out, "1 jobs, 2 segments and playlists, 2 documents, 3 objects of recordings would be removed") || len(there()) != all {
 		t.Errorf("it says %s; there are %v", out, there())
 	}
 	b.must("rm", "talk")
-	if left := there(); len(left) != 1 || left[0] != "recordings/talk.flv" {
+	if left := there(); len(left) != 4 || left[0] != "recordings/talk.flv" {
 		t.Errorf("left %v", left)
 	}
 	b.must("rm", "--recording", "talk")
-	if left := there(); len(left) > 0 {
+	if left := there(); len(left) != 1 || left[0] != "recordings/talk.flv2" {
 		t.Errorf("left %v", left)
 	}
 	if _, err := b.run("rm", "talk"); err == nil || exitCode(err) != 3 {

@@ -57,7 +57,7 @@ func (c *sendCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Fl
 	case unknown != nil: // it is new
 	case before.State == catalog.Superseded:
 		fmt.Fprintf(stdout, "note: it was made before, and is superseded by job %s; to bring it back: enqueue publish %s%s\n", before.Published, id, flags.Args())
-	case before.State != catalog.Published && before.State != catalog.Live && !c.Repair:
+	case before.Shown == "" && !c.Repair:
 		fmt.Fprintf(stdout, "note: its tasks were sent before, and are not sent again. To replay what failed: enqueue replay %s%s. If messages or parts were lost: enqueue send --repair\n", id, flags.Args())
 	}
 	return nil

@@ -18,7 +18,6 @@ import (
 
 type serveCommand struct {
 	Listen string `help:"Address to listen on." default:"127.0.0.1:8090" placeholder:"ADDR" env:"AFTERLIVE_LISTEN"`
-	Media  string `help:"Where vod/ and player/ are for those who watch: the CDN. Needed with S3; in a folder, they are served here." placeholder:"URL" env:"AFTERLIVE_MEDIA"`
 	wiring.Site
 
 	LogFormat string `help:"json or console." enum:"json,console" default:"json" env:"AFTERLIVE_LOG_FORMAT"`
@@ -31,6 +30,8 @@ func (*serveCommand) Help() string {
 
   enqueue serve                                        # recordings alone, to this machine
   openssl rand -hex 16 >tokens && enqueue serve --token-file tokens
+
+  enqueue serve --webhook https://example.org/hook --webhook-secret-file secret   # tells when a recording is live, ready, failed or removed
 
 Whoever has a token is an operator. It goes over the wire: put a proxy with TLS in front where that is not this machine.`
 }
@@ -45,7 +46,7 @@ func (c *serveCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.F
 		return err
 	}
 	return atPlace(ctx, flags, func(_ operate.Operator, place *wiring.Place) error {
-		pages, err := c.Pages(flags, place, c.Media, log)
+		pages, err := c.Pages(flags, place, log)
 		if err != nil {
 			return err
 		}
@@ -54,6 +55,11 @@ func (c *serveCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.F
 		if c.Media == "" {
 			site.Media(mux, flags.Data, log)
 		}
+		end, err := c.Tell(ctx, place, wiring.ProcessName(), log)
+		if err != nil {
+			return err
+		}
+		defer end()
 		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
 		if err != nil {
 			return fmt.Errorf("serve: %w", err)

@@ -88,6 +88,7 @@ func (f *flags) Validate() error {
 	fault(f.MaxSlowness <= 0, "--max-slowness must be positive")
 	fault(!(f.Price >= 0 && f.Price < 1e6), "--price must be USD, and not negative")
 	fault(f.CheckHealth && f.HTTP == "", "--check-health needs --http")
+	fault(f.OnAWS() && len(f.Webhook)+len(f.OnEvent) > 0, "--webhook and --on-event are for a folder: of a fleet, enqueue serve tells")
 	fault(f.Stall < time.Second, "--stall must be at least 1s")
 	return errors.Join(faults...)
 }
@@ -148,7 +149,7 @@ func (f *flags) work(ctx, stop context.Context, cancel context.CancelFunc, log *
 	if err != nil {
 		return err
 	}
-	name := workerName()
+	name := wiring.ProcessName()
 	host := f.host(ctx, log)
 	encoder, err := ffmpeg.Program{Path: program, Threads: f.Threads, Pixels: f.MaxPixels, Alloc: f.MaxAlloc, File: f.MaxScratch, Stall: f.Stall}.Isolate(ctx)
 	if err != nil {
@@ -174,6 +175,11 @@ func (f *flags) work(ctx, stop context.Context, cancel context.CancelFunc, log *
 	}
 	w.Protect = protection(ctx, log)
 	onSpotNotice(ctx, log, f.Spot, cancel)
+	end, err := f.Tell(ctx, place, name, log)
+	if err != nil {
+		return err
+	}
+	defer end()
 	if f.HTTP != "" {
 		server, err := f.serve(ctx, log, place, w.Healthy, registry)
 		if err != nil {
@@ -233,12 +239,4 @@ func (f *flags) readProfiles() (ladder.Profiles, error) {
 		return nil, fmt.Errorf("read profiles: %w", err)
 	}
 	return ladder.ParseProfiles(own)
-}
-
-func workerName() string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	return fmt.Sprintf("%s-%d", host, os.Getpid())
 }

@@ -32,7 +32,11 @@ func (f *flags) serve(ctx context.Context, log *zap.Logger, place *wiring.Place,
 	if err := f.pages(mux, place, log); err != nil {
 		return nil, err
 	}
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
+	sure := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		mux.ServeHTTP(w, r)
+	})
+	server := &http.Server{Handler: sure, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", f.HTTP)
 	if err != nil {
 		return nil, fmt.Errorf("serve http: %w", err)
@@ -53,7 +57,7 @@ func (f *flags) pages(mux *http.ServeMux, place *wiring.Place, log *zap.Logger) 
 		mux.Handle("GET /{$}", http.RedirectHandler("/player/", http.StatusFound))
 		return nil
 	}
-	pages, err := f.Pages(f.Flags, place, "", log)
+	pages, err := f.Pages(f.Flags, place, log)
 	if err != nil {
 		return err
 	}

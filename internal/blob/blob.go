@@ -60,7 +60,7 @@ func Headers(key string) (contentType, cacheControl string) {
 		cacheControl = Growing
 	}
 	// The stable playlist cannot be told from its jobs' by name; all are small.
-	if name := path.Base(key); name == "asset.json" || name == "master.m3u8" {
+	if name := path.Base(key); name == "asset.json" || name == "master.m3u8" || name == "latest.json" || name == "latest.m3u8" {
 		cacheControl = Changing
 	}
 	return contentType, cacheControl

@@ -35,6 +35,7 @@ type contract interface {
 	Upload(ctx context.Context, key, file string) error
 	Copy(ctx context.Context, key, file string) error
 	List(ctx context.Context, prefix string) ([]string, error)
+	ListFrom(ctx context.Context, prefix, after string, n int) ([]string, error)
 	Delete(ctx context.Context, key string) error
 }
 
@@ -240,6 +241,29 @@ func testList(t *testing.T, s contract) {
 	}
 	if got, err := s.List(t.Context(), "jobs/a/"); err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %v, %v", got, err)
+	}
+	if got, err := s.List(t.Context(), "jobs/a"); !errors.Is(err, fs.ErrInvalid) {
+		t.Errorf("what is no folder: %v, %v", got, err)
+	}
+	for n := range 7 {
+		write(t, s, fmt.Sprintf("index/jobs/%d-x", n), "x", "")
+	}
+	var all []string
+	for after := ""; ; {
+		page, err := s.ListFrom(t.Context(), "index/jobs/", after, 3)
+		if err != nil || len(page) > 3 {
+			t.Fatalf("%v, %v", page, err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		all, after = append(all, page...), page[len(page)-1]
+	}
+	if len(all) != 7 || !slices.IsSorted(all) || all[0] != "index/jobs/0-x" || all[6] != "index/jobs/6-x" {
+		t.Errorf("by pages: %v", all)
+	}
+	if page, err := s.ListFrom(t.Context(), "index/none/", "", 3); err != nil || len(page) > 0 {
+		t.Errorf("of nothing: %v, %v", page, err)
 	}
 }
 

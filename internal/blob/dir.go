@@ -184,7 +184,11 @@ func (d *Dir) swap(tmp, name, etag string) error {
 
 // List returns the keys that start with a prefix ending in "/", sorted.
 func (d *Dir) List(_ context.Context, prefix string) ([]string, error) {
-	name, err := d.path("list", strings.TrimSuffix(prefix, "/"))
+	folder, ok := strings.CutSuffix(prefix, "/")
+	if !ok {
+		return nil, invalid("list", prefix)
+	}
+	name, err := d.path("list", folder)
 	if err != nil {
 		return nil, err
 	}

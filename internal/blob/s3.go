@@ -161,7 +161,11 @@ func (s *S3) ListFrom(ctx context.Context, prefix, after string, n int) ([]strin
 }
 
 func (s *S3) list(ctx context.Context, prefix, after string, n int) ([]string, error) {
-	name, err := s.key("list", strings.TrimSuffix(prefix, "/"))
+	folder, ok := strings.CutSuffix(prefix, "/")
+	if !ok {
+		return nil, invalid("list", prefix)
+	}
+	name, err := s.key("list", folder)
 	if err != nil {
 		return nil, err
 	}

@@ -49,9 +49,31 @@ func entriesOf(asset string) string {
 
 // note is what is kept with a job of how it stands.
 type note struct {
-	Version int    `json:"v"`
-	Entry   string `json:"entry"` // its place in the index
+	Version int      `json:"v"`
+	Entry   string   `json:"entry"`   // its place in the index
+	Changes []Change `json:"changes"` // the last ones
 	Status
+}
+
+// Change is one of a job's state.
+type Change struct {
+	Number int       `json:"number"` // from 1 on
+	From   State     `json:"from,omitempty"`
+	To     State     `json:"to"`
+	At     time.Time `json:"at"`
+}
+
+// changesKept is how many changes of a job are kept.
+const changesKept = 50
+
+// changed adds a change to those of a note.
+func (n note) changed(to State, at time.Time) []Change {
+	next := Change{Number: 1, From: n.State, To: to, At: at}
+	if len(n.Changes) > 0 {
+		next.Number = n.Changes[len(n.Changes)-1].Number + 1
+	}
+	all := append(slices.Clone(n.Changes), next)
+	return all[max(0, len(all)-changesKept):]
 }
 
 const noteVersion = 1
@@ -74,11 +96,13 @@ func Refresh(ctx context.Context, store ledger.Store, id string) (Status, error)
 			s, err = last.Status, nil
 			s.State, s.Task, s.Reason, s.Detail = Working, "", "", ""
 		}
-		if err != nil || s.State == Removed {
+		if err != nil || s.State == Removed && etag == "" {
 			return s, err
 		}
+		changes := last.Changes
 		if s.Since = last.Since; s.State != last.State {
 			s.Since = time.Now().UTC()
+			changes = last.changed(s.State, s.Since)
 		}
 		if etag == "" {
 			if last.Entry, err = enter(ctx, store, s); err != nil {
@@ -88,7 +112,7 @@ func Refresh(ctx context.Context, store ledger.Store, id string) (Status, error)
 		if reflect.DeepEqual(s, last.Status) {
 			return s, nil
 		}
-		won, err := ledger.Write(ctx, store, NoteKey(id), note{Version: noteVersion, Entry: last.Entry, Status: s}, etag)
+		won, err := write(ctx, store, note{noteVersion, last.Entry, changes, s}, etag, s.State != last.State)
 		if err != nil || won {
 			return s, err
 		}
@@ -126,18 +150,16 @@ func Settle(ctx context.Context, store ledger.Store, id string) error {
 		return err
 	}
 	all, err := noted(ctx, store, s.Asset)
-	if err != nil {
-		return err
-	}
+	faults := []error{err}
 	for _, other := range all {
 		if other.Job == id || other.Published == s.Published {
 			continue
 		}
 		if _, err := Refresh(ctx, store, other.Job); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+			faults = append(faults, err)
 		}
 	}
-	return nil
+	return errors.Join(faults...)
 }
 
 // looks is how many jobs are read at once.
@@ -173,13 +195,19 @@ func noted(ctx context.Context, store ledger.Store, asset string) ([]Status, err
 		return nil, err
 	}
 	all, err := notes(ctx, store, ids)
-	return slices.DeleteFunc(all, func(s Status) bool { return s.Asset != asset }), err
+	var its []Status
+	for _, n := range all {
+		if n.Job != "" && n.Asset == asset {
+			its = append(its, n.Status)
+		}
+	}
+	return its, err
 }
 
 // Named are the jobs that a name means: that job, or those of an asset.
 func Named(ctx context.Context, store ledger.Store, name string) ([]Status, error) {
 	if job.IsID(name) {
-		s, err := Refresh(ctx, store, name)
+		s, err := seen(ctx, store, name)
 		if err == nil {
 			return []Status{s}, nil
 		}
@@ -190,24 +218,30 @@ func Named(ctx context.Context, store ledger.Store, name string) ([]Status, erro
 	return Of(ctx, store, strings.Trim(name, "/"))
 }
 
-// notes are those of jobs that have one, in their order.
-func notes(ctx context.Context, store ledger.Store, ids []string) ([]Status, error) {
-	all := make([]Status, len(ids))
+// notes are those of jobs, in their order; empty where there is none.
+func notes(ctx context.Context, store ledger.Store, ids []string) ([]note, error) {
+	all := make([]note, len(ids))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(looks)
 	for i, id := range ids {
 		group.Go(func() error {
-			var n note
-			_, err := ledger.Load(ctx, store, NoteKey(id), &n)
+			_, err := ledger.Load(ctx, store, NoteKey(id), &all[i])
 			if errors.Is(err, fs.ErrNotExist) { // who wrote the entry died over it, or the job was removed
 				return nil
 			}
-			all[i] = n.Status
 			return err
 		})
 	}
-	err := group.Wait()
-	return slices.DeleteFunc(all, func(s Status) bool { return s.Job == "" }), err
+	return all, group.Wait()
+}
+
+// seen is how a job stands. Whoever looks may not be allowed to note it.
+func seen(ctx context.Context, store ledger.Store, id string) (Status, error) {
+	s, err := Refresh(ctx, store, id)
+	if s.Job != "" {
+		err = nil
+	}
+	return s, err
 }
 
 // fresh looks at those jobs anew that are not settled.
@@ -219,7 +253,7 @@ func fresh(ctx context.Context, store ledger.Store, all []Status) ([]Status, err
 			continue
 		}
 		group.Go(func() (err error) {
-			all[i], err = Refresh(ctx, store, s.Job)
+			all[i], err = seen(ctx, store, s.Job)
 			if errors.Is(err, fs.ErrNotExist) {
 				all[i].Job, err = "", nil
 			}
@@ -245,6 +279,7 @@ type Query struct {
 	States []State   // none: in any state
 	Limit  int       // at most so many
 	After  string    // where the page before ended; "": the newest comes first
+	Shown  bool      // viewers see it
 	Noted  bool      // those at work, too, as they were noted last, and not looked at anew
 }
 
@@ -254,37 +289,33 @@ const mostRead = 1000
 // Page is a page of jobs, the newest first, and where the next one begins; "": that was all. It costs one request for each
 // 1000 entries and one a job; and, of those at work, some more.
 func Page(ctx context.Context, store Pages, q Query) (jobs []Status, next string, err error) {
-	seen := map[string]bool{}
 	if next = q.After; next == "" && !q.Until.IsZero() {
 		next = entry(q.Until, "~") // behind all of that moment
 	}
 	for read := 0; len(jobs) < q.Limit && read < mostRead; {
 		n := max(q.Limit-len(jobs), looks)
+		if q.Name != "" {
+			n = max(n, 200) // most are others
+		}
 		keys, err := store.ListFrom(ctx, byTime, next, n)
 		if err != nil {
 			return nil, "", fmt.Errorf("list jobs: %w", err)
 		}
 		last := len(keys) < n
-		var ids []string
-		for _, key := range keys {
-			at, id := entryOf(key)
-			if at.Before(q.Since) {
-				last = true
+		for i, key := range keys {
+			if at, _ := entryOf(key); at.Before(q.Since) {
+				keys, last = keys[:i], true
 				break
 			}
-			if !seen[id] {
-				ids = append(ids, id)
-			}
-			seen[id] = true
 		}
-		read += len(ids)
-		found, err := q.read(ctx, store, ids)
+		read += len(keys)
+		found, at, err := q.read(ctx, store, keys)
 		if err != nil {
 			return nil, "", err
 		}
 		if room := q.Limit - len(jobs); len(found) > room {
 			jobs = append(jobs, found[:room]...)
-			return jobs, before(keys, found[room].Job), nil
+			return jobs, keys[max(0, at[found[room].Job]-1)], nil
 		}
 		jobs = append(jobs, found...)
 		if last {
@@ -295,21 +326,28 @@ func Page(ctx context.Context, store Pages, q Query) (jobs []Status, next string
 	return jobs, next, nil
 }
 
-// before is the key before a job's entry.
-func before(keys []string, id string) string {
-	i := slices.IndexFunc(keys, func(key string) bool { return strings.HasSuffix(key, "-"+id) })
-	return keys[max(0, i-1)]
-}
-
-// read is how jobs stand that a query wants.
-func (q Query) read(ctx context.Context, store ledger.Store, ids []string) ([]Status, error) {
-	all, err := notes(ctx, store, ids)
+// read is how the jobs of entries stand that a query wants, and at which of the keys each is. Whoever dies between entry and note leaves
+// an entry that is nobody's.
+func (q Query) read(ctx context.Context, store ledger.Store, keys []string) (all []Status, at map[string]int, err error) {
+	ids := make([]string, len(keys))
+	for i, key := range keys {
+		_, ids[i] = entryOf(key)
+	}
+	found, err := notes(ctx, store, ids)
+	at = map[string]int{}
+	for i, n := range found {
+		if n.Entry == keys[i] {
+			all = append(all, n.Status)
+			at[n.Job] = i
+		}
+	}
 	if err == nil && !q.Noted {
 		all, err = fresh(ctx, store, all)
 	}
-	return slices.DeleteFunc(all, func(s Status) bool {
-		return len(q.States) > 0 && !slices.Contains(q.States, s.State) || q.Name != "" && !strings.Contains(strings.ToLower(s.Asset), q.Name)
-	}), err
+	all = slices.DeleteFunc(all, func(s Status) bool {
+		return q.Shown && s.Shown == "" || len(q.States) > 0 && !slices.Contains(q.States, s.State) || q.Name != "" && !strings.Contains(strings.ToLower(s.Asset), q.Name)
+	})
+	return all, at, err
 }
 
 // Reindex writes the note and the index's entries of each job of a store, and tells how many it has done.
@@ -325,12 +363,13 @@ func Reindex(ctx context.Context, store ledger.Store, done func(n, all int)) err
 		}
 	}
 	ids = slices.Compact(ids)
+	var faults []error
 	for i, id := range ids {
 		_, err := Refresh(ctx, store, id)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // nothing but notes of what is no longer there
-			return fmt.Errorf("index job %s: %w", id, err)
+			faults = append(faults, fmt.Errorf("index job %s: %w", id, err))
 		}
 		done(i+1, len(ids))
 	}
-	return nil
+	return errors.Join(faults...)
 }

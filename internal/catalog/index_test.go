@@ -3,6 +3,9 @@ package catalog
 import (
 	"context"
 	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -245,5 +248,56 @@ func TestUnplanned(t *testing.T) {
 		if err := store.Delete(t.Context(), key); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// An entry that is no note's, as whoever wrote it died over it or the job was made again, is passed over, on whatever page.
+func TestStaleEntries(t *testing.T) {
+	store := history(t, 10)
+	if err := store.Write(t.Context(), entry(first.Add(-time.Hour), fmt.Sprintf("%016x", 3*7919)), []byte("{}"), ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, limit := range []int{1, 3, 100} {
+		count := map[string]int{}
+		for q := (Query{Limit: limit}); ; {
+			jobs, next, err := Page(t.Context(), store, q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range jobs {
+				count[s.Job]++
+			}
+			if q.After = next; next == "" {
+				break
+			}
+		}
+		if len(count) != 10 || slices.Max(slices.Collect(maps.Values(count))) != 1 {
+			t.Errorf("%d a page: %v", limit, count)
+		}
+	}
+}
+
+// A look is of use also to who may not note it.
+func TestReadOnly(t *testing.T) {
+	store := history(t, 3)
+	if err := store.Delete(t.Context(), ladder.PartKey(fmt.Sprintf("%016x", 7919), ladder.ChunkPart(0))); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Delete(t.Context(), ladder.PointerKey("live/talk-1")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Refresh(t.Context(), store, fmt.Sprintf("%016x", 7919)); err != nil {
+		t.Fatal(err)
+	}
+	store.Put(ladder.PartKey(fmt.Sprintf("%016x", 7919), ladder.ChunkPart(0)), mustJSON(ladder.Part{Version: 1, Name: ladder.ChunkPart(0)}))
+	store.Before = func(op, key string) error {
+		if op == "write" {
+			return fs.ErrPermission
+		}
+		return nil
+	}
+	jobs, err := Of(t.Context(), store, "live/talk-1")
+	if err != nil || len(jobs) != 1 || jobs[0].Done != 1 {
+		t.Errorf("%+v, %v", jobs, err)
 	}
 }

@@ -46,29 +46,31 @@ func (s State) Settled() bool {
 
 // Status is how a job stands.
 type Status struct {
-	Job       string        `json:"job"`
-	Asset     string        `json:"asset"`
-	Profile   string        `json:"profile"`
-	Recording string        `json:"recording,omitempty"` // its key
-	Planned   time.Time     `json:"planned,omitzero"`
-	State     State         `json:"state"`
-	Since     time.Time     `json:"since,omitzero"` // that it was seen in that state
-	Parts     int           `json:"parts"`
-	Done      int           `json:"done"`
-	Duration  float64       `json:"duration_s"` // of the recording
-	Encoded   float64       `json:"encoded_s"`  // of its picture (of its sound, if there is no picture)
-	Master    string        `json:"master,omitempty"`
-	Poster    string        `json:"poster,omitempty"`      // the key of a JPEG, once there is one
-	Forms     []string      `json:"projections,omitempty"` // of what is published, the default first
-	Task      string        `json:"task,omitempty"`        // that failed
-	Reason    string        `json:"reason,omitempty"`      // of its failure, and what to know of it
-	Detail    string        `json:"detail,omitempty"`
-	Next      time.Time     `json:"next,omitzero"`           // when a task that failed is tried again
-	Waiting   time.Time     `json:"waiting,omitzero"`        // until then its publisher may come back
-	Abandoned bool          `json:"abandoned,omitempty"`     // its recorder went away: what that had not shipped is missing
-	Missing   int           `json:"missing,omitempty"`       // how many things of the recording are, by asset.json
-	Effort    *ladder.Total `json:"effort,omitempty"`        // that it took, once published
-	Published string        `json:"published_job,omitempty"` // whose result the asset is at the moment
+	Job        string        `json:"job"`
+	Asset      string        `json:"asset"`
+	Profile    string        `json:"profile"`
+	Recording  string        `json:"recording,omitempty"`  // its key
+	Unrecorded bool          `json:"unrecorded,omitempty"` // that was removed, as its time was over
+	Planned    time.Time     `json:"planned,omitzero"`
+	State      State         `json:"state"`
+	Shown      State         `json:"shown,omitempty"` // what viewers see of it: published, live or waiting, also if a task has failed
+	Since      time.Time     `json:"since,omitzero"`  // that it was seen in that state
+	Parts      int           `json:"parts"`
+	Done       int           `json:"done"`
+	Duration   float64       `json:"duration_s"` // of the recording
+	Encoded    float64       `json:"encoded_s"`  // of its picture (of its sound, if there is no picture)
+	Master     string        `json:"master,omitempty"`
+	Poster     string        `json:"poster,omitempty"`      // the key of a JPEG, once there is one
+	Forms      []string      `json:"projections,omitempty"` // of what is published, the default first
+	Task       string        `json:"task,omitempty"`        // that failed
+	Reason     string        `json:"reason,omitempty"`      // of its failure, and what to know of it
+	Detail     string        `json:"detail,omitempty"`
+	Next       time.Time     `json:"next,omitzero"`           // when a task that failed is tried again
+	Waiting    time.Time     `json:"waiting,omitzero"`        // until then its publisher may come back
+	Abandoned  bool          `json:"abandoned,omitempty"`     // its recorder went away: what that had not shipped is missing
+	Missing    int           `json:"missing,omitempty"`       // how many things of the recording are, by asset.json
+	Effort     *ladder.Total `json:"effort,omitempty"`        // that it took, once published
+	Published  string        `json:"published_job,omitempty"` // whose result the asset is at the moment
 }
 
 // Look reads how a job stands. [fs.ErrNotExist]: it isn't planned yet, or never will be.
@@ -83,7 +85,11 @@ func Look(ctx context.Context, store ledger.Store, id string) (Status, error) {
 	}
 	plan, err := ledger.Plan(ctx, store, id)
 	if n, ok := given[string(job.Recording)]; ok && errors.Is(err, fs.ErrNotExist) {
-		return unplanned(id, n)
+		s, err := unplanned(id, n)
+		if there.Has(ladder.RemovedKey(id)) {
+			s.State = Removed
+		}
+		return s, err
 	}
 	if err != nil {
 		return Status{}, err
@@ -109,6 +115,7 @@ func Look(ctx context.Context, store ledger.Store, id string) (Status, error) {
 		}
 	}
 	s := howFar(whole, done)
+	s.Unrecorded = there.Has(ladder.UnrecordedKey(id))
 	s.decide(whole, done, pointer, given)
 	if s.State == Working {
 		err = s.retries(ctx, store, there, done)
@@ -157,8 +164,8 @@ func (s *Status) decide(plan *ladder.Job, done map[string]bool, pointer ladder.A
 	needed := []string{ladder.PublishTask}
 	if s.Done < s.Parts || s.Parts == 0 {
 		needed = append(plan.PartNames(), string(job.Recording)) // its message sends theirs
-	} else if pointer.Outranks(plan.Plan) {
-		s.State = Superseded
+	} else if pointer.Outranks(plan.Plan) || plan.End != nil && plan.Replan != "" && !pointer.Live {
+		s.State = Superseded // by the job that was planned of the whole, in the latter case, once that is done
 	}
 	for _, name := range needed {
 		n, ok := given[name]
@@ -188,10 +195,10 @@ func (s *Status) published(plan *ladder.Plan, pointer ladder.Asset) {
 	default:
 		s.State, s.Waiting = Waiting, pointer.Waiting
 	}
+	if s.Shown = s.State; pointer.Live {
+		s.Encoded = pointer.Duration
+	}
 }
-
-// shown is how long behind the time for which a retry was announced it is still told of: somebody is at it, or nobody has come to it.
-const shown = 2 * time.Minute
 
 // retries finds the last task that failed and will be tried again.
 func (s *Status) retries(ctx context.Context, store ledger.Store, there ledger.Listing, done map[string]bool) error {
@@ -200,7 +207,7 @@ func (s *Status) retries(ctx context.Context, store ledger.Store, there ledger.L
 		return err
 	}
 	for _, r := range all {
-		if r.Next.After(s.Next) && time.Since(r.Next) < shown {
+		if r.Next.After(s.Next) && r.Current() {
 			s.State, s.Task, s.Reason, s.Detail, s.Next = Retrying, r.Task, r.Reason, r.Task+": "+r.Detail, r.Next
 		}
 	}

@@ -2,11 +2,15 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"afterlive/ladder"
 )
@@ -56,17 +60,31 @@ func (l Listing) Claims() []string { return l.under(ladder.ClaimsPrefix(l.job)) 
 
 // Notes are the last note of each of the job's tasks that were given up.
 func (l Listing) Notes(ctx context.Context, store Store) (map[string]Note, error) {
+	all, err := loadAll[Note](ctx, store, l.under(ladder.FailuresPrefix(l.job)))
 	last := map[string]Note{}
-	for _, key := range l.under(ladder.FailuresPrefix(l.job)) {
-		var n Note
-		if _, err := Load(ctx, store, key, &n); err != nil {
-			return nil, err
-		}
-		if n.at().After(last[n.Task].at()) {
+	for _, n := range all {
+		if n.Task != "" && n.at().After(last[n.Task].at()) {
 			last[n.Task] = n
 		}
 	}
-	return last, nil
+	return last, err
+}
+
+// loadAll reads documents, several at once. One that was removed since it was listed is left as it is.
+func loadAll[T any](ctx context.Context, store Store, keys []string) ([]T, error) {
+	all := make([]T, len(keys))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(atOnce)
+	for i, key := range keys {
+		group.Go(func() error {
+			_, err := Load(ctx, store, key, &all[i])
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			return err
+		})
+	}
+	return all, group.Wait()
 }
 
 // Retry is how a task failed last that will be tried again.
@@ -79,17 +97,15 @@ type Retry struct {
 	Next   time.Time `json:"next"`  // when it is tried again
 }
 
+// current is how long behind the time for which a retry was announced it is still told of: somebody is at it, or nobody has come to it.
+const current = 2 * time.Minute
+
+// Current tells whether it is to be told of.
+func (r Retry) Current() bool { return time.Since(r.Next) < current }
+
 // Retries are those of tasks that have not been done since.
 func (l Listing) Retries(ctx context.Context, store Store, done map[string]bool) (all []Retry, err error) {
-	for _, key := range l.under(ladder.RetriesPrefix(l.job)) {
-		if done[strings.TrimSuffix(path.Base(key), ".json")] {
-			continue
-		}
-		var r Retry
-		if _, err := Load(ctx, store, key, &r); err != nil {
-			return nil, err
-		}
-		all = append(all, r)
-	}
-	return all, nil
+	keys := slices.DeleteFunc(l.under(ladder.RetriesPrefix(l.job)), func(key string) bool { return done[strings.TrimSuffix(path.Base(key), ".json")] })
+	all, err = loadAll[Retry](ctx, store, keys)
+	return slices.DeleteFunc(all, func(r Retry) bool { return r.Task == "" || !r.Current() }), err
 }

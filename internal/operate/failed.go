@@ -40,7 +40,7 @@ type Operator struct {
 	Work   worker.Sender
 	Bucket string // of recordings; empty in a directory
 	Store  interface {
-		ledger.Store
+		catalog.Pages
 		Delete(ctx context.Context, key string) error
 	}
 }
@@ -141,7 +141,7 @@ func (f FailedTask) original() []byte {
 }
 
 // Replay sends a failed task to the workers again, as if it had never failed. With a
-// profile, its recording is planned anew with that, as another job. Parts that exist are not made
+// profile, its recording is planned anew with that, as another job, and the task is dropped. Parts that exist are not made
 // again, and a job that is published by now is found so.
 func (o Operator) Replay(ctx context.Context, f FailedTask, profile string) (sent []job.Task, err error) {
 	bodies := [][]byte{f.original()}
@@ -167,11 +167,16 @@ func (o Operator) Replay(ctx context.Context, f FailedTask, profile string) (sen
 			return nil, fmt.Errorf("replay %s: %w", f.Job, err)
 		}
 	}
-	return sent, o.note(ctx, f.Job)
+	if profile != "" && f.Job != "" { // it goes on as another
+		if err := o.Drop(ctx, f); err != nil {
+			return sent, err
+		}
+	}
+	return sent, nil
 }
 
-// note notes that a job stands otherwise than before.
-func (o Operator) note(ctx context.Context, id string) error {
+// Note notes how a job stands now: after Replay and Drop, once for all of its tasks.
+func (o Operator) Note(ctx context.Context, id string) error {
 	if id == "" {
 		return nil
 	}
@@ -199,7 +204,7 @@ func (o Operator) Forget(ctx context.Context, f FailedTask) error {
 	if err := o.forget(ctx, f, ""); err != nil {
 		return err
 	}
-	return o.note(ctx, f.Job)
+	return o.Note(ctx, f.Job)
 }
 
 // Drop notes that a task was given up for good. The notes of its failures go: nobody is to
@@ -212,10 +217,7 @@ func (o Operator) Drop(ctx context.Context, f FailedTask) error {
 	if _, err := ledger.Write(ctx, o.Store, key, ledger.Note{Failure: f.Failure, Dropped: time.Now().UTC()}, ""); err != nil { // not won: it was dropped before
 		return fmt.Errorf("note that %s of job %s is dropped: %w", f.Task, f.Job, err)
 	}
-	if err := o.forget(ctx, f, key); err != nil {
-		return err
-	}
-	return o.note(ctx, f.Job)
+	return o.forget(ctx, f, key)
 }
 
 // Resume forgets that a job's recording could not be planned, since the recording is sent
@@ -236,7 +238,7 @@ func (o Operator) Resume(ctx context.Context, id string, repair bool) error {
 			}
 		}
 	}
-	return o.note(ctx, id)
+	return o.Note(ctx, id)
 }
 
 // forget removes the notes of a task, but for one.

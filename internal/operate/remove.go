@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 
 	"afterlive/internal/catalog"
 	"afterlive/internal/job"
+	"afterlive/internal/ledger"
 	"afterlive/ladder"
 )
 
@@ -49,14 +51,14 @@ func (o Operator) FindBelongings(ctx context.Context, asset string, shelf Shelf,
 			return b, fmt.Errorf("%s is a job of asset %s: name that", asset, s.Asset)
 		}
 	}
-	for _, key := range []string{ladder.PointerKey(asset), ladder.StableMasterKey(asset)} {
-		if _, _, err := o.Store.Load(ctx, key); err == nil {
-			b.Pointers = append(b.Pointers, key)
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			return b, err
-		}
+	if b.Pointers, err = o.pointers(ctx, asset); err != nil {
+		return b, err
 	}
 	ids, err := o.jobsOf(ctx, asset)
+	if err != nil {
+		return b, err
+	}
+	indexed, err := catalog.IDs(ctx, o.Store, asset)
 	if err != nil {
 		return b, err
 	}
@@ -69,6 +71,9 @@ func (o Operator) FindBelongings(ctx context.Context, asset string, shelf Shelf,
 		}
 		if err != nil {
 			return b, err
+		}
+		if s.Asset != asset || gone && !slices.Contains(indexed, id) { // a folder, or another asset, that is called like a job
+			continue
 		}
 		before := len(b.Documents)
 		if err := o.belongings(ctx, s, &b); err != nil {
@@ -87,6 +92,28 @@ func (o Operator) FindBelongings(ctx context.Context, asset string, shelf Shelf,
 		b.Recordings, err = recordingsOf(ctx, shelf, recordings)
 	}
 	return b, err
+}
+
+// pointers are what leads viewers to an asset: its own names, and its stream's, if it is the latest there.
+func (o Operator) pointers(ctx context.Context, asset string) (all []string, err error) {
+	for _, key := range []string{ladder.PointerKey(asset), ladder.StableMasterKey(asset)} {
+		if _, _, err := o.Store.Load(ctx, key); err == nil {
+			all = append(all, key)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	if stream := path.Dir(asset); stream != "." {
+		var latest ladder.Latest
+		_, err := ledger.Load(ctx, o.Store, ladder.LatestKey(stream), &latest)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		if err == nil && latest.Asset == asset {
+			all = append(all, ladder.LatestKey(stream), ladder.LatestMasterKey(stream))
+		}
+	}
+	return all, nil
 }
 
 // jobsOf are an asset's jobs by the index, and those that have results, which it may lack: who was to enter them died over it.
@@ -136,12 +163,16 @@ func (o Operator) belongings(ctx context.Context, s catalog.Status, b *Belonging
 func recordingsOf(ctx context.Context, shelf Shelf, keys []string) (all []string, err error) {
 	slices.Sort(keys)
 	for _, key := range slices.Compact(keys) {
-		found, err := shelf.List(ctx, key)
+		found, err := shelf.List(ctx, path.Dir(key)+"/")
 		if err != nil {
-			return nil, fmt.Errorf("list %s: %w", key, err)
+			return nil, fmt.Errorf("list %s: %w", path.Dir(key), err)
 		}
 		for _, name := range found { // not those of talk.flv2
-			if rest := strings.TrimPrefix(name, key); rest == "" || strings.HasSuffix(rest, ".index.json") && rest[0] == '.' || strings.HasPrefix(rest, ".growing/") {
+			rest, its := strings.CutPrefix(name, key)
+			if !its {
+				continue
+			}
+			if rest == "" || strings.HasSuffix(rest, ".index.json") && rest[0] == '.' || strings.HasPrefix(rest, ".growing/") {
 				all = append(all, name)
 			}
 		}
@@ -163,7 +194,16 @@ func (o Operator) Remove(ctx context.Context, b Belongings, shelf Shelf) error {
 			return fmt.Errorf("remove job %s: %w", s.Job, err)
 		}
 		if !slices.Contains(b.Documents, ladder.RemovedKey(s.Job)) { // before the plan
-			b.Documents = slices.Insert(b.Documents, slices.Index(b.Documents, ladder.PlanKey(s.Job)), ladder.RemovedKey(s.Job))
+			at := slices.Index(b.Documents, ladder.PlanKey(s.Job))
+			if at < 0 { // it was never planned
+				at = len(b.Documents)
+			}
+			b.Documents = slices.Insert(b.Documents, at, ladder.RemovedKey(s.Job))
+		}
+	}
+	for _, s := range b.Jobs { // lists don't have it any more
+		if err := o.Note(ctx, s.Job); err != nil {
+			return err
 		}
 	}
 	for _, keys := range [][]string{b.Pointers, b.Segments} {
@@ -178,6 +218,11 @@ func (o Operator) Remove(ctx context.Context, b Belongings, shelf Shelf) error {
 	}
 	if err := removeAll(ctx, o.Store, b.Documents, 1); err != nil { // in their order
 		return err
+	}
+	for _, s := range b.Jobs {
+		if err := catalog.Removing(ctx, o.Store, s); err != nil {
+			return fmt.Errorf("note that job %s is removed: %w", s.Job, err)
+		}
 	}
 	return removeAll(ctx, o.Store, b.Entries, 1)
 }

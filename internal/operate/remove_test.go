@@ -13,6 +13,7 @@ import (
 
 	"afterlive/internal/catalog"
 	"afterlive/internal/flv"
+	"afterlive/internal/job"
 	"afterlive/internal/standin"
 	"afterlive/ladder"
 )
@@ -52,6 +53,7 @@ func place(t *testing.T) *standin.Memory {
 func keys(store *standin.Memory) (its, others []string) {
 	for _, key := range slices.Sorted(maps.Keys(store.Objects)) {
 		switch {
+		case strings.HasPrefix(key, catalog.Outbox): // others are told of it
 		case strings.Contains(key, "00000000000000ff") || strings.Contains(key, "live/talk/more") || strings.HasPrefix(key, "recordings/live/talk.flv2"):
 			others = append(others, key)
 		default:
@@ -129,5 +131,67 @@ func TestRemoveAtWork(t *testing.T) {
 	}
 	if found, err := o.FindBelongings(t.Context(), "live/nobody", store, false); err != nil || !found.None() {
 		t.Errorf("%+v, %v", found, err)
+	}
+}
+
+// Assets within a folder that are called like jobs are not the folder's.
+func TestRemoveFolder(t *testing.T) {
+	store := place(t)
+	for _, key := range []string{ladder.PointerKey("uploads/0123456789abcde0"), "vod/uploads/0123456789abcde0/00000000000000aa/flat/s00000-x.m4s", "vod/live/talk/0123456789abcde0/asset.json"} {
+		store.Put(key, []byte("{}"))
+	}
+	o := Operator{Store: store}
+	if found, err := o.FindBelongings(t.Context(), "uploads", store, true); err != nil || !found.None() {
+		t.Errorf("%+v, %v", found, err)
+	}
+	found, err := o.FindBelongings(t.Context(), "live/talk", store, true)
+	if err != nil || len(found.Jobs) != 2 || slices.ContainsFunc(found.Segments, func(key string) bool { return strings.Contains(key, "0123456789abcde0") }) {
+		t.Errorf("%+v, %v", found, err)
+	}
+}
+
+// A job that was never planned is removed like any other; and while one is being removed, lists say so.
+func TestRemoveUnplanned(t *testing.T) {
+	const id = "00000000000000bb"
+	store := standin.NewMemory()
+	message := job.Task{Kind: job.Recording, Key: "recordings/bad.flv"}.Body()
+	f := job.Failure{Job: id, Task: string(job.Recording), Reason: "not_flv", Source: "recordings/bad.flv", Time: time.Now(), Message: message}
+	body, err := json.Marshal(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store.Put(ladder.FailureKey(id, f.Task, f.Time), body)
+	if _, err := catalog.Refresh(t.Context(), store, id); err != nil {
+		t.Fatal(err)
+	}
+	o := Operator{Store: store}
+	found, err := o.FindBelongings(t.Context(), "bad", nil, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("it was killed")
+	store.Before = func(op, _ string) error {
+		if op == "delete" {
+			return broken
+		}
+		return nil
+	}
+	if err := o.Remove(t.Context(), found, nil); !errors.Is(err, broken) {
+		t.Errorf("removed, though killed: %v", err)
+	}
+	if all, _, err := catalog.Page(t.Context(), store, catalog.Query{Limit: 5, Noted: true}); err != nil || len(all) != 1 || all[0].State != catalog.Removed {
+		t.Errorf("meanwhile: %+v, %v", all, err)
+	}
+	store.Before = nil
+	if found, err = o.FindBelongings(t.Context(), "bad", nil, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Remove(t.Context(), found, nil); err != nil {
+		t.Fatal(err)
+	}
+	for key := range store.Objects {
+		if !strings.HasPrefix(key, catalog.Outbox) {
+			t.Errorf("%s is left", key)
+		}
 	}
 }

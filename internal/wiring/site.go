@@ -1,23 +1,48 @@
 package wiring
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
+	"os"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
 	"afterlive/internal/operate"
+	"afterlive/internal/webhook"
 	"afterlive/site"
 )
 
-// Site are the flags of what serves the pages.
+// Site are the flags of what serves the pages, and of who is told of what becomes of recordings.
 type Site struct {
 	TokenFile      string `help:"File with the tokens of operators, one a line. Without, there are none: pages show recordings alone." placeholder:"FILE" env:"AFTERLIVE_TOKEN_FILE"`
+	Media          string `help:"Where vod/ and player/ are for those who watch, as https://cdn.example.org. Pages and webhooks lead there. Default, in a folder: beside the pages." placeholder:"URL" env:"AFTERLIVE_MEDIA"`
 	OperatorHeader string `help:"Header that a proxy in front sets for operators alone, and takes out of what others send: whoever has it is one." placeholder:"NAME" env:"AFTERLIVE_OPERATOR_HEADER"`
+
+	Webhook           []string `help:"Address that is told by POST when a recording is live, ready, has failed or was removed. May be given several times." placeholder:"URL" env:"AFTERLIVE_WEBHOOK"`
+	WebhookSecretFile string   `help:"File with the secret by which receivers can tell that it was us (whsec_… or any text of 24 bytes and more)." placeholder:"FILE" env:"AFTERLIVE_WEBHOOK_SECRET_FILE"`
+	OnEvent           []string `help:"Shell command that is run in the same cases, with the event as JSON on its standard input." placeholder:"COMMAND" sep:"none" env:"AFTERLIVE_ON_EVENT"`
 }
 
-// Pages is what serves the pages of a place. media is where vod/ and player/ are; "": beside the pages.
-func (s Site) Pages(flags Flags, place *Place, media string, log *zap.Logger) (http.Handler, error) {
+// media is where vod/ and player/ are; "": beside the pages.
+func (s Site) media() (string, error) {
+	media := strings.TrimRight(s.Media, "/")
+	if u, err := url.Parse(media); media != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
+		return "", fmt.Errorf("--media is %q; it must be an address as https://cdn.example.org", media)
+	}
+	return media, nil
+}
+
+// Pages is what serves the pages of a place.
+func (s Site) Pages(flags Flags, place *Place, log *zap.Logger) (http.Handler, error) {
+	media, err := s.media()
+	if err != nil {
+		return nil, err
+	}
 	access, err := site.NewAccess(s.TokenFile, s.OperatorHeader)
 	if err != nil {
 		return nil, err
@@ -32,4 +57,40 @@ func (s Site) Pages(flags Flags, place *Place, media string, log *zap.Logger) (h
 		Media:    media, Every: every, Access: access, Version: Version, Log: log,
 	}
 	return pages.Handler()
+}
+
+// Tell tells others what becomes of recordings, if there is anybody to tell, until end is called: that tells what there is to tell by then.
+func (s Site) Tell(ctx context.Context, place *Place, name string, log *zap.Logger) (end func(), err error) {
+	if len(s.Webhook)+len(s.OnEvent) == 0 {
+		return func() {}, nil
+	}
+	media, err := s.media()
+	if err != nil {
+		return nil, err
+	}
+	sender := &webhook.Sender{Store: place.Store, Media: media, Name: name, Log: log}
+	for _, command := range s.OnEvent {
+		sender.Targets = append(sender.Targets, webhook.Command(command))
+	}
+	if len(s.Webhook) > 0 && s.WebhookSecretFile == "" {
+		return nil, errors.New("--webhook needs --webhook-secret-file, so that receivers can tell who asks (make one: openssl rand -base64 32)")
+	}
+	for _, address := range s.Webhook {
+		secret, err := os.ReadFile(s.WebhookSecretFile)
+		if err != nil {
+			return nil, fmt.Errorf("read webhook secret: %w", err)
+		}
+		target, err := webhook.NewURL(address, strings.TrimSpace(string(secret)), nil)
+		if err != nil {
+			return nil, err
+		}
+		sender.Targets = append(sender.Targets, target)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		sender.Run(ctx)
+	}()
+	return func() { cancel(); <-ended }, nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -192,4 +193,13 @@ func Logger(format, file string) (*zap.Logger, error) {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
 	return log, nil
+}
+
+// ProcessName is a name that no other process has.
+func ProcessName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s-%d", host, os.Getpid())
 }

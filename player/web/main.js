@@ -28,7 +28,9 @@ async function start() {
     element("open", HTMLElement).hidden = false;
     return;
   }
-  const asset = request.assetURL ? await query.load(request.assetURL, request.asset ?? "") : undefined;
+  const found = request.assetURL ? await query.find(request.assetURL, request.asset ?? "") : undefined;
+  const asset = found?.asset;
+  request.assetURL = found?.url;
   element("error", HTMLElement).hidden = true; // of when it wasn't there
   element("player", HTMLElement).hidden = false;
   const canvas = element("canvas", HTMLCanvasElement);

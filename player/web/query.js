@@ -1,6 +1,6 @@
 // What the page's address asks for.
 //
-//   ?asset=live/talk                          a published recording, its first ladder
+//   ?asset=live/talk                          a published recording, its first ladder; or the latest of a stream
 //   ?asset=live/talk&ladder=cubemap           another one
 //   ?asset=live/talk&compare=all              ladders side by side; or their names: compare=equirectangular,eac
 //   ?src=URL&projection=equirectangular       any HLS URL; &order=, &rotation=, &pad= say how a cube lies
@@ -104,6 +104,24 @@ export async function load(url, name) {
   }
   if (!answer.ok) throw new Error(`${url} answers with HTTP ${answer.status}.`);
   return answer.json();
+}
+
+/**
+ * Finds an asset or, where there is none but a stream of that name, the stream's latest.
+ * @param {string} url - of the asset
+ * @param {string} name
+ * @returns {Promise<{asset: Asset, url: string}>} and where it is
+ */
+export async function find(url, name) {
+  try {
+    return { asset: await load(url, name), url };
+  } catch (e) {
+    if (!(e instanceof Missing)) throw e;
+    const latest = new URL("latest.json", url).href, answer = await fetch(latest).catch(() => undefined);
+    if (!answer?.ok) throw e;
+    const found = new URL((await answer.json()).pointer, latest).href;
+    return { asset: await load(found, name), url: found };
+  }
 }
 
 /**

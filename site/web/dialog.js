@@ -3,32 +3,42 @@ import { byId, h } from "./dom.js";
 
 /**
  * Shows a question, and does what it is about if whoever is asked agrees. What goes wrong is said in it, and can be tried again.
- * @param {string} title @param {(Node | string)[]} body @param {string} verb @param {() => Promise<void>} act @param {boolean} [grave]
+ * @param {string} title @param {import("./dom.js").Child[]} body @param {string} verb @param {() => Promise<void>} act @param {boolean} [grave]
  * @returns {Promise<boolean>} whether it was done
  */
 export function ask(title, body, verb, act, grave = false) {
 	const dialog = /** @type {HTMLDialogElement} */ (byId("dialog"));
 	return new Promise((answer) => {
-		let done = false;
+		let done = false, busy = false;
 		const wrong = h("p", { role: "alert" }), button = h("button", { class: grave && "grave" }, verb);
 		/** @param {Event} e */
 		const submit = async (e) => {
 			e.preventDefault();
-			button.disabled = true;
+			busy = button.disabled = cancel.disabled = true;
 			wrong.textContent = "";
 			try {
 				await act();
 				done = true;
+				busy = false;
 				dialog.close();
 			} catch (e) {
 				wrong.textContent = e instanceof Error ? e.message : String(e);
-				button.disabled = false;
+				busy = button.disabled = cancel.disabled = false;
 			}
 		};
-		dialog.replaceChildren(h("form", { submit }, h("h2", { id: "question" }, title), ...body, wrong,
-			h("div", { class: "row" }, button, h("button", { type: "button", click: () => dialog.close() }, "Cancel"))));
+		/** @param {Event} e */
+		const keep = (e) => {
+			if (busy) e.preventDefault(); // it is being done
+		};
+		const cancel = h("button", { type: "button", click: () => dialog.close() }, "Cancel");
+		dialog.replaceChildren(h("form", { submit }, h("h2", { id: "question" }, title), body, wrong,
+			h("div", { class: "row" }, button, cancel)));
 		dialog.setAttribute("aria-labelledby", "question");
-		dialog.addEventListener("close", () => answer(done), { once: true });
+		dialog.addEventListener("cancel", keep);
+		dialog.addEventListener("close", () => {
+			dialog.removeEventListener("cancel", keep);
+			answer(done);
+		}, { once: true });
 		dialog.showModal();
 	});
 }

@@ -55,10 +55,14 @@ export function byId(id) {
 
 /** Shows a page. The focus stays where it is if the same element, by its id, is there again. @param {...Child} children */
 export function show(...children) {
-	const page = byId("page"), had = document.activeElement?.id;
+	const page = byId("page"), had = document.activeElement?.id, open = [...page.querySelectorAll("details[open]")].map((d) => d.id);
 	page.replaceChildren(...nodes(children));
+	for (const id of open) if (id) document.getElementById(id)?.setAttribute("open", "");
 	if (had && had !== "page" && document.activeElement?.id !== had) document.getElementById(had)?.focus({ preventScroll: true });
 }
+
+/** Whether the page may be shown anew by itself: not while somebody selects text in it, or is asked something. */
+export const quiet = () => !document.querySelector("dialog[open]") && (getSelection()?.isCollapsed ?? true);
 
 /** A table with a head; on a phone, each row becomes a list. @param {string[]} head @param {Child[][]} rows @param {string} caption */
 export function table(head, rows, caption) {

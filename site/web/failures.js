@@ -13,7 +13,7 @@ export async function failures({ query, signal }) {
 	const groups = [...byReason].sort((a, b) => b[1].length - a[1].length);
 	show(
 		h("h1", {}, "Failures"),
-		page.jobs.length === 0 && h("p", { class: "quiet" }, "No job has failed."),
+		page.jobs.length === 0 && !page.next && h("p", { class: "quiet" }, "No job has failed."),
 		groups.map(([reason, all]) => [h("h2", {}, `${reason} (${all.length})`), table(["Recording", "What", "Since", "Job", "Do"], all.map(row), reason)]),
 		page.next && h("p", {}, h("a", { href: "/failures?after=" + encodeURIComponent(page.next) }, "Older")),
 	);

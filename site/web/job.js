@@ -1,22 +1,23 @@
 // One job: how it stands, what failed, who made which part when.
 import { call } from "./api.js";
-import { badge, clock, h, pageOf, show, svg, table, when } from "./dom.js";
+import { badge, clock, h, pageOf, quiet, show, svg, table, when } from "./dom.js";
 import { dropping, publishing, replaying } from "./deeds.js";
 
 /** @param {import("./main.js").Visit} visit */
 export async function job({ path, signal }) {
 	const id = path[0] ?? "";
 	document.title = id + " – afterlive";
-	let shown = "";
+	let shown = "", draws = 0;
 	const draw = async () => {
+		const mine = ++draws;
 		const j = await call("GET", "jobs/" + encodeURIComponent(id), undefined, signal), s = j.status;
 		const parts = s.parts ? await call("GET", `jobs/${id}/parts`, undefined, signal) : { parts: [], claims: [] };
-		if (JSON.stringify([j, parts]) === shown) return;
+		if (mine !== draws || JSON.stringify([j, parts]) === shown || (shown && !quiet())) return;
 		shown = JSON.stringify([j, parts]);
 		show(h("h1", {}, "Job ", id), facts(s), deeds(s), j.failures.map(failure), j.retries.map(retry), made(parts));
 	};
 	await draw();
-	addEventListener("afterlive:work", () => document.querySelector("dialog[open]") || draw().catch(() => {}), { signal });
+	addEventListener("afterlive:work", () => void draw().catch(() => {}), { signal });
 }
 
 /** @param {any} s */
@@ -66,5 +67,5 @@ function made(all) {
 	const rows = all.parts.map((/** @type {any} */ p) => [p.name, `${clock(p.from_s)} – ${clock(p.to_s)}`, p.worker, when(p.made), `${p.effort.slot_s.toFixed(1)} s`, `${p.effort.cpu_s.toFixed(1)} s`, (p.effort.written_bytes / 1e6).toFixed(1) + " MB"]);
 	return [h("h2", {}, "Parts"), line,
 		all.claims.length > 0 && table(["Part", "Being made by", "Claimed until"], all.claims.map((/** @type {any} */ c) => [c.part, c.by, new Date(c.until).toLocaleTimeString()]), "Being made"),
-		h("details", {}, h("summary", {}, "All parts"), table(["Part", "Of the recording", "Worker", "Done", "Slot", "Processor", "Written"], rows, "Parts"), all.next && h("p", { class: "quiet" }, `The first ${all.parts.length}.`))];
+		h("details", { id: "all-parts" }, h("summary", {}, "All parts"), table(["Part", "Of the recording", "Worker", "Done", "Slot", "Processor", "Written"], rows, "Parts"), all.next && h("p", { class: "quiet" }, `The first ${all.parts.length}.`))];
 }

@@ -27,6 +27,8 @@ export async function visit(fresh = false) {
 	leave.abort();
 	leave = new AbortController();
 	const { signal } = leave;
+	shown = location.pathname + location.search;
+	/** @type {HTMLDialogElement} */ (byId("dialog")).close();
 	const [name = "", ...path] = location.pathname.split("/").filter(Boolean).map(decodeURIComponent);
 	for (const a of document.querySelectorAll("nav a")) {
 		const here = a.getAttribute("href") === "/" + (name === "recordings" ? "" : name);
@@ -66,7 +68,10 @@ document.addEventListener("click", (e) => {
 	e.preventDefault();
 	go(a.href);
 });
-addEventListener("popstate", () => void visit(true));
+let shown = location.pathname + location.search;
+addEventListener("popstate", () => {
+	if (location.pathname + location.search !== shown) void visit(true); // not within the page
+});
 
 /** Shows what only operators see. */
 function dress() {
@@ -83,9 +88,14 @@ addEventListener("afterlive:work", (e) => {
 	const n = /** @type {CustomEvent} */ (e).detail.failed;
 	byId("failed").hidden = !n;
 	byId("failed").textContent = n;
-	fault("");
+	if (lost && byId("fault").textContent === lost) fault("");
+	lost = "";
 });
-addEventListener("afterlive:fault", (e) => fault(/** @type {CustomEvent} */ (e).detail.error));
+let lost = ""; // what the server told of last that it could not do
+addEventListener("afterlive:fault", (e) => {
+	lost = /** @type {CustomEvent} */ (e).detail.error;
+	fault(lost);
+});
 
 byId("login").addEventListener("click", async () => {
 	if (token.get() && site.operator) {
@@ -93,8 +103,11 @@ byId("login").addEventListener("click", async () => {
 	} else {
 		const field = h("input", { type: "password", name: "token", autocomplete: "current-password", required: true, "aria-label": "Token" });
 		const logIn = async () => {
-			token.set(field.value.trim());
-			if ((await call("GET", "site")).operator) return;
+			const value = field.value.trim();
+			if (!/^[\x21-\x7e][\x20-\x7e]*$/.test(value)) throw new Error("That is no operator's token.");
+			token.set(value);
+			const known = await call("GET", "site").catch(() => ({}));
+			if (known.operator) return;
 			token.set("");
 			throw new Error("That is no operator's token.");
 		};

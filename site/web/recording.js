@@ -14,7 +14,7 @@ export async function recording({ path, signal }) {
 		h("h1", {}, asset),
 		p && h("iframe", { class: "watch", src: player, title: "Player", allow: "autoplay; fullscreen; gyroscope; accelerometer; xr-spatial-tracking", allowfullscreen: true }),
 		!p && h("p", {}, "It cannot be watched yet."),
-		facts && h("p", { class: "row" }, badge(facts.state), h("span", {}, clock(facts.duration_s)), when(facts.at), h("span", { class: "quiet" }, (facts.projections ?? []).join(", "))),
+		facts && h("p", { class: "row" }, badge(facts.state), facts.duration_s > 0 && h("span", {}, clock(facts.duration_s)), when(facts.at), h("span", { class: "quiet" }, (facts.projections ?? []).join(", "))),
 		p && [whatIsMissing(p), links(`${base}/vod/${address}/master.m3u8`, player)],
 		p && renditions(p),
 		r.jobs && jobs(r.jobs),

@@ -1,7 +1,7 @@
 // What there is to watch, the newest first.
 import { call, site } from "./api.js";
 import { clock, h, pageOf, show, when } from "./dom.js";
-import { go } from "./main.js";
+import { fault, go } from "./main.js";
 
 /** @typedef {{ asset: string, state: string, at: string, duration_s: number, poster?: string, projections?: string[] }} Recording */
 
@@ -31,13 +31,18 @@ export async function recordings({ query, signal }) {
 		said.textContent = all.length || next ? "" : query.size ? "No recording is like that." : "Nothing has been published yet. What was recorded appears here by itself.";
 	};
 	more.addEventListener("click", async () => {
-		older = true;
-		const all = await read(next);
-		list.append(...all.map(card));
+		older = more.disabled = true;
+		try {
+			list.append(...(await read(next)).map(card));
+		} catch (e) {
+			fault(e);
+		}
+		more.disabled = false;
 	});
 	await first();
 	show(h("h1", {}, "Recordings"), search(query), said, list, more);
-	const timer = setInterval(() => older || first().catch(() => {}), often);
+	if (query.size) return;
+	const timer = setInterval(() => older || document.hidden || first().catch(() => {}), often);
 	signal.addEventListener("abort", () => clearInterval(timer));
 }
 
@@ -62,6 +67,6 @@ function card(r) {
 	const live = r.state === "live" || r.state === "waiting", form = (r.projections ?? []).some((p) => p !== "flat") ? "360°" : "";
 	const picture = r.poster && h("img", { src: site.media + "/" + r.poster.split("/").map(encodeURIComponent).join("/"), alt: "", loading: "lazy" });
 	return h("li", {}, h("a", { href: pageOf(r.asset) },
-		h("span", { class: "poster" }, picture, live && h("span", { class: "live" }, r.state === "live" ? "LIVE" : "INTERRUPTED"), h("span", {}, [form, clock(r.duration_s)].filter(Boolean).join(" · "))),
+		h("span", { class: "poster" }, picture, live && h("span", { class: "live" }, r.state === "live" ? "LIVE" : "INTERRUPTED"), h("span", {}, [form, r.duration_s > 0 && clock(r.duration_s)].filter(Boolean).join(" · "))),
 		h("span", { class: "name" }, r.asset), when(r.at)));
 }

@@ -1,6 +1,6 @@
 // What is at work.
 import { call } from "./api.js";
-import { badge, clock, h, pageOf, show, table, when } from "./dom.js";
+import { badge, clock, h, pageOf, quiet, show, table, when } from "./dom.js";
 
 const atWork = ["working", "retrying", "live", "waiting"];
 
@@ -9,7 +9,7 @@ export async function work({ signal }) {
 	document.title = "Work – afterlive";
 	const pace = new Pace();
 	draw(await call("GET", "work", undefined, signal), pace);
-	addEventListener("afterlive:work", (e) => draw(/** @type {CustomEvent} */ (e).detail, pace), { signal });
+	addEventListener("afterlive:work", (e) => quiet() && draw(/** @type {CustomEvent} */ (e).detail, pace), { signal });
 }
 
 /** How much is made of recordings, by what was seen since the page was opened. */
@@ -52,5 +52,5 @@ function row(j) {
 	const settled = !atWork.includes(j.state), live = j.state === "live" || j.state === "waiting";
 	const done = settled || live ? h("span", {}, j.duration_s ? clock(live ? j.encoded_s : j.duration_s) : "–") : h("span", {}, h("progress", { max: Math.max(1, j.parts), value: j.done, "aria-label": "Parts of " + j.asset }), ` ${j.done} of ${j.parts} parts`);
 	const why = (j.state === "retrying" || j.state === "failed" || j.state === "dropped") && h("div", {}, h("small", {}, `${j.reason}${j.state === "retrying" ? `, again ${new Date(j.next).toLocaleTimeString()}` : ""}`));
-	return [h("a", { href: pageOf(j.asset) }, j.asset), h("span", {}, badge(j.state), why), done, when(j.planned ?? j.since), h("a", { href: "/jobs/" + j.job, id: "job-" + j.job }, j.job)];
+	return [h("a", { href: pageOf(j.asset), id: "recording-" + j.job }, j.asset), h("span", {}, badge(j.state), why), done, when(j.planned ?? j.since), h("a", { href: "/jobs/" + j.job, id: "job-" + j.job }, j.job)];
 }

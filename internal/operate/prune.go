@@ -1,0 +1,142 @@
+package operate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"afterlive/internal/catalog"
+	"afterlive/internal/ledger"
+	"afterlive/ladder"
+)
+
+// Ages say for how long something is kept; 0: for ever.
+type Ages struct {
+	Recordings time.Duration // of assets that are published, since they were planned: they stay published
+	Superseded time.Duration // results in whose place others are, since then
+	Assets     time.Duration // that are published, since they were planned: all that there is of them but recordings that are to be kept longer
+}
+
+// youngest is the least of the ages that are set.
+func (a Ages) youngest() (least time.Duration) {
+	for _, age := range []time.Duration{a.Recordings, a.Superseded, a.Assets} {
+		if age > 0 && (least == 0 || age < least) {
+			least = age
+		}
+	}
+	return least
+}
+
+// What is pruned.
+const (
+	prunedAsset      = "asset"
+	prunedSuperseded = "superseded"
+	prunedRecording  = "recording"
+)
+
+// Pruned is something whose time is over.
+type Pruned struct {
+	What   string // asset, superseded or recording
+	Status catalog.Status
+	Belongings
+	Err error // why it stays
+}
+
+// Prune removes what is older than it is to be, and tells of each; with dry, it only tells. What has failed, or is at work, stays, and so
+// does its recording. What cannot be removed keeps nothing else from it.
+func (o Operator) Prune(ctx context.Context, shelf Shelf, ages Ages, dry bool, tell func(Pruned)) error {
+	if ages.youngest() == 0 {
+		return errors.New("say for how long what is kept")
+	}
+	now := time.Now()
+	q := catalog.Query{Until: now.Add(-ages.youngest()), States: []catalog.State{catalog.Published, catalog.Superseded}, Limit: 200, Noted: true}
+	var faults []error
+	gone := map[string]bool{} // recordings: several jobs may have one
+	for {
+		jobs, next, err := catalog.Page(ctx, o.Store, q)
+		if err != nil {
+			return errors.Join(append(faults, err)...)
+		}
+		for _, s := range jobs {
+			p, due := o.due(ctx, shelf, ages, now, s)
+			if p.What == prunedRecording {
+				due = due && !gone[s.Recording]
+				gone[s.Recording] = true
+			}
+			if due && p.Err == nil && !dry {
+				p.Err = o.prune(ctx, shelf, p)
+			}
+			if p.Err != nil && !errors.Is(p.Err, ErrAtWork) {
+				faults = append(faults, fmt.Errorf("%s %s: %w", p.What, s.Asset, p.Err))
+			}
+			if due {
+				tell(p)
+			}
+			if err := ctx.Err(); err != nil {
+				return errors.Join(append(faults, err)...)
+			}
+		}
+		if q.After = next; next == "" {
+			return errors.Join(faults...)
+		}
+	}
+}
+
+// due is what of a job is to go.
+func (o Operator) due(ctx context.Context, shelf Shelf, ages Ages, now time.Time, s catalog.Status) (p Pruned, due bool) {
+	p.Status = s
+	over := func(age time.Duration, since time.Time) bool { return age > 0 && now.Sub(since) > age }
+	old := over(ages.Recordings, s.Planned)
+	switch {
+	case s.State == catalog.Published && over(ages.Assets, s.Planned):
+		p.What = prunedAsset
+		if !old {
+			shelf = nil
+		}
+		p.Belongings, p.Err = o.FindBelongings(ctx, s.Asset, shelf, false)
+	case s.State == catalog.Superseded && over(ages.Superseded, s.Since):
+		p.What = prunedSuperseded
+		p.Err = o.belongings(ctx, s, &p.Belongings)
+	case old && !s.Unrecorded:
+		p.What = prunedRecording
+		p.Recordings, p.Err = o.recordingOf(ctx, shelf, s)
+	default:
+		return p, false
+	}
+	return p, !p.None() || p.Err != nil
+}
+
+// recordingOf is a job's recording, if no other job may want it.
+func (o Operator) recordingOf(ctx context.Context, shelf Shelf, s catalog.Status) ([]string, error) {
+	all, err := catalog.Of(ctx, o.Store, s.Asset)
+	if err != nil {
+		return nil, err
+	}
+	for _, other := range all {
+		if other.State != catalog.Published && other.State != catalog.Superseded {
+			return nil, fmt.Errorf("job %s is %s: %w", other.Job, other.State, ErrAtWork)
+		}
+	}
+	return recordingsOf(ctx, shelf, []string{s.Recording})
+}
+
+// prune removes what is due.
+func (o Operator) prune(ctx context.Context, shelf Shelf, p Pruned) error {
+	if err := o.Remove(ctx, p.Belongings, shelf); err != nil || p.What != prunedRecording {
+		return err
+	}
+	ids, err := catalog.IDs(ctx, o.Store, p.Status.Asset)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if _, err := ledger.Put(ctx, o.Store, ladder.UnrecordedKey(id), []byte("{}\n"), ""); err != nil {
+			return err
+		}
+		if err := o.Note(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,125 @@
+package operate
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"afterlive/internal/catalog"
+	"afterlive/internal/flv"
+	"afterlive/internal/job"
+	"afterlive/internal/ledger"
+	"afterlive/internal/standin"
+	"afterlive/ladder"
+)
+
+// aged puts a job into a store that was planned some time ago: published, failed, working, or superseded by one that was planned a moment later.
+func aged(t *testing.T, store *standin.Memory, n int, days float64, state catalog.State) {
+	t.Helper()
+	put := func(key string, v any) {
+		body, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		store.Put(key, body)
+	}
+	asset := fmt.Sprintf("live/%s-%d", state, n)
+	at := time.Now().Add(-time.Duration(days * 24 * float64(time.Hour))).UTC()
+	add := func(id string, at time.Time, done bool) {
+		plan := &ladder.Plan{Version: ladder.PlanVersion, Job: id, Asset: asset, Created: at, Rate: flv.Rate{Num: 25, Den: 1}}
+		plan.Recording.Key = job.Prefix + asset + ".flv"
+		put(ladder.PlanKey(id), plan)
+		put(ladder.EndKey(id), ladder.End{Version: 1, Chunks: []ladder.Span{{From: 0, To: 250}}})
+		put(plan.Key("flat", "s00000-x.m4s"), "x")
+		put(plan.Recording.Key, "x")
+		put(plan.Recording.Key+".x.index.json", "x")
+		if done {
+			put(ladder.PartKey(id, ladder.ChunkPart(0)), ladder.Part{Version: 1, Name: ladder.ChunkPart(0)})
+		}
+	}
+	id := fmt.Sprintf("%016x", n)
+	add(id, at, state == catalog.Published || state == catalog.Superseded)
+	switch state {
+	case catalog.Published:
+		put(ladder.PointerKey(asset), ladder.Asset{Version: 1, Job: id, Planned: at})
+	case catalog.Superseded:
+		later := fmt.Sprintf("%016x", n+1000)
+		add(later, at.Add(time.Second), true)
+		put(ladder.PointerKey(asset), ladder.Asset{Version: 1, Job: later, Planned: at.Add(time.Second)})
+		if _, err := catalog.Refresh(t.Context(), store, later); err != nil {
+			t.Fatal(err)
+		}
+	case catalog.Failed:
+		f := job.Failure{Job: id, Task: ladder.ChunkPart(0), Reason: "stalled", Time: at}
+		put(ladder.FailureKey(id, f.Task, f.Time), ledger.Note{Failure: f})
+	}
+	if _, err := catalog.Refresh(t.Context(), store, id); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What is older than it is to be goes; what has failed or is at work stays, with its recording, as does all that nothing is said of.
+func TestPrune(t *testing.T) {
+	const day = 24 * time.Hour
+	for _, tc := range []struct {
+		name string
+		ages Ages
+		gone []string // keys that contain one of these
+	}{
+		{"recordings", Ages{Recordings: 7 * day}, []string{"recordings/live/published-2", "recordings/live/published-3", "recordings/live/superseded-6"}},
+		{"assets", Ages{Assets: 90 * day}, []string{"vod/live/published-3", "0000000000000003"}},
+		{"assets and recordings", Ages{Assets: 90 * day, Recordings: 91 * day}, []string{"vod/live/published-3", "0000000000000003", "recordings/live/published-3"}},
+		{"recordings that are kept longer", Ages{Assets: 90 * day, Recordings: 1000 * day}, []string{"vod/live/published-3", "0000000000000003"}},
+		{"superseded", Ages{Superseded: time.Nanosecond}, []string{"0000000000000006"}},
+		{"nothing is so old", Ages{Recordings: 1000 * day, Superseded: day, Assets: 1000 * day}, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			store := standin.NewMemory()
+			for n, days := range []float64{0, 1, 30, 100} {
+				aged(t, store, n, days, catalog.Published)
+			}
+			aged(t, store, 4, 100, catalog.Failed)
+			aged(t, store, 5, 100, catalog.Working)
+			aged(t, store, 6, 30, catalog.Superseded)
+			o := Operator{Store: store}
+			before := slices.Sorted(maps.Keys(store.Objects))
+			run := func(dry bool) (told int) {
+				if err := o.Prune(t.Context(), store, tc.ages, dry, func(p Pruned) {
+					told++
+					if p.Err != nil {
+						t.Errorf("%s of %s: %v", p.What, p.Status.Asset, p.Err)
+					}
+				}); err != nil {
+					t.Fatal(err)
+				}
+				return told
+			}
+			would := run(true)
+			if now := slices.Sorted(maps.Keys(store.Objects)); !slices.Equal(now, before) {
+				t.Error("a dry run removes")
+			}
+			if did := run(false); did != would || did == 0 != (len(tc.gone) == 0) {
+				t.Errorf("it would remove %d, and removed %d", would, did)
+			}
+			for _, key := range before {
+				if strings.HasPrefix(key, catalog.Outbox) {
+					continue
+				}
+				want := !slices.ContainsFunc(tc.gone, func(part string) bool { return strings.Contains(key, part) })
+				if _, _, err := store.Get(key); (err == nil) != want {
+					t.Errorf("%s is there: %t", key, err == nil)
+				}
+			}
+			if again := run(false); again != 0 {
+				t.Errorf("again, %d are removed", again)
+			}
+		})
+	}
+	if err := (Operator{}).Prune(t.Context(), nil, Ages{}, true, func(Pruned) {}); err == nil {
+		t.Error("everything is pruned")
+	}
+}

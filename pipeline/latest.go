@@ -1,0 +1,77 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+
+	"afterlive/internal/ledger"
+	"afterlive/ladder"
+)
+
+// pointLatest makes an asset its stream's latest, unless one that began later is it. A link to that can be made before there is any.
+func (p *Pipeline) pointLatest(ctx context.Context, plan *ladder.Plan) error {
+	stream := path.Dir(plan.Asset)
+	if stream == "." {
+		return nil
+	}
+	var pointer ladder.Asset
+	if _, err := ledger.Load(ctx, p.Store, ladder.PointerKey(plan.Asset), &pointer); err != nil {
+		return err
+	}
+	mine := ladder.LatestOf(plan.Asset, pointer)
+	for {
+		var last ladder.Latest
+		etag, err := ledger.Load(ctx, p.Store, ladder.LatestKey(stream), &last)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if last.Asset != mine.Asset && last.Began.After(mine.Began) {
+			return nil
+		}
+		if last == mine {
+			break
+		}
+		won, err := ledger.Write(ctx, p.Store, ladder.LatestKey(stream), mine, etag)
+		if err != nil {
+			return err
+		}
+		if won {
+			break
+		}
+	}
+	return p.writeLatestMaster(ctx, stream)
+}
+
+// writeLatestMaster makes a stream's own multivariant playlist that of its latest asset. As with an asset's own, whoever writes last
+// has seen the last pointer.
+func (p *Pipeline) writeLatestMaster(ctx context.Context, stream string) error {
+	key := ladder.LatestMasterKey(stream)
+	for {
+		var latest ladder.Latest
+		if _, err := ledger.Load(ctx, p.Store, ladder.LatestKey(stream), &latest); err != nil {
+			return err
+		}
+		stable, _, err := p.Store.Load(ctx, ladder.StableMasterKey(latest.Asset))
+		if errors.Is(err, fs.ErrNotExist) { // it was removed this moment
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("load master of %s: %w", latest.Asset, err)
+		}
+		want := latest.Rebase(stable)
+		have, etag, err := p.Store.Load(ctx, key)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("load %s: %w", key, err)
+		}
+		if bytes.Equal(have, want) {
+			return nil
+		}
+		if _, err := ledger.Put(ctx, p.Store, key, want, etag); err != nil {
+			return err
+		}
+	}
+}
