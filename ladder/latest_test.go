@@ -14,6 +14,7 @@ func TestLatestOf(t *testing.T) {
 		want  time.Time
 	}{
 		{"live/talk/talk-1764000000", Asset{Planned: planned, Began: began}, time.Unix(1_764_000_000, 0)},
+		{"live/talk/talk-1764000000-b-0123", Asset{Planned: planned}, time.Unix(1_764_000_000, 0)},
 		{"live/talk/evening", Asset{Planned: planned, Began: began}, began},
 		{"live/talk/evening", Asset{Planned: planned}, planned},
 		{"live/talk/talk-2", Asset{Planned: planned}, planned},
@@ -25,6 +26,16 @@ func TestLatestOf(t *testing.T) {
 	}
 	if got := LatestOf("live/talk/evening", Asset{}).Pointer; got != "evening/asset.json" {
 		t.Errorf("its pointer is %s", got)
+	}
+}
+
+// Names are addresses in a playlist, whatever is in them.
+func TestLatestNames(t *testing.T) {
+	for name, want := range map[string]string{"talk-10:30": "./talk-10:30/", "50% #1?": "50%25%20%231%3F/", "señal": "se%C3%B1al/"} {
+		l := LatestOf("live/"+name, Asset{})
+		if got := string(l.Rebase([]byte("0123/index.m3u8\n"))); l.Pointer != want+PointerFile || got != want+"0123/index.m3u8\n" {
+			t.Errorf("%s: %s, %s", name, l.Pointer, got)
+		}
 	}
 }
 

@@ -151,8 +151,10 @@ func (p *Pipeline) writeEvent(ctx context.Context, plan *ladder.Plan, fold *ladd
 	if err := p.point(ctx, plan, asset); err != nil || offered {
 		return err
 	}
-	p.noteAll(ctx, plan.Job)
-	return p.pointLatest(ctx, plan)
+	if err := p.pointLatest(ctx, plan); err != nil {
+		return err
+	}
+	return p.noteAll(ctx, plan.Job)
 }
 
 // waiting is until when a recording waits for its publisher. Looks tell when that changes, once there is an asset.

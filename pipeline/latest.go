@@ -18,16 +18,19 @@ func (p *Pipeline) pointLatest(ctx context.Context, plan *ladder.Plan) error {
 	if stream == "." {
 		return nil
 	}
-	var pointer ladder.Asset
-	if _, err := ledger.Load(ctx, p.Store, ladder.PointerKey(plan.Asset), &pointer); err != nil {
-		return err
-	}
-	mine := ladder.LatestOf(plan.Asset, pointer)
 	for {
 		var last ladder.Latest
 		etag, err := ledger.Load(ctx, p.Store, ladder.LatestKey(stream), &last)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
+		}
+		var pointer ladder.Asset // read after that: what is written is as new as what was there
+		if _, err := ledger.Load(ctx, p.Store, ladder.PointerKey(plan.Asset), &pointer); err != nil {
+			return err
+		}
+		mine := ladder.LatestOf(plan.Asset, pointer)
+		if last.Asset == mine.Asset { // it was made again
+			mine.Began = last.Began
 		}
 		if last.Asset != mine.Asset && last.Began.After(mine.Began) {
 			return nil

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"strings"
 	"time"
@@ -50,11 +51,16 @@ func (p *Pipeline) NoteRetry(ctx context.Context, f *job.Failure, times int, nex
 	return nil
 }
 
-// noteAll notes how a job stands that may have become its asset, and those that may no longer be it.
-func (p *Pipeline) noteAll(ctx context.Context, id string) {
-	if err := catalog.Settle(ctx, p.Store, id); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		p.Log.Warn("how jobs stand cannot be noted", zap.String("job", id), zap.Error(err))
+// noteAll notes how a job stands that may have become its asset, and those that may no longer be it. An error is of the job itself: nobody
+// would come back to it, so its message must.
+func (p *Pipeline) noteAll(ctx context.Context, id string) error {
+	if _, err := catalog.Refresh(ctx, p.Store, id); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("note how job %s stands: %w", id, err)
 	}
+	if err := catalog.Settle(ctx, p.Store, id); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		p.Log.Warn("how other jobs of an asset stand cannot be noted", zap.String("job", id), zap.Error(err))
+	}
+	return nil
 }
 
 // note notes how a job stands. Where that fails, lists are behind until the next time; what is done is done.

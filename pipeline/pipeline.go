@@ -114,13 +114,13 @@ func (p *Pipeline) Do(ctx context.Context, t job.Task, hold *worker.Hold) error 
 	if err := p.goOn(ctx, plan, hold); err != nil {
 		return err
 	}
-	if !plan.Grows && t.Chunk%partsANote == partsANote-1 {
+	if t.Chunk%partsANote == partsANote-1 {
 		p.note(ctx, plan.Job)
 	}
 	return nil
 }
 
-// partsANote is after how many parts it is noted how far their job is. How far one is whose recording grows, its asset says.
+// partsANote is after how many parts it is noted how far their job is.
 const partsANote = 10
 
 func noSuchTask(t job.Task) error {

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,8 +58,10 @@ func (p *Pipeline) goOn(ctx context.Context, plan *ladder.Plan, hold *worker.Hol
 	if err := p.publish(ctx, whole, hold); err != nil {
 		return job.Of(ladder.PublishTask, err)
 	}
-	p.noteAll(ctx, plan.Job)
-	return p.askForQuality(ctx, plan)
+	if err := p.askForQuality(ctx, plan); err != nil {
+		return err
+	}
+	return p.noteAll(ctx, plan.Job)
 }
 
 func (p *Pipeline) publish(ctx context.Context, plan *ladder.Job, hold *worker.Hold) error {
@@ -213,6 +216,9 @@ func PublishAgain(ctx context.Context, store Store, id string) (ladder.Asset, er
 	}
 	if missing := len(whole.PartNames()) - len(done); missing > 0 {
 		return ladder.Asset{}, fmt.Errorf("job %s is not complete: %d of its %d parts are missing", id, missing, len(whole.PartNames()))
+	}
+	if _, _, err := store.Load(ctx, ladder.RemovedKey(id)); !errors.Is(err, fs.ErrNotExist) {
+		return ladder.Asset{}, cmp.Or(err, fmt.Errorf("job %s is being removed", id))
 	}
 	p := &Pipeline{Store: store, Metrics: NewMetrics(nil), Log: zap.NewNop()}
 	presentation, err := p.present(ctx, whole)

@@ -104,7 +104,7 @@ func TestEventWaits(t *testing.T) {
 		_, err := ledger.Load(t.Context(), f.store, ladder.PointerKey("live/talk"), &asset)
 		must(t, err)
 		jobs, err := catalog.Of(t.Context(), f.store, "live/talk")
-		if err != nil || len(jobs) != 1 || jobs[0].State != catalog.Live || !jobs[0].Waiting.Equal(asset.Waiting) {
+		if err != nil || len(jobs) != 1 || jobs[0].State != map[bool]catalog.State{true: catalog.Live, false: catalog.Waiting}[asset.Waiting.IsZero()] || !jobs[0].Waiting.Equal(asset.Waiting) {
 			t.Errorf("%+v, %v", jobs, err)
 		}
 		return asset.Waiting

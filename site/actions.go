@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -99,6 +98,9 @@ func (s *Site) sift(r *http.Request, done string, do func(context.Context, opera
 		deeds = append(deeds, d)
 		return !w.DryRun && err == nil, nil
 	})
+	if !w.DryRun && len(deeds) > 0 { // also if it was broken off
+		err = errors.Join(err, s.Operator.Note(context.WithoutCancel(r.Context()), id))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -106,9 +108,6 @@ func (s *Site) sift(r *http.Request, done string, do func(context.Context, opera
 		return nil, problemf(http.StatusNotFound, "no task of job %s is in the failed queue", id)
 	}
 	if !w.DryRun {
-		if err := s.Operator.Note(r.Context(), id); err != nil {
-			return nil, err
-		}
 		s.Log.Info("operator's doing", zap.String("job", id), zap.String("what", done), zap.Int("tasks", len(deeds)), zap.String("from", r.RemoteAddr))
 	}
 	return struct {
@@ -185,9 +184,7 @@ func (s *Site) remove(_ http.ResponseWriter, r *http.Request) (any, error) {
 		if err := s.Operator.Remove(ctx, found, shelf); err != nil {
 			return nil, err
 		}
-		s.firstMu.Lock()
-		s.firstAt = time.Time{}
-		s.firstMu.Unlock()
+		s.first.forget()
 		s.Log.Info("operator's doing", zap.String("asset", name), zap.String("what", "removed"), zap.String("from", r.RemoteAddr))
 	}
 	return map[string]any{

@@ -35,22 +35,44 @@ const (
 // longest is how long a look may take, whoever waits for it.
 const longest = 10 * time.Second
 
-// snapshot is how things are. Whoever asks within the same moment gets the same, also if it cannot be read.
-func (s *Site) snapshot(ctx context.Context) (snapshot, error) {
+// shared is something that many ask for: whoever asks within the same moment gets the same, also if it cannot be had. One looks; the others
+// wait for that, for as long as they want.
+type shared[T any] struct {
+	turn chan struct{}
+	at   time.Time
+	v    T
+	err  error
+}
+
+func newShared[T any]() shared[T] { return shared[T]{turn: make(chan struct{}, 1)} }
+
+func (s *shared[T]) get(ctx context.Context, every time.Duration, look func(context.Context) (T, error)) (v T, err error) {
 	select {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
 	case <-ctx.Done():
-		return snapshot{}, context.Cause(ctx)
+		return v, context.Cause(ctx)
 	}
-	if time.Since(s.lastAt) < s.Every*9/10 {
-		return s.last, s.lastFault
+	if time.Since(s.at) < every {
+		return s.v, s.err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), longest)
 	defer cancel()
-	s.last, s.lastFault = s.look(ctx)
-	s.lastAt = time.Now()
-	return s.last, s.lastFault
+	s.v, s.err = look(ctx)
+	s.at = time.Now()
+	return s.v, s.err
+}
+
+// forget has the next one look again.
+func (s *shared[T]) forget() {
+	s.turn <- struct{}{}
+	s.at = time.Time{}
+	<-s.turn
+}
+
+// snapshot is how things are.
+func (s *Site) snapshot(ctx context.Context) (snapshot, error) {
+	return s.last.get(ctx, s.Every*9/10, s.look)
 }
 
 func (s *Site) look(ctx context.Context) (snapshot, error) {

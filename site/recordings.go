@@ -1,6 +1,7 @@
 package site
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -45,14 +46,14 @@ func (s *Site) recordings(_ http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, err
 	}
 	q.Shown, q.Noted = true, true
-	if r.URL.RawQuery == "" {
-		s.firstMu.Lock()
-		defer s.firstMu.Unlock()
-		if time.Since(s.firstAt) < firstFor {
-			return s.first, nil
-		}
+	if r.URL.RawQuery != "" {
+		return s.pageOf(r.Context(), q)
 	}
-	jobs, next, err := catalog.Page(r.Context(), s.Store, q)
+	return s.first.get(r.Context(), firstFor, func(ctx context.Context) (any, error) { return s.pageOf(ctx, q) })
+}
+
+func (s *Site) pageOf(ctx context.Context, q catalog.Query) (any, error) {
+	jobs, next, err := catalog.Page(ctx, s.Store, q)
 	if err != nil {
 		return nil, err
 	}
@@ -60,14 +61,10 @@ func (s *Site) recordings(_ http.ResponseWriter, r *http.Request) (any, error) {
 	for i, j := range jobs {
 		all[i] = toViewers(j)
 	}
-	page := struct {
+	return struct {
 		Recordings []recording `json:"recordings"`
 		Next       string      `json:"next"`
-	}{all, next}
-	if r.URL.RawQuery == "" {
-		s.first, s.firstAt = page, time.Now()
-	}
-	return page, nil
+	}{all, next}, nil
 }
 
 // recording is one asset: what viewers may know of it, its asset.json, and for operators its jobs.

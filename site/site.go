@@ -58,15 +58,8 @@ type Site struct {
 	Version  string
 	Log      *zap.Logger
 
-	turn      chan struct{} // of who looks; the others wait, and get the same
-	last      snapshot
-	lastFault error // in place of it
-	lastAt    time.Time
-
-	firstMu sync.Mutex
-	first   any // the page of recordings that all viewers begin with
-	firstAt time.Time
-
+	last    shared[snapshot]
+	first   shared[any] // the page of recordings that all viewers begin with
 	sifting sync.Mutex
 }
 
@@ -77,7 +70,7 @@ func (s *Site) Handler() (http.Handler, error) {
 		return nil, fmt.Errorf("open site: %w", err)
 	}
 	mux := http.NewServeMux()
-	s.turn = make(chan struct{}, 1)
+	s.last, s.first = newShared[snapshot](), newShared[any]()
 	policy := s.policy()
 	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, files, "page.html") })
 	for _, path := range []string{"GET /{$}", "GET /recordings/{asset...}", "GET /work", "GET /failures", "GET /jobs/{job}"} {

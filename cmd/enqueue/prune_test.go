@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +27,19 @@ func TestPruneSaysWhat(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if out := b.must("prune", "--keep-recordings", "1d", "--keep-superseded", "1d", "--keep-assets", "90d"); !strings.HasPrefix(out, "0 removed") {
+		t.Errorf("it says %s", out)
+	}
+}
+
+// How long what is kept may be said in the config file.
+func TestPruneByConfig(t *testing.T) {
+	b := newBox(t)
+	b.must("send", "--force", b.record("talk.flv", "FLV one"))
+	file := filepath.Join(t.TempDir(), "afterlive.yaml")
+	if err := os.WriteFile(file, []byte("keep-superseded: 1d\nkeep-assets: 90d\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out := b.must("prune", "--config", file); !strings.HasPrefix(out, "0 removed") {
 		t.Errorf("it says %s", out)
 	}
 }

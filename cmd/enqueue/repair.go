@@ -107,7 +107,7 @@ func (s selection) sift(ctx context.Context, stdout io.Writer, flags wiring.Flag
 		})
 		for id, touched := range jobs {
 			if touched {
-				err = errors.Join(err, o.Note(ctx, id))
+				err = errors.Join(err, o.Note(context.WithoutCancel(ctx), id)) // also if it was broken off
 			}
 		}
 		fmt.Fprintf(stdout, "%d tasks\n", count-failed)

@@ -73,7 +73,11 @@ func (n note) changed(to State, at time.Time) []Change {
 		next.Number = n.Changes[len(n.Changes)-1].Number + 1
 	}
 	all := append(slices.Clone(n.Changes), next)
-	return all[max(0, len(all)-changesKept):]
+	if len(all) > changesKept { // first one that nobody is told of
+		i := max(0, slices.IndexFunc(all, func(c Change) bool { return !c.To.telling() || c.To == Waiting }))
+		all = slices.Delete(all, i, i+1)
+	}
+	return all
 }
 
 const noteVersion = 1
@@ -85,6 +89,11 @@ func NoteKey(id string) string { return ladder.JobPrefix(id) + "state.json" }
 //
 // The note is read before the look, and replaced only if it is still that: so the last one is as new as what led to it.
 func Refresh(ctx context.Context, store ledger.Store, id string) (Status, error) {
+	return refresh(ctx, store, id, true)
+}
+
+// refresh does that; tell: others may want to be told of it.
+func refresh(ctx context.Context, store ledger.Store, id string, tell bool) (Status, error) {
 	for {
 		var last note
 		etag, err := ledger.Load(ctx, store, NoteKey(id), &last)
@@ -112,7 +121,7 @@ func Refresh(ctx context.Context, store ledger.Store, id string) (Status, error)
 		if reflect.DeepEqual(s, last.Status) {
 			return s, nil
 		}
-		won, err := write(ctx, store, note{noteVersion, last.Entry, changes, s}, etag, s.State != last.State)
+		won, err := write(ctx, store, note{noteVersion, last.Entry, changes, s}, etag, tell && s.State != last.State)
 		if err != nil || won {
 			return s, err
 		}
@@ -365,7 +374,7 @@ func Reindex(ctx context.Context, store ledger.Store, done func(n, all int)) err
 	ids = slices.Compact(ids)
 	var faults []error
 	for i, id := range ids {
-		_, err := Refresh(ctx, store, id)
+		_, err := refresh(ctx, store, id, false)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // nothing but notes of what is no longer there
 			faults = append(faults, fmt.Errorf("index job %s: %w", id, err))
 		}

@@ -117,11 +117,14 @@ func Look(ctx context.Context, store ledger.Store, id string) (Status, error) {
 	s := howFar(whole, done)
 	s.Unrecorded = there.Has(ladder.UnrecordedKey(id))
 	s.decide(whole, done, pointer, given)
-	if s.State == Working {
+	if s.State == Working && s.Parts > 0 && s.Done == s.Parts && whole.End != nil && whole.Replan != "" {
+		err = s.replanned(ctx, store)
+	}
+	if err == nil && s.State == Working {
 		err = s.retries(ctx, store, there, done)
 	}
 	if there.Has(ladder.RemovedKey(id)) {
-		s.State = Removed
+		s.State, s.Shown = Removed, ""
 	}
 	return s, err
 }
@@ -164,8 +167,8 @@ func (s *Status) decide(plan *ladder.Job, done map[string]bool, pointer ladder.A
 	needed := []string{ladder.PublishTask}
 	if s.Done < s.Parts || s.Parts == 0 {
 		needed = append(plan.PartNames(), string(job.Recording)) // its message sends theirs
-	} else if pointer.Outranks(plan.Plan) || plan.End != nil && plan.Replan != "" && !pointer.Live {
-		s.State = Superseded // by the job that was planned of the whole, in the latter case, once that is done
+	} else if pointer.Outranks(plan.Plan) {
+		s.State = Superseded
 	}
 	for _, name := range needed {
 		n, ok := given[name]
@@ -198,6 +201,15 @@ func (s *Status) published(plan *ladder.Plan, pointer ladder.Asset) {
 	if s.Shown = s.State; pointer.Live {
 		s.Encoded = pointer.Duration
 	}
+}
+
+// replanned finds whether the whole recording was planned anew by now, as another job: that is the one that will be published.
+func (s *Status) replanned(ctx context.Context, store ledger.Store) error {
+	all, err := noted(ctx, store, s.Asset)
+	if err == nil && slices.ContainsFunc(all, func(other Status) bool { return other.Planned.After(s.Planned) }) {
+		s.State = Superseded
+	}
+	return err
 }
 
 // retries finds the last task that failed and will be tried again.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"afterlive/internal/catalog"
@@ -49,8 +50,11 @@ func (o Operator) Prune(ctx context.Context, shelf Shelf, ages Ages, dry bool, t
 	if ages.youngest() == 0 {
 		return errors.New("say for how long what is kept")
 	}
+	if ages.Assets > 0 && ages.Recordings > ages.Assets {
+		return errors.New("recordings cannot be kept longer than assets: nothing would lead to them any more")
+	}
 	now := time.Now()
-	q := catalog.Query{Until: now.Add(-ages.youngest()), States: []catalog.State{catalog.Published, catalog.Superseded}, Limit: 200, Noted: true}
+	q := catalog.Query{Until: now.Add(-ages.youngest()), States: []catalog.State{catalog.Published, catalog.Superseded, catalog.Removed}, Limit: 200, Noted: true}
 	var faults []error
 	gone := map[string]bool{} // recordings: several jobs may have one
 	for {
@@ -83,8 +87,17 @@ func (o Operator) Prune(ctx context.Context, shelf Shelf, ages Ages, dry bool, t
 	}
 }
 
-// due is what of a job is to go.
+// due is what of a job is to go, as it stands now: its note may be older.
 func (o Operator) due(ctx context.Context, shelf Shelf, ages Ages, now time.Time, s catalog.Status) (p Pruned, due bool) {
+	p.Status = s
+	s, err := catalog.Refresh(ctx, o.Store, s.Job)
+	if errors.Is(err, fs.ErrNotExist) {
+		return p, false
+	}
+	if err != nil {
+		p.Err = err
+		return p, true
+	}
 	p.Status = s
 	over := func(age time.Duration, since time.Time) bool { return age > 0 && now.Sub(since) > age }
 	old := over(ages.Recordings, s.Planned)
@@ -94,7 +107,17 @@ func (o Operator) due(ctx context.Context, shelf Shelf, ages Ages, now time.Time
 		if !old {
 			shelf = nil
 		}
-		p.Belongings, p.Err = o.FindBelongings(ctx, s.Asset, shelf, false)
+		if p.Belongings, p.Err = o.FindBelongings(ctx, s.Asset, shelf, false); p.Err == nil {
+			p.Err = o.old(ctx, p.Belongings, now.Add(-ages.Assets))
+		}
+	case s.State == catalog.Removed: // whoever removed it was killed over it
+		p.What = prunedAsset
+		if s.Published != "" && s.Published != s.Job {
+			p.What = prunedSuperseded
+			p.Err = o.belongings(ctx, s, &p.Belongings)
+			break
+		}
+		p.Belongings, p.Err = o.FindBelongings(ctx, s.Asset, nil, false)
 	case s.State == catalog.Superseded && over(ages.Superseded, s.Since):
 		p.What = prunedSuperseded
 		p.Err = o.belongings(ctx, s, &p.Belongings)
@@ -104,7 +127,27 @@ func (o Operator) due(ctx context.Context, shelf Shelf, ages Ages, now time.Time
 	default:
 		return p, false
 	}
+	if p.What == prunedRecording && p.None() && p.Err == nil { // somebody was here before
+		p.Err = o.unrecorded(ctx, s.Asset)
+	}
 	return p, !p.None() || p.Err != nil
+}
+
+// old tells whether all of an asset is from before a time, and nothing of it has failed, or was brought back by an operator since.
+func (o Operator) old(ctx context.Context, b Belongings, before time.Time) error {
+	for _, s := range b.Jobs {
+		if s.State != catalog.Published && s.State != catalog.Superseded || s.Planned.After(before) {
+			return fmt.Errorf("job %s is %s, and was planned %s: %w", s.Job, s.State, s.Planned.Format(time.DateTime), ErrAtWork)
+		}
+		var pointer ladder.Asset
+		if _, err := ledger.Load(ctx, o.Store, ladder.PointerKey(s.Asset), &pointer); err != nil {
+			return err
+		}
+		if pointer.Chosen.After(before) {
+			return fmt.Errorf("job %s was published again %s: %w", pointer.Job, pointer.Chosen.Format(time.DateTime), ErrAtWork)
+		}
+	}
+	return nil
 }
 
 // recordingOf is a job's recording, if no other job may want it.
@@ -114,7 +157,7 @@ func (o Operator) recordingOf(ctx context.Context, shelf Shelf, s catalog.Status
 		return nil, err
 	}
 	for _, other := range all {
-		if other.State != catalog.Published && other.State != catalog.Superseded {
+		if other.State != catalog.Published && other.State != catalog.Superseded && other.State != catalog.Dropped {
 			return nil, fmt.Errorf("job %s is %s: %w", other.Job, other.State, ErrAtWork)
 		}
 	}
@@ -126,7 +169,12 @@ func (o Operator) prune(ctx context.Context, shelf Shelf, p Pruned) error {
 	if err := o.Remove(ctx, p.Belongings, shelf); err != nil || p.What != prunedRecording {
 		return err
 	}
-	ids, err := catalog.IDs(ctx, o.Store, p.Status.Asset)
+	return o.unrecorded(ctx, p.Status.Asset)
+}
+
+// unrecorded notes that the recording of an asset's jobs is gone.
+func (o Operator) unrecorded(ctx context.Context, asset string) error {
+	ids, err := catalog.IDs(ctx, o.Store, asset)
 	if err != nil {
 		return err
 	}

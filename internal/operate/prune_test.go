@@ -72,10 +72,9 @@ func TestPrune(t *testing.T) {
 	}{
 		{"recordings", Ages{Recordings: 7 * day}, []string{"recordings/live/published-2", "recordings/live/published-3", "recordings/live/superseded-6"}},
 		{"assets", Ages{Assets: 90 * day}, []string{"vod/live/published-3", "0000000000000003"}},
-		{"assets and recordings", Ages{Assets: 90 * day, Recordings: 91 * day}, []string{"vod/live/published-3", "0000000000000003", "recordings/live/published-3"}},
-		{"recordings that are kept longer", Ages{Assets: 90 * day, Recordings: 1000 * day}, []string{"vod/live/published-3", "0000000000000003"}},
+		{"assets and recordings", Ages{Assets: 90 * day, Recordings: 90 * day}, []string{"vod/live/published-3", "0000000000000003", "recordings/live/published-3"}},
 		{"superseded", Ages{Superseded: time.Nanosecond}, []string{"0000000000000006"}},
-		{"nothing is so old", Ages{Recordings: 1000 * day, Superseded: day, Assets: 1000 * day}, nil},
+		{"nothing is so old", Ages{Recordings: 1000 * day, Superseded: 1000 * day, Assets: 1000 * day}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			store := standin.NewMemory()
@@ -119,7 +118,76 @@ func TestPrune(t *testing.T) {
 			}
 		})
 	}
-	if err := (Operator{}).Prune(t.Context(), nil, Ages{}, true, func(Pruned) {}); err == nil {
-		t.Error("everything is pruned")
+	for _, ages := range []Ages{{}, {Assets: day, Recordings: 2 * day}} {
+		if err := (Operator{}).Prune(t.Context(), nil, ages, true, func(Pruned) {}); err == nil {
+			t.Errorf("%+v is taken", ages)
+		}
+	}
+}
+
+// What has changed since it was noted counts: a result that was brought back, and one that was removed in part, whoever was killed over it; and an
+// asset stays while any job of it is young, or has failed.
+func TestPruneLooksAgain(t *testing.T) {
+	const day, id, later = 24 * time.Hour, "0000000000000006", "00000000000003ee"
+	begin := func() (*standin.Memory, Operator) {
+		store := standin.NewMemory()
+		aged(t, store, 6, 30, catalog.Superseded)
+		return store, Operator{Store: store}
+	}
+	prune := func(o Operator, store *standin.Memory, ages Ages) (told []Pruned) {
+		if err := o.Prune(t.Context(), store, ages, false, func(p Pruned) { told = append(told, p) }); err != nil {
+			t.Fatal(err)
+		}
+		return told
+	}
+	there := func(store *standin.Memory, id string) bool {
+		_, _, err := store.Get("vod/live/superseded-6/" + id + "/flat/s00000-x.m4s")
+		return err == nil
+	}
+	pointer := func(store *standin.Memory, a ladder.Asset) {
+		body, err := json.Marshal(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		store.Put(ladder.PointerKey("live/superseded-6"), body)
+	}
+	store, o := begin() // it is noted superseded, and was brought back
+	pointer(store, ladder.Asset{Version: 1, Job: id, Planned: time.Now().Add(-30 * day), Chosen: time.Now().Add(-time.Hour)})
+	if told := prune(o, store, Ages{Superseded: time.Nanosecond, Assets: 7 * day}); !there(store, id) {
+		t.Errorf("what is published was pruned: %+v", told)
+	}
+	store, o = begin() // that was killed in the middle
+	store.Put(ladder.RemovedKey(id), []byte("{}"))
+	if _, err := catalog.Refresh(t.Context(), store, id); err != nil {
+		t.Fatal(err)
+	}
+	prune(o, store, Ages{Assets: 29 * day, Superseded: 1000 * day})
+	if there(store, id) {
+		t.Error("half of it stays")
+	}
+	if !there(store, later) {
+		t.Error("so does nothing of the other")
+	}
+	store, o = begin() // another job of it has failed
+	f := job.Failure{Job: later, Task: ladder.ChunkPart(0), Reason: "stalled", Time: time.Now()}
+	body, err := json.Marshal(ledger.Note{Failure: f})
+	if err != nil {
+		t.Fatal(err)
+	}
+	store.Put(ladder.FailureKey(later, f.Task, f.Time), body)
+	if err := store.Delete(t.Context(), ladder.PartKey(later, ladder.ChunkPart(0))); err != nil {
+		t.Fatal(err)
+	}
+	pointer(store, ladder.Asset{Version: 1, Job: id, Planned: time.Now().Add(-30 * day)})
+	for _, id := range []string{id, later} {
+		if _, err := catalog.Refresh(t.Context(), store, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if told := prune(o, store, Ages{Assets: 7 * day, Recordings: 7 * day}); !there(store, id) || !there(store, later) {
+		t.Errorf("an asset of which a job has failed was pruned: %+v", told)
+	}
+	if _, _, err := store.Get("recordings/live/superseded-6.flv"); err != nil {
+		t.Errorf("and its recording: %v", err)
 	}
 }

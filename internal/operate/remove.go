@@ -35,6 +35,7 @@ type Belongings struct {
 	Segments   []string // and playlists, of all jobs
 	Documents  []string // of all jobs; their plans last
 	Recordings []string // with their indexes, in the shelf
+	whole      bool     // it is all there is of the asset: others are told that it is gone
 	Entries    []string // of all jobs, in the asset's index: the last to go, since they lead to the rest
 }
 
@@ -51,6 +52,7 @@ func (o Operator) FindBelongings(ctx context.Context, asset string, shelf Shelf,
 			return b, fmt.Errorf("%s is a job of asset %s: name that", asset, s.Asset)
 		}
 	}
+	b.whole = true
 	if b.Pointers, err = o.pointers(ctx, asset); err != nil {
 		return b, err
 	}
@@ -206,6 +208,9 @@ func (o Operator) Remove(ctx context.Context, b Belongings, shelf Shelf) error {
 			return err
 		}
 	}
+	if err := o.stillMeant(ctx, &b); err != nil {
+		return err
+	}
 	for _, keys := range [][]string{b.Pointers, b.Segments} {
 		if err := removeAll(ctx, o.Store, keys, removers); err != nil {
 			return err
@@ -219,12 +224,38 @@ func (o Operator) Remove(ctx context.Context, b Belongings, shelf Shelf) error {
 	if err := removeAll(ctx, o.Store, b.Documents, 1); err != nil { // in their order
 		return err
 	}
-	for _, s := range b.Jobs {
-		if err := catalog.Removing(ctx, o.Store, s); err != nil {
-			return fmt.Errorf("note that job %s is removed: %w", s.Job, err)
+	if b.whole && len(b.Jobs) > 0 {
+		if err := catalog.Removing(ctx, o.Store, b.Jobs[0]); err != nil {
+			return fmt.Errorf("note that %s is removed: %w", b.Jobs[0].Asset, err)
 		}
 	}
 	return removeAll(ctx, o.Store, b.Entries, 1)
+}
+
+// stillMeant looks again, now that it is noted what goes, at what may have changed since it was found: which job the asset is, and which asset
+// its stream's latest.
+func (o Operator) stillMeant(ctx context.Context, b *Belongings) error {
+	for _, s := range b.Jobs {
+		if b.whole {
+			break
+		}
+		var pointer ladder.Asset
+		if _, err := ledger.Load(ctx, o.Store, ladder.PointerKey(s.Asset), &pointer); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if pointer.Job == s.Job {
+			if err := o.Store.Delete(ctx, ladder.RemovedKey(s.Job)); err != nil {
+				return err
+			}
+			return errors.Join(fmt.Errorf("job %s was published meanwhile: %w", s.Job, ErrAtWork), o.Note(ctx, s.Job))
+		}
+	}
+	if len(b.Jobs) == 0 || !b.whole {
+		return nil
+	}
+	pointers, err := o.pointers(ctx, b.Jobs[0].Asset)
+	b.Pointers = pointers
+	return err
 }
 
 func removeAll(ctx context.Context, store interface {

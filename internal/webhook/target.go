@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -45,10 +46,9 @@ func NewURL(address, secret string, transport http.RoundTripper) (*URL, error) {
 	if len(key) < 24 {
 		return nil, errors.New("read webhook secret: it must have 24 bytes at least (make one: openssl rand -base64 32)")
 	}
-	sum := sha256.Sum256([]byte(address)) // the address may have a password in it
-	u.User, u.RawQuery = nil, ""
+	sum := sha256.Sum256([]byte(address)) // an address is often a secret itself
 	client := &http.Client{Transport: transport, Timeout: answerTime, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	return &URL{address, fmt.Sprintf("%s #%x", u.String(), sum[:4]), key, client}, nil
+	return &URL{address, fmt.Sprintf("%s #%x", u.Host, sum[:4]), key, client}, nil
 }
 
 // Name is its address without what may be secret in it.
@@ -93,8 +93,12 @@ type Command string
 
 const commandTime = time.Minute
 
-// Name is the command.
-func (c Command) Name() string { return "command " + string(c) }
+// Name is the command's first word: the rest may have secrets in it.
+func (c Command) Name() string {
+	first, _, _ := strings.Cut(strings.TrimSpace(string(c)), " ")
+	sum := sha256.Sum256([]byte(c))
+	return fmt.Sprintf("command %s #%x", first, sum[:4])
+}
 
 // Tell runs the command.
 func (c Command) Tell(ctx context.Context, e Event) error {
@@ -107,6 +111,8 @@ func (c Command) Tell(ctx context.Context, e Event) error {
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", string(c)) //nolint:gosec // an operator says what to run
 	cmd.Env = append(os.Environ(), "AFTERLIVE_EVENT="+e.Type, "AFTERLIVE_ASSET="+e.Data.Asset, "AFTERLIVE_URL="+e.Data.URL)
 	cmd.Stdin = bytes.NewReader(append(body, '\n'))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // what it has started ends with it
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()
 	if err != nil {

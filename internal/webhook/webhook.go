@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -44,6 +45,10 @@ type Sender struct {
 
 	mine time.Time // until when the outbox is ours
 	idle map[string]time.Time
+	mu   sync.Mutex
+	// later is when a job is looked at again that somebody could not be told of.
+	later map[string]time.Time
+	after string // where the outbox is looked at next
 }
 
 const (
@@ -52,6 +57,7 @@ const (
 	last    = 5 * time.Second  // for what is told before it ends
 	atOnce  = 8                // jobs
 	most    = 1000             // jobs a look
+	longest = time.Minute      // that a job is left alone while somebody cannot be told of it
 	patient = 72 * time.Hour   // after which nobody is told any more
 	// quiet is more than anybody takes from the outbox to the note (catalog.Refresh): until then, a job of which nothing is told stays in it.
 	quiet = 2 * time.Minute
@@ -59,7 +65,7 @@ const (
 
 // Run tells until ctx ends.
 func (s *Sender) Run(ctx context.Context) {
-	s.idle = map[string]time.Time{}
+	s.idle, s.later = map[string]time.Time{}, map[string]time.Time{}
 	tick := time.NewTicker(often)
 	defer tick.Stop()
 	for {
@@ -113,9 +119,12 @@ func (s *Sender) round(ctx context.Context) error {
 	if mine, err := s.hold(ctx); err != nil || !mine {
 		return err
 	}
-	keys, err := s.Store.ListFrom(ctx, catalog.Outbox, "", most)
+	keys, err := s.Store.ListFrom(ctx, catalog.Outbox, s.after, most)
 	if err != nil {
 		return fmt.Errorf("list outbox: %w", err)
+	}
+	if s.after = ""; len(keys) == most { // those behind come next
+		s.after = keys[most-1]
 	}
 	ctx, cancel := context.WithDeadline(ctx, s.mine) // then it may be another's
 	defer cancel()
@@ -124,12 +133,15 @@ func (s *Sender) round(ctx context.Context) error {
 	var faults []error
 	group.SetLimit(atOnce)
 	for _, key := range keys {
+		if s.rests(key) {
+			continue
+		}
 		group.Go(func() error {
 			done, err := s.tell(ctx, path.Base(key))
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil && done && s.rested(key) {
-				err = s.Store.Delete(ctx, key)
+				err = s.forget(ctx, path.Base(key))
 				delete(s.idle, key)
 			}
 			if !done {
@@ -142,6 +154,17 @@ func (s *Sender) round(ctx context.Context) error {
 	return errors.Join(group.Wait(), errors.Join(faults...))
 }
 
+// rests tells whether it is too early to look at a job again.
+func (s *Sender) rests(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if time.Now().Before(s.later[key]) {
+		return true
+	}
+	delete(s.later, key)
+	return false
+}
+
 // rested tells whether there has been nothing to tell of a job for so long that nothing will come of which the outbox knew.
 func (s *Sender) rested(key string) bool {
 	since, seen := s.idle[key]
@@ -149,6 +172,23 @@ func (s *Sender) rested(key string) bool {
 		s.idle[key] = time.Now()
 	}
 	return seen && time.Since(since) > quiet
+}
+
+// forget takes a job out of the outbox. Who noted something at the same time may have found it there: so it is looked at afterwards, and if
+// anything is new, it is put back. Whoever was killed between what they did and their note is made good here.
+func (s *Sender) forget(ctx context.Context, id string) error {
+	if err := s.Store.Delete(ctx, catalog.Outbox+id); err != nil {
+		return err
+	}
+	_, err := catalog.Refresh(ctx, s.Store, id)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	h, err2 := catalog.HistoryOf(ctx, s.Store, id)
+	if n := len(h.Changes); err2 == nil && n > 0 && time.Since(h.Changes[n-1].At) < quiet {
+		err2 = catalog.Mark(ctx, s.Store, id)
+	}
+	return errors.Join(err, err2)
 }
 
 // tell tells everybody of a job; done is true if there is nothing more to tell.
@@ -164,31 +204,71 @@ func (s *Sender) tell(ctx context.Context, id string) (done bool, err error) {
 	if out.Removed != nil {
 		return s.tellRemoved(ctx, id, out, etag)
 	}
-	changes, status, err := catalog.Changes(ctx, s.Store, id)
+	h, err := catalog.HistoryOf(ctx, s.Store, id)
 	if errors.Is(err, fs.ErrNotExist) { // it comes, or is being removed
 		return true, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	var events []Event
-	for _, c := range changes {
-		if kind := kindOf(c); kind != "" {
-			events = append(events, s.event(kind, fmt.Sprintf("%s-%d", id, c.Number), c.Number, c.At, status))
-		}
-	}
 	key := ladder.JobPrefix(id) + "told.json"
 	told := map[string]catalog.Told{}
 	if etag, err = ledger.Load(ctx, s.Store, key, &told); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
-	changed, done := s.tellAll(ctx, told, events)
+	changed, done := s.tellAll(ctx, told, h.Life, s.events(h))
+	err = nil
 	if changed {
-		_, err = ledger.Write(ctx, s.Store, key, told, etag)
-	} else {
-		err = nil
+		err = s.keep(ctx, key, told, etag)
+	}
+	if !done && err == nil {
+		s.leave(id, told)
 	}
 	return done && !changed, err
+}
+
+// leave leaves a job alone until somebody is told again, but not for so long that others wait for what is new.
+func (s *Sender) leave(id string, told map[string]catalog.Told) {
+	until := time.Now().Add(longest)
+	for _, t := range s.Targets {
+		if next := told[t.Name()].Next; !next.IsZero() && next.Before(until) {
+			until = next
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.later[catalog.Outbox+id] = until
+}
+
+// events are what there is to tell of a job, from its first change on.
+func (s *Sender) events(h catalog.History) (all []Event) {
+	live := false
+	for _, c := range h.Changes {
+		kind := ""
+		switch c.To {
+		case catalog.Live, catalog.Waiting:
+			if !live {
+				kind = "live"
+			}
+			live = true
+		case catalog.Published:
+			kind, live = "ready", false
+		case catalog.Failed:
+			kind = "failed"
+		}
+		if kind != "" {
+			all = append(all, s.event(kind, fmt.Sprintf("%s-%s-%d", h.Status.Job, h.Life, c.Number), c.Number, c.At, h.Status))
+		}
+	}
+	return all
+}
+
+// keep writes down who was told, also if it is time to end.
+func (s *Sender) keep(ctx context.Context, key string, v any, etag string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), last)
+	defer cancel()
+	_, err := ledger.Write(ctx, s.Store, key, v, etag)
+	return err
 }
 
 // tellRemoved tells everybody that a job was removed, and takes it out of the outbox.
@@ -196,21 +276,25 @@ func (s *Sender) tellRemoved(ctx context.Context, id string, out catalog.Outgoin
 	if out.Told == nil {
 		out.Told = map[string]catalog.Told{}
 	}
-	changed, done := s.tellAll(ctx, out.Told, []Event{s.event("removed", id+"-removed", 1, out.At, *out.Removed)})
-	if done {
-		return false, s.Store.Delete(ctx, catalog.Outbox+id)
+	life := strconv.FormatInt(out.At.UnixMilli(), 10)
+	changed, done := s.tellAll(ctx, out.Told, life, []Event{s.event("removed", id+"-"+life+"-removed", 1, out.At, *out.Removed)})
+	switch {
+	case done: // it may have been made again meanwhile: so an entry stays
+		return false, s.keep(ctx, catalog.Outbox+id, catalog.Outgoing{}, etag)
+	case changed:
+		return false, s.keep(ctx, catalog.Outbox+id, out, etag)
 	}
-	if changed {
-		_, err = ledger.Write(ctx, s.Store, catalog.Outbox+id, out, etag)
-	}
-	return false, err
+	return false, nil
 }
 
 // tellAll tells each target the next events that it was not told of, and notes that in told.
-func (s *Sender) tellAll(ctx context.Context, told map[string]catalog.Told, events []Event) (changed, done bool) {
+func (s *Sender) tellAll(ctx context.Context, told map[string]catalog.Told, life string, events []Event) (changed, done bool) {
 	done = true
 	for _, t := range s.Targets {
 		progress := told[t.Name()]
+		if progress.Life != life {
+			progress = catalog.Told{Life: life}
+		}
 		before := progress
 		for _, e := range events {
 			if e.number <= progress.Number {
@@ -234,40 +318,32 @@ func (s *Sender) tellOne(ctx context.Context, t Target, progress *catalog.Told, 
 	if time.Now().Before(progress.Next) {
 		return false
 	}
+	if ctx.Err() != nil {
+		return false
+	}
 	began := time.Now()
-	err := t.Tell(ctx, e)
+	if progress.Tries == 0 && time.Since(e.Time) > patient { // of before anybody wanted to be told, or while nobody told
+		*progress = catalog.Told{Life: progress.Life, Number: e.number}
+		return true
+	}
+	err := t.Tell(context.WithoutCancel(ctx), e) // it has its own time
 	switch {
 	case err == nil:
 		log.Info("told", zap.Int("tries", progress.Tries+1), zap.Duration("took", time.Since(began)))
-	case ctx.Err() != nil: // whether they know, they know
-		return false
 	case time.Since(e.Time) > patient:
 		log.Error("not told: given up", zap.Int("tries", progress.Tries+1), zap.Error(err))
 	default:
 		progress.Tries++
-		progress.Next, progress.Fault = time.Now().Add(backoff(progress.Tries)).UTC(), err.Error()
+		progress.Next = time.Now().Add(backoff(progress.Tries)).UTC()
 		log.Warn("not told: tried again later", zap.Int("tries", progress.Tries), zap.Time("next", progress.Next), zap.Error(err))
 		return false
 	}
-	*progress = catalog.Told{Number: e.number}
+	*progress = catalog.Told{Life: progress.Life, Number: e.number}
 	return true
 }
 
 // backoff is how long to wait after so many tries that went wrong: 5 s, 10 s, 20 s, …, at most 10 min.
 func backoff(tries int) time.Duration { return min(5*time.Second<<min(tries-1, 10), 10*time.Minute) }
-
-// kindOf is what a change is told as; "": not at all.
-func kindOf(c catalog.Change) string {
-	switch {
-	case c.To == catalog.Live && c.From != catalog.Waiting:
-		return "live"
-	case c.To == catalog.Published:
-		return "ready"
-	case c.To == catalog.Failed:
-		return "failed"
-	}
-	return ""
-}
 
 // address is where an object is for those who are told; "" where that is not known.
 func (s *Sender) address(key string) string {

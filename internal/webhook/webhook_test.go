@@ -294,7 +294,7 @@ func TestSignature(t *testing.T) {
 	if err := json.Unmarshal(body, &e); err != nil || e.Data.Asset != hostile || e.ID != "1-1" {
 		t.Errorf("%+v, %v", e, err)
 	}
-	if strings.Contains(u.Name(), "private") || !strings.Contains(u.Name(), "/hook") {
+	if strings.Contains(u.Name(), "private") || !strings.Contains(u.Name(), "127.0.0.1") {
 		t.Errorf("it is called %s", u.Name())
 	}
 	for _, answer = range []int{http.StatusFound, http.StatusInternalServerError, http.StatusGone} {

@@ -2,6 +2,7 @@ package wiring
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
@@ -68,7 +69,7 @@ func (s Site) Tell(ctx context.Context, place *Place, name string, log *zap.Logg
 	if err != nil {
 		return nil, err
 	}
-	sender := &webhook.Sender{Store: place.Store, Media: media, Name: name, Log: log}
+	sender := &webhook.Sender{Store: place.Store, Media: media, Name: name + " " + strings.ToLower(rand.Text()[:8]), Log: log}
 	for _, command := range s.OnEvent {
 		sender.Targets = append(sender.Targets, webhook.Command(command))
 	}
