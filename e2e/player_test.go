@@ -61,7 +61,7 @@ func playerPlayback(t *testing.T, address string) {
 // Three ladders side by side show the same moment, and their difference.
 func playerCompare(t *testing.T, address string) {
 	b := openBrowser(t)
-	b.visit(address + "/player/?asset=world&compare=equirectangular,cubemap,eac&t=3")
+	b.visit(address + "/player/?asset=world&compare=equirectangular,cubemap,eac&t=0:03")
 	if times := evaluate[[]float64](b, "player.stage.panes.map(p => p.video.currentTime)"); slices.Min(times) < 3 {
 		t.Errorf("the address says 3 s; it starts at %v", times)
 	}
@@ -206,9 +206,46 @@ func playerControls(t *testing.T, address string) {
 	if evaluate[bool](b, "player.stage.panes.some(p => p.hls.autoLevelEnabled)") {
 		t.Error("a quality was chosen, but hls.js still chooses by itself")
 	}
+	playerKeys(b)
 	if names := evaluate[[]string](b, "[...document.querySelectorAll('#bar button:not([hidden]), #bar input, #bar select')].filter(e => !(e.ariaLabel || e.title || e.labels?.length || e.textContent)).map(e => e.id)"); len(names) > 0 {
 		t.Errorf("controls without a name: %v", names)
 	}
+}
+
+// playerKeys tries the keys and buttons that viewers know from elsewhere.
+func playerKeys(b browser) {
+	b.Helper()
+	key := func(keys ...string) {
+		for _, k := range keys {
+			must(b.T, chromedp.Do(b.ctx, chromedp.KeyEvent(k)))
+		}
+	}
+	key("k")
+	b.wait("!player.stage.panes[0].video.paused")
+	key("k", "5")
+	b.wait("player.stage.panes[0].video.paused && Math.abs(player.stage.panes[0].video.currentTime - 7) < 0.2")
+	key(">", ">")
+	b.wait("player.stage.sync.rate === 1.5 && document.getElementById('speed').value === '1.5'")
+	key("<", "<", "?")
+	b.wait("document.getElementById('keys').open && player.stage.sync.rate === 1")
+	key(kb.Escape)
+	b.run("document.getElementById('share').click()")
+	b.wait("document.getElementById('shared').open")
+	if at := b.text("document.getElementById('address').value"); !strings.Contains(at, "asset=world") || !strings.Contains(at, "t=7") || !strings.Contains(at, "yaw=") || !strings.Contains(at, "fov=") {
+		b.Errorf("the address of this moment is %s", at)
+	}
+	key(kb.Escape)
+	b.run("const v = document.getElementById('volume'); v.value = '0.5'; v.oninput()")
+	if kept := b.text("localStorage.getItem('afterlive-player')"); kept != `{"height":512,"volume":0.5}` {
+		b.Errorf("it remembers %s", kept)
+	}
+	if volumes := evaluate[[]float64](b, "player.stage.panes.map(p => p.video.volume)"); slices.Min(volumes) != 0.5 || slices.Max(volumes) != 0.5 {
+		b.Errorf("volumes %v", volumes)
+	}
+	b.run("[...document.querySelectorAll('#ladders button')].find(x => x.textContent === 'eac').click()")
+	b.wait("player.stage.panes.length === 1 && getComputedStyle(document.querySelector('.caption')).visibility === 'hidden'")
+	key("i")
+	b.wait("getComputedStyle(document.querySelector('.caption')).visibility === 'visible'")
 }
 
 // A live stream beside a recording: both play, each at its own time, in the same

@@ -62,15 +62,24 @@ export class Controls {
     button("motion").hidden = !("ondeviceorientation" in window) || !matchMedia("(pointer: coarse)").matches;
     range("seek").oninput = () => stage.sync.seek(Number(range("seek").value));
     range("volume").oninput = () => {
-      for (const { video } of stage.panes) video.volume = Number(range("volume").value);
+      this.loudness();
       this.mute(false);
+      keep({ volume: Number(range("volume").value) });
     };
     range("gain").oninput = () => {
       stage.gain = Number(range("gain").value);
       stage.dirty = true;
       stage.caption();
     };
-    element("quality", HTMLSelectElement).onchange = () => this.choose();
+    element("quality", HTMLSelectElement).onchange = () => {
+      this.choose();
+      keep({ height: Number(element("quality", HTMLSelectElement).value) });
+    };
+    element("speed", HTMLSelectElement).onchange = () => this.speed(Number(element("speed", HTMLSelectElement).value));
+    button("share").onclick = () => this.share();
+    element("stage", HTMLElement).addEventListener("dblclick", () => void this.fullscreen());
+    button("full").hidden = !document.fullscreenEnabled;
+    range("volume").value = String(kept().volume ?? 1);
     document.addEventListener("keydown", (e) => this.key(e));
     face(button("full"), "full", "Full screen");
   }
@@ -98,6 +107,45 @@ export class Controls {
     const { video } = this;
     if (video) video.muted = to ?? !video.muted;
     this.update();
+  }
+
+  /** As loud as the slider says. */
+  loudness() {
+    for (const { video } of this.stage.panes) video.volume = Number(range("volume").value);
+  }
+
+  /** @param {number} to - times as fast */
+  speed(to) {
+    this.stage.sync.rate = to;
+    if (this.video) this.video.playbackRate = to;
+    element("speed", HTMLSelectElement).value = String(to);
+  }
+
+  /** The next slower, or faster, speed that there is. @param {number} by */
+  faster(by) {
+    const all = [...element("speed", HTMLSelectElement).options].map((o) => Number(o.value));
+    const next = all[all.indexOf(this.stage.sync.rate) + by];
+    if (next) this.speed(next);
+  }
+
+  /** Gives the address of this moment, and of this view. */
+  async share() {
+    const address = new URL(location.href), { look } = this.stage.looking;
+    address.searchParams.set("t", String(Math.floor(this.video?.currentTime ?? 0)));
+    if (this.stage.panes.some((p) => p.stream.projection !== "flat")) {
+      for (const key of /** @type {const} */ (["yaw", "pitch", "fov"])) address.searchParams.set(key, String(Math.round(look[key])));
+    }
+    element("address", HTMLInputElement).value = address.href;
+    const told = await navigator.clipboard?.writeText(address.href).then(() => "It is copied.", () => "").catch(() => "");
+    element("copied", HTMLElement).textContent = told || "Copy it from here.";
+    element("shared", HTMLDialogElement).showModal();
+    element("address", HTMLInputElement).select();
+  }
+
+  /** What is known of the streams, above their pictures: side by side always, of one alone if it is wanted. */
+  statistics() {
+    this.stage.told = !this.stage.told;
+    this.stage.caption();
   }
 
   edge() {
@@ -167,7 +215,7 @@ export class Controls {
   /** @param {KeyboardEvent} e */
   key(e) {
     const inField = e.target instanceof HTMLInputElement || e.target instanceof HTMLSelectElement;
-    if (e.ctrlKey || e.metaKey || e.altKey || inField) return;
+    if (e.ctrlKey || e.metaKey || e.altKey || inField || document.querySelector("dialog[open]")) return;
     const onButton = e.target instanceof HTMLButtonElement;
     const { sync, looking } = this.stage;
     const step = (/** @type {number} */ s) => sync.seek(Math.max(0, (this.video?.currentTime ?? 0) + s));
@@ -176,7 +224,12 @@ export class Controls {
         if (onButton) return; // it presses the button
         this.toggle();
         break;
+      case "k": this.toggle(); break;
       case "m": this.mute(); break;
+      case "i": this.statistics(); break;
+      case "<": this.faster(-1); break;
+      case ">": this.faster(1); break;
+      case "?": element("keys", HTMLDialogElement).showModal(); break;
       case "f": void this.fullscreen(); break;
       case "d": this.difference(); break;
       case "q": if (!button("curves").hidden) this.curves(); break;
@@ -186,6 +239,13 @@ export class Controls {
         sync.pause();
         step((e.key === "." ? 1 : -1) * this.frame);
         break;
+      case "1": case "2": case "3": case "4": case "5": case "6": case "7": case "8": case "9": {
+        const { video } = this; // 0 looks ahead
+        if (!video?.seekable.length) return;
+        const start = video.seekable.start(0);
+        sync.seek(start + ((video.seekable.end(video.seekable.length - 1) - start) * Number(e.key)) / 10);
+        break;
+      }
       default: if (!looking.key(e.key)) return;
     }
     e.preventDefault();
@@ -203,6 +263,8 @@ export class Controls {
     if (video.muted || video.volume === 0) face(button("mute"), "mute", "Sound on");
     else face(button("mute"), "loud", "Sound off");
     this.live();
+    this.loudness();
+    element("speed", HTMLSelectElement).hidden = pane?.live ?? false;
     element("network", HTMLElement).hidden = !this.stage.panes.some((p) => p.lost);
     button("difference").hidden = !stage.comparable;
     button("difference").ariaPressed = String(stage.difference);
@@ -227,6 +289,30 @@ export class Controls {
     if (levels === this.levels) return;
     this.levels = levels;
     element("quality", HTMLSelectElement).replaceChildren(new Option("automatic", "0"), ...heights.map((h) => new Option(`${h}p`, String(h))));
+    const { height } = kept(); // the last time
+    if (!height || !heights.includes(height)) return;
+    element("quality", HTMLSelectElement).value = String(height);
+    this.choose();
+  }
+}
+
+const STORED = "afterlive-player";
+
+/** What the viewer chose before, in this browser. @returns {{volume?: number, height?: number}} */
+function kept() {
+  try {
+    return JSON.parse(localStorage.getItem(STORED) ?? "{}");
+  } catch {
+    return {}; // the browser keeps nothing
+  }
+}
+
+/** @param {{volume?: number, height?: number}} choice */
+function keep(choice) {
+  try {
+    localStorage.setItem(STORED, JSON.stringify({ ...kept(), ...choice }));
+  } catch {
+    // it is chosen all the same
   }
 }
 

@@ -71,7 +71,7 @@ export function parse(query, page) {
     if (text) request.look[key] = number(key, text);
   }
   const t = query.get("t");
-  if (t) request.time = number("t", t);
+  if (t) request.time = seconds(t);
   return request;
 }
 
@@ -80,6 +80,16 @@ function number(name, text) {
   const x = Number(text);
   if (!Number.isFinite(x)) throw new Error(`${name}=${text} in the address is no number.`);
   return x;
+}
+
+/**
+ * A moment as people write it: 90, 1:30, 1:02:03, 1m30s. What is none of these is the beginning.
+ * @param {string} text
+ */
+export function seconds(text) {
+  const clock = text.match(/^(?:(\d+):)?(\d+):(\d+(?:\.\d+)?)$/), parts = text.match(/^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?$/);
+  const [, h = 0, m = 0, s = 0] = (clock ?? parts ?? []).map((x) => Number(x ?? 0));
+  return 3600 * h + 60 * m + s;
 }
 
 /** There is no such recording, for now. */

@@ -24,6 +24,7 @@ export class Stage {
     this.sync = new Sync(this.panes);
     this.difference = false;
     this.gain = 8;
+    this.told = false; // what the streams are, though there is one alone
     this.dirty = true;
     this.chosen = 0; // when what is shown was chosen, in ms of the page
     const loop = () => {
@@ -44,9 +45,10 @@ export class Stage {
     for (const p of this.panes) if (!panes.includes(p)) p.close();
     this.panes = panes;
     for (const p of panes) p.compare(panes.length);
-    const { wanted } = this.sync;
+    const { wanted, rate } = this.sync;
     this.sync.close();
     this.sync = new Sync(panes);
+    this.sync.rate = rate;
     if (wanted) this.sync.play();
     this.captions.replaceChildren(...this.places().map(() => Object.assign(document.createElement("div"), { className: "caption" })));
     this.caption();
@@ -111,6 +113,7 @@ export class Stage {
 
   caption() {
     const places = this.places();
+    this.captions.classList.toggle("quiet", this.panes.length < 2 && !this.told);
     const ratio = devicePixelRatio;
     [...this.captions.children].forEach((element, i) => {
       const place = places[i];

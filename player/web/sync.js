@@ -11,6 +11,7 @@ export class Sync {
   constructor(panes) {
     this.panes = panes;
     this.wanted = false; // to play
+    this.rate = 1; // how fast
     this.blocked = false; // the browser wants a gesture first: a button asks for it
     this.timer = setInterval(() => this.steer(), 100);
   }
@@ -92,12 +93,12 @@ export class Sync {
         });
       }
     }
-    leader.video.playbackRate = 1; // it may have followed before
+    leader.video.playbackRate = this.rate; // it may have followed before
     for (const p of followers) {
       if (p.video.seeking || leader.video.seeking) continue;
       const drift = p.video.currentTime - leader.video.currentTime - (this.offset(p) ?? 0);
       if (Math.abs(drift) > SEEK) p.video.currentTime -= drift;
-      p.video.playbackRate = 1 - Math.max(-STEER, Math.min(STEER, drift));
+      p.video.playbackRate = this.rate * (1 - Math.max(-STEER, Math.min(STEER, drift)));
     }
   }
 
