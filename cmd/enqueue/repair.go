@@ -45,21 +45,21 @@ func (c *replayCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.
 		defer ticker.Stop()
 		pace = ticker.C
 	}
-	return c.sift(ctx, stdout, flags, "replayed", func(ctx context.Context, o operate.Operator, f operate.FailedTask) error {
+	return c.sift(ctx, stdout, flags, "replayed", func(ctx context.Context, o operate.Operator, f operate.FailedTask) (said string, err error) {
 		if c.Rate > 0 {
 			select {
 			case <-pace:
 			case <-ctx.Done():
-				return ctx.Err()
+				return "", ctx.Err()
 			}
 		}
 		sent, err := o.Replay(ctx, f, c.Profile)
 		for _, t := range sent {
 			if c.Profile != "" {
-				fmt.Fprintf(stdout, "with profile %s it becomes job %s\n", c.Profile, t.JobID())
+				said += fmt.Sprintf("with profile %s it becomes job %s\n", c.Profile, t.JobID())
 			}
 		}
-		return err
+		return said, err
 	}, c.DryRun)
 }
 
@@ -74,11 +74,11 @@ func (c *dropCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Fl
 	if err := c.explicit(c.All); err != nil {
 		return err
 	}
-	return c.sift(ctx, stdout, flags, "dropped", func(ctx context.Context, o operate.Operator, f operate.FailedTask) error { return o.Drop(ctx, f) }, c.DryRun)
+	return c.sift(ctx, stdout, flags, "dropped", func(ctx context.Context, o operate.Operator, f operate.FailedTask) (string, error) { return "", o.Drop(ctx, f) }, c.DryRun)
 }
 
-// sift does what is to be done with the failed tasks that are meant.
-func (s selection) sift(ctx context.Context, stdout io.Writer, flags wiring.Flags, done string, do func(context.Context, operate.Operator, operate.FailedTask) error, dry bool) error {
+// sift does what is to be done with the failed tasks that are meant, several at a time, and tells what do says of each.
+func (s selection) sift(ctx context.Context, stdout io.Writer, flags wiring.Flags, done string, do func(context.Context, operate.Operator, operate.FailedTask) (string, error), dry bool) error {
 	return atPlace(ctx, flags, func(o operate.Operator, _ *wiring.Place) error {
 		var mu sync.Mutex
 		count, failed, jobs := 0, 0, map[string]bool{}
@@ -86,9 +86,10 @@ func (s selection) sift(ctx context.Context, stdout io.Writer, flags wiring.Flag
 			if !s.means(f) {
 				return false, nil
 			}
+			var said string
 			var err error
 			if !dry {
-				err = do(ctx, o, f)
+				said, err = do(ctx, o, f)
 			}
 			if ctx.Err() != nil {
 				return false, err
@@ -102,7 +103,7 @@ func (s selection) sift(ctx context.Context, stdout io.Writer, flags wiring.Flag
 				failed++
 				became = fmt.Sprintf("cannot be %s: %v", done, err)
 			}
-			fmt.Fprintf(stdout, "%s %s %s (%s) %s\n", cmp.Or(f.Job, "-"), cmp.Or(f.Task, "-"), cmp.Or(f.Asset, "-"), f.Reason, became)
+			fmt.Fprintf(stdout, "%s%s %s %s (%s) %s\n", said, cmp.Or(f.Job, "-"), cmp.Or(f.Task, "-"), cmp.Or(f.Asset, "-"), f.Reason, became)
 			return !dry && err == nil, nil
 		})
 		for id, touched := range jobs {

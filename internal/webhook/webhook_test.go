@@ -233,6 +233,8 @@ func TestNothingIsLost(t *testing.T) {
 			return nil
 		}
 		r := &receiver{away: func() error {
+			mu.Lock()
+			defer mu.Unlock()
 			if random.IntN(4) == 0 {
 				return errors.New("503")
 			}
@@ -243,7 +245,7 @@ func TestNothingIsLost(t *testing.T) {
 			id := fmt.Sprintf("%016x", n)
 			for _, what := range [][]int{{live, ready}, {failed}, {ready}}[n%3] {
 				for w.becomes(id, what) != nil { // whoever was killed over it, its message comes again
-					w.run(fmt.Sprint("sender-", n), time.Duration(random.IntN(8))*time.Second, r)
+					w.run(fmt.Sprint("sender-", n), time.Duration(n%8)*time.Second, r)
 				}
 				want[id] = append(want[id], []string{"", "live", "ready", "failed"}[what])
 			}
