@@ -53,10 +53,10 @@ image-test: install tools player/web/hls.mjs ## jobs in hardened containers, sto
 image-suite: player/web/hls.mjs ## all tests beside the image's ffmpeg, on Debian 13 (15 minutes)
 	VERSION=$(VERSION) tools/image.sh suite
 
-# Limits bound a test that hangs. How long tests take depends on what else the machine does. Many wait for streams, so more of them than cores run at once.
+# Lint has vet. Limits bound a test that hangs. How long tests take depends on what else the machine does. Many wait for streams, so more of them than cores run at once.
 suite: $(TOOLS)/versitygw tools/fauxqs/node_modules/.package-lock.json tools/cloudformation/node_modules/.package-lock.json player/web/hls.mjs
-	go test -count=1 -parallel 4 -timeout 90m $$(go list ./... | grep -vxF "$$(go list $(RACY))")
-	go test -race -short -count=1 -parallel 4 -timeout 90m $(RACY) ./pipeline # short: without what is ffmpeg's work alone, which was tested above
+	go test -vet=off -count=1 -parallel 4 -timeout 90m $$(go list ./... | grep -vxF "$$(go list $(RACY))")
+	go test -vet=off -race -short -count=1 -parallel 4 -timeout 90m $(RACY) ./pipeline # short: without what is ffmpeg's work alone, which was tested above
 
 bench: install tools ## FILES="a.flv …": afterlive beside other ways to do the same, in ratios (about an hour)
 	go test -run '^$$' -bench . -benchtime 1x -timeout 4h ./bench -files "$(FILES)" -results $(CURDIR)/data/bench/results.json

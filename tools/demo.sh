@@ -104,6 +104,7 @@ ffprobe -v error -show_entries stream=codec_name,width,height,avg_frame_rate -of
 cat <<TXT
    look around in it:              $page?asset=$asset
    all projections, side by side:  $page?asset=$asset&compare=all
+   all that can be watched:        http://127.0.0.1:$http/
    for other players:              $master
    files:                          data/vod/$asset/
 TXT

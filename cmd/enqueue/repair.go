@@ -74,7 +74,9 @@ func (c *dropCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Fl
 	if err := c.explicit(c.All); err != nil {
 		return err
 	}
-	return c.sift(ctx, stdout, flags, "dropped", func(ctx context.Context, o operate.Operator, f operate.FailedTask) (string, error) { return "", o.Drop(ctx, f) }, c.DryRun)
+	return c.sift(ctx, stdout, flags, "dropped", func(ctx context.Context, o operate.Operator, f operate.FailedTask) (string, error) {
+		return "", o.Drop(ctx, f)
+	}, c.DryRun)
 }
 
 // sift does what is to be done with the failed tasks that are meant, several at a time, and tells what do says of each.
