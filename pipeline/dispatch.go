@@ -142,8 +142,11 @@ func (p *Pipeline) storeChunks(ctx context.Context, plan *ladder.Plan, d *ledger
 			return err
 		})
 	}
+	if err := group.Wait(); err != nil { // what isn't stored must not be noted as if it were
+		return err
+	}
 	d.Chunks = append(d.Chunks, ladder.Spans(due)...)
-	return group.Wait()
+	return nil
 }
 
 // storeChunk stores a chunk, unless there is one, and returns which frames that has.
@@ -167,7 +170,6 @@ func (p *Pipeline) storeEnd(ctx context.Context, plan *ladder.Plan, d *ledger.Di
 	if len(plan.Due(index, d.Chunks)) > 0 {
 		return nil
 	}
-	d.Ended = true
 	end := plan.End(index, d.Chunks)
 	if r.state != nil {
 		end.Abandoned, end.Origins = r.state.Abandoned, origins(r.state.Turns, index)
@@ -176,8 +178,11 @@ func (p *Pipeline) storeEnd(ctx context.Context, plan *ladder.Plan, d *ledger.Di
 		end.Replan = plan.Misled(index, profile)
 	}
 	won, err := ledger.Write(ctx, p.Store, ladder.EndKey(plan.Job), end, "")
-	if err != nil || !won {
+	if err != nil {
 		return err
+	}
+	if d.Ended = true; !won {
+		return nil
 	}
 	if end.Replan != "" {
 		p.Log.Warn("recording is planned anew: its head was not like the rest", zap.String("job", plan.Job), zap.String("asset", plan.Asset), zap.String("why", end.Replan))
