@@ -324,7 +324,8 @@ func TestEachStoreOperationFailsOnce(t *testing.T) {
 				tasks, err := job.Parse(d.Body)
 				must(t, err)
 				if err := p.Do(t.Context(), tasks[0], nil); err != nil {
-					if failed++; failed > 3 {
+					failed++
+					if failed > 3 {
 						t.Fatalf("%s still fails: %v", tasks[0].Name(), err)
 					}
 					expire(t, store)
