@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -49,32 +48,21 @@ func (p *Pipeline) pointLatest(ctx context.Context, plan *ladder.Plan) error {
 	return p.writeLatestMaster(ctx, stream)
 }
 
-// writeLatestMaster makes a stream's own multivariant playlist that of its latest asset. As with an asset's own, whoever writes last
-// has seen the last pointer.
+// writeLatestMaster makes a stream's own multivariant playlist that of its latest asset.
 func (p *Pipeline) writeLatestMaster(ctx context.Context, stream string) error {
-	key := ladder.LatestMasterKey(stream)
-	for {
+	err := p.keep(ctx, ladder.LatestMasterKey(stream), func() ([]byte, error) {
 		var latest ladder.Latest
 		if _, err := ledger.Load(ctx, p.Store, ladder.LatestKey(stream), &latest); err != nil {
-			return err
+			return nil, err
 		}
 		stable, _, err := p.Store.Load(ctx, ladder.StableMasterKey(latest.Asset))
-		if errors.Is(err, fs.ErrNotExist) { // it was removed this moment
-			return nil
-		}
 		if err != nil {
-			return fmt.Errorf("load master of %s: %w", latest.Asset, err)
+			return nil, fmt.Errorf("load master of %s: %w", latest.Asset, err)
 		}
-		want := latest.Rebase(stable)
-		have, etag, err := p.Store.Load(ctx, key)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("load %s: %w", key, err)
-		}
-		if bytes.Equal(have, want) {
-			return nil
-		}
-		if _, err := ledger.Put(ctx, p.Store, key, want, etag); err != nil {
-			return err
-		}
+		return latest.Rebase(stable), nil
+	})
+	if errors.Is(err, fs.ErrNotExist) { // it was removed this moment
+		return nil
 	}
+	return err
 }

@@ -165,21 +165,28 @@ func (p *Pipeline) tellMissing(plan *ladder.Plan, all []ladder.Missing) {
 }
 
 // writeStableMaster makes the asset's own multivariant playlist that of the job
-// at which the pointer points. It reads the pointer anew after every write:
-// whoever writes last has seen the last pointer.
+// at which the pointer points.
 func (p *Pipeline) writeStableMaster(ctx context.Context, asset string) error {
-	key := ladder.StableMasterKey(asset)
-	for {
+	return p.keep(ctx, ladder.StableMasterKey(asset), func() ([]byte, error) {
 		var pointer ladder.Asset
 		if _, err := ledger.Load(ctx, p.Store, ladder.PointerKey(asset), &pointer); err != nil {
+			return nil, err
+		}
+		master, _, err := p.Store.Load(ctx, path.Join("vod", asset, pointer.Ladders[0].Master))
+		if err != nil {
+			return nil, fmt.Errorf("load master of %s: %w", asset, err)
+		}
+		return ladder.Rebase(master, pointer.Job), nil
+	})
+}
+
+// keep makes an object what follows from others. They are read anew after every write: whoever writes last has seen the last of them.
+func (p *Pipeline) keep(ctx context.Context, key string, follows func() ([]byte, error)) error {
+	for {
+		want, err := follows()
+		if err != nil {
 			return err
 		}
-		first := pointer.Ladders[0]
-		master, _, err := p.Store.Load(ctx, path.Join("vod", asset, first.Master))
-		if err != nil {
-			return fmt.Errorf("load master of %s: %w", asset, err)
-		}
-		want := ladder.Rebase(master, pointer.Job)
 		have, etag, err := p.Store.Load(ctx, key)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("load %s: %w", key, err)
