@@ -54,10 +54,14 @@ func (p *Pipeline) NoteRetry(ctx context.Context, f *job.Failure, times int, nex
 // noteAll notes how a job stands that may have become its asset, and those that may no longer be it. An error is of the job itself: nobody
 // would come back to it, so its message must.
 func (p *Pipeline) noteAll(ctx context.Context, id string) error {
-	if _, err := catalog.Refresh(ctx, p.Store, id); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	s, err := catalog.Refresh(ctx, p.Store, id)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("note how job %s stands: %w", id, err)
 	}
-	if err := catalog.Settle(ctx, p.Store, id); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := catalog.RefreshOthers(ctx, p.Store, s); err != nil {
 		p.Log.Warn("how other jobs of an asset stand cannot be noted", zap.String("job", id), zap.Error(err))
 	}
 	return nil

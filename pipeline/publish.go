@@ -240,5 +240,9 @@ func PublishAgain(ctx context.Context, store Store, id string) (ladder.Asset, er
 	if err := p.pointLatest(ctx, plan); err != nil {
 		return asset, err
 	}
-	return asset, catalog.Settle(ctx, store, id)
+	s, err := catalog.Refresh(ctx, store, id)
+	if err != nil {
+		return asset, err
+	}
+	return asset, catalog.RefreshOthers(ctx, store, s)
 }

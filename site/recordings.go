@@ -28,7 +28,7 @@ type recording struct {
 
 func toViewers(s catalog.Status) recording {
 	r := recording{
-		Asset: s.Asset, State: s.Shown, At: s.Planned, Duration: s.Duration, Poster: s.Poster, Projections: s.Forms, Waiting: s.Waiting, Abandoned: s.Abandoned, Missing: s.Missing,
+		Asset: s.Asset, State: s.Shown, At: s.Planned, Duration: s.Duration, Poster: s.Poster, Projections: s.Projections, Waiting: s.Waiting, Abandoned: s.Abandoned, Missing: s.Missing,
 	}
 	if r.State != catalog.Published {
 		r.Duration = 0 // it grows

@@ -43,8 +43,8 @@ type pruneCommand struct {
 
 // Help explains what --help has no place for.
 func (*pruneCommand) Help() string {
-	return `What is not named is kept for ever. What has failed, or is at work, is never removed, nor is its recording: nobody has seen it yet. ` +
-		`A timer runs this once a day (nginx/afterlive-prune.timer).
+	return `Without a flag for it, a kind of data is kept forever. prune never removes a failed or unfinished job, or its recording. ` +
+		`A timer runs it once a day (nginx/afterlive-prune.timer).
 
   enqueue prune --keep-recordings 7d --keep-superseded 1d --keep-assets 90d --dry-run`
 }

@@ -32,11 +32,11 @@ func (f *flags) serve(ctx context.Context, log *zap.Logger, place *wiring.Place,
 	if err := f.pages(mux, place, log); err != nil {
 		return nil, err
 	}
-	sure := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		mux.ServeHTTP(w, r)
 	})
-	server := &http.Server{Handler: sure, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", f.HTTP)
 	if err != nil {
 		return nil, fmt.Errorf("serve http: %w", err)

@@ -58,7 +58,6 @@ type note struct {
 // Change is one of a job's state.
 type Change struct {
 	Number int       `json:"number"` // from 1 on
-	From   State     `json:"from,omitempty"`
 	To     State     `json:"to"`
 	At     time.Time `json:"at"`
 }
@@ -68,7 +67,7 @@ const changesKept = 50
 
 // changed adds a change to those of a note.
 func (n note) changed(to State, at time.Time) []Change {
-	next := Change{Number: 1, From: n.State, To: to, At: at}
+	next := Change{Number: 1, To: to, At: at}
 	if len(n.Changes) > 0 {
 		next.Number = n.Changes[len(n.Changes)-1].Number + 1
 	}
@@ -152,16 +151,12 @@ func Entries(ctx context.Context, store ledger.Store, s Status) (byTime, ofAsset
 	return n.Entry, entriesOf(s.Asset) + s.Job, nil
 }
 
-// Settle refreshes a job that may have become its asset, and those that may no longer be it.
-func Settle(ctx context.Context, store ledger.Store, id string) error {
-	s, err := Refresh(ctx, store, id)
-	if err != nil {
-		return err
-	}
+// RefreshOthers refreshes the other jobs of an asset, where they don't yet know which job the asset is by now.
+func RefreshOthers(ctx context.Context, store ledger.Store, s Status) error {
 	all, err := noted(ctx, store, s.Asset)
 	faults := []error{err}
 	for _, other := range all {
-		if other.Job == id || other.Published == s.Published {
+		if other.Job == s.Job || other.Published == s.Published {
 			continue
 		}
 		if _, err := Refresh(ctx, store, other.Job); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -179,7 +179,7 @@ func TestRefreshedAtOnce(t *testing.T) {
 }
 
 // A job that another takes the place of is noted so, also if whoever published that was killed before, and comes back.
-func TestSettle(t *testing.T) {
+func TestOthersAreSuperseded(t *testing.T) {
 	store := history(t, 2)
 	s, err := Of(t.Context(), store, "live/talk-1")
 	if err != nil {
@@ -193,7 +193,11 @@ func TestSettle(t *testing.T) {
 	if _, err := Refresh(t.Context(), store, plan.Job); err != nil { // and then it was killed
 		t.Fatal(err)
 	}
-	if err := Settle(t.Context(), store, plan.Job); err != nil {
+	mine, err := Refresh(t.Context(), store, plan.Job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := RefreshOthers(t.Context(), store, mine); err != nil {
 		t.Fatal(err)
 	}
 	jobs, _, err := Page(t.Context(), store, Query{Limit: 3, Noted: true})

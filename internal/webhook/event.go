@@ -42,7 +42,7 @@ type Data struct {
 func (s *Sender) event(kind, id string, number int, at time.Time, of catalog.Status) Event {
 	d := Data{
 		Asset: of.Asset, Job: of.Job, Profile: of.Profile, Recording: of.Recording, State: of.State, Duration: of.Duration, Poster: s.address(of.Poster),
-		Projections: of.Forms, Abandoned: of.Abandoned, Missing: of.Missing, Task: of.Task, Reason: of.Reason, Detail: of.Detail,
+		Projections: of.Projections, Abandoned: of.Abandoned, Missing: of.Missing, Task: of.Task, Reason: of.Reason, Detail: of.Detail,
 		Advice: strings.NewReplacer("JOB", of.Job, "ASSET", of.Asset).Replace(job.Advice(of.Reason)),
 	}
 	if kind == "live" || kind == "ready" {

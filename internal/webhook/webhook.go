@@ -43,12 +43,12 @@ type Sender struct {
 	Name    string // who this is: different from all others
 	Log     *zap.Logger
 
-	mine time.Time // until when the outbox is ours
-	idle map[string]time.Time
-	mu   sync.Mutex
-	// later is when a job is looked at again that somebody could not be told of.
-	later map[string]time.Time
-	after string // where the outbox is looked at next
+	mine  time.Time // until when the outbox is ours
+	after string    // where the outbox is looked at next
+
+	mu    sync.Mutex
+	idle  map[string]time.Time // since when nothing was to be told of a job
+	later map[string]time.Time // when a job is looked at again of which somebody could not be told
 }
 
 const (
@@ -129,7 +129,6 @@ func (s *Sender) round(ctx context.Context) error {
 	ctx, cancel := context.WithDeadline(ctx, s.mine) // then it may be another's
 	defer cancel()
 	var group errgroup.Group
-	var mu sync.Mutex
 	var faults []error
 	group.SetLimit(atOnce)
 	for _, key := range keys {
@@ -138,8 +137,8 @@ func (s *Sender) round(ctx context.Context) error {
 		}
 		group.Go(func() error {
 			done, err := s.tell(ctx, path.Base(key))
-			mu.Lock()
-			defer mu.Unlock()
+			s.mu.Lock()
+			defer s.mu.Unlock()
 			if err == nil && done && s.rested(key) {
 				err = s.forget(ctx, path.Base(key))
 				delete(s.idle, key)
