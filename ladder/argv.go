@@ -147,10 +147,13 @@ func (p *Plan) x264(r Rendition, later bool) ffmpeg.KwArgs {
 	return args
 }
 
+// Reordered is by how many frames x264 decodes ahead of what is shown: it has two B-frames in a row, and one of them may be referred to.
+const Reordered = 2
+
 // quality is constant quality without a cap.
 func (p *Plan) quality(crf float64, preset string) ffmpeg.KwArgs {
 	args := p.h264(crf, preset)
-	args["g"], args["keyint_min"], args["sc_threshold"], args["flags"], args["bf"] = p.GOPFrames, p.GOPFrames, 0, "+cgop", 2
+	args["g"], args["keyint_min"], args["sc_threshold"], args["flags"], args["bf"] = p.GOPFrames, p.GOPFrames, 0, "+cgop", Reordered
 	return args
 }
 

@@ -12,6 +12,7 @@ type Asset struct {
 	Chosen    time.Time     `json:"chosen,omitzero"` // when an operator brought this job back: counts in place of planned
 	Profile   string        `json:"profile"`
 	Recording string        `json:"recording"`           // its key
+	Clip      *ClipOf       `json:"clip,omitempty"`      // it is a part of another asset
 	Live      bool          `json:"live,omitempty"`      // the recording grows, and this is how far it is
 	Began     time.Time     `json:"began,omitzero"`      // when its first moment was recorded, if that is known
 	Waiting   time.Time     `json:"waiting,omitzero"`    // the publisher is gone, and until then it may come back, and the event go on
@@ -31,6 +32,13 @@ type Asset struct {
 	Origins         []Origin        `json:"origins,omitempty"` // that recorded it, in turns, if they were several
 	Discontinuities []Discontinuity `json:"discontinuities,omitempty"`
 	Missing         []Missing       `json:"missing,omitempty"` // of the recording
+}
+
+// ClipOf is where in another asset a clip is.
+type ClipOf struct {
+	Asset string  `json:"asset"`
+	From  float64 `json:"from_s"` // seconds
+	To    float64 `json:"to_s"`
 }
 
 // Outranks tells whether a job that is planned, but not chosen by an operator, must leave
@@ -79,7 +87,10 @@ func (p *Presentation) Asset() Asset {
 		Effort: p.fold.Effort.of(plan), Origins: plan.Origins, Discontinuities: plan.Discontinuities, Missing: p.Missing(),
 	}
 	if !plan.Live.IsZero() {
-		a.Began = plan.Live.Add(plan.Begins).Round(time.Millisecond)
+		a.Began = plan.Live.Add(plan.Begins + plan.Rate.Time(plan.First())).Round(time.Millisecond)
+	}
+	if c := plan.Clip; c != nil {
+		a.Clip = &ClipOf{c.Asset, plan.seconds(c.From), plan.seconds(c.To)}
 	}
 	if len(plan.Ladders) == 0 {
 		a.Ladders = []AssetLadder{{Name: AudioLadder, Master: plan.Job + "/" + AudioLadder + "/" + p.MasterFile()}}
@@ -88,7 +99,11 @@ func (p *Presentation) Asset() Asset {
 	a.FrameRate = plan.Rate.FPS()
 	if plan.Storyboard != nil {
 		a.Storyboard = plan.Job + "/" + StoryboardFolder + "/" + p.StoryboardFile()
-		if poster := p.fold.Images[plan.poster()].Poster; poster != nil {
+		poster := p.fold.Images[plan.poster()].Poster
+		if plan.Clip != nil && plan.Clip.Poster != "" {
+			poster = &Image{URI: plan.Clip.Poster}
+		}
+		if poster != nil {
 			a.Poster = plan.Job + "/" + StoryboardFolder + "/" + poster.URI
 		}
 	}

@@ -148,6 +148,11 @@ func (p *Plan) ends(frames int) func(from int) int {
 	}
 }
 
+// EndChunk is a chunk of other frames than [Plan.Due] would choose: an end of a clip.
+func (p *Plan) EndChunk(x *flv.Index, number int, s Span) Chunk {
+	return p.chunk(p.timeline(x), number, s)
+}
+
 // chunk is everything between two moments, those before the first picture and behind the
 // last like all others.
 func (p *Plan) chunk(x *flv.Index, number int, s Span) Chunk {

@@ -68,7 +68,7 @@ func (p *Plan) planSound(x *flv.Index, profile Profile) {
 	if !own {
 		return
 	}
-	p.Version = PlanVersion // older workers would encode it
+	p.Version = PlanGrown // older workers would encode it
 	first := int(math.Round(p.timeline(x).Audio.First().Seconds() * float64(p.Audio.Rate)))
 	p.Audio.Copy.Shift = (first%PacketSamples + PacketSamples) % PacketSamples
 	p.Audio.Copy.First = (first-p.Audio.Copy.Shift)/PacketSamples + 1

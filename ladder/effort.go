@@ -56,6 +56,9 @@ func Sum(plan *Job, parts []Part) Total {
 
 // add adds what a part took.
 func (t *Total) add(p Part) {
+	if p.Of != "" { // nobody made it for this
+		return
+	}
 	e := p.Effort
 	t.Slot += e.Slot
 	t.Encode += e.Encode

@@ -88,7 +88,7 @@ func (f *Fold) addTrack(p *Plan, t Track) error {
 		f.Tracks[id] = t
 		return nil
 	}
-	if whole.Init != t.Init || whole.Timescale != t.Timescale {
+	if path.Base(whole.Init) != path.Base(t.Init) || whole.Timescale != t.Timescale { // named by their content
 		return fmt.Errorf("%s: its init segment is %s and not %s: the chunks were encoded by different versions of ffmpeg or x264", id, t.Init, whole.Init)
 	}
 	whole.Segments = append(slices.Clip(whole.Segments), t.Segments...)

@@ -38,6 +38,8 @@ type Plan struct {
 	Container     Container     `json:"container,omitempty"`    // of segments; none: fMP4
 	Scan          float64       `json:"scan_s"`                 // seconds that it took to read and understand the recording
 
+	Clip *Clip `json:"clip,omitempty"` // of another job's result, which this is then a part of
+
 	Quality int      `json:"quality,omitempty"` // frames to compare with the recording after publishing
 	Ladders []Ladder `json:"ladders"`
 	Audio   *Audio   `json:"audio,omitempty"`

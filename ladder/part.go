@@ -15,6 +15,7 @@ type Part struct {
 	Name    string        `json:"name"`
 	Span    Span          `json:"span,omitzero"`  // frames, of a chunk
 	Away    time.Duration `json:"away,omitempty"` // as of the chunk
+	Of      string        `json:"of,omitempty"`   // the job that has made it, if that is another
 	Attempt string        `json:"attempt"`
 	Worker  string        `json:"worker"`
 	Host    Host          `json:"host"`
@@ -31,6 +32,7 @@ type Part struct {
 // Images are what a chunk contributes to the storyboard.
 type Images struct {
 	Sheets []Image `json:"sheets"`
+	Skip   int     `json:"skip,omitempty"` // pictures on the first sheet that are of what comes before
 	Poster *Image  `json:"poster,omitempty"`
 }
 

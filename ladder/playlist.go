@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"path"
 	"slices"
 	"time"
 
@@ -67,7 +68,10 @@ func (p *Presentation) complete() error {
 				faults = append(faults, fmt.Errorf("assemble job %s: %s/%s has %d segments, the others %d", p.plan.Job, l.Name, r.Name, len(t.Segments), segments))
 			}
 		}
-		t, want := p.fold.Tracks[l.Name+"/"+FramesRendition], (p.plan.Frames+p.plan.PictureSpan()-1)/p.plan.PictureSpan()
+		t, want := p.fold.Tracks[l.Name+"/"+FramesRendition], 0
+		for _, c := range p.plan.Chunks {
+			want += (c.To - c.From + p.plan.PictureSpan() - 1) / p.plan.PictureSpan()
+		}
 		if l.Frames != nil && len(t.Segments) != want {
 			faults = append(faults, fmt.Errorf("assemble job %s: %s/%s has %d segments, by the plan %d", p.plan.Job, l.Name, FramesRendition, len(t.Segments), want))
 		}
@@ -78,7 +82,7 @@ func (p *Presentation) complete() error {
 		}
 	}
 	for k, c := range p.plan.Chunks {
-		if have, want := len(p.fold.Images[k].Sheets), len(p.plan.Sheets(c)); have != want {
+		if have, want := len(p.fold.Images[k].Sheets), p.plan.sheets(c, p.fold.Images[k].Skip); have != want {
 			faults = append(faults, fmt.Errorf("assemble job %s: part %s has %d sheets of the storyboard, by the plan %d", p.plan.Job, ChunkPart(k), have, want))
 		}
 	}
@@ -95,7 +99,7 @@ func (p *Presentation) Sizes() map[string]int64 {
 	all := map[string]int64{}
 	for id, t := range p.fold.Tracks {
 		for _, s := range t.Segments {
-			all[id+"/"+s.URI] = s.Bytes
+			all[path.Join(id, s.URI)] = s.Bytes
 		}
 	}
 	return all
@@ -180,7 +184,7 @@ func (p *Presentation) list(list *m3u8.MediaPlaylist, t Track) error {
 	list.SetVersion(p.plan.Container.hlsVersion())
 	list.SetWritePrecision(6)
 	if p.plan.Container != TS {
-		list.SetDefaultMap(t.Init, 0, 0)
+		list.SetDefaultMap(escaped(t.Init), 0, 0)
 	}
 	list.MediaType = m3u8.VOD
 	if p.event {
@@ -191,7 +195,7 @@ func (p *Presentation) list(list *m3u8.MediaPlaylist, t Track) error {
 		ticks = -PacketSamples // its first packet is heard before the first frame
 	}
 	for _, s := range t.Segments {
-		err := list.Append(s.URI, t.seconds(s), "")
+		err := list.Append(escaped(s.URI), t.seconds(s), "")
 		if len(s.Frames) > 0 && err == nil {
 			err = list.SetRange(s.Frames[0].Bytes, s.Frames[0].Offset)
 		}

@@ -19,6 +19,7 @@ type Audio struct {
 	Rate       int              `json:"rate"`               // Hz, of the output
 	Copy       *CopiedSound     `json:"copy,omitempty"`     // of the recording's own AAC; none: nobody wanted it
 	Loudness   float64          `json:"loudness,omitempty"` // LUFS to which it is brought; 0: as it is
+	Filter     string           `json:"filter,omitempty"`   // ffmpeg's, that brings a clip's to what its asset has
 }
 
 // AudioRendition is one encoding of the sound: stereo AAC.
@@ -86,12 +87,15 @@ func (p *Plan) PacketTicks(packet int) int64 {
 	return int64(StartOffset*p.Audio.Rate) + int64(packet-1)*PacketSamples + int64(p.Audio.shift())
 }
 
-// soundSegments is how many segments of sound there are. A last one that would be shorter
-// than a packet is none.
+// soundSegments is how many segments of sound there are. One that would be shorter than a packet, at an end, is none.
 func (p *Job) soundSegments() int {
-	n := (p.Frames + p.SegmentFrames - 1) / p.SegmentFrames
-	if p.Packet((n-1)*p.SegmentFrames) == p.Packet(p.Frames) {
-		n--
+	n := 0
+	for _, c := range p.Chunks {
+		for from := c.From; from < c.To; from += p.SegmentFrames {
+			if p.Packet(from) < p.Packet(min(c.To, from+p.SegmentFrames)) {
+				n++
+			}
+		}
 	}
 	return n
 }
@@ -194,4 +198,19 @@ func (p *Plan) EncodeArgs(filter string) []string {
 		args = append(args, ffmpeg.Input("x").Output(path.Join(AudioLadder, r.Name, EncodedFile), options).GetArgs()[2:]...)
 	}
 	return args
+}
+
+// SoundOf is the name of the sound that goes with a rendition, "<ladder>/<rendition>", or the usual one; "": there is none.
+func (p *Plan) SoundOf(name string) string {
+	if p.Audio == nil {
+		return ""
+	}
+	for _, l := range p.Ladders {
+		for _, r := range l.Renditions {
+			if l.Name+"/"+r.Name == name {
+				return p.soundOf(r).Name
+			}
+		}
+	}
+	return p.Audio.Renditions[0].Name
 }

@@ -67,8 +67,10 @@ func (p *Plan) storyboard() *Storyboard {
 }
 
 // HasPoster tells whether a chunk makes a picture that may stand for the recording: chunks 0, 1, 2,
-// 4, 8 and so on do, since nobody knows how many there will be.
-func (p *Plan) HasPoster(chunk int) bool { return p.Storyboard != nil && chunk&(chunk-1) == 0 }
+// 4, 8 and so on do, since nobody knows how many there will be. A clip has one of the asset's.
+func (p *Plan) HasPoster(chunk int) bool {
+	return p.Storyboard != nil && p.Clip == nil && chunk&(chunk-1) == 0
+}
 
 // poster is the chunk whose poster is the recording's: the last that begins in its first third.
 func (j *Job) poster() (chunk int) {
@@ -111,6 +113,15 @@ func (p *Plan) Sheets(c Span) (tiles []int) {
 		left -= n
 	}
 	return tiles
+}
+
+// sheets is how many sheets show a chunk of which so many pictures on the first are of what comes before.
+func (p *Plan) sheets(c Span, skip int) int {
+	if skip == 0 {
+		return len(p.Sheets(c))
+	}
+	each := p.Storyboard.Columns * p.Storyboard.Rows
+	return (skip + len(p.Tiles(c)) + each - 1) / each
 }
 
 // SheetSize is a chunk's sheets' size in pixels.
@@ -167,9 +178,10 @@ func (p *Presentation) StoryboardTrack() []byte {
 	if !p.event { // else it may become long yet, and what was told stays
 		lasts *= plan.told()
 	}
+	first, begun := plan.First(), false
 	for k, c := range plan.Chunks {
-		sheets := p.fold.Images[k].Sheets
-		if len(sheets) == 0 { // it was given up
+		images := p.fold.Images[k]
+		if len(images.Sheets) == 0 { // it was given up
 			continue
 		}
 		for i, frame := range plan.Tiles(c) {
@@ -177,9 +189,13 @@ func (p *Presentation) StoryboardTrack() []byte {
 				continue
 			}
 			each := plan.Storyboard.Columns * plan.Storyboard.Rows
-			end := min(frame+lasts, plan.Frames)
+			begin, end := frame-first, min(frame+lasts-first, plan.Frames)
+			if !begun { // what comes before it in a clip is like it
+				begin, begun = 0, true
+			}
+			i += images.Skip
 			at := i % each
-			fmt.Fprintf(&out, "\n%s --> %s\n%s#xywh=%d,%d,%d,%d\n", clock(plan.seconds(frame)), clock(plan.seconds(end)), sheets[i/each].URI,
+			fmt.Fprintf(&out, "\n%s --> %s\n%s#xywh=%d,%d,%d,%d\n", clock(plan.seconds(begin)), clock(plan.seconds(end)), escaped(images.Sheets[i/each].URI),
 				at%plan.Storyboard.Columns*plan.Storyboard.Width, at/plan.Storyboard.Columns*plan.Storyboard.Height, plan.Storyboard.Width, plan.Storyboard.Height)
 		}
 	}

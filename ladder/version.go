@@ -4,7 +4,8 @@ package ladder
 // that it understands. One goes up when a program of before would misread the document,
 // or leave out what matters; a new field that may be ignored changes none.
 const (
-	PlanVersion    = 4 // the recording grew, or its sound is copied; others are still of PlanOldest
+	PlanVersion    = 5 // it is a clip
+	PlanGrown      = 4 // of a plan whose recording grew, or whose sound is copied; others are still of PlanOldest
 	ChunkVersion   = 1
 	EndVersion     = 1
 	PartVersion    = 1

@@ -14,7 +14,7 @@ import (
 // pointLatest makes an asset its stream's latest, unless one that began later is it. A link to that can be made before there is any.
 func (p *Pipeline) pointLatest(ctx context.Context, plan *ladder.Plan) error {
 	stream := path.Dir(plan.Asset)
-	if stream == "." {
+	if stream == "." || plan.Clip != nil { // a clip is nothing new
 		return nil
 	}
 	for {

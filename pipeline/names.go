@@ -16,6 +16,18 @@ import (
 // that would become the asset of another recording.
 func NameFree(ctx context.Context, store Store, key string) error {
 	asset := job.Asset(key)
+	if err := placeFree(ctx, store, asset); err != nil {
+		return err
+	}
+	var pointer ladder.Asset
+	if _, err := ledger.Load(ctx, store, ladder.PointerKey(asset), &pointer); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return sameRecording(pointer, asset, key, nil)
+}
+
+// placeFree refuses an asset whose results would lie where those of another do.
+func placeFree(ctx context.Context, store Store, asset string) error {
 	elements := strings.Split(asset, "/")
 	for i, e := range elements[1:] {
 		other := strings.Join(elements[:i+1], "/")
@@ -30,11 +42,7 @@ func NameFree(ctx context.Context, store Store, key string) error {
 			return taken("%q would be in the folder of a job of the asset %q", asset, other)
 		}
 	}
-	var pointer ladder.Asset
-	if _, err := ledger.Load(ctx, store, ladder.PointerKey(asset), &pointer); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return sameRecording(pointer, key)
+	return nil
 }
 
 // ErrNameTaken is that a recording cannot be published under its name.
@@ -44,13 +52,19 @@ func taken(format string, args ...any) error {
 	return job.Permanent("name_taken", fmt.Errorf("%w: %s", ErrNameTaken, fmt.Sprintf(format, args...)))
 }
 
-// sameRecording refuses to replace an asset by that of another recording: talk.flv and
-// talk.FLV have one name.
-func sameRecording(pointer ladder.Asset, key string) error {
-	if pointer.Job == "" || pointer.Recording == key {
-		return nil
+// sameRecording refuses to replace an asset by that of another recording, since talk.flv and talk.FLV have one name; or by a clip, but
+// for another one of the same asset.
+func sameRecording(pointer ladder.Asset, asset, key string, clip *ladder.Clip) error {
+	switch {
+	case pointer.Job == "":
+	case clip != nil && (pointer.Clip == nil || pointer.Clip.Asset != clip.Asset):
+		return taken("there is an asset %q already, which is no clip of %q", asset, clip.Asset)
+	case clip == nil && pointer.Clip != nil:
+		return taken("the asset %q is a clip of %q", asset, pointer.Clip.Asset)
+	case clip == nil && pointer.Recording != key:
+		return taken("the asset %q is made from the recording %s", asset, pointer.Recording)
 	}
-	return taken("the asset %q is made from the recording %s", job.Asset(key), pointer.Recording)
+	return nil
 }
 
 // isJobOf tells whether an element of a name is a job of an asset.

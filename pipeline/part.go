@@ -50,6 +50,9 @@ func chunkWork(plan *ladder.Plan, c ladder.Chunk, threads int) work {
 		w.sounds = soundOutputs(plan, c)
 	}
 	w.measure = plan.SoundApart()
+	if plan.Audio != nil {
+		w.gain = plan.Audio.Filter
+	}
 	return w
 }
 

@@ -9,6 +9,7 @@
 //	publish.go  all parts ─► what they name is there (stored.go), and keeps the rules
 //	            (rules.go) ─► playlists ─► pointer
 //	latest.go   the asset becomes its stream's latest
+//	clip.go     a part of a published job ─► a job of its own
 //	notes.go    what people are told of it: failures, retries, how it stands
 //	quality.go  if wanted: published renditions against the recording ─► quality.json
 //

@@ -212,7 +212,7 @@ func (p *Pipeline) makePlan(ctx context.Context, id string, r *known, profile st
 	plan.Job, plan.Asset, plan.Recording, plan.Created = id, job.Asset(r.Key), r.Recording, time.Now().UTC()
 	plan.Scan = r.took
 	if r.state != nil { // older workers don't know where such a recording's bytes are
-		plan.Version, plan.Live = ladder.PlanVersion, r.state.Began
+		plan.Version, plan.Live = ladder.PlanGrown, r.state.Began
 	}
 	if err := p.fit(ctx, plan, index); err != nil {
 		return fmt.Errorf("plan %s: %w", r.Key, err)

@@ -125,7 +125,7 @@ func (p *Pipeline) point(ctx context.Context, plan *ladder.Plan, asset ladder.As
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		if err := sameRecording(current, plan.Recording.Key); err != nil {
+		if err := sameRecording(current, plan.Asset, plan.Recording.Key, plan.Clip); err != nil {
 			return err
 		}
 		if asset.Chosen.IsZero() && (current.Job == plan.Job && !asset.Succeeds(current) || current.Outranks(plan)) {
@@ -202,47 +202,47 @@ func (p *Pipeline) keep(ctx context.Context, key string, follows func() ([]byte,
 
 // PublishAgain makes a finished job the asset's, though another that was planned later is it
 // now. It stays so until a job is planned after this.
-func PublishAgain(ctx context.Context, store Store, id string) (ladder.Asset, error) {
+func PublishAgain(ctx context.Context, store Store, id string) (name string, asset ladder.Asset, err error) {
 	plan, err := ledger.Plan(ctx, store, id)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
-		return ladder.Asset{}, fmt.Errorf("there is no job %q (enqueue status lists them)", id)
+		return "", asset, fmt.Errorf("there is no job %q (enqueue status lists them)", id)
 	}
 	if err != nil {
-		return ladder.Asset{}, err
+		return "", asset, err
 	}
 	done, err := ledger.Done(ctx, store, plan)
 	if err != nil {
-		return ladder.Asset{}, err
+		return "", asset, err
 	}
 	whole, err := ledger.Job(ctx, store, plan)
 	if errors.Is(err, fs.ErrNotExist) {
-		return ladder.Asset{}, fmt.Errorf("job %s is not complete: its recording is not divided yet", id)
+		return "", asset, fmt.Errorf("job %s is not complete: its recording is not divided yet", id)
 	}
 	if err != nil {
-		return ladder.Asset{}, err
+		return "", asset, err
 	}
 	if missing := len(whole.PartNames()) - len(done); missing > 0 {
-		return ladder.Asset{}, fmt.Errorf("job %s is not complete: %d of its %d parts are missing", id, missing, len(whole.PartNames()))
+		return "", asset, fmt.Errorf("job %s is not complete: %d of its %d parts are missing", id, missing, len(whole.PartNames()))
 	}
 	if _, _, err := store.Load(ctx, ladder.RemovedKey(id)); !errors.Is(err, fs.ErrNotExist) {
-		return ladder.Asset{}, cmp.Or(err, fmt.Errorf("job %s is being removed", id))
+		return "", asset, cmp.Or(err, fmt.Errorf("job %s is being removed", id))
 	}
 	p := &Pipeline{Store: store, Metrics: NewMetrics(nil), Log: zap.NewNop()}
 	presentation, err := p.present(ctx, whole)
 	if err != nil {
-		return ladder.Asset{}, err
+		return "", asset, err
 	}
-	asset := presentation.Asset()
+	asset = presentation.Asset()
 	asset.Chosen = time.Now().UTC()
 	if err := p.point(ctx, plan, asset); err != nil {
-		return asset, err
+		return plan.Asset, asset, err
 	}
 	if err := p.pointLatest(ctx, plan); err != nil {
-		return asset, err
+		return plan.Asset, asset, err
 	}
 	s, err := catalog.Refresh(ctx, store, id)
 	if err != nil {
-		return asset, err
+		return plan.Asset, asset, err
 	}
-	return asset, catalog.RefreshOthers(ctx, store, s)
+	return plan.Asset, asset, catalog.RefreshOthers(ctx, store, s)
 }

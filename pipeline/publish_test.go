@@ -450,7 +450,7 @@ func TestPointerIsNotTurnedBack(t *testing.T) {
 	must(t, p.goOn(t.Context(), older.Plan, nil))
 	wants("an earlier job comes in late", newer, older)
 
-	asset, err := PublishAgain(t.Context(), store, older.Job)
+	_, asset, err := PublishAgain(t.Context(), store, older.Job)
 	if err != nil || asset.Job != older.Job || asset.Chosen.IsZero() {
 		t.Fatalf("published %+v, %v", asset, err)
 	}
@@ -462,12 +462,12 @@ func TestPointerIsNotTurnedBack(t *testing.T) {
 	wants("planned after the choice", newest, older, newer)
 
 	for name, id := range map[string]string{"no job": "0123456789abcdef", "no name of a job": "live/talk"} {
-		if _, err := PublishAgain(t.Context(), store, id); err == nil || !strings.Contains(err.Error(), "there is no job") {
+		if _, _, err := PublishAgain(t.Context(), store, id); err == nil || !strings.Contains(err.Error(), "there is no job") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	must(t, store.Delete(t.Context(), ladder.PartKey(older.Job, ladder.ChunkPart(0))))
-	if _, err := PublishAgain(t.Context(), store, older.Job); err == nil || !strings.Contains(err.Error(), "1 of its 2 parts") {
+	if _, _, err := PublishAgain(t.Context(), store, older.Job); err == nil || !strings.Contains(err.Error(), "1 of its 2 parts") {
 		t.Errorf("a job that lacks a part: %v", err)
 	}
 }

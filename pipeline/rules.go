@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"path"
 	"strings"
 
@@ -43,6 +44,7 @@ type unpublished struct {
 }
 
 func (u *unpublished) Read(ctx context.Context, name string, _ hlscheck.Range) (hlscheck.Object, error) {
+	name = unescaped(name)
 	folder, file := path.Split(name)
 	l, rendition := path.Split(strings.TrimSuffix(folder, "/"))
 	switch file {
@@ -59,12 +61,20 @@ func (u *unpublished) Read(ctx context.Context, name string, _ hlscheck.Range) (
 	return hlscheck.Object{Body: body}, err
 }
 
+// unescaped is the address of a file as the store has it: a clip names files of its asset, which may be called anyhow.
+func unescaped(name string) string {
+	if plain, err := url.PathUnescape(name); err == nil {
+		return plain
+	}
+	return name
+}
+
 // Size finds a segment in its rendition's track.
 func (u *unpublished) Size(_ context.Context, name string) (int64, error) {
 	if u.sizes == nil {
 		u.sizes = u.presentation.Sizes()
 	}
-	size, ok := u.sizes[name]
+	size, ok := u.sizes[unescaped(name)]
 	if !ok {
 		return 0, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
 	}

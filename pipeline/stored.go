@@ -16,8 +16,11 @@ import (
 	"afterlive/ladder"
 )
 
-// samples are the last segments of a part's renditions, by key.
+// samples are the last segments of a part's renditions, by key. What another job has made was looked at when that was published.
 func samples(plan *ladder.Plan, part *ladder.Part) (keys []string) {
+	if part.Of != "" {
+		return nil
+	}
 	for _, t := range part.Tracks {
 		if n := len(t.Segments); n > 0 {
 			keys = append(keys, plan.Key(t.Ladder, t.Rendition, t.Segments[n-1].URI))
@@ -36,6 +39,13 @@ func (p *Pipeline) areStored(ctx context.Context, plan *ladder.Plan, before ladd
 	keys, err := p.Store.List(ctx, plan.Key()+"/")
 	if err != nil {
 		return fmt.Errorf("list job %s: %w", plan.Job, err)
+	}
+	if c := plan.Clip; c != nil {
+		theirs, err := p.Store.List(ctx, (&ladder.Plan{Asset: c.Asset, Job: c.Job}).Key()+"/")
+		if err != nil {
+			return fmt.Errorf("list job %s: %w", c.Job, err)
+		}
+		keys = append(keys, theirs...)
 	}
 	listed := map[string]bool{}
 	for _, key := range keys {

@@ -16,7 +16,7 @@ var web embed.FS
 // map in the page, which is known by its hash; it may read any stream, as its address asks
 // for. The CDN's template says the same.
 const Policy = "default-src 'none'; script-src 'self' 'sha256-upsutkkVmZOZ1ZIRcrLwva+XsqQlmLLxxTWgojr8Tow='; style-src 'self'; img-src * blob: data:; " +
-	"media-src * blob: data:; connect-src * blob: data:; worker-src 'self' blob:; base-uri 'none'; form-action 'self'"
+	"media-src * blob: data:; connect-src * blob: data:; worker-src 'self' blob:; frame-src 'self'; base-uri 'none'; form-action 'self'"
 
 // Files are the page's files, index.html at the root. hls.js comes from npm, so it
 // is not there in a program that was built without "make build": that is an

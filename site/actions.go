@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -31,7 +32,7 @@ const dryRun = "dry_run"
 // largestWish is more than any has, in bytes.
 const largestWish = 1 << 16
 
-func wishOf(r *http.Request) (w wish, err error) {
+func wishOf[T any](r *http.Request) (w T, err error) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, largestWish))
 	if err == nil && len(body) > 0 {
 		decoder := json.NewDecoder(bytes.NewReader(body)) // a dry run that is misspelt is none
@@ -73,7 +74,7 @@ func (s *Site) drop(_ http.ResponseWriter, r *http.Request) (any, error) {
 // sift does something with each of a job's failed tasks.
 func (s *Site) sift(r *http.Request, done string, do func(context.Context, operate.FailedTask, wish) (string, error)) (any, error) {
 	id := r.PathValue("job")
-	w, err := wishOf(r)
+	w, err := wishOf[wish](r)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +130,7 @@ func (s *Site) publish(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if !job.IsID(id) {
 		return nil, problemf(http.StatusNotFound, "%q is no job", id)
 	}
-	w, err := wishOf(r)
+	w, err := wishOf[wish](r)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +141,7 @@ func (s *Site) publish(_ http.ResponseWriter, r *http.Request) (any, error) {
 		}
 		return publication{true, status.Asset, id}, err
 	}
-	asset, err := pipeline.PublishAgain(r.Context(), s.Store, id)
+	name, _, err := pipeline.PublishAgain(r.Context(), s.Store, id)
 	if err != nil {
 		return nil, problem{http.StatusConflict, err}
 	}
@@ -148,7 +149,7 @@ func (s *Site) publish(_ http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, err
 	}
 	s.Log.Info("operator's doing", zap.String("job", id), zap.String("what", "published"), zap.String("from", r.RemoteAddr))
-	return publication{false, job.Asset(asset.Recording), id}, nil
+	return publication{false, name, id}, nil
 }
 
 // remove removes an asset, and its recording if that is asked for.
@@ -175,6 +176,8 @@ func (s *Site) remove(_ http.ResponseWriter, r *http.Request) (any, error) {
 	switch {
 	case errors.Is(err, operate.ErrAtWork):
 		return nil, problemf(http.StatusConflict, "%w: wait until it is done, or drop it; force, if its messages are gone", err)
+	case errors.Is(err, operate.ErrClipped):
+		return nil, problemf(http.StatusConflict, "%w: remove those first", err)
 	case err != nil:
 		return nil, err
 	case found.None():
@@ -190,4 +193,51 @@ func (s *Site) remove(_ http.ResponseWriter, r *http.Request) (any, error) {
 	return map[string]any{
 		dryRun: dry, "jobs": len(found.Jobs), "segments": len(found.Pointers) + len(found.Segments), "documents": len(found.Documents), "recordings": len(found.Recordings),
 	}, nil
+}
+
+// clipWish is the body of a wish for a clip.
+type clipWish struct {
+	DryRun     bool    `json:"dry_run"`
+	Asset      string  `json:"asset"`
+	From       float64 `json:"from_s"`
+	To         float64 `json:"to_s"`
+	As         string  `json:"as"`
+	AtSegments bool    `json:"at_segments"`
+}
+
+// farthest is more than any asset lasts, in seconds: what is longer would be no time.
+const farthest = 1e7
+
+// clip makes a part of an asset an asset of its own.
+func (s *Site) clip(_ http.ResponseWriter, r *http.Request) (any, error) {
+	w, err := wishOf[clipWish](r)
+	if err != nil {
+		return nil, err
+	}
+	if !fs.ValidPath(w.Asset) {
+		return nil, problemf(http.StatusNotFound, "there is no asset %q", w.Asset)
+	}
+	if w.From < 0 || w.To < 0 || w.From > farthest || w.To > farthest {
+		return nil, problemf(http.StatusBadRequest, "from_s and to_s must be times in the asset, in seconds")
+	}
+	seconds := func(x float64) time.Duration { return time.Duration(x * float64(time.Second)) }
+	made, err := s.Clipper.Clip(context.WithoutCancel(r.Context()), pipeline.ClipWish{ // it can be gone on with, but who would?
+		Asset: w.Asset, From: seconds(w.From), To: seconds(w.To), As: w.As, Segments: w.AtSegments, DryRun: w.DryRun,
+	})
+	switch {
+	case errors.Is(err, pipeline.ErrNoAsset):
+		return nil, problem{http.StatusNotFound, err}
+	case errors.Is(err, pipeline.ErrNoClip), errors.Is(err, pipeline.ErrNameTaken):
+		return nil, problem{http.StatusConflict, err}
+	case err != nil:
+		return nil, err
+	}
+	if !w.DryRun {
+		s.first.forget()
+		s.Log.Info("operator's doing", zap.String("asset", w.Asset), zap.String("what", "clipped"), zap.String("clip", made.Asset), zap.String("from", r.RemoteAddr))
+	}
+	return struct {
+		DryRun bool `json:"dry_run"`
+		*pipeline.Clipped
+	}{w.DryRun, made}, nil
 }

@@ -24,6 +24,8 @@ type snapshot struct {
 	Queue  counts           `json:"queue"`
 	Failed int              `json:"failed"` // tasks in the failed queue
 	Jobs   []catalog.Status `json:"jobs"`   // the newest, the newest first
+
+	Workers []catalog.Worker `json:"workers"`
 }
 
 // newest is how many jobs pages are told of as they change, and of which time.
@@ -88,7 +90,11 @@ func (s *Site) look(ctx context.Context) (snapshot, error) {
 	if err != nil {
 		return snapshot{}, err
 	}
-	return snapshot{time.Now().UTC(), counts(waiting), failed.Waiting + failed.InFlight, append([]catalog.Status{}, jobs...)}, nil
+	workers, err := catalog.Workers(ctx, s.Store, time.Now())
+	if err != nil {
+		return snapshot{}, err
+	}
+	return snapshot{time.Now().UTC(), counts(waiting), failed.Waiting + failed.InFlight, append([]catalog.Status{}, jobs...), append([]catalog.Worker{}, workers...)}, nil
 }
 
 // events tells a page how things are, whenever that changes, until it goes (server-sent events, as HTML has them). What

@@ -49,6 +49,7 @@ type Counter interface {
 type Site struct {
 	Store    Store
 	Operator operate.Operator
+	Clipper  pipeline.Clipper
 	Shelf    operate.Shelf // of recordings
 	Work     Counter
 	Failed   Counter
@@ -93,6 +94,7 @@ func (s *Site) Handler() (http.Handler, error) {
 		"POST /api/v1/jobs/{job}/replay":       s.operators(s.replay),
 		"POST /api/v1/jobs/{job}/drop":         s.operators(s.drop),
 		"POST /api/v1/jobs/{job}/publish":      s.operators(s.publish),
+		"POST /api/v1/clips":                   s.operators(s.clip),
 		"DELETE /api/v1/recordings/{asset...}": s.operators(s.remove),
 		"GET /api/v1/{rest...}":                nowhere,
 	} {

@@ -57,9 +57,12 @@ type commands struct {
 	Replay  replayCommand  `cmd:"" help:"Try failed tasks again. Only what is missing is made."`
 	Drop    dropCommand    `cmd:"" help:"Remove tasks from the failed queue. Recordings stay."`
 	Publish publishCommand `cmd:"" help:"Make an asset a job that is complete, though a later one is published: brings an earlier result back."`
+	Clip    clipCommand    `cmd:"" help:"Make a part of an asset an asset of its own, to the frame."`
+	MP4     mp4Command     `cmd:"" name:"mp4" help:"Write a rendition of an asset as one MP4 file."`
 	GC      gcCommand      `cmd:"" name:"gc" help:"Remove segments of finished jobs that nothing names: of attempts that lost, or died."`
 	Rm      rmCommand      `cmd:"" name:"rm" help:"Remove assets: what leads viewers to them, their segments, their jobs; with --recording, their recordings."`
 	Prune   pruneCommand   `cmd:"" help:"Remove what is older than it is to be: recordings, results in whose place others are, assets."`
+	Resume  resumeCommand  `cmd:"" help:"Send again what isn't done: after a queue was lost."`
 	Reindex reindexCommand `cmd:"" help:"Write the index of jobs anew, for a store that was filled before there was one."`
 	Input   inputCommand   `cmd:"" help:"Write the piece of a recording that ffmpeg gets for a part, to see for oneself."`
 	Quality qualityCommand `cmd:"" help:"Show the measured quality of an asset, projection against projection."`

@@ -131,14 +131,13 @@ type publishCommand struct {
 // Run makes an asset one of its earlier jobs.
 func (c *publishCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) error {
 	return atPlace(ctx, flags, func(o operate.Operator, place *wiring.Place) error {
-		asset, err := pipeline.PublishAgain(ctx, place.Store, c.Job)
+		name, asset, err := pipeline.PublishAgain(ctx, place.Store, c.Job)
 		if err == nil {
 			err = o.Forget(ctx, operate.FailedTask{Failure: job.Failure{Job: c.Job, Task: ladder.PublishTask}})
 		}
 		if err != nil {
 			return fmt.Errorf("publish job %s: %w", c.Job, err)
 		}
-		name := job.Asset(asset.Recording)
 		_, err = fmt.Fprintf(stdout, "asset %s is job %s (%s) from now on: %s\n", name, c.Job, asset.Profile, playURL(name))
 		return err
 	})
@@ -173,9 +172,25 @@ func (c *gcCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flag
 				break
 			}
 		}
-		_, err := fmt.Fprintf(stdout, "%d segments that nothing names%s\n", count, map[bool]string{true: "", false: ", removed"}[c.DryRun])
-		return err
+		if _, err := fmt.Fprintf(stdout, "%d segments that nothing names%s\n", count, map[bool]string{true: "", false: ", removed"}[c.DryRun]); err != nil || c.DryRun {
+			return err
+		}
+		return forgetWorkers(ctx, place)
 	})
+}
+
+// forgetWorkers removes what workers have said of themselves long ago.
+func forgetWorkers(ctx context.Context, place *wiring.Place) error {
+	old, err := catalog.OldWorkers(ctx, place.Store, time.Now())
+	if err != nil {
+		return err
+	}
+	for _, key := range old {
+		if err := place.Store.Delete(ctx, key); err != nil {
+			return fmt.Errorf("remove %s: %w", key, err)
+		}
+	}
+	return nil
 }
 
 // collect removes the garbage of a job, and returns how many segments that was.

@@ -45,6 +45,8 @@ func (c *rmCommand) remove(ctx context.Context, stdout io.Writer, o operate.Oper
 	switch {
 	case errors.Is(err, operate.ErrAtWork):
 		return fmt.Errorf("%w (wait until it is done, or drop it; --force if its messages are gone)", err)
+	case errors.Is(err, operate.ErrClipped):
+		return fmt.Errorf("%w (remove those first)", err)
 	case err != nil:
 		return err
 	case found.None():

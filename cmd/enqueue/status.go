@@ -55,6 +55,8 @@ type report struct {
 	More   bool      `json:"more,omitempty"` // there are more that are meant
 	Queue  counts    `json:"queue"`
 	Failed int       `json:"failed"` // tasks in the failed queue
+
+	Workers []catalog.Worker `json:"workers,omitempty"` // unless a job is named
 }
 
 // watched is a job, and how long it will yet take at the pace at which it went.
@@ -101,9 +103,8 @@ type counts struct {
 }
 
 func (c *statusCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) (err error) {
-	if _, err := os.Stat(flags.Data); errors.Is(err, fs.ErrNotExist) && !flags.OnAWS() && !c.Watch {
-		_, err := fmt.Fprintf(stdout, "there is nothing yet in %s\n", flags.Data) // and looking doesn't make it
-		return err
+	if _, err := os.Stat(flags.Data); errors.Is(err, fs.ErrNotExist) && !flags.OnAWS() && !c.Watch { // and looking doesn't make it
+		return fmt.Errorf("there is no folder %s: name the one that the worker has (--data), or send something (%w)", flags.Data, errUnknown)
 	}
 	place, err := flags.Open(ctx)
 	if err != nil {
@@ -156,7 +157,10 @@ func (c *statusCommand) look(ctx context.Context, place *wiring.Place, pace pace
 	for i, s := range jobs {
 		r.Jobs[i] = watched{s, pace.left(s, time.Now())}
 	}
-	return r, nil
+	if c.Name == "" {
+		r.Workers, err = catalog.Workers(ctx, place.Store, time.Now())
+	}
+	return r, err
 }
 
 // jobs are those that are meant, the earliest planned first.
@@ -202,8 +206,29 @@ func (c *statusCommand) print(screen *screen, r report) error {
 	if r.More {
 		lines = append([]string{"there are more than these: see --limit"}, lines...)
 	}
+	if c.Name == "" && (screen.terminal != nil || !c.Watch) { // it changes with every look
+		lines = append(lines, workersLine(r.Workers, time.Now()))
+	}
 	lines = append(lines, fmt.Sprintf("queue: %d waiting, %d in flight, %d delayed; %d failed", r.Queue.Waiting, r.Queue.InFlight, r.Queue.Delayed, r.Failed))
 	return screen.show(lines)
+}
+
+// workersLine tells whether there are workers, and what keeps them from work.
+func workersLine(all []catalog.Worker, now time.Time) string {
+	if len(all) == 0 {
+		return "workers: none has been seen in the last three minutes"
+	}
+	last, busy, slots, whys := all[0].Seen, 0, 0, ""
+	for _, w := range all {
+		if w.Seen.After(last) {
+			last = w.Seen
+		}
+		busy, slots = busy+len(w.Tasks), slots+w.Slots
+		if w.Why != "" {
+			whys += fmt.Sprintf("; %s takes no task: %s", w.Name, w.Why)
+		}
+	}
+	return fmt.Sprintf("workers: %d, %d of %d slots busy, last seen %s ago%s", len(all), busy, slots, max(0, now.Sub(last)).Round(time.Second), whys)
 }
 
 // arranged is what a screen is to show of all jobs, the most important last, as that stays in sight: what is at work, and

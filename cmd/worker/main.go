@@ -50,6 +50,7 @@ type flags struct {
 	Stall        time.Duration `help:"How long ffmpeg may make no progress before it is killed." default:"1m" env:"AFTERLIVE_STALL"`
 	AbandonAfter time.Duration `help:"How long nothing may come of a recording that is followed before it ends with what is in the store, as if its recorder had said so; 0: it never does. Make it longer than follow's --every." default:"60s" placeholder:"DURATION" env:"AFTERLIVE_ABANDON_AFTER"`
 	Scratch      string        `help:"Folder for what ffmpeg writes. A slot needs room for a few segments of every rendition." default:"${scratch}" env:"AFTERLIVE_SCRATCH"`
+	MinFree      int64         `help:"Bytes that must be free in --scratch and --data before a task is taken; 0: whatever there is." default:"536870912" env:"AFTERLIVE_MIN_FREE"`
 	FFmpeg       string        `name:"ffmpeg" help:"The ffmpeg to run, 5.1 or later with libx264." default:"ffmpeg" env:"AFTERLIVE_FFMPEG"`
 	HTTP         string        `name:"http" help:"Serve /healthz, /metrics (Prometheus) and the player (/player/) here and, in a folder, the results at /vod/ and the pages of \"enqueue serve\"." placeholder:"ADDR" env:"AFTERLIVE_HTTP"`
 	wiring.Site
@@ -84,6 +85,7 @@ func (f *flags) Validate() error {
 	fault(f.MaxPixels < 1, "--max-pixels must be at least 1")
 	fault(f.MaxDuration <= 0, "--max-duration must be positive")
 	fault(f.MaxScratch < 1<<20, "--max-scratch must be at least 1048576")
+	fault(f.MinFree < 0, "--min-free must not be negative")
 	fault(f.MaxAlloc < 1<<20, "--max-alloc must be at least 1048576")
 	fault(f.MaxSlowness <= 0, "--max-slowness must be positive")
 	fault(!(f.Price >= 0 && f.Price < 1e6), "--price must be USD, and not negative")
@@ -173,7 +175,7 @@ func (f *flags) work(ctx, stop context.Context, cancel context.CancelFunc, log *
 			return b.Waiting+b.InFlight+b.Delayed == 0, err
 		}
 	}
-	w.Protect = protection(ctx, log)
+	w.Protect, w.Ready = protection(ctx, log), f.room
 	onSpotNotice(ctx, log, f.Spot, cancel)
 	end, err := f.Tell(ctx, place, name, log)
 	if err != nil {
@@ -187,6 +189,7 @@ func (f *flags) work(ctx, stop context.Context, cancel context.CancelFunc, log *
 		}
 		defer server.Close()
 	}
+	defer report(ctx, place.Store, w, host, log)()
 	log.Info("worker started", zap.String("worker", name), zap.String("program", w.Program), zap.Int("slots", f.Slots), zap.Int("threads", f.Threads),
 		zap.Bool("ffmpeg_apart", encoder.Apart), zap.Duration("lease", f.Lease), zap.Duration("drain", f.Drain),
 		zap.String("data", f.Data), zap.String("queue", f.Queue), zap.String("recordings", f.Recordings), zap.String("store", f.Store))
@@ -194,6 +197,24 @@ func (f *flags) work(ctx, stop context.Context, cancel context.CancelFunc, log *
 	err = runUntil(w, stop, untilSecondSignal(ctx))
 	log.Info("worker stopped", zap.Any("messages", w.Metrics.Tally()), zap.Error(err))
 	return err
+}
+
+// room is an error where a disk is nearly full: ffmpeg would fail, and so would the queue.
+func (f *flags) room() error {
+	folders := []string{f.Scratch}
+	if !f.OnAWS() {
+		folders = append(folders, f.Data)
+	}
+	for _, folder := range folders {
+		free, err := wiring.Free(folder)
+		if err == nil && free < f.MinFree {
+			err = fmt.Errorf("%s has %d MiB left, --min-free is %d MiB: make room, or lower that", folder, free>>20, f.MinFree>>20)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // gone recognizes errors that are of this worker's store, not of a task.

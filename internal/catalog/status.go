@@ -46,31 +46,32 @@ func (s State) Settled() bool {
 
 // Status is how a job stands.
 type Status struct {
-	Job         string        `json:"job"`
-	Asset       string        `json:"asset"`
-	Profile     string        `json:"profile"`
-	Recording   string        `json:"recording,omitempty"`  // its key
-	Unrecorded  bool          `json:"unrecorded,omitempty"` // that was removed, as its time was over
-	Planned     time.Time     `json:"planned,omitzero"`
-	State       State         `json:"state"`
-	Shown       State         `json:"shown,omitempty"` // what viewers see of it: published, live or waiting, also if a task has failed
-	Since       time.Time     `json:"since,omitzero"`  // that it was seen in that state
-	Parts       int           `json:"parts"`
-	Done        int           `json:"done"`
-	Duration    float64       `json:"duration_s"` // of the recording
-	Encoded     float64       `json:"encoded_s"`  // of its picture (of its sound, if there is no picture)
-	Master      string        `json:"master,omitempty"`
-	Poster      string        `json:"poster,omitempty"`      // the key of a JPEG, once there is one
-	Projections []string      `json:"projections,omitempty"` // of what is published, the default first
-	Task        string        `json:"task,omitempty"`        // that failed
-	Reason      string        `json:"reason,omitempty"`      // of its failure, and what to know of it
-	Detail      string        `json:"detail,omitempty"`
-	Next        time.Time     `json:"next,omitzero"`           // when a task that failed is tried again
-	Waiting     time.Time     `json:"waiting,omitzero"`        // until then its publisher may come back
-	Abandoned   bool          `json:"abandoned,omitempty"`     // its recorder went away: what that had not shipped is missing
-	Missing     int           `json:"missing,omitempty"`       // how many things of the recording are, by asset.json
-	Effort      *ladder.Total `json:"effort,omitempty"`        // that it took, once published
-	Published   string        `json:"published_job,omitempty"` // whose result the asset is at the moment
+	Job         string         `json:"job"`
+	Asset       string         `json:"asset"`
+	Profile     string         `json:"profile"`
+	Recording   string         `json:"recording,omitempty"`  // its key
+	Clip        *ladder.ClipOf `json:"clip,omitempty"`       // it is a part of another asset, and has no recording of its own
+	Unrecorded  bool           `json:"unrecorded,omitempty"` // that was removed, as its time was over
+	Planned     time.Time      `json:"planned,omitzero"`
+	State       State          `json:"state"`
+	Shown       State          `json:"shown,omitempty"` // what viewers see of it: published, live or waiting, also if a task has failed
+	Since       time.Time      `json:"since,omitzero"`  // that it was seen in that state
+	Parts       int            `json:"parts"`
+	Done        int            `json:"done"`
+	Duration    float64        `json:"duration_s"` // of the recording
+	Encoded     float64        `json:"encoded_s"`  // of its picture (of its sound, if there is no picture)
+	Master      string         `json:"master,omitempty"`
+	Poster      string         `json:"poster,omitempty"`      // the key of a JPEG, once there is one
+	Projections []string       `json:"projections,omitempty"` // of what is published, the default first
+	Task        string         `json:"task,omitempty"`        // that failed
+	Reason      string         `json:"reason,omitempty"`      // of its failure, and what to know of it
+	Detail      string         `json:"detail,omitempty"`
+	Next        time.Time      `json:"next,omitzero"`           // when a task that failed is tried again
+	Waiting     time.Time      `json:"waiting,omitzero"`        // until then its publisher may come back
+	Abandoned   bool           `json:"abandoned,omitempty"`     // its recorder went away: what that had not shipped is missing
+	Missing     int            `json:"missing,omitempty"`       // how many things of the recording are, by asset.json
+	Effort      *ladder.Total  `json:"effort,omitempty"`        // that it took, once published
+	Published   string         `json:"published_job,omitempty"` // whose result the asset is at the moment
 }
 
 // Look reads how a job stands. [fs.ErrNotExist]: it isn't planned yet, or never will be.
@@ -145,6 +146,9 @@ func howFar(plan *ladder.Job, done map[string]bool) Status {
 	s := Status{
 		Job: plan.Job, Asset: plan.Asset, Profile: plan.Profile, Recording: plan.Recording.Key, Planned: plan.Created, State: Working,
 		Parts: len(plan.PartNames()), Done: len(done), Duration: plan.Duration,
+	}
+	if c := plan.Clip; c != nil {
+		s.Recording, s.Clip = "", &ladder.ClipOf{Asset: c.Asset, From: plan.Rate.Time(c.From).Seconds(), To: plan.Rate.Time(c.To).Seconds()}
 	}
 	for k, c := range plan.Chunks {
 		if done[ladder.ChunkPart(k)] {

@@ -127,6 +127,12 @@ func ID(bucket, key, etag, profile string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
+// ClipID is the job that a part of another's result becomes, the frames [from, to) of it under a name.
+func ClipID(of, asset string, from, to int) string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{"clip", of, asset, strconv.Itoa(from), strconv.Itoa(to)}, "\x00")))
+	return hex.EncodeToString(sum[:8])
+}
+
 // Prefix is where recordings are in their bucket. Objects elsewhere are none,
 // our own output among them.
 const Prefix = "recordings/"
@@ -151,7 +157,7 @@ func (t Task) validate() error {
 	case t.Version != Version:
 		return fmt.Errorf("its version is %d; this program understands %d: is it older than what sent the message?", t.Version, Version)
 	case t.Kind == Recording && t.Failures >= 0:
-		return validateKey(t.Key)
+		return ValidKey(t.Key)
 	case t.Kind != Chunk && t.Kind != Audio && t.Kind != Quality:
 		return fmt.Errorf("its kind is %q; there are %s, %s, %s and %s", t.Kind, Recording, Chunk, Audio, Quality)
 	case !jobID.MatchString(t.Job):
@@ -164,8 +170,8 @@ func (t Task) validate() error {
 	return nil
 }
 
-// validateKey refuses keys that could leave their folder once they name files.
-func validateKey(key string) error {
+// ValidKey refuses keys of recordings that could leave their folder once they name files.
+func ValidKey(key string) error {
 	name := strings.TrimPrefix(key, Prefix)
 	switch {
 	case key == "":
@@ -190,6 +196,9 @@ type Delivery struct {
 // ErrNotHeld is returned by a queue that knows that a receipt has expired: the
 // message belongs to somebody else, or to nobody.
 var ErrNotHeld = errors.New("the message is no longer held by this receipt")
+
+// ErrQueueGone is returned by a queue that is no longer where it was: what is sent to it, or received, is nobody else's.
+var ErrQueueGone = errors.New("the queue is gone")
 
 // Failure is a message of the failed queue: a task that no further attempt is
 // made for, and why.

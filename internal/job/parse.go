@@ -115,5 +115,5 @@ func parseEventBridge(kind string, raw json.RawMessage) ([]Task, error) {
 // else in the bucket, perhaps our own output.
 func created(isNew bool, bucket, key, etag string) (Task, bool) {
 	t := Task{Version: Version, Kind: Recording, Bucket: bucket, Key: key, ETag: strings.Trim(etag, `"`)}
-	return t, isNew && IsFLV(key) && validateKey(key) == nil
+	return t, isNew && IsFLV(key) && ValidKey(key) == nil
 }

@@ -196,6 +196,9 @@ func (o Operator) anew(ctx context.Context, t job.Task, profile string) (job.Tas
 	if err != nil {
 		return t, fmt.Errorf("replay job %s with profile %s: %w", t.Job, profile, err)
 	}
+	if plan.Clip != nil {
+		return t, fmt.Errorf("replay job %s with profile %s: it is a clip of %s, and has the renditions of that", t.Job, profile, plan.Clip.Asset)
+	}
 	return job.Task{Kind: job.Recording, Bucket: o.Bucket, Key: plan.Recording.Key, ETag: plan.Recording.ETag, Profile: profile}, nil
 }
 

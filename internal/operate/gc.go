@@ -45,6 +45,9 @@ func Garbage(ctx context.Context, store ledger.Store, id string) ([]string, erro
 	for _, part := range parts {
 		maps.Copy(kept, ledger.Objects(plan, &part))
 	}
+	if c := plan.Clip; c != nil && c.Poster != "" {
+		kept[plan.Key(ladder.StoryboardFolder, c.Poster)] = ledger.Object{}
+	}
 	folders := map[string]bool{plan.Key(ladder.StoryboardFolder): true} // others may be assets' below this name
 	for key := range kept {
 		folders[path.Dir(key)] = true

@@ -71,7 +71,7 @@ func (o Operator) Prune(ctx context.Context, shelf Shelf, ages Ages, dry bool, t
 			if due && p.Err == nil && !dry {
 				p.Err = o.prune(ctx, shelf, p)
 			}
-			if p.Err != nil && !errors.Is(p.Err, ErrAtWork) {
+			if p.Err != nil && !errors.Is(p.Err, ErrAtWork) && !errors.Is(p.Err, ErrClipped) {
 				faults = append(faults, fmt.Errorf("%s %s: %w", p.What, s.Asset, p.Err))
 			}
 			if due {
@@ -121,7 +121,7 @@ func (o Operator) due(ctx context.Context, shelf Shelf, ages Ages, now time.Time
 	case s.State == catalog.Superseded && over(ages.Superseded, s.Since):
 		p.What = prunedSuperseded
 		p.Err = o.belongings(ctx, s, &p.Belongings)
-	case old && !s.Unrecorded:
+	case old && !s.Unrecorded && s.Recording != "":
 		p.What = prunedRecording
 		p.Recordings, p.Err = o.recordingOf(ctx, shelf, s)
 	default:

@@ -21,6 +21,9 @@ import (
 // ErrAtWork is an asset that cannot be removed for now: workers are at it.
 var ErrAtWork = errors.New("workers are at it")
 
+// ErrClipped is an asset that cannot be removed: clips name its segments.
+var ErrClipped = errors.New("clips are made of it")
+
 // Shelf is where recordings are.
 type Shelf interface {
 	List(ctx context.Context, prefix string) ([]string, error)
@@ -147,6 +150,14 @@ func (o Operator) belongings(ctx context.Context, s catalog.Status, b *Belonging
 	if err != nil {
 		return fmt.Errorf("list job %s: %w", s.Job, err)
 	}
+	if err := o.clipped(ctx, documents); err != nil {
+		return fmt.Errorf("job %s: %w", s.Job, err)
+	}
+	if plan, err := ledger.Plan(ctx, o.Store, s.Job); err == nil && plan.Clip != nil {
+		documents = append(documents, ladder.ClipKey(plan.Clip.Job, s.Job))
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	byTime, ofAsset, err := catalog.Entries(ctx, o.Store, s)
 	if err != nil {
 		return err
@@ -158,6 +169,27 @@ func (o Operator) belongings(ctx context.Context, s catalog.Status, b *Belonging
 	slices.SortStableFunc(documents, func(x, y string) int { return slices.Index(last, x) - slices.Index(last, y) })
 	b.Jobs, b.Entries = append(b.Jobs, s), append(b.Entries, ofAsset)
 	b.Segments, b.Documents = append(b.Segments, results...), append(b.Documents, documents...)
+	return nil
+}
+
+// clipped is an error if clips need a job's segments, by its documents. Of a clip whose plan is not there, nothing came, or nothing is left.
+func (o Operator) clipped(ctx context.Context, documents []string) error {
+	var names []string
+	for _, key := range documents {
+		of, clip := path.Split(strings.TrimSuffix(key, ".json"))
+		if path.Base(of) != "clips" {
+			continue
+		}
+		plan, err := ledger.Plan(ctx, o.Store, clip)
+		if err == nil {
+			names = append(names, plan.Asset)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if len(names) > 0 {
+		return fmt.Errorf("%w: %s", ErrClipped, strings.Join(names, ", "))
+	}
 	return nil
 }
 
@@ -211,6 +243,9 @@ func (o Operator) Remove(ctx context.Context, b Belongings, shelf Shelf) error {
 	if err := o.stillMeant(ctx, &b); err != nil {
 		return err
 	}
+	if err := o.stillWhole(ctx, b); err != nil {
+		return err
+	}
 	for _, keys := range [][]string{b.Pointers, b.Segments} {
 		if err := removeAll(ctx, o.Store, keys, removers); err != nil {
 			return err
@@ -256,6 +291,20 @@ func (o Operator) stillMeant(ctx context.Context, b *Belongings) error {
 	pointers, err := o.pointers(ctx, b.Jobs[0].Asset)
 	b.Pointers = pointers
 	return err
+}
+
+// stillWhole looks again whether clips are made of what goes: whoever makes one looks whether it is to go, after having said so.
+func (o Operator) stillWhole(ctx context.Context, b Belongings) error {
+	for _, s := range b.Jobs {
+		documents, err := o.Store.List(ctx, ladder.ClipsPrefix(s.Job))
+		if err != nil {
+			return fmt.Errorf("list clips of job %s: %w", s.Job, err)
+		}
+		if err := o.clipped(ctx, documents); err != nil {
+			return errors.Join(fmt.Errorf("job %s: %w", s.Job, err), o.Store.Delete(ctx, ladder.RemovedKey(s.Job)), o.Note(ctx, s.Job))
+		}
+	}
+	return nil
 }
 
 func removeAll(ctx context.Context, store interface {

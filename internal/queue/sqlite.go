@@ -6,10 +6,12 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -24,6 +26,28 @@ type SQLite struct {
 	db    *sql.DB
 	queue string
 	wait  time.Duration
+
+	opened sync.Once
+	file   string      // the database's
+	info   os.FileInfo // that it was
+}
+
+// there looks whether the database is still the file that was opened: if somebody has removed it, messages of others go to another one.
+func (q *SQLite) there(ctx context.Context) (err error) {
+	q.opened.Do(func() {
+		row := q.db.QueryRowContext(ctx, `select file from pragma_database_list where name = 'main'`)
+		if err = row.Scan(&q.file); err == nil && q.file != "" {
+			q.info, err = os.Stat(q.file)
+		}
+	})
+	if err != nil || q.info == nil {
+		return err
+	}
+	now, err := os.Stat(q.file)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(q.info, now) {
+		return fmt.Errorf("%w: %s was removed or replaced while it was open. Start this again; then \"enqueue resume\" sends what isn't done", job.ErrQueueGone, q.file)
+	}
+	return err
 }
 
 //go:embed goqite.sql
@@ -43,6 +67,9 @@ func OpenDB(ctx context.Context, file string) (*sql.DB, error) {
 	}
 	db.SetMaxOpenConns(1)
 	if err := prepare(ctx, db, file+".lock"); err != nil {
+		if strings.Contains(err.Error(), "not a database") {
+			err = fmt.Errorf("%w (its contents are lost: remove %s* while nothing runs, start the worker, and run \"enqueue resume\", which sends what isn't done)", err, file)
+		}
 		return nil, errors.Join(fmt.Errorf("open queue %s: %w", file, err), db.Close())
 	}
 	return db, nil
@@ -95,6 +122,9 @@ func (q *SQLite) Receive(ctx context.Context, lease time.Duration) (*job.Deliver
 	deadline := time.Now().Add(q.wait)
 	for {
 		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := q.there(ctx); err != nil {
 			return nil, err
 		}
 		d, err := q.receive(context.WithoutCancel(ctx), lease)

@@ -14,11 +14,9 @@ func Frames(plan *ladder.Plan, c ladder.Chunk, l ladder.Ladder) *Output {
 	first, step := c.From/plan.SegmentFrames, plan.FrameStep()
 	o := newOutput(plan, l.Name, ladder.FramesRendition, first)
 	tick := o.pictureHeader(plan, l, *l.Frames)
-	span := func(n int) (from, to int) {
-		return n * plan.SegmentFrames, min((n+1)*plan.SegmentFrames, c.To)
-	}
 	o.check = func(n int, samples []sample) error {
-		from, to := span(n)
+		span := segmentOf(plan, c, n)
+		from, to := span.From, span.To
 		if want := (to - from + step - 1) / step; len(samples) != want {
 			return fmt.Errorf("it has %d I-frames, the plan %d", len(samples), want)
 		}
@@ -34,7 +32,8 @@ func Frames(plan *ladder.Plan, c ladder.Chunk, l ladder.Ladder) *Output {
 		return nil
 	}
 	o.pack = func(n int, s Packed) ([]Packed, error) {
-		from, to := span(n)
+		span := segmentOf(plan, c, n)
+		from, to := span.From, span.To
 		s.Ticks = int64((to - from) * *tick)
 		all, err := o.pictures(s, o.time(from, *tick), step**tick)
 		if err != nil {

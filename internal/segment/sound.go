@@ -76,7 +76,8 @@ func Sound(plan *ladder.Plan, c ladder.Chunk, r ladder.AudioRendition) *Output {
 
 // packetsOf are those of a chunk's segment: [from, to).
 func packetsOf(plan *ladder.Plan, c ladder.Chunk, segment int) (from, to int) {
-	return plan.Packet(segment * plan.SegmentFrames), plan.Packet(min((segment+1)*plan.SegmentFrames, c.To))
+	s := segmentOf(plan, c, segment)
+	return plan.Packet(s.From), plan.Packet(s.To)
 }
 
 // TakeEncoded makes segments of a chunk of what was encoded of a stretch.

@@ -15,14 +15,40 @@ func Video(plan *ladder.Plan, c ladder.Chunk, l ladder.Ladder, r ladder.Renditio
 	o := newOutput(plan, l.Name, r.Name, first)
 	tick := o.pictureHeader(plan, l, r)
 	o.check = func(n int, samples []sample) error {
-		from := n * plan.SegmentFrames
-		return checkFrames(samples, plan, from, min(from+plan.SegmentFrames, c.To), *tick, o.Track.Timescale)
+		s := segmentOf(plan, c, n)
+		return checkFrames(samples, plan, s.From, s.To, *tick, o.Track.Timescale)
 	}
-	if r.Copy {
+	switch {
+	case r.Copy:
 		o.snap = func(n int) error { return o.snapped(plan, n, *tick) }
+	case c.To-c.From <= ladder.Reordered:
+		o.snap = func(n int) error { return o.delayed(n, c.From, *tick) }
 	}
 	o.whole = o.allSegments(c, plan.SegmentFrames)
 	return o
+}
+
+// segmentOf are the frames of segment n of a chunk. A clip's first chunk may begin within a segment of its asset.
+func segmentOf(plan *ladder.Plan, c ladder.Chunk, n int) ladder.Span {
+	return ladder.Span{From: max(c.From, n*plan.SegmentFrames), To: min((n+1)*plan.SegmentFrames, c.To)}
+}
+
+// delayed gives the frames of a chunk that is shorter than x264's delay the decode times that they have in a longer one: x264 takes its delay from
+// the frames that it gets. Else its segment would begin too late for the one before, or end too late for the next.
+func (o *Output) delayed(n, from, tick int) error {
+	name := ladder.SegmentFile(n)
+	samples, err := o.fullSamples(name)
+	if err != nil {
+		return err
+	}
+	for i := range samples {
+		s := &samples[i]
+		shown := s.PresentationTime()
+		s.DecodeTime, s.Dur = uint64(o.time(from-ladder.Reordered+i, tick)), uint32(tick) //nolint:gosec // presentation starts at 10 s
+		s.CompositionTimeOffset = int32(shown - int64(s.DecodeTime))                      //nolint:gosec // a few frames
+	}
+	_, err = o.writeFragments(name, [][]mp4.FullSample{samples})
+	return err
 }
 
 // allSegments wants as many segments as a chunk has, of so many frames each.
@@ -69,7 +95,7 @@ func checkFrames(samples []sample, plan *ladder.Plan, from, to, tick, timescale 
 		return fmt.Errorf("it has %d frames, the plan %d", len(samples), to-from)
 	}
 	for i, s := range samples {
-		if key := (from+i)%plan.GOPFrames == 0; s.sync != key {
+		if key := i%plan.GOPFrames == 0; s.sync != key { // a segment begins with one
 			return fmt.Errorf("frame %d: keyframe is %t, by the plan %t", from+i, s.sync, key)
 		}
 		if s.duration != int64(tick) || (i > 0 && s.decode != samples[i-1].decode+int64(tick)) {

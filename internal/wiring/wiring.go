@@ -37,8 +37,10 @@ type Flags struct {
 	Recordings string `help:"Bucket of recordings (under recordings/)." placeholder:"s3://BUCKET" env:"AFTERLIVE_RECORDINGS" group:"place"`
 	Store      string `help:"Bucket for plans (jobs/) and results (vod/)." placeholder:"s3://BUCKET[/PREFIX]" env:"AFTERLIVE_STORE" group:"place"`
 
-	Config  kong.ConfigFlag  `help:"YAML file with any of these flags, by name." placeholder:"FILE"`
-	Version kong.VersionFlag `help:"Print the version, and end."`
+	Config     kong.ConfigFlag  `help:"YAML file with any of these flags, by name." placeholder:"FILE"`
+	Version    kong.VersionFlag `help:"Print the version, and end."`
+	Man        manFlag          `help:"Print the manual page, and end: for man -l -."`
+	Completion completionFlag   `help:"Print completion for bash, and end: source <(PROGRAM --completion)."`
 }
 
 // Groups are the headings of the flags in --help.

@@ -58,6 +58,8 @@ type Worker struct {
 	// message is asked for until release; ok is false if it may be ended all the
 	// same, and must take no work for now.
 	Protect func(ctx context.Context) (release func(), ok bool)
+	// Ready, if set, is asked before a message is: an error says why no work can be taken for now.
+	Ready   func() error
 	Name    string
 	Program string // its version, and ffmpeg's
 	Metrics *Metrics
@@ -65,6 +67,8 @@ type Worker struct {
 
 	pulse  pulse
 	astray astray
+	unfit  unfit
+	doing  doing
 }
 
 // Run works until stop is cancelled, or the queue is idle. stop ends receiving;
@@ -104,16 +108,21 @@ func (w *Worker) slot(stop, work context.Context) error {
 			sleep(stop, refused)
 			continue
 		}
+		if w.unfit.look(w.Ready, w.Log) {
+			w.pulse.beat()
+			sleep(stop, refused)
+			continue
+		}
 		release, ok := w.protect(work)
 		if !ok { // until ECS stops this task, or finds that it needs it after all
 			w.pulse.beat()
 			sleep(stop, refused)
 			continue
 		}
-		idle := w.turns(stop, work, &failures)
+		idle, err := w.turns(stop, work, &failures)
 		release()
-		if idle {
-			return nil
+		if idle || err != nil {
+			return err
 		}
 		if w.Protect != nil {
 			sleep(stop, unprotected)
@@ -129,19 +138,22 @@ func (w *Worker) protect(ctx context.Context) (release func(), ok bool) {
 	return w.Protect(ctx)
 }
 
-// turns does one task after the other until none comes, or it is time for a pause.
-func (w *Worker) turns(stop, work context.Context, failures *int) (idle bool) {
+// turns does one task after the other until none comes, or it is time for a pause. An error ends the worker.
+func (w *Worker) turns(stop, work context.Context, failures *int) (idle bool, err error) {
 	for began := time.Now(); ; {
-		worked, idle := w.turn(stop, work, failures)
-		if !worked || idle || time.Since(began) >= pausesWithin || stop.Err() != nil || work.Err() != nil || w.astray.fault() != nil {
-			return idle
+		worked, idle, err := w.turn(stop, work, failures)
+		if !worked || idle || err != nil || time.Since(began) >= pausesWithin || stop.Err() != nil || work.Err() != nil || w.astray.fault() != nil {
+			return idle, err
+		}
+		if w.unfit.look(w.Ready, w.Log) {
+			return false, nil
 		}
 	}
 }
 
 // turn receives a message and does its task, if one comes. failures counts receipts
-// that failed in a row. idle is true once there is nothing left to do.
-func (w *Worker) turn(stop, work context.Context, failures *int) (worked, idle bool) {
+// that failed in a row. idle is true once there is nothing left to do. An error ends the worker: its queue is gone.
+func (w *Worker) turn(stop, work context.Context, failures *int) (worked, idle bool, err error) {
 	began := time.Now()
 	d, unread := w.Queue.Receive(stop, w.Lease)
 	switch {
@@ -149,7 +161,9 @@ func (w *Worker) turn(stop, work context.Context, failures *int) (worked, idle b
 		*failures = 0
 		w.pulse.beat()
 		w.handle(stop, work, d, began)
-		return true, false
+		return true, false, nil
+	case errors.Is(unread, job.ErrQueueGone):
+		return false, false, unread
 	case stop.Err() != nil:
 	case unread != nil:
 		w.unread(stop, unread, failures)
@@ -157,17 +171,17 @@ func (w *Worker) turn(stop, work context.Context, failures *int) (worked, idle b
 		w.pulse.beat()
 		if w.Idle == nil {
 			*failures = 0
-			return false, false
+			return false, false, nil
 		}
 		idle, err := w.Idle(work)
 		if err != nil { // that nothing is left is not to be known from it
 			w.unread(stop, err, failures)
-			return false, false
+			return false, false, nil
 		}
 		*failures = 0
-		return false, idle
+		return false, idle, nil
 	}
-	return false, false
+	return false, false, nil
 }
 
 // unread waits after the queue could not be read, the longer the more often that was so.
@@ -214,6 +228,7 @@ func (w *Worker) handle(stop, work context.Context, d *job.Delivery, began time.
 	for i := range tasks {
 		tasks[i] = tasks[i].In(w.Bucket)
 	}
+	defer w.doing.begin(tasks, began)()
 	switch {
 	case err != nil:
 		err = job.Permanent("bad_message", err)

@@ -1,5 +1,9 @@
 // The bar below the picture, and the keys.
 
+import { Captions } from "./captions.js";
+import { keep, kept } from "./choices.js";
+import { face } from "./faces.js";
+
 /** @import { Stage } from "./stage.js" */
 
 /**
@@ -20,27 +24,6 @@ const range = (/** @type {string} */ id) => element(id, HTMLInputElement);
 const SKIP = 10; // s
 const AT_THE_EDGE = 12; // s by which a player may lag and still be live: two segments
 
-// Drawn here, since not every system's fonts have these signs.
-const ICONS = {
-  play: "M3 1l12 7-12 7z",
-  pause: "M3 1h4v14H3zM9 1h4v14H9z",
-  loud: "M1 5h3l4-4v14l-4-4H1zM10 5q2 3 0 6l1 1q3-4 0-8zM12 3q4 5 0 10l1 1q5-6 0-12z",
-  mute: "M1 5h3l4-4v14l-4-4H1zM10 6l1-1 2 2 2-2 1 1-2 2 2 2-1 1-2-2-2 2-1-1 2-2z",
-  full: "M1 1h5v2H3v3H1zM10 1h5v5h-2V3h-3zM1 10h2v3h3v2H1zM13 10h2v5h-5v-2h3z",
-};
-
-/**
- * @param {HTMLButtonElement} b
- * @param {keyof typeof ICONS} icon
- * @param {string} name - of what it does, for those who cannot see it
- */
-function face(b, icon, name) {
-  if (b.dataset.icon === icon) return;
-  b.dataset.icon = icon;
-  b.ariaLabel = name;
-  b.innerHTML = `<svg viewBox="0 0 16 16" aria-hidden="true"><path d="${ICONS[icon]}"/></svg>`;
-}
-
 export class Controls {
   /**
    * @param {Stage} stage
@@ -50,7 +33,11 @@ export class Controls {
     this.stage = stage;
     this.fail = fail;
     this.levels = ""; // those that the menu shows
+    this.hushed = false; // the viewer has said whether there is to be sound
     this.frameRate = 0; // frames a second, where it is known
+    this.captions = new Captions(stage, element("words", HTMLElement), button("words-on"));
+    button("sound").onclick = () => this.mute(false);
+    button("compass").onclick = () => stage.looking.set(stage.looking.home);
     button("play").onclick = button("start").onclick = () => this.toggle();
     button("mute").onclick = () => this.mute();
     button("full").onclick = () => this.fullscreen();
@@ -105,6 +92,7 @@ export class Controls {
   /** Only the first pane is ever heard. @param {boolean} [to] */
   mute(to) {
     const { video } = this;
+    this.hushed = true; // whoever has chosen need not be asked
     if (video) video.muted = to ?? !video.muted;
     this.update();
   }
@@ -146,6 +134,14 @@ export class Controls {
   statistics() {
     this.stage.told = !this.stage.told;
     this.stage.caption();
+  }
+
+  /** Where one looks, as a needle: up is ahead. */
+  around() {
+    const b = button("compass"), { yaw } = this.stage.looking.look;
+    b.hidden = this.stage.view.plain || !this.stage.panes.some((p) => p.stream.projection !== "flat");
+    const needle = b.querySelector("svg");
+    if (needle) needle.style.transform = `rotate(${yaw}deg)`;
   }
 
   edge() {
@@ -229,6 +225,7 @@ export class Controls {
       case "i": this.statistics(); break;
       case "<": this.faster(-1); break;
       case ">": this.faster(1); break;
+      case "c": this.captions.toggle(); break;
       case "?": element("keys", HTMLDialogElement).showModal(); break;
       case "f": void this.fullscreen(); break;
       case "d": this.difference(); break;
@@ -264,6 +261,10 @@ export class Controls {
     else face(button("mute"), "loud", "Sound off");
     this.live();
     this.loudness();
+    this.captions.update();
+    this.around();
+    button("sound").hidden = !video.muted || !wanted || this.hushed;
+    if (stage.view.plain ? video.readyState > 1 : stage.panes.some((p) => p.frames.length > 0)) element("poster", HTMLImageElement).hidden = true;
     element("speed", HTMLSelectElement).hidden = pane?.live ?? false;
     element("network", HTMLElement).hidden = !this.stage.panes.some((p) => p.lost);
     button("difference").hidden = !stage.comparable;
@@ -293,26 +294,6 @@ export class Controls {
     if (!height || !heights.includes(height)) return;
     element("quality", HTMLSelectElement).value = String(height);
     this.choose();
-  }
-}
-
-const STORED = "afterlive-player";
-
-/** What the viewer chose before, in this browser. @returns {{volume?: number, height?: number}} */
-function kept() {
-  try {
-    return JSON.parse(localStorage.getItem(STORED) ?? "{}");
-  } catch {
-    return {}; // the browser keeps nothing
-  }
-}
-
-/** @param {{volume?: number, height?: number}} choice */
-function keep(choice) {
-  try {
-    localStorage.setItem(STORED, JSON.stringify({ ...kept(), ...choice }));
-  } catch {
-    // it is chosen all the same
   }
 }
 

@@ -3,7 +3,7 @@
 /** @import { Look } from "./view.js" */
 
 const NARROW = 30;
-const WIDE = 110; // degrees of vertical field of view
+const WIDE = 110; // degrees of field of view, of the shorter side
 const STEP = 5; // degrees a key press
 
 export class Looking {
@@ -62,7 +62,7 @@ export class Looking {
       if (apart > 0) this.zoom(Math.hypot(before.x - other.x, before.y - other.y) / apart);
       return;
     }
-    const scale = this.look.fov / this.element.clientHeight;
+    const scale = this.look.fov / Math.min(this.element.clientWidth, this.element.clientHeight);
     this.set({ yaw: this.look.yaw - (now.x - before.x) * scale, pitch: this.look.pitch + (now.y - before.y) * scale });
   }
 

@@ -1,10 +1,13 @@
 // The page: reads its address (query.js), opens panes (pane.js) on a stage (stage.js).
 
+import { Bar } from "./bar.js";
 import { Controls, clock, element } from "./controls.js";
 import { draw } from "./curves.js";
+import { listen } from "./embed.js";
 import { follow } from "./event.js";
 import { Looking } from "./look.js";
 import { Pane } from "./pane.js";
+import { plain } from "./plain.js";
 import * as query from "./query.js";
 import { Stage } from "./stage.js";
 import * as storyboard from "./storyboard.js";
@@ -43,8 +46,13 @@ async function start() {
     controls?.update();
   };
   const looking = new Looking(element("stage", HTMLElement), changed);
-  stage = new Stage(new View(canvas), looking, element("captions", HTMLElement));
+  const view = drawing(canvas);
+  stage = new Stage(view, looking, element("captions", HTMLElement));
   controls = new Controls(stage, fail);
+  const player = element("player", HTMLElement);
+  player.classList.toggle("bare", !request.controls);
+  void new Bar(player, stage);
+  listen(controls);
   looking.home = { ...looking.look, ...request.look };
   looking.set(request.look);
 
@@ -61,8 +69,18 @@ async function start() {
   }
   // For people who debug, and for tests.
   Object.assign(window, { player: { stage, looking, controls } });
-  stage.sync.play();
+  for (const p of stage.panes.slice(0, 1)) p.video.muted = request.muted;
+  if (request.autoplay) stage.sync.play();
   changed();
+}
+
+/** What draws: WebGL, or where there is none, the browser itself. @param {HTMLCanvasElement} canvas */
+function drawing(canvas) {
+  try {
+    return new View(canvas);
+  } catch {
+    return plain(canvas);
+  }
 }
 
 /**
@@ -111,6 +129,11 @@ async function offerQuality(asset, url) {
  * @returns {(now: Asset) => Promise<void>} takes in those that there are now
  */
 function offerStoryboard(asset, url) {
+  if (asset.poster) {
+    const poster = element("poster", HTMLImageElement);
+    poster.src = new URL(asset.poster, url).href;
+    poster.hidden = false; // until there is a frame
+  }
   if (asset.poster && "mediaSession" in navigator) {
     navigator.mediaSession.metadata = new MediaMetadata({ title: document.title, artwork: [{ src: new URL(asset.poster, url).href, type: "image/jpeg" }] });
   }

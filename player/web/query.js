@@ -7,6 +7,8 @@
 //   ?src=URL&projection=…&src=URL&projection=…   several, side by side; also beside an asset: what follows a src is said of it
 //   &t=0 also plays an event from its start, else it begins where it is live
 //   &yaw=90&pitch=-10&fov=60&t=30             where to look (degrees, up is positive), and when (s)
+//   &autoplay=0                               it waits for its button, behind the poster; &muted=0: it tries to begin with sound
+//   &controls=0                               no bar: for pages that have controls of their own (embed.js)
 
 import { isProjection, PROJECTIONS } from "./projection.js";
 
@@ -34,6 +36,9 @@ import { isProjection, PROJECTIONS } from "./projection.js";
  * @property {Stream[]} streams
  * @property {{yaw?: number, pitch?: number, fov?: number}} look
  * @property {number} [time]
+ * @property {boolean} autoplay
+ * @property {boolean} muted
+ * @property {boolean} controls
  */
 
 /**
@@ -58,7 +63,7 @@ export function parse(query, page) {
     if (key === "pad") stream.layout.pad = number("pad", value);
   }
   /** @type {Request} */
-  const request = { streams, look: {}, all: compare === "all", ladders: [] };
+  const request = { streams, look: {}, all: compare === "all", ladders: [], autoplay: query.get("autoplay") !== "0", muted: query.get("muted") !== "0", controls: query.get("controls") !== "0" };
   if (asset) {
     request.asset = asset;
     const path = asset.endsWith(".json") ? asset : `../vod/${asset.split("/").map(encodeURIComponent).join("/")}/asset.json`;

@@ -74,7 +74,7 @@ void main() {
  */
 
 /**
- * Where the viewer looks. Angles in degrees; fov is vertical, from edge to edge.
+ * Where the viewer looks. Angles in degrees; fov is that of the shorter side, from edge to edge: so a phone that is turned shows more, and nothing larger.
  * @typedef {{yaw: number, pitch: number, roll: number, fov: number}} Look
  */
 
@@ -86,6 +86,7 @@ export class View {
     const gl = canvas.getContext("webgl2", { antialias: false, alpha: false, preserveDrawingBuffer: true });
     if (!gl) throw new Error("This browser has no WebGL 2, which it takes to look around in a sphere.");
     this.canvas = canvas;
+    this.plain = false; // it draws: see plain.js
     this.gl = gl;
     this.start();
     canvas.addEventListener("webglcontextlost", (e) => e.preventDefault());
@@ -234,8 +235,8 @@ const sin = (a) => Math.sin(a ?? 0);
  * @returns {[number, number]}
  */
 function reach({ width, height }, { fov }) {
-  const y = Math.tan((fov * Math.PI) / 360);
-  return [(y * width) / height, y];
+  const short = Math.tan((fov * Math.PI) / 360) / Math.min(width, height);
+  return [short * width, short * height];
 }
 
 /**

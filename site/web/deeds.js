@@ -1,7 +1,7 @@
 // What operators can do. Each first says what it would do.
 import { call, Refused } from "./api.js";
 import { ask } from "./dialog.js";
-import { h } from "./dom.js";
+import { clock, h, pageOf } from "./dom.js";
 import { fault, go, visit } from "./main.js";
 
 /**
@@ -56,6 +56,47 @@ export function dropping(job) {
 /** @param {any} job */
 export function publishing(job) {
 	return button("Publish", "Publish job " + job.job, "publish-" + job.job, () => ask("Publish this job?", [h("p", {}, `${job.asset} will be this job's result again, until another is published.`)], "Publish", async () => void (await call("POST", `jobs/${job.job}/publish`, {}))));
+}
+
+/** Seconds of what people write: 90, 1:30, 1:01:30.5. @param {string} text */
+function seconds(text) {
+	const fields = text.trim().split(":").map(Number);
+	if (fields.length > 3 || fields.some((x) => !(x >= 0))) throw new Error(`“${text}” is no time: write 90, 1:30 or 1:01:30`);
+	return fields.reduce((all, x) => 60 * all + x, 0);
+}
+
+/**
+ * A form for a clip, whose ends can be taken from the player.
+ * @param {string} asset @param {HTMLIFrameElement} player
+ */
+export function clipping(asset, player) {
+	/** @param {string} label @param {string} hint */
+	const end = (label, hint) => {
+		const input = h("input", { placeholder: hint, autocomplete: "off", size: 9, id: "clip-" + label });
+		const now = h("button", { type: "button", "aria-label": `${label}: where the player is`, click: () => {
+			/** @param {MessageEvent} e */
+			const hear = (e) => {
+				if (e.source !== player.contentWindow || e.data?.afterlive !== 1) return;
+				removeEventListener("message", hear);
+				input.value = String(e.data.state.time);
+			};
+			addEventListener("message", hear);
+			player.contentWindow?.postMessage({ afterlive: 1, do: "listen" }, new URL(player.src).origin);
+		} }, "Now");
+		return { input, row: h("span", { class: "row" }, h("label", {}, label + " ", input), now) };
+	};
+	const from = end("From", "0:00"), to = end("To", "its end"), name = h("input", { placeholder: "by the times", autocomplete: "off", id: "clip-name" });
+	const make = button("Clip…", "Make a clip of " + asset, "clip", async () => {
+		const wish = { asset, from_s: seconds(from.input.value), to_s: seconds(to.input.value), as: name.value.trim() };
+		const would = await call("POST", "clips", { ...wish, dry_run: true });
+		let made = "";
+		const done = await ask("Make a clip?", [h("p", {}, `${would.asset}: ${clock(would.from_s)} to ${clock(would.to_s)} of ${asset}. ${so(would.encodes, "segment")} will be encoded.`),
+			would.left_out && h("p", {}, `It lacks ${would.left_out.join(", ")}, the recording's own video, which can only be cut at segments.`)], "Make it",
+			async () => void (made = (await call("POST", "clips", wish)).asset));
+		if (done) go(pageOf(made));
+		return false;
+	});
+	return [h("h2", {}, "Clip"), h("p", { class: "row" }, from.row, to.row, h("label", {}, "Name ", name), make)];
 }
 
 /** @param {string} asset */

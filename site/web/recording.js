@@ -1,7 +1,7 @@
 // One recording: to watch, to link to, and for operators what it is made of.
 import { call, site } from "./api.js";
-import { badge, clock, h, show, table, when } from "./dom.js";
-import { removal } from "./deeds.js";
+import { badge, clock, h, pageOf, show, table, when } from "./dom.js";
+import { clipping, removal } from "./deeds.js";
 
 /** @param {import("./main.js").Visit} visit */
 export async function recording({ path, signal }) {
@@ -10,14 +10,17 @@ export async function recording({ path, signal }) {
 	const r = await call("GET", "recordings/" + address, undefined, signal);
 	const base = site.media || location.origin, player = `${base}/player/index.html?asset=${address.replaceAll("%2F", "/")}`;
 	const p = r.published, facts = r.recording;
+	const frame = p && h("iframe", { class: "watch", src: player, title: "Player", allow: "autoplay; fullscreen; gyroscope; accelerometer; xr-spatial-tracking", allowfullscreen: true });
 	show(
 		h("h1", {}, asset),
-		p && h("iframe", { class: "watch", src: player, title: "Player", allow: "autoplay; fullscreen; gyroscope; accelerometer; xr-spatial-tracking", allowfullscreen: true }),
+		frame,
 		!p && h("p", {}, "It cannot be watched yet."),
 		facts && h("p", { class: "row" }, badge(facts.state), facts.duration_s > 0 && h("span", {}, clock(facts.duration_s)), when(facts.at), h("span", { class: "quiet" }, (facts.projections ?? []).join(", "))),
+		p?.clip && h("p", {}, `A part of `, h("a", { href: pageOf(p.clip.asset) }, p.clip.asset), `, from ${clock(p.clip.from_s)} to ${clock(p.clip.to_s)}.`),
 		p && [whatIsMissing(p), links(`${base}/vod/${address}/master.m3u8`, player)],
 		p && renditions(p),
 		r.jobs && jobs(r.jobs),
+		r.jobs && p && !p.clip && clipping(asset, frame),
 		r.jobs && h("p", {}, removal(asset)),
 	);
 }

@@ -39,6 +39,8 @@ function draw(now, pace) {
 			figure(speed ? speed.toFixed(1) + "×" : "–", "of real time, since this page was opened"), figure(left && speed ? "≈ " + clock(left / speed) : "–", "left")),
 		h("h2", {}, "At work"),
 		busy.length ? table(["Recording", "State", "Done", "Planned", "Job"], busy.map(row), "At work") : h("p", { class: "quiet" }, "Nothing."),
+		h("h2", {}, "Workers"),
+		now.workers.length ? table(["Worker", "Does", "Slots", "Since", "Last seen"], now.workers.map(worker), "Workers") : h("p", { class: "quiet" }, "None has been seen in the last three minutes."),
 		h("h2", {}, "Lately"),
 		rest.length ? table(["Recording", "State", "Length", "Planned", "Job"], rest.map(row), "Lately") : h("p", { class: "quiet" }, "Nothing in the last seven days."),
 	);
@@ -46,6 +48,12 @@ function draw(now, pace) {
 
 /** @param {string | number} value @param {string} name */
 const figure = (value, name) => h("div", {}, value, h("small", {}, name));
+
+/** @param {any} w */
+function worker(w) {
+	const tasks = w.tasks.map((/** @type {any} */ t) => h("div", {}, t.job ? h("a", { href: "/jobs/" + t.job, id: `does-${w.name}-${t.job}-${t.task}` }, t.task) : t.task));
+	return [h("span", { title: w.program }, w.name), [w.why && h("div", {}, h("strong", {}, "takes no task: " + w.why)), tasks.length ? tasks : "nothing"], w.slots, when(w.began), when(w.seen)];
+}
 
 /** @param {any} j */
 function row(j) {

@@ -1,0 +1,58 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap/zaptest"
+
+	"afterlive/internal/job"
+	"afterlive/internal/standin"
+)
+
+// While there is no room, no task is taken, and nothing is wrong with the worker; when there is, it goes on.
+func TestNoRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var full atomic.Bool
+		full.Store(true)
+		b := start(t, chunkTask.Body(), func(context.Context, *bench) error { return nil }, func(b *bench) {
+			b.Ready = func() error {
+				if full.Load() {
+					return errors.New("0 MiB left")
+				}
+				return nil
+			}
+		})
+		time.Sleep(10 * time.Minute)
+		if len(b.queue.Bodies()) != 1 || b.hold != nil || b.Healthy() != nil {
+			t.Errorf("%d tasks wait, healthy: %v", len(b.queue.Bodies()), b.Healthy())
+		}
+		full.Store(false)
+		time.Sleep(time.Minute)
+		if len(b.queue.Bodies()) != 0 {
+			t.Error("it is not done when there is room again")
+		}
+		b.end(t)
+	})
+}
+
+// A queue that is gone ends the worker, which whoever runs it starts anew.
+func TestQueueIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &Worker{Queue: vanished{&standin.Messages{}}, Slots: 2, Lease: testLease, Metrics: NewMetrics(nil), Log: zaptest.NewLogger(t)}
+		if err := w.Run(t.Context(), t.Context()); !errors.Is(err, job.ErrQueueGone) {
+			t.Errorf("it ends with %v", err)
+		}
+	})
+}
+
+type vanished struct{ *standin.Messages }
+
+func (vanished) Receive(context.Context, time.Duration) (*job.Delivery, error) {
+	return nil, fmt.Errorf("receive: %w", job.ErrQueueGone)
+}

@@ -1,0 +1,88 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"afterlive/internal/ledger"
+	"afterlive/ladder"
+)
+
+// Rendition is one of a published asset, with the sound that goes with it.
+type Rendition struct {
+	Name   string // <ladder>/<rendition>
+	Begins float64
+	Tracks []ladder.Track // the video's, if there is one, and the sound's
+	Plan   *ladder.Plan
+}
+
+// FindRendition finds a rendition of a published asset, by its name or that of its ladder and its own; "": the largest of the first ladder. Of one
+// that grows, that is what there is by now.
+func FindRendition(ctx context.Context, store Store, asset, name string) (*Rendition, error) {
+	p := &Pipeline{Store: store, Metrics: NewMetrics(nil), Log: zap.NewNop()}
+	var pointer ladder.Asset
+	_, err := ledger.Load(ctx, store, ladder.PointerKey(asset), &pointer)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
+		return nil, ErrNoAsset
+	}
+	if err != nil {
+		return nil, err
+	}
+	plan, err := ledger.Plan(ctx, store, pointer.Job)
+	if err != nil {
+		return nil, err
+	}
+	fold, first, err := p.presented(ctx, plan, pointer.Live)
+	if err != nil {
+		return nil, err
+	}
+	r := &Rendition{Begins: ladder.StartOffset + plan.Rate.Time(first).Seconds(), Plan: plan}
+	var names []string
+	for _, l := range pointer.Ladders {
+		for _, one := range l.Renditions {
+			full := l.Name + "/" + one.Name
+			if names = append(names, full); r.Name == "" && (name == "" || name == full || name == one.Name) {
+				r.Name = full
+				r.Tracks = append(r.Tracks, fold.Tracks[full])
+			}
+		}
+	}
+	if r.Name == "" && (name != "" || len(names) > 0) {
+		return nil, fmt.Errorf("%s has no rendition %q: it has %s", asset, name, strings.Join(names, ", "))
+	}
+	if sound := plan.SoundOf(r.Name); sound != "" {
+		r.Tracks = append(r.Tracks, fold.Tracks[ladder.AudioLadder+"/"+sound])
+	}
+	r.Tracks = slices.DeleteFunc(r.Tracks, func(t ladder.Track) bool { return len(t.Segments) == 0 })
+	if slices.ContainsFunc(r.Tracks, func(t ladder.Track) bool {
+		return slices.ContainsFunc(t.Segments, func(s ladder.Segment) bool { return s.Gap })
+	}) {
+		return nil, fmt.Errorf("some of %s was given up (enqueue failed tells why): replay that first", asset)
+	}
+	return r, nil
+}
+
+// presented is what is published of a job, and the frame with which it begins.
+func (p *Pipeline) presented(ctx context.Context, plan *ladder.Plan, live bool) (*ladder.Fold, int, error) {
+	if live {
+		fold, _, err := p.folded(ctx, plan)
+		return fold, 0, err
+	}
+	whole, err := ledger.Job(ctx, p.Store, plan)
+	if err != nil {
+		return nil, 0, err
+	}
+	parts, err := ledger.Parts(ctx, p.Store, plan.Job, whole.PartNames())
+	if err != nil {
+		return nil, 0, err
+	}
+	fold := &ladder.Fold{}
+	_, err = fold.Whole(whole, parts)
+	return fold, whole.First(), err
+}
