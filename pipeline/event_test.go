@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"math"
 	"os"
@@ -263,5 +264,21 @@ func TestFitAfterwards(t *testing.T) {
 	}
 	if _, _, err := f.store.Get(whole.Key("flat", "144p", ladder.MediaPlaylistFile)); err == nil {
 		t.Error("144p is on demand")
+	}
+}
+
+// A recording that grew may end with a frame or two behind its last whole segment: they make a segment that follows on the one before.
+func TestEndsJustBehindASegment(t *testing.T) {
+	for _, frames := range []int{1, 2} {
+		t.Run(fmt.Sprint(frames), func(t *testing.T) {
+			f := follow(t, "recordings/live/talk.flv", "recorded", recordedProfile)
+			f.grow(t, source{seconds: 13, size: "160x90", video: []string{"-frames:v", fmt.Sprint(2*150 + frames)}}.make(t), false)
+			f.work(t, 100)
+			whole := f.end(t)
+			if whole.Frames != 2*150+frames || whole.Chunks[len(whole.Chunks)-1] != (ladder.Span{From: 300, To: 300 + frames}) {
+				t.Fatalf("%d frames in %v", whole.Frames, whole.Chunks)
+			}
+			checkRules(t, f.store, false)
+		})
 	}
 }
