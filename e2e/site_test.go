@@ -59,6 +59,7 @@ func TestPages(t *testing.T) {
 		})
 	}
 	t.Run("serve", func(t *testing.T) { servedApart(t, data, tokens) })
+	t.Run("clip", func(t *testing.T) { page{openBrowser(t), axe}.clips("http://"+address, data) })
 }
 
 // page is a browser that shows the site.
@@ -188,6 +189,40 @@ func (p page) operates(failed string) {
 	p.press(kb.Enter)
 	p.good("chunk-00000")
 	p.wait("document.querySelectorAll('svg.line rect').length === 1")
+}
+
+// clips makes a clip on a recording's page, one of its ends taken from the player.
+func (p page) clips(address, data string) {
+	p.Helper()
+	p.navigate(address + "/")
+	p.run("sessionStorage.setItem('afterlive-token', " + quoted(operatorToken) + ")")
+	p.navigate(address + "/recordings/live/talk")
+	p.good("Clip")
+	p.wait("document.querySelector('iframe').contentWindow.player?.stage.panes[0]?.video.currentTime > 0")
+	p.tabTo("e.ariaLabel === 'To: where the player is'")
+	p.press(kb.Enter)
+	p.wait("Number(document.getElementById('clip-To').value) > 0")
+	p.run("document.getElementById('clip-To').value = ''")
+	p.tabTo("e.id === 'clip-From'")
+	p.press("1", ".", "2")
+	p.tabTo("e.id === 'clip-To'")
+	p.press("0", ":", "0", "4")
+	p.tabTo("e.id === 'clip-name'")
+	p.press("c", "u", "t")
+	p.tabTo("e.id === 'clip'")
+	p.press(kb.Enter)
+	p.wait("document.querySelector('dialog').open && document.querySelector('dialog').textContent.includes('1 segment will be encoded')")
+	p.accessible(p.axe)
+	p.tabTo("e.textContent === 'Make it'")
+	p.press(kb.Enter)
+	p.wait("location.pathname === '/recordings/cut'")
+	eventually(p.T, patience, "the clip is published", func() bool {
+		_, err := os.Stat(filepath.Join(data, ladder.PointerKey("cut")))
+		return err == nil
+	})
+	p.navigate(address + "/recordings/cut")
+	p.good("A part of live/talk, from 0:01 to 0:04.")
+	p.wait("Math.abs(document.querySelector('iframe').contentWindow.player?.stage.panes[0]?.video.duration - 2.8) < 0.05")
 }
 
 // servedApart are the pages by a program of their own: an asset is removed in them, and nothing else is.

@@ -39,7 +39,7 @@ func check(text string) error {
 			all = append(all, instances(vod))
 		}
 	}
-	return errors.Join(append(all, actions(text), descriptions(text))...)
+	return errors.Join(append(all, actions(text), encrypted(text), descriptions(text))...)
 }
 
 // descriptions of security groups and their rules are refused by EC2 with any other
@@ -298,10 +298,27 @@ var known = []string{
 	"ecs:UpdateTaskProtection", "ecs:GetTaskProtection",
 }
 
+// denied are the statements that forbid what comes in clear text.
+var denied = regexp.MustCompile(`(?m)^ +- Effect: Deny.*\n(?:.*\n){2,3}? +Resource: (.*)\n +Condition: \{Bool: \{"aws:SecureTransport": "false"\}\}\n`)
+
+// encrypted wants buckets, queues and the topic to refuse what comes in clear text.
+func encrypted(text string) error {
+	var f faults
+	var all []string
+	for _, m := range denied.FindAllStringSubmatch(text, -1) {
+		all = append(all, m[1])
+	}
+	for _, resource := range []string{"!GetAtt Jobs.Arn", "!GetAtt Failed.Arn", "!Ref News", `[!GetAtt Vod.Arn, !Sub "${Vod.Arn}/*"]`, `[!GetAtt Recordings.Arn, !Sub "${Recordings.Arn}/*"]`} {
+		f.wantf(slices.Contains(all, resource), "%s can be reached in clear text", resource)
+	}
+	return errors.Join(f...)
+}
+
 // actions finds those that nobody knows.
 func actions(text string) error {
 	var f faults
-	for _, m := range regexp.MustCompile(`"((?:sts|sqs|sns|s3|ecs):[A-Za-z*]+)"`).FindAllStringSubmatch(text, -1) {
+	allowed := denied.ReplaceAllString(text, "")
+	for _, m := range regexp.MustCompile(`"((?:sts|sqs|sns|s3|ecs):[A-Za-z*]+)"`).FindAllStringSubmatch(allowed, -1) {
 		event := strings.HasPrefix(m[1], "s3:ObjectCreated")
 		f.wantf(event || slices.Contains(known, m[1]), "nobody needs %s", m[1])
 	}

@@ -121,6 +121,7 @@ func TestMistakesAreFound(t *testing.T) {
 		{"keeps its capabilities", "Drop: [ALL]", "Drop: [NET_RAW]"},
 		{"scratch on the read-only root", "ContainerPath: /scratch", "ContainerPath: /tmp"},
 		{"too little disk", "SizeInGiB: 30", "SizeInGiB: 21"},
+		{"a queue takes what comes in clear text", `{"aws:SecureTransport": "false"}`, `{"aws:SecureTransport": "true"}`},
 		{"a bucket that may be public", "BlockPublicPolicy: true", "BlockPublicPolicy: false"},
 		{"recordings go with the stack", "DeletionPolicy: RetainExceptOnCreate # somebody's event is in it", "DeletionPolicy: Delete"},
 		{"every object is a job", "{Name: suffix, Value: .flv}", "{Name: suffix, Value: .txt}"},

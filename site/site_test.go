@@ -29,6 +29,7 @@ import (
 	"afterlive/internal/queue"
 	"afterlive/internal/standin"
 	"afterlive/ladder"
+	"afterlive/pipeline"
 )
 
 // shop is a store that counts requests.
@@ -79,6 +80,7 @@ func newStand(t *testing.T) *stand {
 	pages := &Site{
 		Store: s.shop, Shelf: s.shop.Memory, Work: s.work, Failed: s.failed, Every: 20 * time.Millisecond, Access: access, Version: "test", Log: zap.NewNop(),
 		Operator: operate.Operator{Failed: s.failed, Work: s.work, Store: s.shop},
+		Clipper:  pipeline.Clipper{Store: s.shop, Recordings: s.shop.Memory, Queue: s.work},
 	}
 	s.handler, err = pages.Handler()
 	s.must(err)
@@ -107,8 +109,9 @@ func (s *stand) add(n int, asset, reason string) {
 	s.Helper()
 	plan := &ladder.Plan{Version: ladder.PlanVersion, Job: id(n), Asset: asset, Created: time.Now().Add(time.Duration(n-100_000) * time.Second).UTC(), Rate: flv.Rate{Num: 25, Den: 1}}
 	plan.Recording.Key = job.Prefix + asset + ".flv"
+	plan.SegmentFrames, plan.GOPFrames = 150, 50
 	s.put(ladder.PlanKey(plan.Job), plan)
-	s.put(ladder.EndKey(plan.Job), ladder.End{Version: 1, Duration: 10, Chunks: []ladder.Span{{From: 0, To: 250}}})
+	s.put(ladder.EndKey(plan.Job), ladder.End{Version: 1, Frames: 250, Duration: 10, Chunks: []ladder.Span{{From: 0, To: 250}}})
 	s.put(ladder.ChunkKey(plan.Job, 0), ladder.Chunk{})
 	if reason == "" {
 		s.put(ladder.PartKey(plan.Job, ladder.ChunkPart(0)), ladder.Part{Version: 1, Name: ladder.ChunkPart(0), Span: ladder.Span{From: 0, To: 250}, Worker: "w-1", Made: time.Now()})
@@ -317,6 +320,31 @@ func TestDeeds(t *testing.T) {
 		if _, _, err := s.shop.Get(ladder.PlanKey(id(1))); err != nil {
 			t.Errorf("%s removes: %d %s", dry, w.Code, w.Body)
 		}
+	}
+}
+
+// What cannot be cut is refused with a reason. (Clips themselves are the pipeline's to test, and the page's, in a browser.)
+func TestNoClips(t *testing.T) {
+	s := newStand(t)
+	s.add(1, "live/talk", "")
+	before := len(s.shop.Objects)
+	for body, want := range map[string]int{
+		`{"asset": "live/none", "from_s": 1}`:            http.StatusNotFound,
+		`{"asset": "../talk"}`:                           http.StatusNotFound,
+		`{}`:                                             http.StatusNotFound,
+		`{"asset": "live/talk", "from_s": -1}`:           http.StatusBadRequest,
+		`{"asset": "live/talk", "to_s": 1e300}`:          http.StatusBadRequest,
+		`{"asset": "live/talk", "from": 1}`:              http.StatusBadRequest,
+		`{"asset": "live/talk", "from_s": 99}`:           http.StatusConflict,
+		`{"asset": "live/talk", "from_s": 1, "to_s": 1}`: http.StatusConflict,
+		`{"asset": "live/talk", "as": "live/talk", "dry_run": true, "to_s": 2}`: http.StatusConflict,
+	} {
+		if w := s.ask(http.MethodPost, "/api/v1/clips", body, token); w.Code != want || !json.Valid(w.Body.Bytes()) {
+			t.Errorf("%s: %d %s", body, w.Code, w.Body)
+		}
+	}
+	if len(s.shop.Objects) != before {
+		t.Errorf("%d objects more", len(s.shop.Objects)-before)
 	}
 }
 
