@@ -199,7 +199,7 @@ func (p page) clips(address, data string) {
 	p.navigate(address + "/recordings/live/talk")
 	p.good("Clip")
 	p.wait("document.querySelector('iframe').contentWindow.player?.stage.panes[0]?.video.currentTime > 0")
-	p.tabTo("e.ariaLabel === 'To: where the player is'")
+	p.tabTo("e.ariaLabel === 'To: now, where the player is'")
 	p.press(kb.Enter)
 	p.wait("Number(document.getElementById('clip-To').value) > 0")
 	p.run("document.getElementById('clip-To').value = ''")
@@ -222,7 +222,7 @@ func (p page) clips(address, data string) {
 	})
 	p.navigate(address + "/recordings/cut")
 	p.good("A part of live/talk, from 0:01 to 0:04.")
-	p.wait("Math.abs(document.querySelector('iframe').contentWindow.player?.stage.panes[0]?.video.duration - 2.8) < 0.05")
+	p.wait("Math.abs(document.querySelector('iframe').contentWindow.player?.stage.panes[0]?.video.duration - 2.8) < 0.15")
 }
 
 // servedApart are the pages by a program of their own: an asset is removed in them, and nothing else is.

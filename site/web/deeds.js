@@ -73,7 +73,7 @@ export function clipping(asset, player) {
 	/** @param {string} label @param {string} hint */
 	const end = (label, hint) => {
 		const input = h("input", { placeholder: hint, autocomplete: "off", size: 9, id: "clip-" + label });
-		const now = h("button", { type: "button", "aria-label": `${label}: where the player is`, click: () => {
+		const now = h("button", { type: "button", "aria-label": `${label}: now, where the player is`, click: () => {
 			/** @param {MessageEvent} e */
 			const hear = (e) => {
 				if (e.source !== player.contentWindow || e.data?.afterlive !== 1) return;
