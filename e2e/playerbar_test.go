@@ -1,12 +1,9 @@
 package e2e
 
 import (
-	"context"
 	"strings"
 	"testing"
 
-	"github.com/chromedp/cdproto/cdp"
-	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -76,16 +73,14 @@ func playerEmbedded(t *testing.T, address string) {
 	b.wait("document.getElementById('state').textContent.startsWith('playing')")
 }
 
-// Without WebGL, a video is shown as it is.
+// Without WebGL, a video is shown as it is; a sphere too, which is said.
 func playerPlain(t *testing.T, address string) {
-	b := openBrowser(t)
-	must(t, chromedp.Do(b.ctx, chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
-		_, err := cdp.Call(ctx, tab, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: "HTMLCanvasElement.prototype.getContext = () => null"})
-		return err
-	})))
-	b.navigate(address + "/player/?asset=world&ladder=equirectangular")
-	b.wait("document.querySelector('#stage video').currentTime > 0.5 && document.getElementById('poster').hidden && document.getElementById('error').hidden")
+	b := openBrowser(t, "disable-3d-apis")
+	b.navigate(address + "/player/?src=/vod/short/master.m3u8&projection=flat")
+	b.wait("document.querySelector('#stage video').currentTime > 0.5 && document.getElementById('error').hidden && document.getElementById('compass').hidden")
 	if wide := evaluate[float64](b, "document.querySelector('#stage video').getBoundingClientRect().width"); wide < 300 {
 		t.Errorf("the video is %g pixels wide", wide)
 	}
+	b.navigate(address + "/player/?asset=world")
+	b.wait("document.querySelector('#stage video').currentTime > 0.5 && document.getElementById('poster').hidden && document.getElementById('error').textContent.includes('as it is stored')")
 }

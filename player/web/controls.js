@@ -264,7 +264,8 @@ export class Controls {
     this.captions.update();
     this.around();
     button("sound").hidden = !video.muted || !wanted || this.hushed;
-    if (stage.view.plain ? video.readyState > 1 : stage.panes.some((p) => p.frames.length > 0)) element("poster", HTMLImageElement).hidden = true;
+    const begun = video.currentTime > 0 || stage.sync.wanted;
+    if (begun && (stage.view.plain ? video.readyState > 1 : stage.panes.some((p) => p.frames.length > 0))) element("poster", HTMLImageElement).hidden = true;
     element("speed", HTMLSelectElement).hidden = pane?.live ?? false;
     element("network", HTMLElement).hidden = !this.stage.panes.some((p) => p.lost);
     button("difference").hidden = !stage.comparable;

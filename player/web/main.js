@@ -69,6 +69,7 @@ async function start() {
   }
   // For people who debug, and for tests.
   Object.assign(window, { player: { stage, looking, controls } });
+  if (view.plain && stage.panes.some((p) => p.stream.projection !== "flat")) fail("This browser has no WebGL 2: the sphere is shown as it is stored, and cannot be looked around in.");
   for (const p of stage.panes.slice(0, 1)) p.video.muted = request.muted;
   if (request.autoplay) stage.sync.play();
   changed();
