@@ -18,7 +18,7 @@ var (
 	link       = regexp.MustCompile(`\]\(([^)#\s]*)(?:#([^)]+))?\)`)
 	heading    = regexp.MustCompile(`(?m)^#+ (.+)$`)
 	makeTarget = regexp.MustCompile("(?m)^make (\\w+)|`make (\\w+)")
-	runnable   = regexp.MustCompile("(?ms)^```bash run\n(.*?)^```")
+	runnable   = regexp.MustCompile("(?ms)^```bash run\n(.*?)\n```$")
 )
 
 // documents are all that people read here, by their path from the root.

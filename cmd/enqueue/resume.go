@@ -61,10 +61,10 @@ func (c *resumeCommand) jobs(ctx context.Context, o operate.Operator, place *wir
 			return known, err
 		}
 		for _, s := range jobs {
-			if s.Recording != "" {
+			if s.Recording != "" && (!c.All || !s.Planned.IsZero()) { // what could not be planned is tried again
 				known[s.Recording] = true
 			}
-			if s.State.Settled() && !(c.All && s.State == catalog.Failed) {
+			if s.State.Settled() && (!c.All || s.State != catalog.Failed) {
 				continue
 			}
 			if err := c.resume(ctx, o, place, s, send); err != nil {
@@ -80,7 +80,8 @@ func (c *resumeCommand) jobs(ctx context.Context, o operate.Operator, place *wir
 // resume sends a job's recording, or of a clip its chunks, which are at most two.
 func (c *resumeCommand) resume(ctx context.Context, o operate.Operator, place *wiring.Place, s catalog.Status, send func(string, job.Task) error) error {
 	plan, err := ledger.Plan(ctx, place.Store, s.Job)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	unplanned := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !unplanned {
 		return err
 	}
 	if s.State == catalog.Failed && !c.DryRun {
@@ -88,7 +89,7 @@ func (c *resumeCommand) resume(ctx context.Context, o operate.Operator, place *w
 			return err
 		}
 	}
-	if err != nil { // it was never planned, so its recording is sent below
+	if unplanned { // its recording is sent below
 		return nil
 	}
 	if plan.Clip != nil {

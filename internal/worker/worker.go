@@ -155,33 +155,27 @@ func (w *Worker) turns(stop, work context.Context, failures *int) (idle bool, er
 // that failed in a row. idle is true once there is nothing left to do. An error ends the worker: its queue is gone.
 func (w *Worker) turn(stop, work context.Context, failures *int) (worked, idle bool, err error) {
 	began := time.Now()
-	d, unread := w.Queue.Receive(stop, w.Lease)
+	d, err := w.Queue.Receive(stop, w.Lease)
 	switch {
 	case d != nil:
 		*failures = 0
 		w.pulse.beat()
 		w.handle(stop, work, d, began)
 		return true, false, nil
-	case errors.Is(unread, job.ErrQueueGone):
-		return false, false, unread
-	case stop.Err() != nil:
-	case unread != nil:
-		w.unread(stop, unread, failures)
-	default:
+	case errors.Is(err, job.ErrQueueGone):
+		return false, false, err
+	case stop.Err() == nil && err == nil:
 		w.pulse.beat()
-		if w.Idle == nil {
-			*failures = 0
-			return false, false, nil
+		if w.Idle != nil {
+			idle, err = w.Idle(work)
 		}
-		idle, err := w.Idle(work)
-		if err != nil { // that nothing is left is not to be known from it
-			w.unread(stop, err, failures)
-			return false, false, nil
-		}
-		*failures = 0
-		return false, idle, nil
 	}
-	return false, false, nil
+	if stop.Err() == nil && err != nil { // that nothing is left is not to be known from it
+		w.unread(stop, err, failures)
+		return false, false, nil
+	}
+	*failures = 0
+	return false, idle, nil
 }
 
 // unread waits after the queue could not be read, the longer the more often that was so.
