@@ -4,7 +4,7 @@ TOOLS := .tools/bin
 VERSION := $(or $(shell git describe --always --dirty 2>/dev/null),unreleased)
 export GOFLAGS := -buildvcs=false
 
-.PHONY: help demo test build lint soak simulate push deploy image image-test image-suite suite bench study fuzz tools install extra clean
+.PHONY: help demo source test build lint soak simulate push deploy image image-test image-suite suite bench study fuzz tools install extra clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -12,6 +12,9 @@ help: ## this list
 
 demo: install build ## a live 360 stream becomes VOD, on this machine alone (CI=1: ends by itself)
 	@tools/demo.sh
+
+source: install ## URL=rtmp://… [PROJECTION=flat SIZE=1280x720 RATE=30 GOP=2 BITRATE=3M LENGTH=60 KEY=…]: streams a test picture
+	@tools/source.sh $(foreach v,PROJECTION SIZE RATE GOP BITRATE LENGTH KEY,$(if $($(v)),$(v)=$($(v)))) $(URL)
 
 # Tests of many cases of a kind: "make test" tries a share of them, "make soak" all.
 MANY := TestPublisherComesBack|TestDifferential|TestHostileMedia|TestTruncatedAnywhere|TestCrashAtEveryStoreOperation|TestEachStoreOperation|TestStitchingIsInvisible|TestFollowed|TestWhatPeopleRecord|TestChunksBeside|TestHeadMisleads|TestNoSeam|TestLoudness|TestOwnSound|TestTopRendition|TestCopyFallsBack|TestDrift|TestPresentationsKeep|TestTransportStreams

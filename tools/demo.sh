@@ -71,10 +71,7 @@ seconds=50
 echo "4. a live 360-degree stream, $seconds s: a clock in front, moving colours all around, a tone"
 page=http://127.0.0.1:$http/player/
 echo "   look at it live: $page?src=http://127.0.0.1:$live/hls/demo/index.m3u8&projection=equirectangular"
-ffmpeg -v error -nostdin -re -f lavfi -i "gradients=s=1280x640:r=30:speed=0.02:n=6" -re -f lavfi -i "testsrc=s=480x480:r=30" \
-	-f lavfi -i "sine=f=330:b=4:r=44100" \
-	-filter_complex "[1]format=yuva444p,v360=flat:e:ih_fov=100:iv_fov=100:w=1280:h=640:alpha_mask=1[front];[0][front]overlay=shortest=1,format=yuv420p[v]" \
-	-map "[v]" -map 2:a -t "$seconds" -c:v libx264 -preset ultrafast -g 60 -b:v 3M -c:a aac -b:a 128k -f flv "rtmp://127.0.0.1:$rtmp/live/demo" &
+tools/source.sh LENGTH="$seconds" "rtmp://127.0.0.1:$rtmp/live/demo" &
 publisher=$!
 pids+=("$publisher")
 until_true 20 "nginx records nothing; see $origin/nginx.log" compgen -G "$origin/rec/demo-*.flv"
