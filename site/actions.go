@@ -2,9 +2,11 @@ package site
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
@@ -240,4 +242,47 @@ func (s *Site) clip(_ http.ResponseWriter, r *http.Request) (any, error) {
 		DryRun bool `json:"dry_run"`
 		*pipeline.Clipped
 	}{w.DryRun, made}, nil
+}
+
+// sendWish is the body of a wish to have a recording transcoded that is in the store.
+type sendWish struct {
+	DryRun  bool   `json:"dry_run"`
+	Key     string `json:"key"`
+	Profile string `json:"profile"`
+	Repair  bool   `json:"repair"`
+}
+
+// send sends a recording that is in the store to the workers.
+func (s *Site) send(_ http.ResponseWriter, r *http.Request) (any, error) {
+	w, err := wishOf[sendWish](r)
+	if err != nil {
+		return nil, err
+	}
+	ctx := r.Context()
+	if err := job.ValidKey(w.Key); err != nil || !job.IsFLV(w.Key) {
+		return nil, problemf(http.StatusBadRequest, "key must be %s….flv, not %q", job.Prefix, w.Key)
+	}
+	_, etag, err := s.Clipper.Recordings.Stat(ctx, w.Key)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, problemf(http.StatusNotFound, "there is no recording %s", w.Key)
+	case err != nil:
+		return nil, err
+	}
+	if err := pipeline.NameFree(ctx, s.Store, w.Key); errors.Is(err, pipeline.ErrNameTaken) {
+		return nil, problem{http.StatusConflict, err}
+	} else if err != nil {
+		return nil, err
+	}
+	t := job.Task{Kind: job.Recording, Bucket: s.Operator.Bucket, Key: w.Key, ETag: etag, Profile: cmp.Or(w.Profile, job.DefaultProfile), Repair: w.Repair}
+	if !w.DryRun {
+		if err := s.Operator.Resume(ctx, t.JobID(), w.Repair); err != nil {
+			return nil, err
+		}
+		if err := s.Operator.Work.Send(ctx, t.Body(), 0); err != nil {
+			return nil, fmt.Errorf("send %s: %w", w.Key, err)
+		}
+		s.Log.Info("operator's doing", zap.String("key", w.Key), zap.String("what", "sent"), zap.String("from", r.RemoteAddr))
+	}
+	return publication{w.DryRun, job.Asset(w.Key), t.JobID()}, nil
 }

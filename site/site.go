@@ -94,6 +94,7 @@ func (s *Site) Handler() (http.Handler, error) {
 		"POST /api/v1/jobs/{job}/replay":       s.operators(s.replay),
 		"POST /api/v1/jobs/{job}/drop":         s.operators(s.drop),
 		"POST /api/v1/jobs/{job}/publish":      s.operators(s.publish),
+		"POST /api/v1/recordings":              s.operators(s.send),
 		"POST /api/v1/clips":                   s.operators(s.clip),
 		"DELETE /api/v1/recordings/{asset...}": s.operators(s.remove),
 		"GET /api/v1/{rest...}":                nowhere,

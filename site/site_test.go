@@ -348,6 +348,36 @@ func TestNoClips(t *testing.T) {
 	}
 }
 
+// A recording that is in the store is sent to the workers, as often as one likes.
+func TestSend(t *testing.T) {
+	s := newStand(t)
+	s.shop.Put("recordings/live/new.flv", []byte("FLV"))
+	s.add(1, "live/talk", "")
+	for body, want := range map[string]int{
+		`{"key": "recordings/live/none.flv"}`:           http.StatusNotFound,
+		`{"key": "recordings/../x.flv"}`:                http.StatusBadRequest,
+		`{"key": "vod/x.flv"}`:                          http.StatusBadRequest,
+		`{"key": "recordings/live/new.mp4"}`:            http.StatusBadRequest,
+		`{}`:                                            http.StatusBadRequest,
+		`{"key": "recordings/live/new.flv", "as": "x"}`: http.StatusBadRequest,
+	} {
+		if w := s.ask(http.MethodPost, "/api/v1/recordings", body, token); w.Code != want {
+			t.Errorf("%s: %d %s", body, w.Code, w.Body)
+		}
+	}
+	told[any](s, http.MethodPost, "/api/v1/recordings", `{"key": "recordings/live/new.flv", "dry_run": true}`)
+	if b, err := s.work.Backlog(t.Context()); err != nil || b.Waiting != 0 {
+		t.Errorf("a dry run sends %+v, %v", b, err)
+	}
+	did := told[publication](s, http.MethodPost, "/api/v1/recordings", `{"key": "recordings/live/new.flv", "profile": "360"}`)
+	if want := job.ID("", "recordings/live/new.flv", s.shop.ETag("recordings/live/new.flv"), "360"); did.Job != want || did.Asset != "live/new" {
+		t.Errorf("it becomes %+v, want job %s", did, want)
+	}
+	if b, err := s.work.Backlog(t.Context()); err != nil || b.Waiting != 1 {
+		t.Errorf("sent: %+v, %v", b, err)
+	}
+}
+
 // Lists are searched by name and day.
 func TestSearch(t *testing.T) {
 	s := newStand(t)

@@ -43,3 +43,14 @@ func TestPruneByConfig(t *testing.T) {
 		t.Errorf("it says %s", out)
 	}
 }
+
+// Sizes are written as people do.
+func TestSize(t *testing.T) {
+	for text, want := range map[string]int64{"20G": 20 << 30, "1.5g": 3 << 29, "500M": 500 << 20, "7": 7, "0": 0, "G": -1, "-1G": -1, "20GB": -1, "1e30": -1, "": -1} {
+		var s size
+		err := s.UnmarshalText([]byte(text))
+		if (err != nil) != (want < 0) || err == nil && int64(s) != want {
+			t.Errorf("%s is %d, %v", text, s, err)
+		}
+	}
+}
