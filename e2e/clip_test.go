@@ -20,7 +20,7 @@ func TestClipByCommand(t *testing.T) {
 	recording := source(t, "320x180", 25, 21)
 	for kind, place := range map[string][]string{
 		"folder": {"--data", t.TempDir()},
-		"S3": {"--queue", cloud.Queue(t, "tasks"), "--failed", cloud.Queue(t, "failed"), "--recordings", "s3://recs", "--store", "s3://vod"},
+		"S3":     {"--queue", cloud.Queue(t, "tasks"), "--failed", cloud.Queue(t, "failed"), "--recordings", "s3://recs", "--store", "s3://vod"},
 	} {
 		t.Run(kind, func(t *testing.T) {
 			with := func(args ...string) []string { return append(args, place...) }

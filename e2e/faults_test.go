@@ -91,7 +91,7 @@ func TestDiskFull(t *testing.T) {
 		}
 		data := t.TempDir()
 		enqueue(t, "send", "--data", data, "--as", "talk", "--profile", "quick", recording)
-		w := startWorker(t, "--data", data, "--scratch", scratch)
+		w := startWorker(t, "--data", data, "--scratch", scratch, "--min-free", "0")
 		eventually(t, patience, "a full disk is noticed", func() bool { return strings.Contains(w.output(t), `"reason":"scratch_full"`) })
 		eventually(t, patience, "nothing is tried at once", func() bool { q := status(t, "--data", data).Queue; return q.Waiting+q.InFlight == 0 })
 		if r := status(t, "--data", data); r.Failed > 0 || r.Jobs[0].State != "retrying" || r.Jobs[0].Reason != "scratch_full" {

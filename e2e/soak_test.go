@@ -255,7 +255,7 @@ func (s *storm) complete(t *testing.T) {
 }
 
 // again is what is written again and again: claims, which are renewed, and notes, which decide nothing; and what of several recordings is the latest.
-var again = regexp.MustCompile(`/(claims|retries)/|/(dispatch|state|latest)\.json$|/latest\.m3u8$`)
+var again = regexp.MustCompile(`/(claims|retries|workers)/|/(dispatch|state|latest)\.json$|/latest\.m3u8$`)
 
 // commits wants each write that means something to have succeeded exactly once.
 func (s *storm) commits(t *testing.T, calls []standin.Call) {

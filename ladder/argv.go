@@ -147,13 +147,17 @@ func (p *Plan) x264(r Rendition, later bool) ffmpeg.KwArgs {
 	return args
 }
 
-// Reordered is by how many frames x264 decodes ahead of what is shown: it has two B-frames in a row, and one of them may be referred to.
-const Reordered = 2
+// bframes are how many B-frames x264 may have in a row.
+const bframes = 2
+
+// Reordered is by how many frames x264 decodes ahead of what is shown: it has two B-frames in a row, of which one may be referred to; fewer where a
+// GOP has no room for them.
+func (p *Plan) Reordered() int { return min(bframes, p.GOPFrames-1) }
 
 // quality is constant quality without a cap.
 func (p *Plan) quality(crf float64, preset string) ffmpeg.KwArgs {
 	args := p.h264(crf, preset)
-	args["g"], args["keyint_min"], args["sc_threshold"], args["flags"], args["bf"] = p.GOPFrames, p.GOPFrames, 0, "+cgop", Reordered
+	args["g"], args["keyint_min"], args["sc_threshold"], args["flags"], args["bf"] = p.GOPFrames, p.GOPFrames, 0, "+cgop", bframes
 	return args
 }
 

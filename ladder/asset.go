@@ -87,7 +87,7 @@ func (p *Presentation) Asset() Asset {
 		Effort: p.fold.Effort.of(plan), Origins: plan.Origins, Discontinuities: plan.Discontinuities, Missing: p.Missing(),
 	}
 	if !plan.Live.IsZero() {
-		a.Began = plan.Live.Add(plan.Begins + plan.Rate.Time(plan.First())).Round(time.Millisecond)
+		a.Began = plan.Live.Add(plan.Begins + plan.Rate.Time(plan.First()) + p.fold.away(plan.First())).Round(time.Millisecond)
 	}
 	if c := plan.Clip; c != nil {
 		a.Clip = &ClipOf{c.Asset, plan.seconds(c.From), plan.seconds(c.To)}

@@ -3,6 +3,7 @@ package ladder
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"path"
 	"slices"
@@ -16,7 +17,8 @@ type Clip struct {
 	Asset  string `json:"asset"` // that it is cut from
 	Job    string `json:"job"`
 	Span          // frames of that job's output
-	Poster string `json:"poster,omitempty"` // a file in the clip's own folder
+	Live   bool   `json:"live,omitempty"`   // it was, when the clip was made: its sound is as it was then
+	Poster string `json:"poster,omitempty"` // a file in the clip's own folder, called as in the asset's
 }
 
 // Piece is a stretch of a clip: whole segments of one chunk of the job that it is cut from, or, at its ends, what is encoded.
@@ -104,7 +106,7 @@ func (j *Job) PlanClip(s Span, pieces []Piece, published []AssetLadder, gain str
 		}
 		p.Audio = &audio
 	}
-	e := &End{Version: EndVersion, Frames: s.To - s.From, Epochs: 1, Pictures: s.To - s.From, Missing: j.Missing, Abandoned: j.Abandoned, Origins: j.Origins}
+	e := &End{Version: EndVersion, Frames: s.To - s.From, Epochs: 1, Pictures: s.To - s.From, Abandoned: j.Abandoned}
 	e.Duration = p.seconds(e.Frames)
 	if p.Audio != nil {
 		e.Sounds = p.Packet(s.To) - p.Packet(s.From)
@@ -113,6 +115,16 @@ func (j *Job) PlanClip(s Span, pieces []Piece, published []AssetLadder, gain str
 		e.Chunks = append(e.Chunks, piece.Span)
 	}
 	begin := p.seconds(s.From)
+	for _, m := range j.Missing { // nobody knows of which part
+		m.Why += " (of the whole asset)"
+		e.Missing = append(e.Missing, m)
+	}
+	for i, o := range j.Origins {
+		if i+1 < len(j.Origins) && j.Origins[i+1].From <= begin || o.From >= begin+e.Duration {
+			continue
+		}
+		e.Origins = append(e.Origins, Origin{o.Name, max(0, o.From-begin)})
+	}
 	for _, d := range j.Discontinuities {
 		if d.At -= begin; d.At >= 0 && d.At < e.Duration {
 			e.Discontinuities = append(e.Discontinuities, d)
@@ -145,9 +157,11 @@ func (j *Job) LeftOut(clip *Job, published []AssetLadder) (names []string) {
 func (j *Job) Borrow(n int, piece Piece, of *Job, parts ...Part) Part {
 	chunk := of.Chunks[piece.Of]
 	out := Part{Version: PartVersion, Name: ChunkPart(n), Span: piece.Span, Of: of.Job}
+	share := float64(piece.To-piece.From) / float64(chunk.To-chunk.From)
 	for _, part := range parts {
-		out.Lost.Frames += part.Lost.Frames
-		out.Lost.Audio += part.Lost.Audio
+		out.Away = max(out.Away, part.Away)
+		out.Lost.Frames += int(math.Ceil(share * float64(part.Lost.Frames)))
+		out.Lost.Audio += int(math.Ceil(share * float64(part.Lost.Audio)))
 		for _, t := range part.Tracks {
 			if !j.has(t) || t.Ladder == AudioLadder && len(parts) > 1 && part.Name == ChunkPart(piece.Of) {
 				continue

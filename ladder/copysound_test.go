@@ -69,7 +69,7 @@ func TestSoundIsCopied(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := p.Audio.Copy
-			if tc.fault == "" && (got.Fault != "" || !p.Audio.Renditions[0].Copy || p.Version != PlanVersion || p.Audio.Renditions[1].Copy) {
+			if tc.fault == "" && (got.Fault != "" || !p.Audio.Renditions[0].Copy || p.Version != PlanGrown || p.Audio.Renditions[1].Copy) {
 				t.Errorf("it is not copied: %q, plan %+v of version %d", got.Fault, p.Audio, p.Version)
 			}
 			if tc.fault != "" && (!strings.Contains(got.Fault, tc.fault) || p.Audio.Renditions[0].Copy) {

@@ -90,7 +90,7 @@ func (c Clipper) Clip(ctx context.Context, w ClipWish) (*Clipped, error) {
 	if w.DryRun {
 		return out, nil
 	}
-	if err := p.makeClip(ctx, from, clip, pieces, pointer); err != nil {
+	if err := p.makeClip(ctx, from, clip, pieces); err != nil {
 		return nil, fmt.Errorf("clip %s: %w", w.Asset, err)
 	}
 	return out, nil
@@ -165,10 +165,14 @@ func (p *Pipeline) planClip(ctx context.Context, from *ladder.Job, pointer ladde
 	if errors.Is(err, ladder.ErrTopIsCopy) {
 		err = fmt.Errorf("%w: %w", ErrNoClip, err)
 	}
-	if err == nil && pointer.Poster != "" && clip.Storyboard != nil {
+	if err != nil {
+		return nil, err
+	}
+	clip.Clip.Live = pointer.Live
+	if pointer.Poster != "" && clip.Storyboard != nil {
 		clip.Clip.Poster = path.Base(pointer.Poster)
 	}
-	return clip, err
+	return clip, nil
 }
 
 // clipNameFree refuses a name that is another asset's.
@@ -184,21 +188,33 @@ func (p *Pipeline) clipNameFree(ctx context.Context, clip *ladder.Plan) error {
 	if err := sameRecording(pointer, clip.Asset, clip.Recording.Key, clip.Clip); err != nil {
 		return err
 	}
-	if pointer.Job != "" { // a clip of the same asset: its name is its own
-		return nil
+	ids, err := catalog.IDs(ctx, p.Store, clip.Asset)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids { // also what is not published yet
+		other, err := ledger.Plan(ctx, p.Store, id)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err != nil || other.Clip == nil || other.Clip.Asset != clip.Clip.Asset {
+			return taken("job %s is to become the asset %q", id, clip.Asset)
+		}
 	}
 	return placeFree(ctx, p.Store, clip.Asset)
 }
 
 // makeClip stores what says of what a clip consists, and has its ends encoded. What leads to the job that it is cut from comes first: as long as that
-// is there, nobody removes what the clip needs.
-func (p *Pipeline) makeClip(ctx context.Context, from, clip *ladder.Job, pieces []ladder.Piece, pointer ladder.Asset) error {
+// is there, nobody removes what the clip needs. Done again, the plan that is stored counts: what it is cut from may have gone on since.
+func (p *Pipeline) makeClip(ctx context.Context, from, clip *ladder.Job, pieces []ladder.Piece) error {
 	ends, err := p.clipEnds(ctx, from, clip, pieces)
 	if err != nil {
 		return err
 	}
-	parts, err := p.borrowed(ctx, from, clip, pieces, pointer.Live)
-	if err != nil {
+	if _, err := p.borrowed(ctx, from, clip, pieces); err != nil { // before anything is stored
+		return err
+	}
+	if err := p.mayStay(ctx, from, clip); err != nil {
 		return err
 	}
 	if _, err := ledger.Write(ctx, p.Store, ladder.ClipKey(from.Job, clip.Job), map[string]string{"asset": clip.Asset}, ""); err != nil {
@@ -207,11 +223,20 @@ func (p *Pipeline) makeClip(ctx context.Context, from, clip *ladder.Job, pieces 
 	if _, err := ledger.Write(ctx, p.Store, ladder.PlanKey(clip.Job), clip.Plan, ""); err != nil {
 		return err
 	}
-	if _, _, err := p.Store.Load(ctx, ladder.RemovedKey(from.Job)); !errors.Is(err, fs.ErrNotExist) {
-		return cmp.Or(err, fmt.Errorf("%w: the asset is being removed", ErrNoClip))
+	if clip.Plan, err = ledger.Plan(ctx, p.Store, clip.Job); err != nil {
+		return err
 	}
-	p.note(ctx, clip.Job)
-	if err := p.copyPoster(ctx, from.Plan, clip.Plan, pointer); err != nil {
+	if _, err := catalog.Refresh(ctx, p.Store, clip.Job); err != nil { // what is in no list, nobody could remove
+		return err
+	}
+	if err := p.mayStay(ctx, from, clip); err != nil {
+		return err
+	}
+	if err := p.copyPoster(ctx, from.Plan, clip.Plan); err != nil {
+		return err
+	}
+	parts, err := p.borrowed(ctx, from, clip, pieces)
+	if err != nil {
 		return err
 	}
 	group, inGroup := errgroup.WithContext(ctx)
@@ -235,6 +260,16 @@ func (p *Pipeline) makeClip(ctx context.Context, from, clip *ladder.Job, pieces 
 		return err
 	}
 	return p.sendEnds(ctx, clip, ends)
+}
+
+// mayStay is an error if a clip, or what it is cut from, is being removed.
+func (p *Pipeline) mayStay(ctx context.Context, from, clip *ladder.Job) error {
+	for _, id := range []string{from.Job, clip.Job} {
+		if _, _, err := p.Store.Load(ctx, ladder.RemovedKey(id)); !errors.Is(err, fs.ErrNotExist) {
+			return cmp.Or(err, fmt.Errorf("%w: job %s is being removed", ErrNoClip, id))
+		}
+	}
+	return nil
 }
 
 // sendEnds sends the tasks of a clip, once, and publishes it if there are none.
@@ -303,7 +338,7 @@ func (p *Pipeline) clipEnds(ctx context.Context, from, clip *ladder.Job, pieces 
 }
 
 // borrowed are the parts of a clip that are there already.
-func (p *Pipeline) borrowed(ctx context.Context, from, clip *ladder.Job, pieces []ladder.Piece, live bool) ([]ladder.Part, error) {
+func (p *Pipeline) borrowed(ctx context.Context, from, clip *ladder.Job, pieces []ladder.Piece) ([]ladder.Part, error) {
 	all := make([]ladder.Part, len(pieces))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(uploads)
@@ -312,7 +347,7 @@ func (p *Pipeline) borrowed(ctx context.Context, from, clip *ladder.Job, pieces 
 			continue
 		}
 		names := []string{ladder.ChunkPart(piece.Of)}
-		if from.SoundApart() && !live {
+		if from.SoundApart() && !clip.Clip.Live {
 			names = append(names, ladder.AudioPart(piece.Of))
 		}
 		group.Go(func() error {
@@ -340,11 +375,11 @@ func (p *Pipeline) borrowed(ctx context.Context, from, clip *ladder.Job, pieces 
 }
 
 // copyPoster gives a clip the asset's poster as its own.
-func (p *Pipeline) copyPoster(ctx context.Context, from, clip *ladder.Plan, pointer ladder.Asset) error {
+func (p *Pipeline) copyPoster(ctx context.Context, from, clip *ladder.Plan) error {
 	if clip.Clip.Poster == "" {
 		return nil
 	}
-	body, _, err := p.Store.Load(ctx, path.Join("vod", from.Asset, pointer.Poster))
+	body, _, err := p.Store.Load(ctx, from.Key(ladder.StoryboardFolder, clip.Clip.Poster))
 	if err != nil {
 		return fmt.Errorf("copy poster: %w", err)
 	}

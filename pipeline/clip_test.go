@@ -366,3 +366,60 @@ func TestClipsKeepTheirAsset(t *testing.T) {
 		t.Errorf("the asset cannot be removed: %v", err)
 	}
 }
+
+// Whoever makes a clip may be killed before any write, and does it again: then it is whole. In between, nothing is half there, and both the clip
+// and its asset can be removed.
+func TestClipIsBrokenOff(t *testing.T) {
+	p, base, queue := newSmall(t, smallRecording(t))
+	must(t, p.Do(t.Context(), smallTask, nil))
+	drain(t, p, queue)
+	wish := ClipWish{Asset: "live/talk", From: time.Second, As: "cut", Segments: true}
+	killed := errors.New("killed")
+	for n := 0; ; n++ {
+		store := standin.NewMemory()
+		for key, body := range base.Objects {
+			store.Put(key, body)
+		}
+		left := n
+		store.Before = func(op, _ string) error {
+			if op != "write" && op != "upload" {
+				return nil
+			}
+			left--
+			if left < 0 {
+				return killed
+			}
+			return nil
+		}
+		clipper := Clipper{Store: store, Recordings: store, Queue: queue}
+		_, err := clipper.Clip(t.Context(), wish)
+		whole := err == nil
+		store.Before = nil
+		if _, _, err := store.Get(ladder.StableMasterKey("cut")); err == nil {
+			if problem := reachable(store, ladder.StableMasterKey("cut")); problem != "" {
+				t.Errorf("killed before write %d: %s", n, problem)
+			}
+		}
+		if n%2 == 0 || whole {
+			_, err = clipper.Clip(t.Context(), wish)
+			must(t, err)
+			if s, err := catalog.Named(t.Context(), store, "cut"); err != nil || len(s) != 1 || s[0].State != catalog.Published {
+				t.Errorf("killed before write %d, done again: %+v, %v", n, s, err)
+			}
+			if problem := reachable(store, ladder.StableMasterKey("cut")); problem != "" {
+				t.Errorf("killed before write %d, done again: %s", n, problem)
+			}
+		}
+		o := operate.Operator{Store: store}
+		found, err := o.FindBelongings(t.Context(), "cut", store, true)
+		must(t, err)
+		must(t, o.Remove(t.Context(), found, store))
+		if _, err := o.FindBelongings(t.Context(), "live/talk", store, false); err != nil {
+			t.Errorf("killed before write %d, and the clip removed: %v", n, err)
+		}
+		if whole {
+			t.Logf("%d writes", n)
+			break
+		}
+	}
+}

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -88,11 +89,17 @@ func TestMP4(t *testing.T) {
 				t.Errorf("%s, %s: %d packets, the rendition has %d, or they differ", j.Asset, kind, len(got), len(want))
 			}
 			got, want := packets(t, file, kind), packets(t, list, kind)
+			if len(got) != len(want) {
+				t.Errorf("%s, %s: %d packets, the rendition has %d", j.Asset, kind, len(got), len(want))
+			}
 			for i := range min(len(got), len(want)) {
 				if off := want[i].PTS - r.Begins - got[i].PTS; math.Abs(off) > 1e-3 {
 					t.Fatalf("%s, %s: packet %d is at %f, that of the rendition at %f", j.Asset, kind, i, got[i].PTS, want[i].PTS-r.Begins)
 				}
 			}
+		}
+		if lasts := strings.TrimSpace(string(runFFmpegProbe(t, "-select_streams", "v", "-show_entries", "stream=duration", "-of", "csv=p=0", file))); lasts != fmt.Sprintf("%.6f", j.Rate.Time(j.Frames).Seconds()) {
+			t.Errorf("%s: the video lasts %s s, and should last %s", j.Asset, lasts, j.Rate.Time(j.Frames))
 		}
 		if said := string(runProbe(t, file)); !strings.Contains(said, "Spherical Mapping") || !strings.Contains(said, "equirectangular") {
 			t.Errorf("%s doesn't say that it is a sphere: %s", j.Asset, said)
@@ -113,7 +120,12 @@ func TestMP4(t *testing.T) {
 
 func runProbe(t *testing.T, file string) []byte {
 	t.Helper()
-	out, err := inspect.Run(t.Context(), "ffprobe", "-v", "error", "-show_streams", file)
+	return runFFmpegProbe(t, "-show_streams", file)
+}
+
+func runFFmpegProbe(t *testing.T, args ...string) []byte {
+	t.Helper()
+	out, err := inspect.Run(t.Context(), "ffprobe", append([]string{"-v", "error"}, args...)...)
 	must(t, err)
 	return out
 }

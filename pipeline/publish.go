@@ -91,6 +91,9 @@ func (p *Pipeline) present(ctx context.Context, plan *ladder.Job) (*ladder.Prese
 	}
 	presentation, err := fold.Whole(plan, parts)
 	if err != nil {
+		if plan.Clip != nil {
+			err = fmt.Errorf("%w; cut it where segments begin (enqueue clip --at-segments), or replay the asset and cut that", err)
+		}
 		return nil, job.Permanent("parts_differ", err)
 	}
 	if err := presentation.Incomplete(); err != nil {

@@ -83,9 +83,9 @@ func (c *mp4Command) write(ctx context.Context, place *wiring.Place, r *pipeline
 	err = remux.Write(ctx, part, scratch, load, tracks(r), r.Begins)
 	info, statErr := part.Stat()
 	if err = errors.Join(err, statErr, part.Chmod(0o644), part.Close()); err == nil {
-		return info.Size(), os.Rename(part.Name(), out)
+		size, err = info.Size(), os.Link(part.Name(), out) // not over what somebody else has put there meanwhile
 	}
-	return 0, errors.Join(err, os.Remove(part.Name()))
+	return size, errors.Join(err, os.Remove(part.Name()))
 }
 
 // tracks are a rendition's, by keys.

@@ -16,156 +16,235 @@ import (
 	"afterlive/internal/ledger"
 	"afterlive/internal/operate"
 	"afterlive/internal/wiring"
+	"afterlive/ladder"
 )
 
 type resumeCommand struct {
-	All     bool   `help:"Also jobs that have failed: the failed queue is lost, too."`
-	Profile string `help:"Of recordings that were not planned yet." default:"auto" placeholder:"NAME"`
-	DryRun  bool   `help:"Only say what would be sent."`
+	All       bool   `help:"Also jobs that have failed: the failed queue is lost, too."`
+	Unplanned bool   `help:"Also recordings of which there is no job: they waited in the queue, or their asset was removed and they were kept."`
+	Profile   string `help:"Of those." default:"auto" placeholder:"NAME"`
+	DryRun    bool   `help:"Only say what would be sent."`
 }
 
 // Help explains what --help has no place for.
 func (*resumeCommand) Help() string {
-	return `Messages are all that a queue has, and the store knows what was to be done: so a lost queue costs nothing but this. It sends each job that is not done, and each recording of which there is no job. ` +
-		`What is done is not made again. While the queue is well, there is no need for it: what waits there would be sent twice, which costs little.`
+	return `Messages are all that a queue has, and the store knows what was to be done: so a lost queue costs nothing but this. It sends each job that is not done; what is done is not made again. ` +
+		`While the queue is well, there is no need for it: what waits there would be sent twice, which costs little.`
+}
+
+// resuming is a resume under way.
+type resuming struct {
+	*resumeCommand
+
+	operator operate.Operator
+	place    *wiring.Place
+	stdout   io.Writer
+	sent     int
 }
 
 // Run sends what isn't done.
 func (c *resumeCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) error {
 	return atPlace(ctx, flags, func(o operate.Operator, place *wiring.Place) error {
-		sent := 0
-		send := func(what string, t job.Task) error {
-			sent++
-			fmt.Fprintf(stdout, "%s: %s\n", what, map[bool]string{true: "would be sent", false: "sent"}[c.DryRun])
-			if c.DryRun {
-				return nil
-			}
-			return place.Queue.Send(ctx, t.Body(), 0)
-		}
-		known, err := c.jobs(ctx, o, place, send)
+		r := &resuming{c, o, place, stdout, 0}
+		err := r.jobs(ctx)
 		if err == nil {
-			err = c.recordings(ctx, place, known, send)
+			err = r.recordings(ctx)
 		}
-		fmt.Fprintf(stdout, "%d messages\n", sent)
+		fmt.Fprintf(stdout, "%d messages\n", r.sent)
 		return err
 	})
 }
 
-// jobs sends those that are not done, and returns the recordings of all.
-func (c *resumeCommand) jobs(ctx context.Context, o operate.Operator, place *wiring.Place, send func(string, job.Task) error) (known map[string]bool, err error) {
-	known = map[string]bool{}
-	q := catalog.Query{Limit: 200}
-	for {
-		jobs, next, err := catalog.Page(ctx, place.Store, q)
+func (r *resuming) send(ctx context.Context, what string, t job.Task) error {
+	r.sent++
+	fmt.Fprintf(r.stdout, "%s: %s\n", what, map[bool]string{true: "would be sent", false: "sent"}[r.DryRun])
+	if r.DryRun {
+		return nil
+	}
+	return r.place.Queue.Send(ctx, t.Body(), 0)
+}
+
+// jobs sends those that are not done.
+func (r *resuming) jobs(ctx context.Context) error {
+	for q := (catalog.Query{Limit: 200}); ; {
+		jobs, next, err := catalog.Page(ctx, r.place.Store, q)
 		if err != nil {
-			return known, err
+			return err
 		}
 		for _, s := range jobs {
-			if s.Recording != "" && (!c.All || !s.Planned.IsZero()) { // what could not be planned is tried again
-				known[s.Recording] = true
-			}
-			if s.State.Settled() && (!c.All || s.State != catalog.Failed) {
+			if s.State.Settled() && (!r.All || s.State != catalog.Failed) {
 				continue
 			}
-			if err := c.resume(ctx, o, place, s, send); err != nil {
-				return known, fmt.Errorf("resume job %s: %w", s.Job, err)
+			if err := r.job(ctx, s); err != nil {
+				return fmt.Errorf("resume job %s: %w", s.Job, err)
 			}
 		}
 		if q.After = next; next == "" {
-			return known, nil
+			return nil
 		}
 	}
 }
 
-// resume sends a job's recording, or of a clip its chunks, which are at most two.
-func (c *resumeCommand) resume(ctx context.Context, o operate.Operator, place *wiring.Place, s catalog.Status, send func(string, job.Task) error) error {
-	plan, err := ledger.Plan(ctx, place.Store, s.Job)
+// job sends the recording of one, or of a clip its chunks, which are at most two.
+func (r *resuming) job(ctx context.Context, s catalog.Status) error {
+	plan, err := ledger.Plan(ctx, r.place.Store, s.Job)
 	unplanned := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !unplanned {
 		return err
 	}
-	if s.State == catalog.Failed && !c.DryRun {
-		if err := o.Resume(ctx, s.Job, true); err != nil {
+	var again job.Task
+	if unplanned {
+		if again, err = r.failed(ctx, s.Job); err != nil {
 			return err
 		}
 	}
-	if unplanned { // its recording is sent below
-		return nil
+	if s.State == catalog.Failed && !r.DryRun {
+		if err := r.operator.Resume(ctx, s.Job, true); err != nil {
+			return err
+		}
 	}
-	if plan.Clip != nil {
-		return c.clip(ctx, place, s, send)
+	switch {
+	case unplanned:
+		return r.send(ctx, s.Asset, again)
+	case plan.Clip != nil:
+		return r.clip(ctx, s, plan)
 	}
-	t := job.Task{Kind: job.Recording, Bucket: place.Bucket, Key: plan.Recording.Key, ETag: plan.Recording.ETag, Profile: job.DefaultProfile, Repair: true}
+	t := job.Task{Kind: job.Recording, Bucket: r.place.Bucket, Key: plan.Recording.Key, ETag: plan.Recording.ETag, Profile: job.DefaultProfile, Repair: true}
+	if t.JobID() != s.Job { // a job's name tells which profile was asked for
+		t.Profile = plan.Profile
+	}
+	t.ETag = strings.TrimSuffix(t.ETag, growing.Replanned("")) // its head's job leads to it
 	if plan.Grows {
 		t.Watch = watching()
 	}
-	if version, replanned := strings.CutSuffix(t.ETag, growing.Replanned("")); replanned { // its head's job leads to it
-		t.ETag = version
-	} else if t.In(place.Bucket).JobID() != s.Job { // a job's name tells which profile was asked for
-		t.Profile = plan.Profile
+	return r.send(ctx, s.Asset, t)
+}
+
+// failed is the task by which a recording could not be planned.
+func (r *resuming) failed(ctx context.Context, id string) (job.Task, error) {
+	there, err := ledger.Listed(ctx, r.place.Store, id)
+	if err != nil {
+		return job.Task{}, err
 	}
-	return send(s.Asset, t)
+	notes, err := there.Notes(ctx, r.place.Store)
+	if err != nil {
+		return job.Task{}, err
+	}
+	for _, n := range notes {
+		if tasks, err := job.Parse(n.Message); err == nil && len(tasks) == 1 {
+			tasks[0].Failures = 0
+			return tasks[0], nil
+		}
+	}
+	return job.Task{}, errors.New("nothing tells what was to be done: send its recording again")
 }
 
 // watching has workers look at a recording again and again until it has ended: that message is lost, too.
 func watching() job.Watch { return job.Watch{Every: 5, Since: time.Now().UTC()} }
 
-// clip sends what is not done of a clip.
-func (c *resumeCommand) clip(ctx context.Context, place *wiring.Place, s catalog.Status, send func(string, job.Task) error) error {
-	plan, err := ledger.Plan(ctx, place.Store, s.Job)
-	if err != nil {
-		return err
-	}
-	whole, err := ledger.Job(ctx, place.Store, plan)
-	if errors.Is(err, fs.ErrNotExist) { // it was broken off: whoever wants it asks again
+// clip sends what is not done of a clip; where all of it is, one of its chunks all the same, whose worker then publishes it.
+func (r *resuming) clip(ctx context.Context, s catalog.Status, plan *ladder.Plan) error {
+	whole, err := ledger.Job(ctx, r.place.Store, plan)
+	if errors.Is(err, fs.ErrNotExist) {
+		fmt.Fprintf(r.stdout, "%s: was broken off: make that clip again\n", s.Asset)
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	done, err := ledger.Done(ctx, place.Store, plan)
+	done, err := ledger.Done(ctx, r.place.Store, plan)
 	if err != nil {
 		return err
 	}
+	var encoded, missing []int
 	for n, name := range whole.ChunkNames() {
-		if !done[name] {
-			if err := send(s.Asset+" ("+name+")", job.Task{Kind: job.Chunk, Job: s.Job, Chunk: n}); err != nil {
-				return err
-			}
+		_, err := ledger.Chunk(ctx, r.place.Store, plan.Job, n)
+		if errors.Is(err, fs.ErrNotExist) { // its asset's
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if encoded = append(encoded, n); !done[name] {
+			missing = append(missing, n)
+		}
+	}
+	if len(missing) == 0 && len(encoded) > 0 {
+		missing = encoded[:1]
+	}
+	if len(missing) == 0 {
+		fmt.Fprintf(r.stdout, "%s: is not published: make that clip again\n", s.Asset)
+	}
+	for _, n := range missing {
+		if err := r.send(ctx, s.Asset, job.Task{Kind: job.Chunk, Job: s.Job, Chunk: n}); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// recordings sends those of which there is no job: their messages had not been taken yet.
-func (c *resumeCommand) recordings(ctx context.Context, place *wiring.Place, known map[string]bool, send func(string, job.Task) error) error {
-	keys, err := place.Recordings.List(ctx, job.Prefix)
+// recordings sends those of which there is no job, if they are meant: their messages had not been taken yet, or their asset was removed.
+func (r *resuming) recordings(ctx context.Context) error {
+	keys, err := r.place.Recordings.List(ctx, job.Prefix)
 	if err != nil {
 		return fmt.Errorf("list recordings: %w", err)
 	}
-	var all []string
 	live := map[string]bool{}
+	var all []string
 	for _, key := range keys {
 		if of, grows := strings.CutSuffix(key, ".growing/index.json"); grows {
 			key, live[of] = of, true
 		}
-		if job.IsFLV(key) && job.ValidKey(key) == nil && !known[key] {
+		if job.IsFLV(key) && job.ValidKey(key) == nil {
 			all = append(all, key)
 		}
 	}
 	slices.Sort(all)
+	count := 0
 	for _, key := range slices.Compact(all) {
-		t := job.Task{Kind: job.Recording, Bucket: place.Bucket, Key: key, Profile: c.Profile}
-		if _, etag, err := place.Recordings.Stat(ctx, key); err == nil {
+		t := job.Task{Kind: job.Recording, Bucket: r.place.Bucket, Key: key, Profile: r.Profile}
+		if _, etag, err := r.place.Recordings.Stat(ctx, key); err == nil {
 			t.ETag = etag
 		} else if live[key] && errors.Is(err, fs.ErrNotExist) {
 			t.Watch = watching()
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		if err := send(key, t); err != nil {
-			return err
+		if planned, err := r.planned(ctx, t); err != nil || planned {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		count++
+		if r.Unplanned {
+			if err := r.send(ctx, key, t); err != nil {
+				return err
+			}
 		}
 	}
+	if count > 0 && !r.Unplanned {
+		fmt.Fprintf(r.stdout, "%d recordings have no job: they waited in the queue, or their assets were removed. --unplanned sends them too\n", count)
+	}
 	return nil
+}
+
+// planned tells whether there is a job of this version of a recording.
+func (r *resuming) planned(ctx context.Context, t job.Task) (bool, error) {
+	ids, err := catalog.IDs(ctx, r.place.Store, job.Asset(t.Key))
+	if err != nil {
+		return false, err
+	}
+	for _, id := range ids {
+		plan, err := ledger.Plan(ctx, r.place.Store, id)
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // it could not be planned
+			return true, nil
+		case err != nil:
+			return false, err
+		case plan.Recording.Key == t.Key && (t.ETag == "" || plan.Recording.ETag == t.ETag || plan.Version == ladder.PlanGrown): // a version that grew has a name of its own
+			return true, nil
+		}
+	}
+	return false, nil
 }

@@ -48,6 +48,9 @@ func TestResume(t *testing.T) {
 	put(ladder.PointerKey("done"), ladder.Asset{Version: ladder.AssetVersion, Job: ids["done"]})
 	task := job.Task{Kind: job.Chunk, Job: ids["failed"]}
 	put(ladder.FailureKey(ids["failed"], task.Name(), time.Now()), job.Failure{Version: 1, Reason: "stalled", Job: ids["failed"], Task: task.Name(), Message: task.Body(), Time: time.Now()})
+	bad := job.Task{Kind: job.Recording, Key: "recordings/bad.flv", ETag: "e", Profile: "mine", Failures: 4} // it could not even be planned
+	put(bad.Key, "bad")
+	put(ladder.FailureKey(bad.JobID(), bad.Name(), time.Now()), job.Failure{Version: 1, Reason: "no_profile", Job: bad.JobID(), Task: bad.Name(), Source: bad.Key, Message: bad.Body(), Time: time.Now()})
 	if err := catalog.Reindex(t.Context(), place.Store, func(int, int) {}); err != nil {
 		t.Fatal(err)
 	}
@@ -67,10 +70,10 @@ func TestResume(t *testing.T) {
 		}
 	}
 	lose()
-	if out := b.must("resume", "--dry-run"); !strings.HasSuffix(out, "4 messages\n") || len(b.sent()) > 0 {
+	if out := b.must("resume", "--dry-run"); !strings.HasSuffix(out, "2 recordings have no job: they waited in the queue, or their assets were removed. --unplanned sends them too\n2 messages\n") || len(b.sent()) > 0 {
 		t.Errorf("a dry run says %s", out)
 	}
-	b.must("resume")
+	b.must("resume", "--unplanned")
 	sent := b.sent()
 	for key, profile := range map[string]string{"auto": "auto", "chosen": "360", "waits": "auto", "odd name": "auto"} {
 		if got := sent["recordings/"+key+".flv"]; got.Profile != profile || got.ETag == "" || ids[key] != "" && (got.JobID() != ids[key] || !got.Repair) {
@@ -82,7 +85,11 @@ func TestResume(t *testing.T) {
 	}
 	lose()
 	b.must("resume", "--all")
-	if sent := b.sent(); len(sent) != 5 || sent["recordings/failed.flv"].JobID() != ids["failed"] {
+	sent = b.sent()
+	if len(sent) != 4 || sent["recordings/failed.flv"].JobID() != ids["failed"] {
 		t.Errorf("with what had failed: %v", sent)
+	}
+	if got := sent["recordings/bad.flv"]; got.Profile != "mine" || got.ETag != "e" || got.Failures != 0 {
+		t.Errorf("what could not be planned is sent as %+v", got)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
+	"strings"
 	"time"
 
 	"afterlive/internal/catalog"
@@ -160,8 +162,32 @@ func (o Operator) recordingOf(ctx context.Context, shelf Shelf, s catalog.Status
 		if other.State != catalog.Published && other.State != catalog.Superseded && other.State != catalog.Dropped {
 			return nil, fmt.Errorf("job %s is %s: %w", other.Job, other.State, ErrAtWork)
 		}
+		if err := o.clipsAreDone(ctx, other.Job); err != nil {
+			return nil, err
+		}
 	}
 	return recordingsOf(ctx, shelf, []string{s.Recording})
+}
+
+// clipsAreDone is an error while a clip of a job needs its recording, or may yet.
+func (o Operator) clipsAreDone(ctx context.Context, id string) error {
+	keys, err := o.Store.List(ctx, ladder.ClipsPrefix(id))
+	if err != nil {
+		return fmt.Errorf("list clips of job %s: %w", id, err)
+	}
+	for _, key := range keys {
+		s, err := catalog.Look(ctx, o.Store, strings.TrimSuffix(path.Base(key), ".json"))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if s.State != catalog.Published && s.State != catalog.Superseded && s.State != catalog.Dropped && s.State != catalog.Removed {
+			return fmt.Errorf("its clip %s is %s: %w", s.Asset, s.State, ErrAtWork)
+		}
+	}
+	return nil
 }
 
 // prune removes what is due.

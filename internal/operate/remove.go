@@ -67,7 +67,7 @@ func (o Operator) FindBelongings(ctx context.Context, asset string, shelf Shelf,
 	if err != nil {
 		return b, err
 	}
-	recordings := []string{job.Prefix + asset + ".flv"}
+	recordings, clips := []string{job.Prefix + asset + ".flv"}, 0
 	for _, id := range ids {
 		s, err := catalog.Look(ctx, o.Store, id)
 		gone := errors.Is(err, fs.ErrNotExist) // who removed it was killed in the end
@@ -89,9 +89,15 @@ func (o Operator) FindBelongings(ctx context.Context, asset string, shelf Shelf,
 		if !s.State.Settled() && !force && !begun {
 			return b, fmt.Errorf("job %s is %s: %w", s.Job, s.State, ErrAtWork)
 		}
+		if s.Clip != nil {
+			clips++
+		}
 		if s.Recording != "" {
 			recordings = append(recordings, s.Recording)
 		}
+	}
+	if clips > 0 { // a recording of that name has nothing to do with it
+		recordings = recordings[1:]
 	}
 	if shelf != nil {
 		b.Recordings, err = recordingsOf(ctx, shelf, recordings)
@@ -181,11 +187,20 @@ func (o Operator) clipped(ctx context.Context, documents []string) error {
 			continue
 		}
 		plan, err := ledger.Plan(ctx, o.Store, clip)
-		if err == nil {
-			names = append(names, plan.Asset)
-		} else if !errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
 			return err
 		}
+		_, err = ledger.Job(ctx, o.Store, plan)
+		if errors.Is(err, fs.ErrNotExist) && time.Since(plan.Created) > time.Hour { // whoever made it was killed over it
+			continue
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		names = append(names, plan.Asset)
 	}
 	if len(names) > 0 {
 		return fmt.Errorf("%w: %s", ErrClipped, strings.Join(names, ", "))
@@ -219,12 +234,16 @@ const removers = 16
 
 // Remove removes all of it, one kind after the other. It may be done again.
 func (o Operator) Remove(ctx context.Context, b Belongings, shelf Shelf) error {
+	var mine []string // that nobody was removing before
 	for _, s := range b.Jobs {
 		its := func(key string) bool { return strings.HasPrefix(key, ladder.JobPrefix(s.Job)) }
 		if !slices.ContainsFunc(b.Documents, its) { // nothing is left but its entries
 			continue
 		}
-		if err := o.Store.Write(ctx, ladder.RemovedKey(s.Job), []byte("{}\n"), ""); err != nil && !errors.Is(err, fs.ErrExist) {
+		switch err := o.Store.Write(ctx, ladder.RemovedKey(s.Job), []byte("{}\n"), ""); {
+		case err == nil:
+			mine = append(mine, s.Job)
+		case !errors.Is(err, fs.ErrExist):
 			return fmt.Errorf("remove job %s: %w", s.Job, err)
 		}
 		if !slices.Contains(b.Documents, ladder.RemovedKey(s.Job)) { // before the plan
@@ -244,7 +263,7 @@ func (o Operator) Remove(ctx context.Context, b Belongings, shelf Shelf) error {
 		return err
 	}
 	if err := o.stillWhole(ctx, b); err != nil {
-		return err
+		return errors.Join(err, o.spareJobs(ctx, mine))
 	}
 	for _, keys := range [][]string{b.Pointers, b.Segments} {
 		if err := removeAll(ctx, o.Store, keys, removers); err != nil {
@@ -301,10 +320,19 @@ func (o Operator) stillWhole(ctx context.Context, b Belongings) error {
 			return fmt.Errorf("list clips of job %s: %w", s.Job, err)
 		}
 		if err := o.clipped(ctx, documents); err != nil {
-			return errors.Join(fmt.Errorf("job %s: %w", s.Job, err), o.Store.Delete(ctx, ladder.RemovedKey(s.Job)), o.Note(ctx, s.Job))
+			return fmt.Errorf("job %s: %w", s.Job, err)
 		}
 	}
 	return nil
+}
+
+// spareJobs takes back that jobs are being removed.
+func (o Operator) spareJobs(ctx context.Context, ids []string) error {
+	var faults []error
+	for _, id := range ids {
+		faults = append(faults, o.Store.Delete(ctx, ladder.RemovedKey(id)), o.Note(ctx, id))
+	}
+	return errors.Join(faults...)
 }
 
 func removeAll(ctx context.Context, store interface {

@@ -23,9 +23,9 @@ func (o Operator) MakeRoom(ctx context.Context, shelf Shelf, enough func() (bool
 	if err != nil {
 		return err
 	}
-	const any = time.Nanosecond // however young it is
+	const youngest = time.Nanosecond // however young it is
 	gone := map[string]bool{}
-	for _, ages := range []Ages{{Superseded: any}, {Recordings: any}} {
+	for _, ages := range []Ages{{Superseded: youngest}, {Recordings: youngest}} {
 		for _, s := range all {
 			if ages.Recordings > 0 && gone[s.Recording] {
 				continue
@@ -40,7 +40,8 @@ func (o Operator) MakeRoom(ctx context.Context, shelf Shelf, enough func() (bool
 			if p.Err == nil && !dry {
 				p.Err = o.prune(ctx, shelf, p)
 			}
-			if tell(p); p.Err != nil {
+			tell(p)
+			if p.Err != nil {
 				return fmt.Errorf("%s %s: %w", p.What, s.Asset, p.Err)
 			}
 			if ok, err := enough(); ok || err != nil {

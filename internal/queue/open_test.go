@@ -59,6 +59,9 @@ func TestDatabaseIsGone(t *testing.T) {
 			if _, err := q.Receive(t.Context(), time.Minute); !errors.Is(err, job.ErrQueueGone) || !strings.Contains(err.Error(), "enqueue resume") {
 				t.Errorf("got %v", err)
 			}
+			if err := q.Send(t.Context(), []byte("x"), 0); !errors.Is(err, job.ErrQueueGone) {
+				t.Errorf("who sends gets %v", err)
+			}
 		})
 	}
 }

@@ -27,21 +27,22 @@ type SQLite struct {
 	queue string
 	wait  time.Duration
 
-	opened sync.Once
-	file   string      // the database's
-	info   os.FileInfo // that it was
+	mu   sync.Mutex
+	file string      // the database's
+	info os.FileInfo // that it was when it was looked at first
 }
 
 // there looks whether the database is still the file that was opened: if somebody has removed it, messages of others go to another one.
 func (q *SQLite) there(ctx context.Context) (err error) {
-	q.opened.Do(func() {
-		row := q.db.QueryRowContext(ctx, `select file from pragma_database_list where name = 'main'`)
-		if err = row.Scan(&q.file); err == nil && q.file != "" {
-			q.info, err = os.Stat(q.file)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.info == nil {
+		if err := q.db.QueryRowContext(ctx, `select file from pragma_database_list where name = 'main'`).Scan(&q.file); err != nil {
+			return fmt.Errorf("look for the queue's file: %w", err)
 		}
-	})
-	if err != nil || q.info == nil {
-		return err
+		if q.info, err = os.Stat(q.file); err == nil || q.file == "" { // it is in memory
+			return nil
+		}
 	}
 	now, err := os.Stat(q.file)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(q.info, now) {
@@ -209,6 +210,9 @@ func (q *SQLite) Delete(ctx context.Context, receipt string) error {
 
 // Send adds a message that can be received after delay.
 func (q *SQLite) Send(ctx context.Context, body []byte, delay time.Duration) error {
+	if err := q.there(ctx); err != nil { // else nobody would ever receive it
+		return err
+	}
 	if err := q.goqite(time.Second).Send(ctx, goqite.Message{Body: body, Delay: delay}); err != nil {
 		return fmt.Errorf("send message: %w", err)
 	}
@@ -217,6 +221,9 @@ func (q *SQLite) Send(ctx context.Context, body []byte, delay time.Duration) err
 
 // SendAll adds messages, all or none.
 func (q *SQLite) SendAll(ctx context.Context, bodies [][]byte) error {
+	if err := q.there(ctx); err != nil {
+		return err
+	}
 	err := q.inTx(ctx, func(tx *sql.Tx) error {
 		for _, body := range bodies {
 			if err := q.goqite(time.Second).SendTx(ctx, tx, goqite.Message{Body: body}); err != nil {

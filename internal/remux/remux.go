@@ -54,10 +54,23 @@ func Write(ctx context.Context, w io.Writer, scratch io.ReadWriteSeeker, load Lo
 	if err != nil {
 		return err
 	}
-	if _, err := io.Copy(w, io.MultiReader(bytes.NewReader(head), io.LimitReader(scratch, size))); err != nil {
+	if _, err := io.Copy(w, io.MultiReader(bytes.NewReader(head), whileRunning{ctx, io.LimitReader(scratch, size)})); err != nil {
 		return fmt.Errorf("write MP4: %w", err)
 	}
 	return nil
+}
+
+// whileRunning is a reader that ends when its context does.
+type whileRunning struct {
+	ctx context.Context //nolint:containedctx // it lives for one copy
+	io.Reader
+}
+
+func (r whileRunning) Read(b []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.Reader.Read(b)
 }
 
 // track is one while it is collected: what an index says of it.
@@ -68,6 +81,7 @@ type track struct {
 	trex   *mp4.TrexBox
 	first  int64    // when its first packet is decoded, in units of its own
 	next   int64    // when the next one is
+	end    int64    // when what is shown last has ended
 	chunks []int64  // where segments begin, in the scratch
 	counts []uint32 // packets of each
 	sizes  []uint32
@@ -136,6 +150,7 @@ func (t *track) add(s *mp4.FullSample) {
 		t.lasts[len(t.lasts)-1] = uint32(max(0, at-(t.next-int64(t.lasts[len(t.lasts)-1])))) //nolint:gosec // a packet lasts less than a day
 	}
 	t.next = at + int64(s.Dur)
+	t.end = max(t.end, t.next+int64(s.CompositionTimeOffset))
 	t.sizes, t.lasts, t.shown = append(t.sizes, s.Size), append(t.lasts, s.Dur), append(t.shown, s.CompositionTimeOffset)
 	if s.IsSync() {
 		t.sync = append(t.sync, uint32(len(t.sizes))) //nolint:gosec // 32 bits are enough for packets
@@ -192,9 +207,12 @@ func (t *track) index(id uint32, begins float64) (trak *mp4.TrakBox, co64 *mp4.C
 	mdia := old.Mdia
 	scale := float64(mdia.Mdhd.Timescale)
 	skipped := int64(math.Round(begins*scale)) - t.first // that are before the beginning; below zero: it begins later
-	plays := t.next - t.first - max(0, skipped)
+	plays := t.end - t.first - max(0, skipped)
 	duration = uint64(math.Round(float64(plays) / scale * movieScale))
 	mdia.Mdhd.Duration = uint64(t.next - t.first) //nolint:gosec // never negative
+	if mdia.Mdhd.Duration > math.MaxUint32 {
+		mdia.Mdhd.Version = 1 // has 64 bits for it
+	}
 	stbl := mp4.NewStblBox()
 	stbl.AddChild(mdia.Minf.Stbl.Stsd)
 	co64 = &mp4.Co64Box{ChunkOffset: make([]uint64, len(t.chunks))}

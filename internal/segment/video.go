@@ -21,8 +21,8 @@ func Video(plan *ladder.Plan, c ladder.Chunk, l ladder.Ladder, r ladder.Renditio
 	switch {
 	case r.Copy:
 		o.snap = func(n int) error { return o.snapped(plan, n, *tick) }
-	case c.To-c.From <= ladder.Reordered:
-		o.snap = func(n int) error { return o.delayed(n, c.From, *tick) }
+	case c.To-c.From <= plan.Reordered():
+		o.snap = func(n int) error { return o.delayed(n, c.From-plan.Reordered(), *tick) }
 	}
 	o.whole = o.allSegments(c, plan.SegmentFrames)
 	return o
@@ -35,7 +35,7 @@ func segmentOf(plan *ladder.Plan, c ladder.Chunk, n int) ladder.Span {
 
 // delayed gives the frames of a chunk that is shorter than x264's delay the decode times that they have in a longer one: x264 takes its delay from
 // the frames that it gets. Else its segment would begin too late for the one before, or end too late for the next.
-func (o *Output) delayed(n, from, tick int) error {
+func (o *Output) delayed(n, first, tick int) error {
 	name := ladder.SegmentFile(n)
 	samples, err := o.fullSamples(name)
 	if err != nil {
@@ -44,8 +44,8 @@ func (o *Output) delayed(n, from, tick int) error {
 	for i := range samples {
 		s := &samples[i]
 		shown := s.PresentationTime()
-		s.DecodeTime, s.Dur = uint64(o.time(from-ladder.Reordered+i, tick)), uint32(tick) //nolint:gosec // presentation starts at 10 s
-		s.CompositionTimeOffset = int32(shown - int64(s.DecodeTime))                      //nolint:gosec // a few frames
+		s.DecodeTime, s.Dur = uint64(o.time(first+i, tick)), uint32(tick) //nolint:gosec // presentation starts at 10 s
+		s.CompositionTimeOffset = int32(shown - int64(s.DecodeTime))      //nolint:gosec // a few frames
 	}
 	_, err = o.writeFragments(name, [][]mp4.FullSample{samples})
 	return err

@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"context"
+	"errors"
 	"sync"
 
 	"go.uber.org/zap"
@@ -29,4 +31,15 @@ func (u *unfit) look(ready func() error, log *zap.Logger) bool {
 		u.why = err.Error()
 	}
 	return err != nil
+}
+
+// unlessIdle is why no work can be taken, unless there is none.
+func (w *Worker) unlessIdle(ctx context.Context) error {
+	idle, err := w.Idle(ctx)
+	if idle || err != nil {
+		return err
+	}
+	w.unfit.mu.Lock()
+	defer w.unfit.mu.Unlock()
+	return errors.New("no work can be taken: " + w.unfit.why)
 }

@@ -41,6 +41,21 @@ func TestNoRoom(t *testing.T) {
 	})
 }
 
+// A worker that is to end when nothing is left to do says what keeps it from doing so, and doesn't wait for ever.
+func TestNoRoomWhenIdle(t *testing.T) {
+	for left, want := range map[bool]string{true: "no work can be taken: 0 MiB left", false: ""} {
+		synctest.Test(t, func(t *testing.T) {
+			w := &Worker{
+				Queue: &standin.Messages{}, Slots: 2, Lease: testLease, Metrics: NewMetrics(nil), Log: zaptest.NewLogger(t),
+				Ready: func() error { return errors.New("0 MiB left") }, Idle: func(context.Context) (bool, error) { return !left, nil },
+			}
+			if err := w.Run(t.Context(), t.Context()); (err == nil) != (want == "") || err != nil && err.Error() != want {
+				t.Errorf("it ends with %v", err)
+			}
+		})
+	}
+}
+
 // A queue that is gone ends the worker, which whoever runs it starts anew.
 func TestQueueIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

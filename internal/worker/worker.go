@@ -110,6 +110,9 @@ func (w *Worker) slot(stop, work context.Context) error {
 		}
 		if w.unfit.look(w.Ready, w.Log) {
 			w.pulse.beat()
+			if w.Idle != nil { // nobody waits for what may never come
+				return w.unlessIdle(work)
+			}
 			sleep(stop, refused)
 			continue
 		}

@@ -31,7 +31,7 @@ export class Bar {
     });
     this.menu = menu;
     for (const sign of ["pointermove", "pointerdown", "keydown", "focusin", "wheel"]) player.addEventListener(sign, () => this.show(), { passive: true });
-    player.addEventListener("pointerleave", () => this.hide());
+    player.addEventListener("pointerleave", (e) => e.pointerType === "mouse" && this.hide()); // a finger leaves whenever it is lifted
     this.show();
   }
 
@@ -45,7 +45,7 @@ export class Bar {
   /** Nobody seems to be. What is in use stays: a menu, a control that the keyboard is at, or one below the pointer. */
   hide() {
     const bar = this.player.querySelector("#bar");
-    const used = this.menu.classList.contains("open") || bar?.matches(":hover") || bar?.querySelector(":focus-visible") || document.querySelector("dialog[open]");
+    const used = this.menu.classList.contains("open") || bar?.matches(":hover") || this.player.querySelector("#bar :focus-visible, #corner :focus-visible") || document.querySelector("dialog[open]");
     const plays = this.stage.sync.wanted && !this.stage.sync.blocked && !this.stage.sync.leader?.video.ended && this.stage.panes.every((p) => !p.lost && !p.dead);
     if (plays && !used) this.player.classList.add("idle");
     else this.show();

@@ -256,7 +256,7 @@ export class Controls {
     const wanted = stage.sync.wanted && !stage.sync.blocked;
     if (wanted && !video.ended) face(button("play"), "pause", "Pause");
     else face(button("play"), "play", "Play");
-    button("start").hidden = wanted || video.currentTime > 0 || video.readyState === 0;
+    button("start").hidden = wanted || video.readyState === 0 || (video.currentTime > 0 && video.played.length > 0);
     if (video.muted || video.volume === 0) face(button("mute"), "mute", "Sound on");
     else face(button("mute"), "loud", "Sound off");
     this.live();
@@ -264,7 +264,7 @@ export class Controls {
     this.captions.update();
     this.around();
     button("sound").hidden = !video.muted || !wanted || this.hushed;
-    const begun = video.currentTime > 0 || stage.sync.wanted;
+    const begun = video.played.length > 0 || stage.sync.wanted;
     if (begun && (stage.view.plain ? video.readyState > 1 : stage.panes.some((p) => p.frames.length > 0))) element("poster", HTMLImageElement).hidden = true;
     element("speed", HTMLSelectElement).hidden = pane?.live ?? false;
     element("network", HTMLElement).hidden = !this.stage.panes.some((p) => p.lost);

@@ -19,13 +19,14 @@ export function listen(controls) {
     const said = JSON.stringify(state(controls));
     if (said === last) return;
     last = said;
+    for (const to of listeners.keys()) if ("closed" in to && to.closed) listeners.delete(to);
     for (const [to, origin] of listeners) to.postMessage({ afterlive: 1, state: JSON.parse(said) }, { targetOrigin: origin });
   };
   addEventListener("message", (e) => {
     const wish = /** @type {unknown} */ (e.data);
     if (!isWish(wish) || !e.source) return;
     if (wish.do === "listen") {
-      listeners.set(e.source, e.origin === "null" ? "*" : e.origin);
+      if (e.origin !== "null") listeners.set(e.source, e.origin); // else it has to ask each time: nobody knows what it shows next
       e.source.postMessage({ afterlive: 1, state: state(controls) }, { targetOrigin: e.origin === "null" ? "*" : e.origin });
       return;
     }

@@ -268,6 +268,7 @@ export class Pane {
     removeEventListener("online", this.again);
     clearTimeout(this.retrying);
     this.hls?.destroy();
+    this.video.remove();
     this.video.removeAttribute("src");
     this.video.load();
     while (this.frames.length) this.drop();

@@ -44,7 +44,7 @@ export class Stage {
   show(panes) {
     for (const p of this.panes) if (!panes.includes(p)) p.close();
     this.panes = panes;
-    if (this.view.plain) for (const p of panes.slice(0, 1)) this.view.canvas.after(p.video); // it is seen itself
+    if (this.view.plain) panes.forEach((p, i) => (i === 0 ? this.view.canvas.after(p.video) : p.video.remove())); // the first is seen itself
     for (const p of panes) p.compare(panes.length);
     const { wanted, rate } = this.sync;
     this.sync.close();
