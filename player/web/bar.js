@@ -24,7 +24,7 @@ export class Bar {
     player.addEventListener("pointerdown", (e) => {
       if (e.target instanceof Node && !menu.contains(e.target) && !more.contains(e.target)) open(false);
     });
-    player.addEventListener("keydown", (e) => {
+    document.addEventListener("keydown", (e) => { // Safari leaves the focus where it was when a button is clicked
       if (e.key !== "Escape" || more.ariaExpanded !== "true") return;
       open(false);
       more.focus();
