@@ -37,9 +37,7 @@ func (p *Pipeline) look(ctx context.Context, t job.Task, hold *worker.Hold) erro
 		case err != nil:
 			return err
 		case r == nil:
-			p.Log.Info("recording was replaced; its newer version has a message of its own", zap.String("key", t.Key))
-			hold.Duplicate()
-			return nil
+			return p.replaced(ctx, t, job.ID(bucket, t.Key, t.ETag, profile), hold)
 		case r.size == seen && !r.ended(): // nothing came meanwhile
 			return nil
 		}
@@ -76,6 +74,21 @@ func (p *Pipeline) look(ctx context.Context, t job.Task, hold *worker.Hold) erro
 		hold.Duplicate()
 		return p.goOn(ctx, plan, hold)
 	}
+}
+
+// replaced is what becomes of a message whose recording is no longer there, but another version. A bucket tells of that one
+// itself; nobody else may, so the message then fails, unless its job was planned in time.
+func (p *Pipeline) replaced(ctx context.Context, t job.Task, id string, hold *worker.Hold) error {
+	_, err := ledger.Plan(ctx, p.Store, id)
+	switch {
+	case err == nil && !t.Repair, t.Notified, !t.Watch.Since.IsZero():
+		p.Log.Info("recording was replaced", zap.String("key", t.Key))
+		hold.Duplicate()
+		return nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	return job.Permanent("no_recording", fmt.Errorf("another version of %s is in its place since this was sent: \"enqueue send\" sends what is there now", t.Key))
 }
 
 // replan plans a recording that has ended anew where its head had misled, and sends out those tasks. It returns

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path"
@@ -77,17 +78,46 @@ func TestScanIsCancelled(t *testing.T) {
 // dropped, whichever comes first, and the newer version is done once.
 func TestSupersededNotification(t *testing.T) {
 	p, store, queue := newSmall(t, smallRecording(t))
-	older := smallTask
-	older.ETag = store.ETag(smallTask.Key)
+	notification := func() []byte {
+		return fmt.Appendf(nil, `{"Records":[{"eventName":"ObjectCreated:Put","s3":{"bucket":{"name":%q},"object":{"key":%q,"eTag":%q}}}]}`,
+			p.Bucket, smallTask.Key, store.ETag(smallTask.Key))
+	}
+	older := notification()
 	store.Put(smallTask.Key, smallRecording(t)) // again: another version
-	newer := smallTask
-	newer.ETag = store.ETag(smallTask.Key)
-	for _, task := range []job.Task{newer, older, newer, older} {
-		must(t, queue.Send(t.Context(), task.Body(), 0))
+	newer := notification()
+	for _, body := range [][]byte{newer, older, newer, older} {
+		must(t, queue.Send(t.Context(), body, 0))
 	}
 	drain(t, p, queue)
 	store.Writes[smallTask.Key] = 1
 	checkPublished(t, store)
+}
+
+// A recording that somebody sent, and that another one replaced before it was planned, is lost: its job fails, since nobody
+// may have sent the other one. Once it was planned, its parts tell.
+func TestReplacedRecording(t *testing.T) {
+	p, store, _ := newSmall(t, smallRecording(t))
+	sent := smallTask
+	sent.ETag = store.ETag(smallTask.Key)
+	replay := sent
+	replay.Repair = true
+	body, _, err := store.Get(smallTask.Key)
+	must(t, err)
+	store.Put(smallTask.Key, body)
+	for _, task := range []job.Task{sent, replay} {
+		if reason, final := job.Verdict(p.Do(t.Context(), task, nil)); reason != "no_recording" || !final {
+			t.Errorf("before it was planned: %q, final %t", reason, final)
+		}
+	}
+	planned := smallTask
+	planned.ETag = store.ETag(smallTask.Key)
+	must(t, p.Do(t.Context(), planned, nil))
+	store.Put(smallTask.Key, body)
+	must(t, p.Do(t.Context(), planned, nil))
+	planned.Repair = true
+	if reason, final := job.Verdict(p.Do(t.Context(), planned, nil)); reason != "no_recording" || !final {
+		t.Errorf("a replay: %q, final %t", reason, final)
+	}
 }
 
 // What claims more than a worker could bear is refused before anything is decoded,

@@ -58,6 +58,9 @@ type Task struct {
 	// Send every task of its job whose part doesn't exist, though it was sent before.
 	Repair bool `json:"repair,omitempty"`
 
+	// A bucket told of it, which tells of each version that comes into its place, too.
+	Notified bool `json:"-"`
+
 	// It is looked at again and again, until it has ended, or nothing of it has come for too long.
 	Watch Watch `json:"watch,omitzero"`
 

@@ -114,6 +114,6 @@ func parseEventBridge(kind string, raw json.RawMessage) ([]Task, error) {
 // created is the task for a new object, unless it is no recording: something
 // else in the bucket, perhaps our own output.
 func created(isNew bool, bucket, key, etag string) (Task, bool) {
-	t := Task{Version: Version, Kind: Recording, Bucket: bucket, Key: key, ETag: strings.Trim(etag, `"`)}
+	t := Task{Version: Version, Kind: Recording, Bucket: bucket, Key: key, ETag: strings.Trim(etag, `"`), Notified: true}
 	return t, isNew && IsFLV(key) && ValidKey(key) == nil
 }
