@@ -4,7 +4,7 @@ TOOLS := .tools/bin
 VERSION := $(or $(shell git describe --always --dirty 2>/dev/null),unreleased)
 export GOFLAGS := -buildvcs=false
 
-.PHONY: help demo source test build lint soak simulate push deploy image image-test image-suite suite bench study fuzz tools install extra clean
+.PHONY: help demo source lab1 lab2 lab3 test build lint soak simulate push deploy image image-test image-suite suite bench study fuzz tools install extra clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -16,6 +16,15 @@ demo: install build ## a live 360 stream becomes VOD, on this machine alone (CI=
 source: install ## URL=rtmp://… [PROJECTION=flat SIZE=1280x720 RATE=30 GOP=2 BITRATE=3M LENGTH=60 KEY=…]: streams a test picture
 	@tools/source.sh $(foreach v,PROJECTION SIZE RATE GOP BITRATE LENGTH KEY,$(if $($(v)),$(v)=$($(v)))) $(URL)
 
+lab1: install build ## workshop: encoder, origin, player, and how far viewers are behind (1 minute)
+	@tools/lab1.sh
+
+lab2: install build ## workshop: a cache in front of the origin, 10 to 1,000 viewers, and wrong rules (2 minutes)
+	@tools/lab2.sh
+
+lab3: install build ## workshop: a queue, a fleet that grows with it, a killed worker, a failure that is replayed (1 minute)
+	@tools/lab3.sh
+
 # Tests of many cases of a kind: "make test" tries a share of them, "make soak" all.
 MANY := TestPublisherComesBack|TestDifferential|TestHostileMedia|TestTruncatedAnywhere|TestCrashAtEveryStoreOperation|TestEachStoreOperation|TestStitchingIsInvisible|TestFollowed|TestWhatPeopleRecord|TestChunksBeside|TestHeadMisleads|TestNoSeam|TestLoudness|TestOwnSound|TestTopRendition|TestCopyFallsBack|TestDrift|TestPresentationsKeep|TestTransportStreams
 
@@ -26,7 +35,7 @@ test: install extra tools lint suite ## lint, unit tests (with the race detector
 	cd tools/simulate && go test -count=1 ./...
 
 build: player/web/hls.mjs ## static binaries in bin/
-	CGO_ENABLED=0 go build -trimpath -ldflags "-X afterlive/internal/wiring.Version=$(VERSION)" -o bin/ ./cmd/...
+	CGO_ENABLED=0 go build -trimpath -ldflags "-X afterlive/internal/wiring.Version=$(VERSION)" -o bin/ ./cmd/... ./tools/viewers
 
 lint: $(TOOLS)/golangci-lint player/web/hls.mjs ## golangci-lint, strict, each exception explained in .golangci.yml; types of the player's JavaScript
 	$(TOOLS)/golangci-lint run --allow-parallel-runners ./...

@@ -49,7 +49,7 @@ func buildAndRun(m *testing.M) (int, error) {
 	if err := os.Chmod(bin, 0o755); err != nil { // nginx's user runs enqueue
 		return 0, err
 	}
-	build := exec.Command("go", "build", "-o", bin+"/", "./cmd/...")
+	build := exec.Command("go", "build", "-o", bin+"/", "./cmd/...", "./tools/viewers")
 	build.Dir = standin.Root()
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {

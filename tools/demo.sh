@@ -6,37 +6,12 @@ cd "$(dirname "$0")/.."
 
 data=$PWD/data
 origin=$data/origin
-pids=()
-
-finish() {
-	trap - EXIT INT TERM
-	for pid in "${pids[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done
-	for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
-}
-trap finish EXIT
-trap 'echo; echo "stopping"; exit 130' INT TERM
-
-free_port() { # the first that nobody listens on, from $1 on
-	local port=$1
-	while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
-	echo "$port"
-}
-
-until_true() { # try $3... every 0.2 s for $1 seconds, or fail with $2
-	local tries=$(($1 * 5)) what=$2
-	shift 2
-	until "$@" >/dev/null 2>&1; do
-		tries=$((tries - 1))
-		[ $tries -gt 0 ] || { echo "demo: $what" >&2; exit 1; }
-		sleep 0.2
-	done
-}
+. tools/stage.sh
 
 rtmp=$(free_port 1935)
 live=$(free_port 8081)
 http=$(free_port 8080)
-mkdir -p "$origin"/{rec,hls,tmp}
-: >"$origin/hook.log"
+mkdir -p "$origin"
 rm -f "$origin"/rec/demo-*.flv # of a demo that was stopped
 cat >"$origin/profiles.yaml" <<'YAML' # what two cores make while they also make the stream
 - name: sphere
@@ -49,19 +24,14 @@ cat >"$origin/profiles.yaml" <<'YAML' # what two cores make while they also make
     - {name: eac, projection: eac, rungs: *cube}
 YAML
 printf 'data: %s\nprofile: sphere\n' "$data" >"$origin/afterlive.yaml"
-sed -e "s|user www-data;|user $(id -un);|" -e "s|127.0.0.1:1935|127.0.0.1:$rtmp|" -e "s|127.0.0.1:8081|127.0.0.1:$live|" \
-	-e "s|/etc/afterlive.yaml|$origin/afterlive.yaml|" -e "s|/usr/local/bin/enqueue|$PWD/bin/enqueue|" \
-	-e "s|/run/nginx.pid|$origin/nginx.pid|" -e "s|/var/lib/afterlive|$origin|" nginx/nginx.conf >"$origin/nginx.conf"
 
 echo "1. origin: nginx takes RTMP on port $rtmp and serves live HLS on port $live"
-nginx -c "$origin/nginx.conf" -p "$origin" -e "$origin/nginx.log" -g 'daemon off;' &
-pids+=($!)
-until_true 10 "nginx did not start; see $origin/nginx.log" bash -c ": </dev/tcp/127.0.0.1/$rtmp"
+start_origin "$origin" "$rtmp" "$live"
 
 echo "2. worker: everything is in $data; its log is $data/worker.log"
 bin/worker --data "$data" --profiles "$origin/profiles.yaml" --http "127.0.0.1:$http" --log-format console 2>"$data/worker.log" &
 pids+=($!)
-until_true 10 "the worker did not start; see $data/worker.log" bash -c ": </dev/tcp/127.0.0.1/$http"
+until_true 10 "the worker did not start; see $data/worker.log" listens "$http"
 
 echo "3. follow: what nginx records goes to the workers while it is recorded; its log is $data/follow.log"
 bin/enqueue --config "$origin/afterlive.yaml" follow --log-file "$data/follow.log" "$origin/rec" &

@@ -6,17 +6,18 @@
 #   GOP=2                               seconds from one keyframe to the next
 #   BITRATE=3M                          of the video
 #   LENGTH=                             seconds; none: until Ctrl-C
+#   START=0                             timestamp of the first frame, in seconds
 #   KEY=                                the origin's stream key, if it wants one
 #
 # docs/workshop/source.md explains each option of ffmpeg. Run by "make source" and by the demo.
 set -euo pipefail
 
-PROJECTION=equirectangular SIZE='' RATE=30 GOP=2 BITRATE=3M LENGTH='' KEY='' url=rtmp://127.0.0.1:1935/live/source
+PROJECTION=equirectangular SIZE='' RATE=30 GOP=2 BITRATE=3M LENGTH='' START=0 KEY='' url=rtmp://127.0.0.1:1935/live/source
 for a in "$@"; do
 	case $a in
-	-h | --help) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit ;;
+	-h | --help) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit ;;
 	rtmp://* | rtmps://*) url=$a ;;
-	PROJECTION=* | SIZE=* | RATE=* | GOP=* | BITRATE=* | LENGTH=* | KEY=*) declare "${a%%=*}=${a#*=}" ;;
+	PROJECTION=* | SIZE=* | RATE=* | GOP=* | BITRATE=* | LENGTH=* | START=* | KEY=*) declare "${a%%=*}=${a#*=}" ;;
 	*) echo "source.sh: $a is no option (--help lists them)" >&2; exit 2 ;;
 	esac
 done
@@ -39,4 +40,4 @@ esac
 
 exec ffmpeg -v error -nostdin "${inputs[@]}" -f lavfi -i "sine=f=330:b=4:r=44100" -filter_complex "$filter" -map "[v]" -map 2:a \
 	${LENGTH:+-t "$LENGTH"} -c:v libx264 -preset ultrafast -r "$RATE" -g $((GOP * RATE)) -sc_threshold 0 -b:v "$BITRATE" \
-	-c:a aac -b:a 128k -f flv "$url"
+	-c:a aac -b:a 128k -output_ts_offset "$START" -f flv "$url"
