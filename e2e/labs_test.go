@@ -59,7 +59,7 @@ func TestLabs(t *testing.T) {
 	})
 	t.Run("cache", func(t *testing.T) {
 		out := lab(t, "lab2")
-		right, uncached := row(t, out, "playlists 1 s, segments 1 h", 5), row(t, out, "playlists never", 5)
+		right, uncached := row(t, out, "playlists 1 s, segments 20 s", 5), row(t, out, "playlists never", 5)
 		through, old := row(t, out, "segments never", 5), row(t, out, "playlists 30 s", 5)
 		if viewers, origin := right[0], right[3]; viewers != 1000 || origin > 5 || right[4] > 100 {
 			t.Errorf("1,000 viewers: %v", right)

@@ -16,7 +16,7 @@ pids+=($!)
 
 echo "2. cache: another nginx in front of it, with four rules for how long copies are good"
 rules=(right uncached old through)       # names of the rules
-declare -A playlists=([right]=1s [uncached]=0 [old]=30s [through]=1s) segments=([right]=1h [uncached]=1h [old]=1h [through]=0) port
+declare -A playlists=([right]=1s [uncached]=0 [old]=30s [through]=1s) segments=([right]=20s [uncached]=20s [old]=20s [through]=0) port
 servers=
 location() { # pattern, how long copies are good
 	echo "location ~ \\.$1\$ {
@@ -75,7 +75,7 @@ head='   | copies are good | viewers | requests/s | MB/s | requests/s at the ori
    |---|---|---|---|---|---|'
 echo "3. viewers, for $seconds s each: the origin does not see how many there are"
 echo "$head"
-for viewers in 10 100 1000; do watch right $viewers "playlists 1 s, segments 1 h"; done
+for viewers in 10 100 1000; do watch right $viewers "playlists 1 s, segments 20 s"; done
 
 echo "4. the same with wrong rules"
 echo "$head"
