@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -380,13 +381,12 @@ func TestClipIsBrokenOff(t *testing.T) {
 		for key, body := range base.Objects {
 			store.Put(key, body)
 		}
-		left := n
+		var writes atomic.Int64
 		store.Before = func(op, _ string) error {
 			if op != "write" && op != "upload" {
 				return nil
 			}
-			left--
-			if left < 0 {
+			if writes.Add(1) > int64(n) {
 				return killed
 			}
 			return nil
