@@ -53,7 +53,7 @@ func TestLabs(t *testing.T) {
 		latency := func(begins string) float64 { return row(t, out, begins, 1)[0] }
 		six, three, one := latency("6 s | 2 s | 3 before the end"), latency("2 s | 2 s | 3 before the end"), latency("2 s | 2 s | 1 before the end")
 		mixed, short := latency("1 s wanted | 2 s | 1 before the end"), latency("1 s | 1 s | 1 before the end")
-		if six < three+8 || three < one+3 || short > one-0.5 || short > mixed-0.5 { // and each encoder may lag a little
+		if six < three+6 || three < one+2 || short > mixed || short > one { // and each encoder may lag a little
 			t.Errorf("latency: %g, %g, %g, %g, %g s", six, three, one, mixed, short)
 		}
 	})
@@ -61,7 +61,7 @@ func TestLabs(t *testing.T) {
 		out := lab(t, "lab2")
 		right, uncached := row(t, out, "playlists 1 s, segments 20 s", 5), row(t, out, "playlists never", 5)
 		through, old := row(t, out, "segments never", 5), row(t, out, "playlists 30 s", 5)
-		if viewers, origin := right[0], right[3]; viewers != 1000 || origin > 5 || right[4] > 100 {
+		if viewers, origin := right[0], right[3]; viewers != 1000 || right[1] < 50*origin {
 			t.Errorf("1,000 viewers: %v", right)
 		}
 		if uncached[3] < 20 || through[3] < 20 || old[4] < 90 {

@@ -77,16 +77,22 @@ func (p *Pipeline) look(ctx context.Context, t job.Task, hold *worker.Hold) erro
 }
 
 // replaced is what becomes of a message whose recording is no longer there, but another version. A bucket tells of that one
-// itself; nobody else may, so the message then fails, unless its job was planned in time.
+// itself; nobody else may, so the message then fails, unless all tasks of its job were sent in time: those tell themselves.
 func (p *Pipeline) replaced(ctx context.Context, t job.Task, id string, hold *worker.Hold) error {
-	_, err := ledger.Plan(ctx, p.Store, id)
+	sent := false
+	plan, err := ledger.Plan(ctx, p.Store, id)
+	if err == nil {
+		var d ledger.Dispatch
+		d, _, err = ledger.Dispatched(ctx, p.Store, plan)
+		sent = d.Ended && d.Sent >= len(d.Chunks)
+	}
 	switch {
-	case err == nil && !t.Repair, t.Notified, !t.Watch.Since.IsZero():
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return err
+	case sent && !t.Repair, t.Notified, !t.Watch.Since.IsZero():
 		p.Log.Info("recording was replaced", zap.String("key", t.Key))
 		hold.Duplicate()
 		return nil
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return err
 	}
 	return job.Permanent("no_recording", fmt.Errorf("another version of %s is in its place since this was sent: \"enqueue send\" sends what is there now", t.Key))
 }

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -114,9 +115,15 @@ func TestReplacedRecording(t *testing.T) {
 	must(t, p.Do(t.Context(), planned, nil))
 	store.Put(smallTask.Key, body)
 	must(t, p.Do(t.Context(), planned, nil))
-	planned.Repair = true
-	if reason, final := job.Verdict(p.Do(t.Context(), planned, nil)); reason != "no_recording" || !final {
+	again := planned
+	again.Repair = true
+	if reason, final := job.Verdict(p.Do(t.Context(), again, nil)); reason != "no_recording" || !final {
 		t.Errorf("a replay: %q, final %t", reason, final)
+	}
+	id := job.ID(p.Bucket, planned.Key, planned.ETag, cmp.Or(planned.Profile, job.DefaultProfile))
+	must(t, store.Delete(t.Context(), ladder.DispatchKey(id))) // as if the worker had been killed between plan and messages
+	if reason, final := job.Verdict(p.Do(t.Context(), planned, nil)); reason != "no_recording" || !final {
+		t.Errorf("planned, and nothing sent: %q, final %t", reason, final)
 	}
 }
 

@@ -9,8 +9,8 @@ origin=$data/origin
 . tools/stage.sh
 
 rtmp=$(free_port 1935)
-live=$(free_port 8081)
 http=$(free_port 8080)
+live=$(free_port $((http + 1)))
 mkdir -p "$origin"
 rm -f "$origin"/rec/demo-*.flv # of a demo that was stopped
 cat >"$origin/profiles.yaml" <<'YAML' # what two cores make while they also make the stream

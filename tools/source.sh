@@ -23,6 +23,10 @@ for a in "$@"; do
 done
 [ -z "$KEY" ] || url=$url?key=$KEY
 
+for a in "$RATE" "$GOP"; do
+	case $a in '' | *[!0-9]*) echo "source.sh: RATE and GOP are whole numbers, not $a" >&2; exit 2 ;; esac
+done
+
 case $PROJECTION in
 equirectangular)
 	SIZE=${SIZE:-1280x640}

@@ -1,7 +1,23 @@
 # What the demo and the labs of the workshop share: processes that end with their script, free ports, an origin. Sourced by them.
 
 bin=${BIN:-$PWD/bin}
+PATH=$PATH:/usr/sbin # nginx is there, and only root looks there
 pids=()
+
+lab_folder() { # a new folder for lab $1: data/$1, or $LAB_DATA
+	data=$PWD/data/$1
+	if [ -n "${LAB_DATA:-}" ]; then
+		data=$LAB_DATA
+		[ -z "$(ls -A "$data" 2>/dev/null)" ] || { echo "$1: LAB_DATA=$data is not empty" >&2; exit 1; }
+	else
+		rm -rf "$data"
+	fi
+	case $data in
+	*[!A-Za-z0-9/._+@~-]*) echo "$1: nginx takes no folder called $data; set LAB_DATA to another" >&2; exit 1 ;;
+	/*) mkdir -p "$data" ;;
+	*) echo "$1: LAB_DATA must begin with a slash" >&2; exit 1 ;;
+	esac
+}
 
 finish() {
 	trap - EXIT INT TERM
@@ -50,4 +66,5 @@ start_origin() {
 	nginx -c "$1/nginx.conf" -p "$1" -e "$1/nginx.log" -g 'daemon off;' &
 	pids+=($!)
 	until_true 10 "nginx did not start; see $1/nginx.log" listens "$2"
+	kill -0 "${pids[-1]}" 2>/dev/null || { echo "nginx ended; see $1/nginx.log" >&2; exit 1; }
 }

@@ -91,6 +91,7 @@ func (a *audience) watch(ctx context.Context) {
 			return
 		case <-time.After(wait):
 		}
+		began := time.Now()
 		list, err := a.playlist(ctx)
 		if err != nil {
 			a.note(ctx, err)
@@ -98,16 +99,19 @@ func (a *audience) watch(ctx context.Context) {
 			continue
 		}
 		wait = time.Duration(list.TargetDuration) * time.Second
-		v.follow(list.GetAllSegments(), func(uri string) {
-			if err := a.load(ctx, uri, io.Discard); err != nil {
-				a.note(ctx, err)
-			}
-		})
+		if !v.follow(list.GetAllSegments(), func(uri string) bool {
+			err := a.load(ctx, uri, io.Discard)
+			a.note(ctx, err)
+			return err == nil
+		}) {
+			wait /= 2 // RFC 8216, 6.3.4
+		}
+		wait = max(0, wait-time.Since(began))
 	}
 }
 
-// follow loads what is new to a viewer.
-func (v *viewer) follow(segments []*m3u8.MediaSegment, load func(uri string)) {
+// follow loads what is new to a viewer, and tells whether something was.
+func (v *viewer) follow(segments []*m3u8.MediaSegment, load func(uri string) bool) (came bool) {
 	starts := v.until.IsZero()
 	if starts {
 		segments = segments[max(0, len(segments)-startsBehind):]
@@ -116,8 +120,10 @@ func (v *viewer) follow(segments []*m3u8.MediaSegment, load func(uri string)) {
 		if s.SeqId < v.next {
 			continue
 		}
-		v.next = s.SeqId + 1
-		load(s.URI)
+		v.next, came = s.SeqId+1, true
+		if !load(s.URI) {
+			continue
+		}
 		v.stalled = v.stalled || !starts && v.until.Before(time.Now())
 		if now := time.Now(); v.until.Before(now) { // it plays on from here
 			v.until = now
@@ -125,6 +131,7 @@ func (v *viewer) follow(segments []*m3u8.MediaSegment, load func(uri string)) {
 		v.until = v.until.Add(time.Duration(s.Duration * float64(time.Second)))
 	}
 	v.stalled = v.stalled || v.until.Before(time.Now())
+	return came
 }
 
 func (a *audience) playlist(ctx context.Context) (*m3u8.MediaPlaylist, error) {
@@ -165,9 +172,9 @@ func (a *audience) load(ctx context.Context, uri string, w io.Writer) error {
 	return err
 }
 
-// note counts an error, unless the time is over.
+// note counts an error, if it is one, and the time isn't over.
 func (a *audience) note(ctx context.Context, err error) {
-	if ctx.Err() == nil {
+	if err != nil && ctx.Err() == nil {
 		a.failed.Add(1)
 		a.fault.Store(&err)
 	}
