@@ -49,6 +49,7 @@ func playerBar(t *testing.T, address string) {
 	b.wait("!player.stage.panes[0].video.muted && document.getElementById('sound').hidden")
 
 	// What a stream says in words is shown when it is wanted.
+	b.run("player.stage.sync.seek(0); player.stage.sync.play()") // it may have ended by now
 	b.run("const v = player.stage.panes[0].video, t = v.addTextTrack('captions'); t.mode = 'hidden'; t.addCue(new VTTCue(0, 1000, 'What is <b>said</b>'))")
 	b.wait("!document.getElementById('words-on').hidden")
 	must(t, chromedp.Do(b.ctx, chromedp.KeyEvent("c")))
