@@ -37,7 +37,7 @@ var Reasons = []Reason{
 	{"no_plan", "the job's plan is gone, or the workers look in another store", "Set --store of the workers, and replay; or send the recording again, which plans it anew."},
 	{"old_plan", "an older version planned the job, in a form that is no longer understood", "Drop the task, and send the recording again; it is planned anew."},
 	{"no_such_task", "the job's plan has no such task", "Drop the task: it was sent by hand, or by a version that planned otherwise."},
-	{"bad_message", "the message is no task", "Fix whoever sent it, and drop it."},
+	{"bad_message", "the message is no task", "Correct the program that sent it, and drop it."},
 	{"parts_differ", "parts of one job don't fit together: they were made by different versions of ffmpeg or of the worker", "Run one version on all workers. Remove jobs/JOB/ and vod/ASSET/JOB/, drop the task and send the recording again."},
 	{"hls_rules", "the result would break a rule that players depend on", "If the profile is your own, hold its sizes and rates against the rule that the detail names, and send the recording with a better one; else report it. Nothing is lost."},
 	{"segment_missing", "the store lacks a segment that a part names, or has it in another size", "Find out who removed it: a lifecycle rule, or somebody by hand. Remove the part that the detail names (jobs/JOB/parts/PART.json) and send the recording with --repair: that part alone is made anew."},
