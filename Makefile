@@ -3,8 +3,9 @@ SHELL := /bin/bash
 TOOLS := .tools/bin
 VERSION := $(or $(shell git describe --always --dirty 2>/dev/null),unreleased)
 export GOFLAGS := -buildvcs=false
+export PATH := $(CURDIR)/.tools/go/bin:$(CURDIR)/tools/node/node_modules/.bin:$(PATH)
 
-.PHONY: help demo source lab1 lab2 lab3 test build lint soak simulate push deploy image image-test image-suite suite bench study fuzz tools install extra clean
+.PHONY: help demo source lab1 lab2 lab3 test build lint soak simulate push deploy image image-test image-suite deb deb-test pristine-test suite bench study fuzz tools install extra clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -70,6 +71,15 @@ suite: $(TOOLS)/versitygw tools/fauxqs/node_modules/.package-lock.json tools/clo
 	go test -vet=off -count=1 -parallel 4 -timeout 90m $$(go list ./... | grep -vxF "$$(go list $(RACY))")
 	go test -vet=off -race -short -count=1 -parallel 4 -timeout 90m $(RACY) ./pipeline # short: without what is ffmpeg's work alone, which was tested above
 
+deb: $(TOOLS)/nfpm player/web/hls.mjs ## ARCH="amd64 arm64": the Debian package, in dist/ (docs/one-box.md)
+	@VERSION=$(VERSION) tools/deb.sh $(ARCH)
+
+deb-test: install deb ## the package in a fresh Debian: docs/one-box.md, a reboot, an upgrade, a purge (as root; 5 minutes)
+	@tools/box.sh package
+
+pristine-test: install ## SUITE=trixie: make demo in a fresh Debian that has but git and make; TARGET="demo test": and more (as root; 10 minutes)
+	@tools/box.sh pristine $(or $(SUITE),bookworm) $(TARGET)
+
 bench: install tools ## FILES="a.flv …": afterlive beside other ways to do the same, in ratios (about an hour)
 	go test -run '^$$' -bench . -benchtime 1x -timeout 4h ./bench -files "$(FILES)" -results $(CURDIR)/data/bench/results.json
 	go test -run '^$$' -bench . -benchmem ./internal/flv
@@ -82,16 +92,20 @@ fuzz: ## fuzz the FLV scanner for a minute, beyond the kept corpus
 
 tools: $(TOOLS)/versitygw $(TOOLS)/golangci-lint tools/fauxqs/node_modules/.package-lock.json tools/cloudformation/node_modules/.package-lock.json ## what tests run against, in the versions of tools/
 
-install: ## Debian's ffmpeg, nginx with the RTMP module, and npm, where they are missing
-	@command -v go >/dev/null || { echo "Go 1.26 or later is needed: it is not in Debian 12, see go.dev/dl" >&2; exit 1; }
+install: ## Debian's ffmpeg, nginx with the RTMP module, and npm, where they are missing; Go, where it is missing or old
 	@tools/install.sh demo
+	@tools/toolchain.sh go
 	@command -v npm >/dev/null || tools/install.sh npm
 
-extra: # the race detector needs a compiler, the player's tests a browser
+extra: # the race detector needs a compiler, the player's tests a browser, the tests' SQS Node 20
 	@tools/install.sh test
+	@tools/toolchain.sh node
 
 $(TOOLS)/versitygw: tools/versitygw/go.mod
 	cd tools/versitygw && go build -o $(CURDIR)/$@ github.com/versity/versitygw/cmd/versitygw
+
+$(TOOLS)/nfpm: tools/nfpm/go.mod
+	cd tools/nfpm && go build -o $(CURDIR)/$@ github.com/goreleaser/nfpm/v2/cmd/nfpm
 
 $(TOOLS)/golangci-lint: tools/lint/go.mod
 	cd tools/lint && go build -o $(CURDIR)/$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
@@ -110,4 +124,4 @@ player/web/hls.mjs: player/package-lock.json
 	@touch $@
 
 clean: ## what was built and installed here (not data/)
-	rm -rf bin .tools tools/fauxqs/node_modules tools/cloudformation/node_modules player/node_modules player/web/hls.mjs
+	rm -rf bin dist .tools tools/node/node_modules tools/fauxqs/node_modules tools/cloudformation/node_modules player/node_modules player/web/hls.mjs

@@ -39,7 +39,7 @@ func startOrigin(t *testing.T, config string, changes ...[2]string) origin {
 	for _, change := range append(changes,
 		[2]string{"127.0.0.1:1935", o.rtmp}, [2]string{"127.0.0.1:8081", o.http}, [2]string{"/run/nginx.pid", o.dir + "/nginx.pid"}, [2]string{"/var/lib/afterlive", o.dir},
 		[2]string{"/usr/local/bin/enqueue", filepath.Join(bin, "enqueue")},
-		[2]string{"/etc/afterlive.yaml", writeFile(t, filepath.Join(o.dir, "afterlive.yaml"), config)},
+		[2]string{"/etc/afterlive/afterlive.yaml", writeFile(t, filepath.Join(o.dir, "afterlive.yaml"), config)},
 	) {
 		if !strings.Contains(text, change[0]) {
 			t.Fatalf("nginx.conf no longer says %s", change[0])

@@ -21,7 +21,7 @@ import (
 	"afterlive/internal/standin"
 )
 
-var update = flag.Bool("update", false, "rewrite what the roles are compared with")
+var update = flag.Bool("update", false, "rewrite what results are compared with")
 
 // Every operation on SQS and S3 that the hook and the worker make in their work, in
 // its failures and in its end is recorded. ecs/testdata/permissions.txt names them;

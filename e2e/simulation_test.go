@@ -88,7 +88,7 @@ func observe(t *testing.T, workers []*worker, kills []fleet.Kill, sent time.Time
 	for n, w := range workers {
 		begun := map[string]float64{}
 		for _, e := range w.events(t) {
-			at := e.Time - float64(sent.UnixNano())/1e9
+			at := e.Time.Sub(sent).Seconds()
 			switch e.Message {
 			case "part begun":
 				begun[e.Task] = at

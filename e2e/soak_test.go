@@ -342,7 +342,7 @@ func (c casualty) finishAnyhow(t *testing.T) {
 
 // event is a line of a worker's log.
 type event struct {
-	Time     float64        `json:"ts"`
+	Time     time.Time      `json:"ts"`
 	Message  string         `json:"msg"`
 	Outcome  string         `json:"outcome"`
 	Job      string         `json:"job"`
@@ -418,7 +418,7 @@ func (s *storm) lost(t *testing.T) {
 		if !c.killed {
 			continue
 		}
-		begun := map[string]float64{}
+		begun := map[string]time.Time{}
 		for _, e := range c.events(t) {
 			switch e.Message {
 			case "part begun":
@@ -432,7 +432,7 @@ func (s *storm) lost(t *testing.T) {
 		}
 		cost := 0.0
 		for _, since := range begun {
-			cost = float64(c.at.UnixMilli())/1000 - since
+			cost = c.at.Sub(since).Seconds()
 		}
 		seconds = append(seconds, max(0, cost))
 	}

@@ -70,7 +70,7 @@ func take(c *ledger.Claim, what, by string, until time.Time) error {
 	case c.By != "" && c.By != by && left > 0 && left < longestClaim:
 		return &busyError{what: what, Claim: *c}
 	case c.By != "" && c.By != by && c.Taken+1 >= mostTaken:
-		loop := fmt.Errorf("%s was begun by %d workers, and none of them lived to say why it failed; the last was %s", what, c.Taken+1, c.By)
+		loop := fmt.Errorf("%s was begun by %d workers, and each of them died without saying why; the last was %s", what, c.Taken+1, c.By)
 		giveUp(c)
 		return job.Permanent(job.CrashLoop, loop)
 	case c.By != "" && c.By != by:

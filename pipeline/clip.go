@@ -353,7 +353,7 @@ func (p *Pipeline) borrowed(ctx context.Context, from, clip *ladder.Job, pieces 
 		group.Go(func() error {
 			parts, err := ledger.Parts(ctx, p.Store, from.Job, names)
 			if errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("%w: some of it was given up (enqueue failed tells why): replay that first", ErrNoClip)
+				return fmt.Errorf("%w: some of it was given up ("+job.CLI+" failed tells why): replay that first", ErrNoClip)
 			}
 			if err != nil {
 				return err

@@ -95,7 +95,7 @@ func (p *Pipeline) index(ctx context.Context, r *known) (*flv.Index, error) {
 		}
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		p.Log.Warn("the recording's index is of no use, so it is read", zap.String("key", r.Key), zap.Error(err))
+		p.Log.Warn("the recording's index cannot be used; the recording is scanned instead", zap.String("key", r.Key), zap.Error(err))
 	}
 	return p.scan(ctx, r)
 }

@@ -59,10 +59,10 @@ func (p *Pipeline) noteAll(ctx context.Context, id string) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("note how job %s stands: %w", id, err)
+		return fmt.Errorf("write state of job %s: %w", id, err)
 	}
 	if err := catalog.RefreshOthers(ctx, p.Store, s); err != nil {
-		p.Log.Warn("how other jobs of an asset stand cannot be noted", zap.String("job", id), zap.Error(err))
+		p.Log.Warn("states of the asset's other jobs cannot be written", zap.String("job", id), zap.Error(err))
 	}
 	return nil
 }
@@ -70,6 +70,6 @@ func (p *Pipeline) noteAll(ctx context.Context, id string) error {
 // note notes how a job stands. Where that fails, lists are behind until the next time; what is done is done.
 func (p *Pipeline) note(ctx context.Context, id string) {
 	if _, err := catalog.Refresh(ctx, p.Store, id); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		p.Log.Warn("how a job stands cannot be noted", zap.String("job", id), zap.Error(err))
+		p.Log.Warn("state of a job cannot be written", zap.String("job", id), zap.Error(err))
 	}
 }

@@ -52,7 +52,7 @@ func (p *Pipeline) look(ctx context.Context, t job.Task, hold *worker.Hold) erro
 			n, err = p.dispatch(ctx, plan, r, hold)
 		}
 		if _, final := job.Verdict(err); err != nil && !r.ended() && (final || errors.Is(err, flv.ErrForeignIndex)) {
-			p.Log.Warn("nothing can be made of what there is of a recording; it is looked at again when it has ended", zap.String("key", t.Key), zap.Error(err))
+			p.Log.Warn("what has been recorded so far cannot be planned; this is tried again when the recording has ended", zap.String("key", t.Key), zap.Error(err))
 			return nil
 		}
 		if err == nil && t.Repair && n == 0 {
@@ -94,7 +94,7 @@ func (p *Pipeline) replaced(ctx context.Context, t job.Task, id string, hold *wo
 		hold.Duplicate()
 		return nil
 	}
-	return job.Permanent("no_recording", fmt.Errorf("another version of %s is in its place since this was sent: \"enqueue send\" sends what is there now", t.Key))
+	return job.Permanent("no_recording", fmt.Errorf("another version of %s is in its place since this was sent: \""+job.CLI+" send\" sends what is there now", t.Key))
 }
 
 // replan plans a recording that has ended anew where its head had misled, and sends out those tasks. It returns

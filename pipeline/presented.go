@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/ladder"
 )
@@ -63,7 +64,7 @@ func FindRendition(ctx context.Context, store Store, asset, name string) (*Rendi
 	if slices.ContainsFunc(r.Tracks, func(t ladder.Track) bool {
 		return slices.ContainsFunc(t.Segments, func(s ladder.Segment) bool { return s.Gap })
 	}) {
-		return nil, fmt.Errorf("some of %s was given up (enqueue failed tells why): replay that first", asset)
+		return nil, fmt.Errorf("some of %s was given up ("+job.CLI+" failed tells why): replay that first", asset)
 	}
 	return r, nil
 }

@@ -92,7 +92,7 @@ func (p *Pipeline) present(ctx context.Context, plan *ladder.Job) (*ladder.Prese
 	presentation, err := fold.Whole(plan, parts)
 	if err != nil {
 		if plan.Clip != nil {
-			err = fmt.Errorf("%w; cut it where segments begin (enqueue clip --at-segments), or replay the asset and cut that", err)
+			err = fmt.Errorf("%w; cut it where segments begin ("+job.CLI+" clip --at-segments), or replay the asset and cut that", err)
 		}
 		return nil, job.Permanent("parts_differ", err)
 	}
@@ -208,7 +208,7 @@ func (p *Pipeline) keep(ctx context.Context, key string, follows func() ([]byte,
 func PublishAgain(ctx context.Context, store Store, id string) (name string, asset ladder.Asset, err error) {
 	plan, err := ledger.Plan(ctx, store, id)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
-		return "", asset, fmt.Errorf("there is no job %q (enqueue status lists them)", id)
+		return "", asset, fmt.Errorf("there is no job %q ("+job.CLI+" status lists them)", id)
 	}
 	if err != nil {
 		return "", asset, err

@@ -53,7 +53,7 @@ func (p *Pipeline) watch(ctx context.Context, t job.Task, hold *worker.Hold) err
 	case never && err != nil && reason == "no_recording" && time.Since(t.Watch.Since) < neverCame:
 		return p.lookAgain(ctx, t, time.Minute)
 	case never && reason == "no_recording":
-		p.Log.Warn("nothing has come of a recording", zap.String("key", t.Key))
+		p.Log.Warn("recording has stopped growing", zap.String("key", t.Key))
 		return nil
 	case never: // it is no longer one that grows
 		return err
@@ -64,7 +64,7 @@ func (p *Pipeline) watch(ctx context.Context, t job.Task, hold *worker.Hold) err
 	case state.Ended:
 		return err
 	case err != nil: // it is watched all the same
-		p.Log.Warn("recording that grows cannot be looked at", zap.String("key", t.Key), zap.Error(err))
+		p.Log.Warn("growing recording cannot be read for now", zap.String("key", t.Key), zap.Error(err))
 	}
 	return p.watchOn(ctx, t, state, hold)
 }

@@ -111,7 +111,7 @@ func (s *Site) sift(r *http.Request, done string, do func(context.Context, opera
 		return nil, problemf(http.StatusNotFound, "no task of job %s is in the failed queue", id)
 	}
 	if !w.DryRun {
-		s.Log.Info("operator's doing", zap.String("job", id), zap.String("what", done), zap.Int("tasks", len(deeds)), zap.String("from", r.RemoteAddr))
+		s.Log.Info("operator's action", zap.String("job", id), zap.String("what", done), zap.Int("tasks", len(deeds)), zap.String("from", r.RemoteAddr))
 	}
 	return struct {
 		DryRun bool   `json:"dry_run"`
@@ -150,7 +150,7 @@ func (s *Site) publish(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if err := s.Operator.Forget(r.Context(), operate.FailedTask{Failure: job.Failure{Job: id, Task: ladder.PublishTask}}); err != nil {
 		return nil, err
 	}
-	s.Log.Info("operator's doing", zap.String("job", id), zap.String("what", "published"), zap.String("from", r.RemoteAddr))
+	s.Log.Info("operator's action", zap.String("job", id), zap.String("what", "published"), zap.String("from", r.RemoteAddr))
 	return publication{false, name, id}, nil
 }
 
@@ -190,7 +190,7 @@ func (s *Site) remove(_ http.ResponseWriter, r *http.Request) (any, error) {
 			return nil, err
 		}
 		s.first.forget()
-		s.Log.Info("operator's doing", zap.String("asset", name), zap.String("what", "removed"), zap.String("from", r.RemoteAddr))
+		s.Log.Info("operator's action", zap.String("asset", name), zap.String("what", "removed"), zap.String("from", r.RemoteAddr))
 	}
 	return map[string]any{
 		dryRun: dry, "jobs": len(found.Jobs), "segments": len(found.Pointers) + len(found.Segments), "documents": len(found.Documents), "recordings": len(found.Recordings),
@@ -236,7 +236,7 @@ func (s *Site) clip(_ http.ResponseWriter, r *http.Request) (any, error) {
 	}
 	if !w.DryRun {
 		s.first.forget()
-		s.Log.Info("operator's doing", zap.String("asset", w.Asset), zap.String("what", "clipped"), zap.String("clip", made.Asset), zap.String("from", r.RemoteAddr))
+		s.Log.Info("operator's action", zap.String("asset", w.Asset), zap.String("what", "clipped"), zap.String("clip", made.Asset), zap.String("from", r.RemoteAddr))
 	}
 	return struct {
 		DryRun bool `json:"dry_run"`
@@ -282,7 +282,7 @@ func (s *Site) send(_ http.ResponseWriter, r *http.Request) (any, error) {
 		if err := s.Operator.Work.Send(ctx, t.Body(), 0); err != nil {
 			return nil, fmt.Errorf("send %s: %w", w.Key, err)
 		}
-		s.Log.Info("operator's doing", zap.String("key", w.Key), zap.String("what", "sent"), zap.String("from", r.RemoteAddr))
+		s.Log.Info("operator's action", zap.String("key", w.Key), zap.String("what", "sent"), zap.String("from", r.RemoteAddr))
 	}
 	return publication{w.DryRun, job.Asset(w.Key), t.JobID()}, nil
 }

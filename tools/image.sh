@@ -58,7 +58,7 @@ bases() { # those of Dockerfile: pulled, or made of Debian's packages
 
 debian_base() {
 	local mirror
-	mirror=$(sed -n 's/^URIs: *//p; s/^deb \(\[[^]]*\] \)\?\([^ ]*\).*/\2/p' /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null | head -1)
+	mirror=$(cat /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null | sed -nE 's/^URIs: *//p; s/^deb (\[[^]]*\] )?([^ ]*).*/\2/p' | head -1 || true)
 	debootstrap --variant=minbase trixie "$1" "$mirror" >"$work/debootstrap.log"
 	cp tools/image/slim.dpkg "$1/etc/dpkg/dpkg.cfg.d/slim"
 	tar -C "$1" --numeric-owner --exclude='./var/cache/apt/*' --exclude='./var/lib/apt/lists/*_*' --exclude='./var/log/*' \

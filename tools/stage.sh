@@ -61,7 +61,7 @@ start_origin() {
 	mkdir -p "$1"/{rec,hls,tmp}
 	: >"$1/hook.log"
 	sed -e "s|user www-data;|user $(id -un);|" -e "s|127.0.0.1:1935|127.0.0.1:$2|" -e "s|127.0.0.1:8081|127.0.0.1:$3|" \
-		-e "s|/etc/afterlive.yaml|$1/afterlive.yaml|" -e "s|/usr/local/bin/enqueue|$bin/enqueue|" \
+		-e "s|/etc/afterlive/afterlive.yaml|$1/afterlive.yaml|" -e "s|/usr/local/bin/enqueue|$bin/enqueue|" \
 		-e "s|/run/nginx.pid|$1/nginx.pid|" -e "s|/var/lib/afterlive|$1|" ${4:+-e "$4"} nginx/nginx.conf >"$1/nginx.conf"
 	nginx -c "$1/nginx.conf" -p "$1" -e "$1/nginx.log" -g 'daemon off;' &
 	pids+=($!)

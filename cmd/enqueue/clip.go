@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"afterlive/internal/growing"
+	"afterlive/internal/job"
 	"afterlive/internal/operate"
 	"afterlive/internal/wiring"
 	"afterlive/pipeline"
@@ -49,14 +50,14 @@ func (c *clipCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Fl
 		}
 		became := map[bool]string{true: "would be made", false: "is made"}[c.DryRun]
 		if made.Before {
-			became = fmt.Sprintf("was made before (if another took its place: enqueue publish %s)", made.Job)
+			became = fmt.Sprintf("was made before (if another took its place: "+job.CLI+" publish %s)", made.Job)
 		}
 		fmt.Fprintf(stdout, "clip %s, %.3f s to %.3f s of %s, %s as job %s; workers encode %d of its segments\n", made.Asset, made.From, made.To, c.Asset, became, made.Job, made.Encodes)
 		for _, name := range made.LeftOut {
 			fmt.Fprintf(stdout, "it lacks %s, the recording's own video, which can only be cut at segments (--at-segments)\n", name)
 		}
 		if !c.DryRun {
-			_, err = fmt.Fprintf(stdout, "to see how far it is: enqueue status %s --watch%s\n", made.Asset, flags.Args())
+			_, err = fmt.Fprintf(stdout, "to see how far it is: "+job.CLI+" status %s --watch%s\n", made.Asset, flags.Args())
 		}
 		return err
 	})
@@ -76,7 +77,7 @@ func (m *moment) UnmarshalText(text []byte) error {
 	for i, field := range fields {
 		x, err := strconv.ParseFloat(field, 64)
 		if err != nil || x < 0 || len(fields) > 3 || i > 0 && x >= 60 {
-			return fmt.Errorf("%q is no time: write 630, 10:30, 1:10:30.5 or 10m30s", text)
+			return fmt.Errorf("%q is not a time: write 630, 10:30, 1:10:30.5 or 10m30s", text)
 		}
 		all = 60*all + x
 	}

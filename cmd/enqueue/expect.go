@@ -54,7 +54,7 @@ func (c *expectCommand) Run(ctx context.Context, _ wiring.Flags) error {
 		log.Error("what the stream has announced is not known", zap.Error(err))
 		return err
 	case video == "":
-		log.Info("stream has announced sound alone")
+		log.Info("stream has announced audio only")
 		return nil
 	}
 	log.Info("stream has announced video", zap.String("video", video))
@@ -144,7 +144,7 @@ func (s spool) forget(app, name string) error {
 func (s spool) expect(app, name, video string) error {
 	file := s.expected(app, name)
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return fmt.Errorf("note what is expected: %w", err)
+		return fmt.Errorf("write what the stream has announced: %w", err)
 	}
 	return writeDurably(file, []byte(video))
 }

@@ -104,7 +104,7 @@ func list(stdout io.Writer, found []operate.FailedTask, reason string) error {
 	for _, f := range found {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", cmp.Or(f.Job, "-"), cmp.Or(f.Task, "-"), f.Class, f.Reason, when(f), cmp.Or(f.Asset, "-"))
 	}
-	fmt.Fprintf(table, "\n%d failed; enqueue failed JOB tells more, enqueue replay JOB tries again, enqueue drop JOB gives up\n", len(found))
+	fmt.Fprintf(table, "\n%d failed; "+job.CLI+" failed JOB tells more, "+job.CLI+" replay JOB tries again, "+job.CLI+" drop JOB gives up\n", len(found))
 	return table.Flush()
 }
 
@@ -126,7 +126,7 @@ func tell(ctx context.Context, stdout io.Writer, place *wiring.Place, found []op
 		if plan, err := ledger.Plan(ctx, place.Store, f.Job); err == nil {
 			reproduce(ctx, stdout, place.Store, plan, f, at)
 		}
-		if _, err := fmt.Fprintf(stdout, "to try again: enqueue replay %s%s\n\n", f.Job, at); err != nil {
+		if _, err := fmt.Fprintf(stdout, "to try again: "+job.CLI+" replay %s%s\n\n", f.Job, at); err != nil {
 			return err
 		}
 	}
@@ -185,7 +185,7 @@ func reproduce(ctx context.Context, stdout io.Writer, store pipeline.Store, plan
 }
 
 func reproduceWith(stdout io.Writer, args []string, id, part, at string) {
-	fmt.Fprintf(stdout, "to reproduce, in an empty folder:\n  enqueue input %s %s%s >input.flv\n", id, part, at)
+	fmt.Fprintf(stdout, "to reproduce, in an empty folder:\n  "+job.CLI+" input %s %s%s >input.flv\n", id, part, at)
 	if folders := ladder.Folders(args); len(folders) > 0 {
 		fmt.Fprintln(stdout, "  mkdir -p", strings.Join(folders, " "))
 	}

@@ -24,7 +24,7 @@ type followCommand struct {
 	App       string            `help:"The RTMP application whose folders they are." default:"live" placeholder:"APP"`
 	Profile   string            `help:"As of send. The hook's must be the same." default:"auto"`
 	Spool     string            `help:"As of hook. Default: .spool in each folder." placeholder:"DIR"`
-	Every     time.Duration     `help:"How often to bring what has come into the store: at most so much is lost with this machine. 8 MiB are brought at once." default:"5s"`
+	Every     time.Duration     `help:"How often to store what has been recorded. If this machine dies, at most this much is lost. 8 MiB are stored at once." default:"5s"`
 	Reconnect time.Duration     `help:"How long to wait for a publisher that has lost its connection. If it comes back, the recording goes on; 0s: it is another one." default:"30s"`
 	Origin    string            `help:"This origin's name, where several record the same streams: they make one recording, and what one has lost comes from another." placeholder:"NAME"`
 	SameAs    map[string]string `help:"Streams that are the same as others, for --origin: if the backup encoder publishes talk-b, say talk-b=talk." placeholder:"STREAM=OTHER"`

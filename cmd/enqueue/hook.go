@@ -34,7 +34,7 @@ type hookCommand struct {
 func (*hookCommand) Help() string {
 	return `In nginx.conf, with the variables glued to their flags (a stream may be called "--help"):
 
-  exec_record_done /usr/local/bin/enqueue --config=/etc/afterlive.yaml hook --path=$path --app=$app --name=$name;
+  exec_record_done /usr/local/bin/enqueue --config=/etc/afterlive/afterlive.yaml hook --path=$path --app=$app --name=$name;
 
 nginx starts it with an empty environment: say everything in the config file. It returns once the recording is in the store and the workers know of it. Until then the recording is in the spool, and "enqueue sweep" finishes what a hook could not.`
 }
@@ -74,11 +74,11 @@ func (c *hookCommand) hook(ctx context.Context, log *zap.Logger, flags wiring.Fl
 	log.Info("recording is in the spool")
 	t, err := e.enqueue(ctx, log, s, flags)
 	if errors.Is(err, errBusy) {
-		log.Info("recording is uploaded by another process, or goes on; enqueue sweep looks again")
+		log.Info("recording is uploaded by another process, or goes on; " + job.CLI + " sweep looks again")
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("%w (the recording is kept as %s; enqueue sweep will try again)", err, s.flv(e.ID))
+		return fmt.Errorf("%w (the recording is kept as %s; "+job.CLI+" sweep will try again)", err, s.flv(e.ID))
 	}
 	log.Info("recording is enqueued", zap.String("key", t.Key), zap.String("job", job.ID(t.Bucket, t.Key, t.ETag, t.Profile)))
 	return nil

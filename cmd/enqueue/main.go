@@ -15,13 +15,14 @@ import (
 	"github.com/alecthomas/kong"
 	"go.uber.org/zap"
 
+	"afterlive/internal/job"
 	"afterlive/internal/wiring"
 )
 
 func main() {
 	syscall.Umask(syscall.Umask(0o022) | 0o022) // nginx starts hooks with none, and what they write would be everybody's
 	if err := run(context.Background(), os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "enqueue:", err)
+		fmt.Fprintln(os.Stderr, job.CLI+":", err)
 		os.Exit(exitCode(err))
 	}
 }
@@ -29,7 +30,7 @@ func main() {
 // Why it ended with an error: see exitCode.
 var (
 	errUsage   = errors.New("try --help")
-	errUnknown = errors.New("enqueue status lists what there is")
+	errUnknown = errors.New(job.CLI + " status lists what there is")
 )
 
 // exitCode is 1 where something failed, 2 where the command line is wrong, and 3 where what was named is not there.
@@ -48,7 +49,7 @@ type commands struct {
 
 	Send    sendCommand    `cmd:"" help:"Enqueue a recording: a file, or one that is in the bucket already."`
 	Hook    hookCommand    `cmd:"" help:"What nginx-rtmp's exec_record_done runs. Moves the recording to the spool, uploads and enqueues it."`
-	Follow  followCommand  `cmd:"" help:"Bring recordings into the store while they grow: they can be watched while they are live, and are on demand seconds after their end."`
+	Follow  followCommand  `cmd:"" help:"Store recordings while they grow: viewers can watch them while they are live, and on demand seconds after their end."`
 	End     endCommand     `cmd:"" help:"End a recording that waits for its publisher, or lost its origin."`
 	Expect  expectCommand  `cmd:"" help:"What nginx-rtmp's exec_publish runs. Notes whether a stream has announced video, for the hook."`
 	Sweep   sweepCommand   `cmd:"" help:"Finish what hooks could not: recordings in the spool, and those that nginx left behind."`
@@ -56,18 +57,18 @@ type commands struct {
 	Failed  failedCommand  `cmd:"" help:"List the tasks that failed; of those that are named, tell all that is known."`
 	Replay  replayCommand  `cmd:"" help:"Try failed tasks again. Only what is missing is made."`
 	Drop    dropCommand    `cmd:"" help:"Remove tasks from the failed queue. Recordings stay."`
-	Publish publishCommand `cmd:"" help:"Make an asset a job that is complete, though a later one is published: brings an earlier result back."`
-	Clip    clipCommand    `cmd:"" help:"Make a part of an asset an asset of its own, to the frame."`
+	Publish publishCommand `cmd:"" help:"Publish a complete job again, in the place of a later one: brings an earlier result back."`
+	Clip    clipCommand    `cmd:"" help:"Make a new asset of a part of an asset, exact to the frame."`
 	MP4     mp4Command     `cmd:"" name:"mp4" help:"Write a rendition of an asset as one MP4 file."`
-	GC      gcCommand      `cmd:"" name:"gc" help:"Remove segments of finished jobs that nothing names: of attempts that lost, or died."`
-	Rm      rmCommand      `cmd:"" name:"rm" help:"Remove assets: what leads viewers to them, their segments, their jobs; with --recording, their recordings."`
-	Prune   pruneCommand   `cmd:"" help:"Remove what is older than it is to be: recordings, results in whose place others are, assets."`
-	Resume  resumeCommand  `cmd:"" help:"Send again what isn't done: after a queue was lost."`
+	GC      gcCommand      `cmd:"" name:"gc" help:"Remove segments of finished jobs that no playlist names, left by attempts that failed or came second."`
+	Rm      rmCommand      `cmd:"" name:"rm" help:"Remove assets: their playlists, segments and jobs; with --recording, also their recordings."`
+	Prune   pruneCommand   `cmd:"" help:"Remove what is older than the limits that you set: recordings, superseded results, assets."`
+	Resume  resumeCommand  `cmd:"" help:"Send messages again for all that isn't done: after a queue was lost."`
 	Reindex reindexCommand `cmd:"" help:"Write the index of jobs anew, for a store that was filled before there was one."`
-	Input   inputCommand   `cmd:"" help:"Write the piece of a recording that ffmpeg gets for a part, to see for oneself."`
-	Quality qualityCommand `cmd:"" help:"Show the measured quality of an asset, projection against projection."`
-	Serve   serveCommand   `cmd:"" help:"Serve pages: what there is to watch, what is at work, what has failed and what to do about it; and the HTTP API beneath them."`
-	Player  playerCommand  `cmd:"" help:"Put the player beside the results, so that whatever serves them serves it too."`
+	Input   inputCommand   `cmd:"" help:"Write what ffmpeg reads for a part, to reproduce a failure."`
+	Quality qualityCommand `cmd:"" help:"Show the measured quality of an asset, and compare its projections."`
+	Serve   serveCommand   `cmd:"" help:"Serve web pages for viewers and operators, and the HTTP API beneath them."`
+	Player  playerCommand  `cmd:"" help:"Copy the player into the store, so that the web server of the results serves it too."`
 }
 
 // lastWords logs why a hook cannot even start: nginx would let nobody know.
@@ -96,12 +97,13 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	ctx, cancel := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer cancel()
 	var c commands
-	parser, err := kong.New(&c, kong.Name("enqueue"), kong.Description(description), kong.ExplicitGroups(wiring.Groups()),
-		kong.Configuration(wiring.YAML), kong.Vars{"version": wiring.Version}, kong.Writers(stdout, os.Stderr),
+	parser, err := kong.New(&c, kong.Name(job.CLI), kong.Description(description), kong.ExplicitGroups(wiring.Groups()),
+		wiring.ConfigFile("afterlive.yaml"), kong.Vars{"version": wiring.Version}, kong.Writers(stdout, os.Stderr),
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.BindTo(stdout, (*io.Writer)(nil)))
 	if err != nil {
 		return err
 	}
+	wiring.SayInstalledNames(parser.Model)
 	command, err := parser.Parse(args)
 	if err != nil {
 		lastWords(args, err)

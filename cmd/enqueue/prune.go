@@ -21,7 +21,7 @@ func (a *age) UnmarshalText(text []byte) error {
 	if days, ok := strings.CutSuffix(string(text), "d"); ok {
 		n, err := strconv.ParseFloat(days, 64)
 		if err != nil || n < 0 || n > 36500 {
-			return fmt.Errorf("%q is no number of days", text)
+			return fmt.Errorf("%q is not a number of days", text)
 		}
 		*a = age(n * 24 * float64(time.Hour))
 		return nil
@@ -35,9 +35,9 @@ func (a *age) UnmarshalText(text []byte) error {
 }
 
 type pruneCommand struct {
-	Recordings age  `name:"keep-recordings" help:"Remove recordings of what is published, after so long. It stays published, but can be made anew no more." placeholder:"7d" env:"AFTERLIVE_KEEP_RECORDINGS"`
-	Superseded age  `name:"keep-superseded" help:"Remove results in whose place others are, after so long. Until then, publish brings them back." placeholder:"1d" env:"AFTERLIVE_KEEP_SUPERSEDED"`
-	Assets     age  `name:"keep-assets" help:"Remove what is published, after so long. Recordings that are kept longer stay." placeholder:"90d" env:"AFTERLIVE_KEEP_ASSETS"`
+	Recordings age  `name:"keep-recordings" help:"Remove recordings of published assets after this time. The assets stay, but cannot be made again." placeholder:"7d" env:"AFTERLIVE_KEEP_RECORDINGS"`
+	Superseded age  `name:"keep-superseded" help:"Remove superseded results after this time. Until then, publish brings them back." placeholder:"1d" env:"AFTERLIVE_KEEP_SUPERSEDED"`
+	Assets     age  `name:"keep-assets" help:"Remove published assets after this time. Recordings that are kept longer stay." placeholder:"90d" env:"AFTERLIVE_KEEP_ASSETS"`
 	MinFree    size `help:"In a folder: if its disk has less free space, also remove replaced results, and then recordings of what is published, the oldest first." placeholder:"20G" env:"AFTERLIVE_KEEP_FREE"`
 	DryRun     bool `help:"Only say what would be removed."`
 }
@@ -51,13 +51,13 @@ func (s *size) UnmarshalText(text []byte) error {
 	if rest := strings.ToUpper(string(text)[len(number):]); rest != "" {
 		at := strings.Index("KMGT", rest)
 		if len(rest) != 1 || at < 0 {
-			return fmt.Errorf("%q is no size: write 20G, 500M or a number of bytes", text)
+			return fmt.Errorf("%q is not a size: write 20G, 500M or a number of bytes", text)
 		}
 		unit = 1 << (10 * (at + 1))
 	}
 	n, err := strconv.ParseFloat(number, 64)
 	if err != nil || n < 0 || n*float64(unit) > 1<<60 {
-		return fmt.Errorf("%q is no size: write 20G, 500M or a number of bytes", text)
+		return fmt.Errorf("%q is not a size: write 20G, 500M or a number of bytes", text)
 	}
 	*s = size(n * float64(unit))
 	return nil
@@ -66,7 +66,7 @@ func (s *size) UnmarshalText(text []byte) error {
 // Help explains what --help has no place for.
 func (*pruneCommand) Help() string {
 	return `Without a flag for it, a kind of data is kept forever, unless --min-free needs its room. prune never removes a failed or unfinished job, or its recording. ` +
-		`A timer runs it once a day (nginx/afterlive-prune.timer).
+		`A timer runs it once a day (packaging/systemd/afterlive-prune.timer).
 
   enqueue prune --keep-recordings 7d --keep-superseded 1d --keep-assets 90d --dry-run`
 }

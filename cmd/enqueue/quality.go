@@ -37,7 +37,7 @@ func (c *qualityCommand) Run(ctx context.Context, stdout io.Writer, f wiring.Fla
 		return json.Unmarshal(body, v)
 	}
 	var asset ladder.Asset
-	if err := load(ladder.PointerKey(c.Asset), &asset, fmt.Sprintf("asset %q isn't published (see enqueue status)", c.Asset)); err != nil {
+	if err := load(ladder.PointerKey(c.Asset), &asset, fmt.Sprintf("asset %q isn't published (see "+job.CLI+" status)", c.Asset)); err != nil {
 		return err
 	}
 	if asset.Quality == "" {
@@ -49,7 +49,7 @@ func (c *qualityCommand) Run(ctx context.Context, stdout io.Writer, f wiring.Fla
 	} else if dropped {
 		missing = fmt.Sprintf("the quality of %s could not be measured (%s), and the task was dropped: %s", c.Asset, f.Reason, f.Detail)
 	} else if failed {
-		missing = fmt.Sprintf("the quality of %s could not be measured (%s; enqueue replay %s tries again): %s", c.Asset, f.Reason, asset.Job, f.Detail)
+		missing = fmt.Sprintf("the quality of %s could not be measured (%s; "+job.CLI+" replay %s tries again): %s", c.Asset, f.Reason, asset.Job, f.Detail)
 	}
 	var q ladder.Quality
 	if err := load("vod/"+c.Asset+"/"+asset.Quality, &q, missing); err != nil {
@@ -78,7 +78,7 @@ func printQuality(stdout io.Writer, q *ladder.Quality) error {
 	}
 	for _, l := range q.Ladders {
 		if l.BDRate != nil && l.BDRate.Viewports.WhyNot != "" {
-			fmt.Fprintf(stdout, "%s cannot be held against %s: %s\n", l.Name, q.Anchor, l.BDRate.Viewports.WhyNot)
+			fmt.Fprintf(stdout, "%s cannot be compared with %s: %s\n", l.Name, q.Anchor, l.BDRate.Viewports.WhyNot)
 		}
 	}
 	_, err := fmt.Fprintf(stdout, "PSNR of brightness on %d frames; views are 90 degrees in %d directions, %d pixels wide\n", q.Frames, len(q.Views), q.ViewSize)

@@ -15,7 +15,7 @@ type rmCommand struct {
 	Asset     []string `arg:"" help:"As status shows it."`
 	Recording bool     `help:"Its recording, too. Else that stays, and can be sent again."`
 	DryRun    bool     `help:"Only say what would be removed."`
-	Force     bool     `help:"Also of a job that isn't done: no worker is at it any more, as its messages are gone."`
+	Force     bool     `help:"Also jobs that aren't done: for those whose messages are gone, so that no worker has them."`
 }
 
 // Help explains what --help has no place for.

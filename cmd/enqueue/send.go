@@ -26,7 +26,7 @@ type sendCommand struct {
 	Recording []string `arg:"" help:"An FLV file, or s3://BUCKET/KEY. Several with --join."`
 	As        string   `help:"Name of the asset. Default: the file's, without .flv." placeholder:"APP/NAME"`
 	Join      bool     `help:"Make one asset of the parts of one stream, in the order given. Needs room for all of them in the temporary folder (TMPDIR)."`
-	Force     bool     `help:"Also send what is no recording that can be published, as far as can be told: a worker will say so, too."`
+	Force     bool     `help:"Send the file even if it seems that it cannot be published. A worker checks it again."`
 	Repair    bool     `help:"Also send what was sent before, for every part that doesn't exist: its message was lost, or somebody removed the part."`
 	Profile   string   `help:"auto (a 2:1 picture is 360, any other flat), flat, 360, cubemap, eac, compare, or one of the workers' own." default:"auto"`
 }
@@ -52,13 +52,13 @@ func (c *sendCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Fl
 	if err := s.send(ctx, t); err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "enqueued %s as job %s\nasset %s; to see how far it is: enqueue status %s --watch%s\n", strings.Join(c.Recording, ", "), id, job.Asset(t.Key), id, flags.Args())
+	fmt.Fprintf(stdout, "enqueued %s as job %s\nasset %s; to see how far it is: "+job.CLI+" status %s --watch%s\n", strings.Join(c.Recording, ", "), id, job.Asset(t.Key), id, flags.Args())
 	switch {
 	case unknown != nil: // it is new
 	case before.State == catalog.Superseded:
-		fmt.Fprintf(stdout, "note: it was made before, and is superseded by job %s; to bring it back: enqueue publish %s%s\n", before.Published, id, flags.Args())
+		fmt.Fprintf(stdout, "note: it was made before, and is superseded by job %s; to bring it back: "+job.CLI+" publish %s%s\n", before.Published, id, flags.Args())
 	case before.Shown == "" && !c.Repair:
-		fmt.Fprintf(stdout, "note: its tasks were sent before, and are not sent again. To replay what failed: enqueue replay %s%s. If messages or parts were lost: enqueue send --repair\n", id, flags.Args())
+		fmt.Fprintf(stdout, "note: its tasks were sent before, and are not sent again. To replay what failed: "+job.CLI+" replay %s%s. If messages or parts were lost: "+job.CLI+" send --repair\n", id, flags.Args())
 	}
 	return nil
 }

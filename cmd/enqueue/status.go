@@ -124,7 +124,7 @@ func (c *statusCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.
 			return errors.Join(context.Cause(ctx), err)
 		}
 		if len(r.Jobs) == 0 && c.Name != "" && !c.Watch && r.Queue == (counts{}) {
-			return fmt.Errorf("there is no job or asset %q, and nothing waits that might become one (%w)", c.Name, errUnknown)
+			return fmt.Errorf("there is no job or asset %q, and no recording waits to be planned (%w)", c.Name, errUnknown)
 		}
 		if err := c.print(screen, r); err != nil || !c.Watch {
 			return err
@@ -188,7 +188,7 @@ func (c *statusCommand) print(screen *screen, r report) error {
 	case c.Name == "":
 		lines = append(lines, "no recording was planned"+c.period())
 	default:
-		lines = append(lines, fmt.Sprintf("there is no job or asset %q yet; what waits in the queue may become one", c.Name))
+		lines = append(lines, fmt.Sprintf("there is no job or asset %q yet; it may be among the recordings that wait in the queue", c.Name))
 	}
 	jobs, done := r.Jobs, ""
 	if screen.terminal != nil && c.Name == "" {

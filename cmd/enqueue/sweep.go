@@ -23,7 +23,7 @@ type sweepCommand struct {
 	App       string        `help:"The RTMP application whose folder it is." default:"live" placeholder:"APP"`
 	Profile   string        `help:"As of send; for recordings that no hook has seen." default:"auto"`
 	Spool     string        `help:"As of hook. Default: .spool in the folder." placeholder:"DIR"`
-	Older     time.Duration `help:"Leave files alone that were written to within this time." default:"2m"`
+	Older     time.Duration `help:"Leave files that were written to within this time." default:"2m"`
 	Reconnect time.Duration `help:"Let a recording go on with the next one of its stream, if the publisher was back within this time. For origins without follow and without a hook, which would take each by itself." default:"0s"`
 	LogFile   string        `help:"Where to log." default:"stderr" placeholder:"FILE"`
 }

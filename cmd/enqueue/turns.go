@@ -60,7 +60,7 @@ func (h *shared) write(ctx context.Context) error {
 	}
 	h.held = time.Time{}
 	if hole { // the next look goes on behind it
-		h.log.Warn("what is missing here no other origin has", zap.String("key", h.key))
+		h.log.Warn("recording has a gap that no other origin fills", zap.String("key", h.key))
 		h.skip = true
 		return nil
 	}
@@ -122,7 +122,7 @@ func (h *shared) alone(ctx context.Context, hole bool) (bool, error) {
 	return false, h.ships.Yield(ctx, why)
 }
 
-// failed is where something did not come off: another origin goes on with the recording, what is in it cannot be understood, or it is tried again.
+// failed is where something did not come off: another origin continues the recording, what is in it cannot be understood, or it is tried again.
 func (h *shared) failed(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
@@ -138,7 +138,7 @@ func (h *shared) failed(ctx context.Context, err error) error {
 	if !errors.Is(err, growing.ErrTaken) {
 		return err // it is tried again
 	}
-	h.log.Info("another origin goes on with the recording", zap.String("key", h.key))
+	h.log.Info("another origin continues the recording", zap.String("key", h.key))
 	return h.standBack()
 }
 
@@ -266,6 +266,6 @@ func (h *shared) take(ctx context.Context, state *growing.State) error {
 		return h.failed(ctx, err)
 	}
 	h.ships, h.shipper = ships, ships
-	h.log.Info("recording is gone on with, where another origin has a hole, or is gone", zap.String("key", h.key), zap.Int64("at", ships.Shipped().End))
+	h.log.Info("recording continues from this origin: the other one has a gap, or is gone", zap.String("key", h.key), zap.Int64("at", ships.Shipped().End))
 	return h.write(ctx)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"afterlive/internal/catalog"
+	"afterlive/internal/job"
 )
 
 // done tells whether there is nothing left to watch.
@@ -69,9 +70,9 @@ func (r report) looks() int {
 func (r report) stuck(name string) error {
 	switch {
 	case len(r.Jobs) == 0:
-		return fmt.Errorf("there is no job or asset %q, and nothing is left to be planned; %d tasks are in the failed queue (enqueue status and enqueue failed list what there is)", name, r.Failed)
+		return fmt.Errorf("there is no job or asset %q, and nothing is left to be planned; %d tasks are in the failed queue ("+job.CLI+" status and "+job.CLI+" failed list what there is)", name, r.Failed)
 	case r.Failed == 0:
 		return errors.New("nothing is left to do, but it isn't published: its messages are gone. Send the recording again: only what is missing is made")
 	}
-	return fmt.Errorf("nothing is left to do, but it isn't published: %d tasks are in the failed queue (enqueue failed tells)", r.Failed)
+	return fmt.Errorf("nothing is left to do, but it isn't published: %d tasks are in the failed queue ("+job.CLI+" failed tells)", r.Failed)
 }

@@ -28,8 +28,8 @@ func main() {
 
 type flags struct {
 	Presentation string `arg:"" optional:"" help:"URL or file of a multivariant playlist, or a folder with master.m3u8 in it."`
-	Playlists    bool   `help:"Look at playlists, init segments and sizes alone, and not into every segment."`
-	Strict       bool   `help:"Fail for what SHOULD be, too."`
+	Playlists    bool   `help:"Check playlists, init segments and sizes only, not the contents of each segment."`
+	Strict       bool   `help:"Also fail where a SHOULD is broken."`
 	JSON         bool   `name:"json" help:"One JSON object."`
 	Rules        bool   `help:"List the rules, and end."`
 }

@@ -47,7 +47,7 @@ func (f *flags) machine(ctx context.Context, log *zap.Logger) ladder.Host {
 	}
 	task, err := ecs.TaskSize(ctx, uri)
 	if err != nil {
-		log.Warn("the size of this task is not to be had", zap.Error(err))
+		log.Warn("size of this ECS task cannot be read", zap.Error(err))
 		return h
 	}
 	h.Capacity = task.Capacity
@@ -74,7 +74,7 @@ func protection(ctx context.Context, log *zap.Logger) func(context.Context) (fun
 		err := p.Hold(ctx)
 		if errors.Is(err, ecs.ErrRefused) {
 			if !told.Swap(true) {
-				log.Info("ECS has a task too many: no work is taken until it has ended one", zap.Error(err))
+				log.Info("ECS is about to stop one of its tasks: this worker takes no work until then", zap.Error(err))
 			}
 			return nil, false
 		}
@@ -92,10 +92,10 @@ func onSpotNotice(ctx context.Context, log *zap.Logger, wanted bool, drain func(
 	}
 	go func() {
 		notice, err := ecs.WaitForNotice(ctx, func(err error) {
-			log.Info("no spot notices are to be had so far; SIGTERM will do", zap.Error(err))
+			log.Info("EC2's spot notices cannot be read yet; SIGTERM still ends the worker in time", zap.Error(err))
 		})
 		if err == nil {
-			log.Warn("EC2 takes this host away", zap.String("action", notice.Action), zap.Time("at", notice.Time))
+			log.Warn("EC2 is about to interrupt this spot instance", zap.String("action", notice.Action), zap.Time("at", notice.Time))
 			drain()
 		}
 	}()

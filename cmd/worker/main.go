@@ -21,6 +21,7 @@ import (
 	"afterlive/internal/blob"
 	"afterlive/internal/ffmpeg"
 	"afterlive/internal/growing"
+	"afterlive/internal/job"
 	"afterlive/internal/wiring"
 	"afterlive/internal/worker"
 	"afterlive/ladder"
@@ -29,7 +30,7 @@ import (
 
 func main() {
 	if err := run(context.Background(), os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "worker:", err)
+		fmt.Fprintln(os.Stderr, name()+":", err)
 		os.Exit(1)
 	}
 }
@@ -48,7 +49,7 @@ type flags struct {
 	MaxAlloc     int64         `help:"Bytes of memory that ffmpeg may ask for at once." default:"268435456" env:"AFTERLIVE_MAX_ALLOC"`
 	MaxSlowness  float64       `help:"Times its own length that ffmpeg may take over a task (and 10 minutes)." default:"30" env:"AFTERLIVE_MAX_SLOWNESS"`
 	Stall        time.Duration `help:"How long ffmpeg may make no progress before it is killed." default:"1m" env:"AFTERLIVE_STALL"`
-	AbandonAfter time.Duration `help:"How long nothing may come of a recording that is followed before it ends with what is in the store, as if its recorder had said so; 0: it never does. Make it longer than follow's --every." default:"60s" placeholder:"DURATION" env:"AFTERLIVE_ABANDON_AFTER"`
+	AbandonAfter time.Duration `help:"How long a followed recording may not grow before workers end it with what is in the store; 0: for ever. Make it longer than follow's --every." default:"60s" placeholder:"DURATION" env:"AFTERLIVE_ABANDON_AFTER"`
 	Scratch      string        `help:"Folder for what ffmpeg writes. A slot needs room for a few segments of every rendition." default:"${scratch}" env:"AFTERLIVE_SCRATCH"`
 	MinFree      int64         `help:"Bytes that must be free in --scratch and --data before a task is taken; 0: whatever there is." default:"536870912" env:"AFTERLIVE_MIN_FREE"`
 	FFmpeg       string        `name:"ffmpeg" help:"The ffmpeg to run, 5.1 or later with libx264." default:"ffmpeg" env:"AFTERLIVE_FFMPEG"`
@@ -90,7 +91,7 @@ func (f *flags) Validate() error {
 	fault(f.MaxSlowness <= 0, "--max-slowness must be positive")
 	fault(!(f.Price >= 0 && f.Price < 1e6), "--price must be USD, and not negative")
 	fault(f.CheckHealth && f.HTTP == "", "--check-health needs --http")
-	fault(f.OnAWS() && len(f.Webhook)+len(f.OnEvent) > 0, "--webhook and --on-event are for a folder: of a fleet, enqueue serve tells")
+	fault(f.OnAWS() && len(f.Webhook)+len(f.OnEvent) > 0, "--webhook and --on-event are for a folder: of a fleet, "+job.CLI+" serve tells")
 	fault(f.Stall < time.Second, "--stall must be at least 1s")
 	return errors.Join(faults...)
 }
@@ -103,13 +104,22 @@ const description = `Transcodes recordings to HLS. Takes tasks from the queue th
 
 SIGTERM and Ctrl-C let a task go on for --drain and then hand it to another worker. A second one ends at once.`
 
+// name is what this program is called, beside its command line.
+func name() string {
+	if job.CLI == "enqueue" {
+		return "worker"
+	}
+	return job.CLI + "-worker"
+}
+
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	var f flags
-	parser, err := kong.New(&f, kong.Name("worker"), kong.Description(description), kong.ExplicitGroups(wiring.Groups()),
-		kong.Configuration(wiring.YAML), kong.Vars{"version": wiring.Version, "scratch": filepath.Join(os.TempDir(), fmt.Sprintf("afterlive-%d", os.Getuid()))}, kong.Writers(stdout, os.Stderr))
+	parser, err := kong.New(&f, kong.Name(name()), kong.Description(description), kong.ExplicitGroups(wiring.Groups()),
+		wiring.ConfigFile("worker.yaml"), kong.Vars{"version": wiring.Version, "scratch": filepath.Join(os.TempDir(), fmt.Sprintf("afterlive-%d", os.Getuid()))}, kong.Writers(stdout, os.Stderr))
 	if err != nil {
 		return err
 	}
+	wiring.SayInstalledNames(parser.Model)
 	if _, err := parser.Parse(args); err != nil {
 		return fmt.Errorf("%w (try --help)", err)
 	}

@@ -26,7 +26,7 @@ func report(ctx context.Context, store ledger.Store, w *worker.Worker, host ladd
 			now.Tasks = append(now.Tasks, catalog.Doing(t))
 		}
 		if err := catalog.NoteWorker(ctx, store, now); err != nil {
-			log.Warn("how this worker is cannot be noted", zap.Error(err))
+			log.Warn("worker cannot write its heartbeat", zap.Error(err))
 		}
 	}
 	ctx, cancel := context.WithCancel(ctx)

@@ -15,7 +15,7 @@ import (
 // one takes over. Extents are created once, and the state says whose turn it is, so no two of them can ship different things.
 
 // ErrTaken is a recording that another origin goes on with.
-var ErrTaken = errors.New("another origin goes on with the recording")
+var ErrTaken = errors.New("another origin continues the recording")
 
 // streamState is which recording of a stream grows: all its origins ship that.
 type streamState struct {

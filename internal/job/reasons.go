@@ -1,5 +1,7 @@
 package job
 
+import "strings"
+
 // Reason says what a reason code of the failed queue means, and what an operator
 // can do. The codes are stable; docs/operations.md has the same list.
 type Reason struct{ Code, Means, Do string }
@@ -16,7 +18,7 @@ const (
 
 // Reasons are all there are.
 var Reasons = []Reason{
-	{"not_flv", "the file is no FLV", askSource},
+	{"not_flv", "the file is not FLV", askSource},
 	{"no_video_keyframe", "it has pictures, but none from which to decode", askSource},
 	{"unsupported_codec", "its video is not H.264, or its sound is of no kind that ffmpeg decodes", askSource},
 	{"no_picture", "it, or its stream, spoke of video, and there is none in the recording", "nginx-rtmp records no video of enhanced RTMP (HEVC, AV1, or H.264 with a FourCC): let the encoder send plain H.264. If the sound alone will do: enqueue replay JOB --profile audio."},
@@ -37,7 +39,7 @@ var Reasons = []Reason{
 	{"no_plan", "the job's plan is gone, or the workers look in another store", "Set --store of the workers, and replay; or send the recording again, which plans it anew."},
 	{"old_plan", "an older version planned the job, in a form that is no longer understood", "Drop the task, and send the recording again; it is planned anew."},
 	{"no_such_task", "the job's plan has no such task", "Drop the task: it was sent by hand, or by a version that planned otherwise."},
-	{"bad_message", "the message is no task", "Correct the program that sent it, and drop it."},
+	{"bad_message", "the message is not a task", "Correct the program that sent it, and drop it."},
 	{"parts_differ", "parts of one job don't fit together: they were made by different versions of ffmpeg or of the worker", "Run one version on all workers. Remove jobs/JOB/ and vod/ASSET/JOB/, drop the task and send the recording again."},
 	{"hls_rules", "the result would break a rule that players depend on", "If the profile is your own, hold its sizes and rates against the rule that the detail names, and send the recording with a better one; else report it. Nothing is lost."},
 	{"segment_missing", "the store lacks a segment that a part names, or has it in another size", "Find out who removed it: a lifecycle rule, or somebody by hand. Remove the part that the detail names (jobs/JOB/parts/PART.json) and send the recording with --repair: that part alone is made anew."},
@@ -54,11 +56,11 @@ var Reasons = []Reason{
 	{"error", "anything else, such as a store that failed for long", "Mend what the detail names, and replay."},
 }
 
-// Advice is what to do about a reason.
+// Advice is what to do about a reason, with the command line's name where this runs.
 func Advice(code string) string {
 	for _, r := range Reasons {
 		if r.Code == code {
-			return r.Do
+			return strings.ReplaceAll(r.Do, "enqueue ", CLI+" ")
 		}
 	}
 	return ""

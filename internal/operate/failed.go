@@ -181,7 +181,7 @@ func (o Operator) Note(ctx context.Context, id string) error {
 		return nil
 	}
 	if _, err := catalog.Refresh(ctx, o.Store, id); err != nil && !errors.Is(err, fs.ErrNotExist) { // it was never planned
-		return fmt.Errorf("note how job %s stands: %w", id, err)
+		return fmt.Errorf("write state of job %s: %w", id, err)
 	}
 	return nil
 }
@@ -218,7 +218,7 @@ func (o Operator) Drop(ctx context.Context, f FailedTask) error {
 	}
 	key := ladder.DroppedKey(f.Job, f.Task)
 	if _, err := ledger.Write(ctx, o.Store, key, ledger.Note{Failure: f.Failure, Dropped: time.Now().UTC()}, ""); err != nil { // not won: it was dropped before
-		return fmt.Errorf("note that %s of job %s is dropped: %w", f.Task, f.Job, err)
+		return fmt.Errorf("record that %s of job %s is dropped: %w", f.Task, f.Job, err)
 	}
 	return o.forget(ctx, f, key)
 }

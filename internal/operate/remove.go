@@ -280,7 +280,7 @@ func (o Operator) Remove(ctx context.Context, b Belongings, shelf Shelf) error {
 	}
 	if b.whole && len(b.Jobs) > 0 {
 		if err := catalog.Removing(ctx, o.Store, b.Jobs[0]); err != nil {
-			return fmt.Errorf("note that %s is removed: %w", b.Jobs[0].Asset, err)
+			return fmt.Errorf("record that %s is removed: %w", b.Jobs[0].Asset, err)
 		}
 	}
 	return removeAll(ctx, o.Store, b.Entries, 1)

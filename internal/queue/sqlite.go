@@ -46,7 +46,7 @@ func (q *SQLite) there(ctx context.Context) (err error) {
 	}
 	now, err := os.Stat(q.file)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(q.info, now) {
-		return fmt.Errorf("%w: %s was removed or replaced while it was open. Start this again; then \"enqueue resume\" sends what isn't done", job.ErrQueueGone, q.file)
+		return fmt.Errorf("%w: %s was removed or replaced while it was open. Start this again; then \""+job.CLI+" resume\" sends what isn't done", job.ErrQueueGone, q.file)
 	}
 	return err
 }
@@ -69,7 +69,7 @@ func OpenDB(ctx context.Context, file string) (*sql.DB, error) {
 	db.SetMaxOpenConns(1)
 	if err := prepare(ctx, db, file+".lock"); err != nil {
 		if strings.Contains(err.Error(), "not a database") {
-			err = fmt.Errorf("%w (its contents are lost: remove %s* while nothing runs, start the worker, and run \"enqueue resume\", which sends what isn't done)", err, file)
+			err = fmt.Errorf("%w (its contents are lost: remove %s* while nothing runs, start the worker, and run \""+job.CLI+" resume\", which sends what isn't done)", err, file)
 		}
 		return nil, errors.Join(fmt.Errorf("open queue %s: %w", file, err), db.Close())
 	}

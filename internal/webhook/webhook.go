@@ -70,7 +70,7 @@ func (s *Sender) Run(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		if err := s.round(ctx); err != nil && ctx.Err() == nil {
-			s.Log.Warn("others cannot be told for now", zap.Error(err))
+			s.Log.Warn("outbox of webhooks cannot be read for now", zap.Error(err))
 		}
 		select {
 		case <-ctx.Done():
@@ -86,7 +86,7 @@ func (s *Sender) finish(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, last)
 	defer cancel()
 	if err := s.round(ctx); err != nil {
-		s.Log.Warn("others were not told of everything", zap.Error(err))
+		s.Log.Warn("some webhooks were not delivered", zap.Error(err))
 	}
 }
 
@@ -330,11 +330,11 @@ func (s *Sender) tellOne(ctx context.Context, t Target, progress *catalog.Told, 
 	case err == nil:
 		log.Info("told", zap.Int("tries", progress.Tries+1), zap.Duration("took", time.Since(began)))
 	case time.Since(e.Time) > patient:
-		log.Error("not told: given up", zap.Int("tries", progress.Tries+1), zap.Error(err))
+		log.Error("webhook not delivered: given up", zap.Int("tries", progress.Tries+1), zap.Error(err))
 	default:
 		progress.Tries++
 		progress.Next = time.Now().Add(backoff(progress.Tries)).UTC()
-		log.Warn("not told: tried again later", zap.Int("tries", progress.Tries), zap.Time("next", progress.Next), zap.Error(err))
+		log.Warn("webhook not delivered: retried later", zap.Int("tries", progress.Tries), zap.Time("next", progress.Next), zap.Error(err))
 		return false
 	}
 	*progress = catalog.Told{Life: progress.Life, Number: e.number}

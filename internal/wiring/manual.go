@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"afterlive/internal/job"
 )
 
 // manFlag prints a manual page, and ends.
@@ -143,4 +145,27 @@ func names(flags []*kong.Flag) (all []string) {
 	}
 	slices.Sort(all)
 	return all
+}
+
+// SayInstalledNames makes help, manual page and completion name the programs as the Debian package has installed them; a program that was
+// started by another name says what it says in the source.
+func SayInstalledNames(app *kong.Application) {
+	if job.CLI == "enqueue" {
+		return
+	}
+	rename := strings.NewReplacer("enqueue ", job.CLI+" ", `"enqueue"`, `"`+job.CLI+`"`, `"worker`, `"afterlive-worker`, "  worker ", "  afterlive-worker ").Replace
+	_ = kong.Visit(app, func(node kong.Visitable, next kong.Next) error { // no visitor here fails
+		switch node := node.(type) {
+		case *kong.Application:
+			node.Help, node.Detail = rename(node.Help), rename(node.Detail)
+		case *kong.Node:
+			node.Help, node.Detail = rename(node.Help), rename(node.Detail)
+			for _, argument := range node.Positional {
+				argument.Help = rename(argument.Help)
+			}
+		case *kong.Flag:
+			node.Help = rename(node.Help)
+		}
+		return next(nil)
+	})
 }

@@ -22,13 +22,13 @@ import (
 
 // Site are the flags of what serves the pages, and of who is told of what becomes of recordings.
 type Site struct {
-	TokenFile      string `help:"File with the tokens of operators, one a line. Without, there are none: pages show recordings alone." placeholder:"FILE" env:"AFTERLIVE_TOKEN_FILE"`
-	Media          string `help:"Where vod/ and player/ are for those who watch, as https://cdn.example.org. Pages and webhooks lead there. Default, in a folder: beside the pages." placeholder:"URL" env:"AFTERLIVE_MEDIA"`
-	OperatorHeader string `help:"Header that a proxy in front sets for operators alone, and takes out of what others send: whoever has it is one." placeholder:"NAME" env:"AFTERLIVE_OPERATOR_HEADER"`
+	TokenFile      string `help:"File with the tokens of operators, one a line. Without it, there are no operators: pages show recordings only." placeholder:"FILE" env:"AFTERLIVE_TOKEN_FILE"`
+	Media          string `help:"Address where viewers find vod/ and player/, as https://cdn.example.org. Pages and webhooks link to it. Default, in a folder: beside the pages." placeholder:"URL" env:"AFTERLIVE_MEDIA"`
+	OperatorHeader string `help:"Header that marks requests of operators. The proxy in front must set it for operators only, and remove it from all other requests." placeholder:"NAME" env:"AFTERLIVE_OPERATOR_HEADER"`
 
-	Webhook           []string `help:"Address that is told by POST when a recording is live, ready, has failed or was removed. May be given several times." placeholder:"URL" env:"AFTERLIVE_WEBHOOK"`
-	WebhookSecretFile string   `help:"File with the secret by which receivers can tell that it was us (whsec_… or any text of 24 bytes and more)." placeholder:"FILE" env:"AFTERLIVE_WEBHOOK_SECRET_FILE"`
-	OnEvent           []string `help:"Shell command that is run in the same cases, with the event as JSON on its standard input." placeholder:"COMMAND" sep:"none" env:"AFTERLIVE_ON_EVENT"`
+	Webhook           []string `help:"URL to which events are POSTed: a recording is live, ready, has failed or was removed. May be given several times." placeholder:"URL" env:"AFTERLIVE_WEBHOOK"`
+	WebhookSecretFile string   `help:"File with the secret that signs webhooks (whsec_… or any text of 24 bytes and more)." placeholder:"FILE" env:"AFTERLIVE_WEBHOOK_SECRET_FILE"`
+	OnEvent           []string `help:"Shell command that is run for each event, with the event as JSON on its standard input." placeholder:"COMMAND" sep:"none" env:"AFTERLIVE_ON_EVENT"`
 }
 
 // media is where vod/ and player/ are; "": beside the pages.

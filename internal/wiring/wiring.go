@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/smithy-go/logging"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"afterlive/internal/blob"
 	"afterlive/internal/queue"
@@ -187,6 +188,7 @@ func Logger(format, file string) (*zap.Logger, error) {
 		cfg = zap.NewDevelopmentConfig()
 		cfg.Level.SetLevel(zap.InfoLevel)
 	}
+	cfg.EncoderConfig.EncodeTime = zapcore.TimeEncoderOfLayout("2006-01-02T15:04:05.000Z07:00") // RFC 3339, for people
 	cfg.Sampling = nil // every outcome is one line
 	cfg.DisableStacktrace, cfg.DisableCaller = true, true
 	cfg.OutputPaths, cfg.ErrorOutputPaths = []string{file}, []string{"stderr"}

@@ -5,11 +5,22 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/alecthomas/kong"
 	"github.com/goccy/go-yaml"
+
+	"afterlive/internal/job"
 )
+
+// ConfigFile makes a program read its config file: what --config names and, where the Debian package installed it, the file of this name in /etc/afterlive.
+func ConfigFile(name string) kong.Option {
+	if job.CLI == "enqueue" {
+		return kong.Configuration(YAML)
+	}
+	return kong.Configuration(YAML, filepath.Join("/etc/afterlive", name))
+}
 
 // YAML is kong's loader of config files: the keys are flags, by name. A key that
 // is no flag of the program is an error.

@@ -45,8 +45,8 @@ func (a *astray) judge(id, reason string, verdict error) error {
 	if len(a.jobs) < mostAstray {
 		return nil
 	}
-	a.err = fmt.Errorf("%d jobs in a row were not where their messages say, of the last: %w: "+
-		"no more work is taken until this worker is started anew with the right --recordings, --store and --profiles", len(a.jobs), verdict)
+	a.err = fmt.Errorf("the last %d jobs are not where their messages say; of the last one: %w: "+
+		"this worker takes no more tasks; restart it with the right --recordings, --store and --profiles", len(a.jobs), verdict)
 	return a.err
 }
 
@@ -57,7 +57,7 @@ func (a *astray) lost(err error) error {
 	if a.err != nil {
 		return nil
 	}
-	a.err = fmt.Errorf("%w: no more work is taken until this worker is started anew", err)
+	a.err = fmt.Errorf("%w: this worker takes no more tasks; restart it", err)
 	return a.err
 }
 
@@ -82,7 +82,7 @@ func (w *Worker) whetherAstray(s settlement, reason string) {
 		err = w.astray.judge(t.JobID()+" "+t.Key, reason, s.err)
 	}
 	if err != nil {
-		w.Log.Error("this worker is astray", zap.Error(err))
+		w.Log.Error("worker takes no more tasks", zap.Error(err))
 	}
 }
 

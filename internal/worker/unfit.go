@@ -24,10 +24,10 @@ func (u *unfit) look(ready func() error, log *zap.Logger) bool {
 	defer u.mu.Unlock()
 	switch {
 	case err == nil && u.why != "":
-		log.Info("work is taken again")
+		log.Info("worker takes tasks again")
 		u.why = ""
 	case err != nil && u.why == "":
-		log.Error("no work is taken for now", zap.Error(err))
+		log.Error("worker takes no tasks for now", zap.Error(err))
 		u.why = err.Error()
 	}
 	return err != nil
@@ -41,5 +41,5 @@ func (w *Worker) unlessIdle(ctx context.Context) error {
 	}
 	w.unfit.mu.Lock()
 	defer w.unfit.mu.Unlock()
-	return errors.New("no work can be taken: " + w.unfit.why)
+	return errors.New("worker cannot take tasks: " + w.unfit.why)
 }

@@ -43,7 +43,7 @@ func TestNoRoom(t *testing.T) {
 
 // A worker that is to end when nothing is left to do says what keeps it from doing so, and doesn't wait for ever.
 func TestNoRoomWhenIdle(t *testing.T) {
-	for left, want := range map[bool]string{true: "no work can be taken: 0 MiB left", false: ""} {
+	for left, want := range map[bool]string{true: "worker cannot take tasks: 0 MiB left", false: ""} {
 		synctest.Test(t, func(t *testing.T) {
 			w := &Worker{
 				Queue: &standin.Messages{}, Slots: 2, Lease: testLease, Metrics: NewMetrics(nil), Log: zaptest.NewLogger(t),

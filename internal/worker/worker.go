@@ -249,7 +249,7 @@ func (w *Worker) do(ctx context.Context, d *job.Delivery, tasks []job.Task, hold
 		}
 	}()
 	if d.Receives > maxReceives && !w.finished(ctx, tasks) {
-		return job.Permanent(job.CrashLoop, fmt.Errorf("the message was received %d times, and none of the workers lived to say why", d.Receives))
+		return job.Permanent(job.CrashLoop, fmt.Errorf("the message was received %d times, and each worker that had it died without saying why", d.Receives))
 	}
 	if len(tasks) == 0 {
 		w.Metrics.ignored.Inc()
