@@ -141,7 +141,9 @@ func TestBox(t *testing.T) {
 	}
 
 	b.run(t, "systemctl reboot || true")
-	eventually(t, patience, "the box is up", func() bool { return b.init() == "" || b.command(t.Context(), "systemctl is-active afterlive-source").Run() != nil })
+	eventually(t, patience, "the box is up", func() bool {
+		return b.init() == "" || b.command(t.Context(), "systemctl is-active afterlive-source").Run() != nil
+	})
 	b.booted(t)
 	b.run(t, "systemctl is-active afterlive-origin afterlive-follow afterlive-worker afterlive-serve afterlive-sweep.timer afterlive-prune.timer")
 
@@ -178,4 +180,3 @@ func filesBelow(t *testing.T, dir string) (n int) {
 	}))
 	return n
 }
-

@@ -40,7 +40,7 @@ func TestInstalledNames(t *testing.T) {
 	alongside(t)
 	dir, data := installed(t), folder(t)
 	afterlive, worker := filepath.Join(dir, "afterlive"), filepath.Join(dir, "afterlive-worker")
-	commands := regexp.MustCompile(`(?m)^  ([a-z0-9]+) (<|--|\[)`).FindAllStringSubmatch(output(t, afterlive, "--help"), -1)
+	commands := regexp.MustCompile(`(?m)^ {2}([a-z0-9]+) (<|--|\[)`).FindAllStringSubmatch(output(t, afterlive, "--help"), -1)
 	if len(commands) < 20 {
 		t.Fatalf("--help lists %d commands", len(commands))
 	}
@@ -82,8 +82,8 @@ func TestPackage(t *testing.T) {
 				t.Errorf("%s starts %s, which the package has not", filepath.Base(file), m[1])
 			}
 		}
-		if strings.HasSuffix(file, ".timer") {
-			_, err := os.Stat(strings.TrimSuffix(file, ".timer") + ".service")
+		if name, ok := strings.CutSuffix(file, ".timer"); ok {
+			_, err := os.Stat(name + ".service")
 			must(t, err)
 		}
 	}

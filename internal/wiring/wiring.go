@@ -189,7 +189,7 @@ func Logger(format, file string) (*zap.Logger, error) {
 		cfg.Level.SetLevel(zap.InfoLevel)
 	}
 	cfg.EncoderConfig.EncodeTime = zapcore.TimeEncoderOfLayout("2006-01-02T15:04:05.000Z07:00") // RFC 3339, for people
-	cfg.Sampling = nil // every outcome is one line
+	cfg.Sampling = nil                                                                          // every outcome is one line
 	cfg.DisableStacktrace, cfg.DisableCaller = true, true
 	cfg.OutputPaths, cfg.ErrorOutputPaths = []string{file}, []string{"stderr"}
 	log, err := cfg.Build()

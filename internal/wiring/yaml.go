@@ -5,7 +5,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/alecthomas/kong"
@@ -19,7 +18,7 @@ func ConfigFile(name string) kong.Option {
 	if job.CLI == "enqueue" {
 		return kong.Configuration(YAML)
 	}
-	return kong.Configuration(YAML, filepath.Join("/etc/afterlive", name))
+	return kong.Configuration(YAML, "/etc/afterlive/"+name)
 }
 
 // YAML is kong's loader of config files: the keys are flags, by name. A key that
