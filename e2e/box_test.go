@@ -133,7 +133,7 @@ func TestBox(t *testing.T) {
 	if out := b.run(t, "systemctl list-units --failed --no-legend 'afterlive-*'; grep -h -i 'error\\|warn' /var/log/afterlive/*.log || true"); out != "" {
 		t.Errorf("failed, or logged: %s", out)
 	}
-	if out := b.run(t, "cat /sys/fs/cgroup/system.slice/afterlive-*.service/cgroup.procs | sed 's|.*|/proc/&|' | xargs stat -c %U | sort -u"); out != "www-data" {
+	if out := b.run(t, "for unit in origin follow worker serve; do stat -c %U /proc/$(systemctl show -p MainPID --value afterlive-$unit); done | sort -u"); out != "www-data" {
 		t.Errorf("it runs as %q", out)
 	}
 	if out, err := b.command(t.Context(), "afterlive-source LENGTH=5 rtmp://127.0.0.1/live/stranger").CombinedOutput(); err == nil {

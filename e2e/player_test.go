@@ -290,7 +290,7 @@ func playerQuality(t *testing.T, data, address string) {
 		found, err := filepath.Glob(data + "/vod/world/*/quality.json")
 		return err == nil && len(found) == 1
 	})
-	if out := enqueue(t, "quality", "--data", data, "world"); !strings.Contains(out, "1024x512") || !strings.Contains(out, "cubemap cannot be held against equirectangular: a curve needs two points") {
+	if out := enqueue(t, "quality", "--data", data, "world"); !strings.Contains(out, "1024x512") || !strings.Contains(out, "cubemap cannot be compared with equirectangular: a curve needs two points") {
 		t.Errorf("quality says:\n%s", out)
 	}
 	b := openBrowser(t)

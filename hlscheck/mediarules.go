@@ -28,7 +28,7 @@ var mediaRules = []Rule{
 	{Number: "1.13", Severity: Should, Text: "An IDR picture comes every two seconds", check: func(p *presentation, say say) {
 		for _, t := range p.renditions() {
 			for _, s := range t.segments {
-				if gap := s.longestGap(); t.picture && !t.list.iframes && gap > 2.1 {
+				if gap := s.maxGap(); t.picture && !t.list.iframes && gap > 2.1 {
 					say(s.uri, "%.2f s without one", gap)
 				}
 			}
@@ -88,8 +88,8 @@ func (m *media) before(next *media) bool {
 	return m.ticks == 0 || gap > -m.ticks/1000 && gap < m.ticks/1000 || gap < m.ticks/1000-clockWraps
 }
 
-// longestGap is the longest time in a segment without an IDR picture, in seconds.
-func (s segment) longestGap() float64 {
+// maxGap is the longest time in a segment without an IDR picture, in seconds.
+func (s segment) maxGap() float64 {
 	m := s.media
 	if m == nil || m.ticks == 0 || len(m.keys) == 0 {
 		return 0

@@ -48,9 +48,9 @@ func (t *track) duration() (seconds float64) {
 	return seconds
 }
 
-// longestRun is how many segments are looked at together for a peak. There are no more
+// maxRun is how many segments are looked at together for a peak. There are no more
 // in 1.5 target durations but where most of them last no time at all.
-const longestRun = 2000
+const maxRun = 2000
 
 // measure measures as RFC 8216 (4.1) has it: the peak is the largest rate of any run of
 // segments that lasts 0.5 to 1.5 target durations.
@@ -59,7 +59,7 @@ func (t *track) measure() {
 	t.peak = 0
 	for i, first := range t.segments {
 		runBits, runTime := 0.0, 0.0
-		for _, s := range t.segments[i:min(len(t.segments), i+longestRun)] {
+		for _, s := range t.segments[i:min(len(t.segments), i+maxRun)] {
 			runBits += 8 * float64(s.bytes)
 			if runTime += s.Duration; runTime > 1.5*target {
 				break

@@ -28,10 +28,6 @@ func SegmentFile(n int) string { return FMP4.SegmentFile(n) }
 // muxer would shift it, and only it.
 const StartOffset = 10
 
-// Options: which of the filters' outputs goes into a file; how many threads a codec has;
-// a file's format.
-const mapped, threadCount, format = "map", "threads", "format"
-
 // ChunkArgs is the ffmpeg command line that encodes a chunk: one decode, every
 // rung. It reads the chunk's cut on standard input and writes to the working
 // directory. threads is x264's; 0 lets it choose.
@@ -49,14 +45,14 @@ func (p *Plan) ChunkArgs(c Chunk, threads int) []string {
 				continue
 			}
 			args = append(args, output(l.Name+"/"+r.Name, p.hls(c.From/p.SegmentFrames), p.x264(r, c.Number > 0), ffmpeg.KwArgs{
-				mapped:      fmt.Sprintf("[v%d_%d]", i, j),
-				threadCount: threads,
+				"map":     fmt.Sprintf("[v%d_%d]", i, j),
+				"threads": threads,
 			})...)
 		}
 		if l.Frames != nil {
 			args = append(args, output(l.Name+"/"+FramesRendition, p.hls(c.From/p.SegmentFrames), p.framesArgs(*l.Frames), ffmpeg.KwArgs{
-				mapped:      fmt.Sprintf("[k%d]", i),
-				threadCount: 1,
+				"map":     fmt.Sprintf("[k%d]", i),
+				"threads": 1,
 			})...)
 		}
 	}
@@ -101,10 +97,10 @@ func (p *Plan) filters(c Chunk, images []string) string {
 // and leaves those of [from, to).
 func (p *Plan) grid(c Chunk, from, to int) string {
 	fps := "fps=" + p.Rate.String()
-	if c.Fill {
+	if c.PadStart {
 		fps += ":start_time=" + decimal(p.seconds(c.From))
 	}
-	if c.Hold {
+	if c.PadEnd {
 		fps += ",tpad=stop_mode=clone:stop=-1"
 	}
 	return fmt.Sprintf("%s,%s,trim=start_pts=%d:end_pts=%d", p.Source.Picture.filters(), fps, from, to)
@@ -115,7 +111,7 @@ func (p *Plan) grid(c Chunk, from, to int) string {
 // named ones.
 func input(decoders string, c flv.Cut, more ...ffmpeg.KwArgs) []string {
 	options := ffmpeg.KwArgs{
-		format:               "flv",
+		"format":             "flv",
 		"copyts":             "",
 		"protocol_whitelist": "pipe",
 		"codec_whitelist":    decoders,
@@ -175,7 +171,7 @@ func (p *Plan) h264(crf float64, preset string) ffmpeg.KwArgs {
 // segment's frames: 6 s at 29.97 fps would drift.
 func (p *Plan) hls(first int) ffmpeg.KwArgs {
 	return ffmpeg.KwArgs{
-		format:                   "hls",
+		"format":                 "hls",
 		"output_ts_offset":       StartOffset,
 		"hls_time":               decimal(p.SegmentTime),
 		"hls_playlist_type":      "vod",

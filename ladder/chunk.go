@@ -15,11 +15,11 @@ type Chunk struct {
 	Version int `json:"v"`
 	Number  int `json:"n"`
 	Span
-	Away  time.Duration `json:"away,omitempty"` // that the recording's clock is behind that on the wall at From, as nothing was recorded meanwhile
-	Fill  bool          `json:"fill,omitempty"` // no picture yet at From: the first one is shown early
-	Hold  bool          `json:"hold,omitempty"` // the picture may end before To: the last one is held
-	Cut   flv.Cut       `json:"cut,omitzero"`   // of the picture, if there is one
-	Sound flv.Cut       `json:"sound,omitzero"` // of the sound, if there is some here
+	Away     time.Duration `json:"away,omitempty"` // that the recording's clock is behind that on the wall at From, as nothing was recorded meanwhile
+	PadStart bool          `json:"fill,omitempty"` // no picture yet at From: the first one is shown early
+	PadEnd   bool          `json:"hold,omitempty"` // the picture may end before To: the last one is held
+	Cut      flv.Cut       `json:"cut,omitzero"`   // of the picture, if there is one
+	Sound    flv.Cut       `json:"sound,omitzero"` // of the sound, if there is some here
 }
 
 // Span is the frames [From, To) of the output.
@@ -42,16 +42,16 @@ func Spans(chunks []Chunk) (all []Span) {
 // quartered. What a chunk costs beside its own encoding stays below a hundredth
 // (docs/performance.md).
 const (
-	longestChunk  = time.Minute
-	fewestChunks  = 20
+	maxChunk      = time.Minute
+	minChunks     = 20
 	shortestChunk = 15 * time.Second
 )
 
 // ChunkEnds is where the chunks of a recording end, where its profile doesn't say, in
 // parts of the whole, and how many of those there are: as near to this as segments allow.
 func ChunkEnds(recording time.Duration) (ends []int, parts int) {
-	n := int((recording + longestChunk - 1) / longestChunk)
-	n = max(1, n, min(fewestChunks, int(recording/shortestChunk)))
+	n := int((recording + maxChunk - 1) / maxChunk)
+	n = max(1, n, min(minChunks, int(recording/shortestChunk)))
 	for k := range n {
 		pieces := 1
 		if recording/time.Duration(n) >= shortestChunk {
@@ -68,7 +68,7 @@ func ChunkEnds(recording time.Duration) (ends []int, parts int) {
 // index: of a recording that has ended, up to its end.
 func (p *Plan) Due(x *flv.Index, have []Span) (all []Chunk) {
 	x = p.timeline(x)
-	from, frames := 0, p.frames(x)
+	from, frames := 0, p.frameCount(x)
 	if len(have) > 0 {
 		from = have[len(have)-1].To
 	}
@@ -91,9 +91,9 @@ func (p *Plan) Due(x *flv.Index, have []Span) (all []Chunk) {
 	return all
 }
 
-// frames is how many of the output there are; of a recording that may still grow, how many of which
+// frameCount is how many of the output there are; of a recording that may still grow, how many of which
 // all is known.
-func (p *Plan) frames(x *flv.Index) int {
+func (p *Plan) frameCount(x *flv.Index) int {
 	if !x.Open {
 		return max(1, p.Rate.Frame(x.Duration))
 	}
@@ -163,8 +163,8 @@ func (p *Plan) chunk(x *flv.Index, number int, s Span) Chunk {
 		}
 	}
 	if len(p.Ladders) > 0 {
-		c.Fill = p.Rate.Frame(x.Video.First) > s.From
-		c.Hold = p.Rate.Frame(x.Video.Last)+1 < s.To || !x.Open && s.To == p.frames(x)
+		c.PadStart = p.Rate.Frame(x.Video.First) > s.From
+		c.PadEnd = p.Rate.Frame(x.Video.Last)+1 < s.To || !x.Open && s.To == p.frameCount(x)
 		c.Cut = x.VideoCut(p.entry(s.From), p.Rate.Time(s.To))
 	}
 	if p.Audio != nil && x.Audio != nil {

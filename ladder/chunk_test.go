@@ -40,7 +40,7 @@ func TestChunks(t *testing.T) {
 			if got := strings.Join(ends, " "); got != tc.want {
 				t.Errorf("chunks end at %s, want %s", got, tc.want)
 			}
-			if last := p.Chunks[len(p.Chunks)-1]; !last.Hold || last.To != p.Frames {
+			if last := p.Chunks[len(p.Chunks)-1]; !last.PadEnd || last.To != p.Frames {
 				t.Errorf("last chunk %+v of %d frames", last, p.Frames)
 			}
 		})
@@ -77,7 +77,7 @@ func TestChunksBesideThePicture(t *testing.T) {
 			}
 			for _, c := range p.Chunks {
 				from, to := p.Rate.Time(c.From), p.Rate.Time(c.To)
-				if to-from > tc.longest || c.Fill != (from < tc.first) || c.Hold != (to > tc.last || c.To == p.Frames) {
+				if to-from > tc.longest || c.PadStart != (from < tc.first) || c.PadEnd != (to > tc.last || c.To == p.Frames) {
 					t.Errorf("of %s to %s: %+v", tc.first, tc.last, c)
 				}
 				if most := (tc.longest + 2*tc.gop).Milliseconds() * 100; c.Cut.To > x.Video.End || c.Cut.To-c.Cut.From > most {
@@ -194,10 +194,10 @@ func TestDueWhileItGrows(t *testing.T) {
 			holds := 0
 			for i, c := range chunks {
 				w := want[i]
-				if c.Hold {
+				if c.PadEnd {
 					holds++
 				}
-				if c.Number != i || c.Span != w.Span || c.Fill != w.Fill || c.Hold != w.Hold || c.Cut.From != w.Cut.From || c.Cut.Until != w.Cut.Until ||
+				if c.Number != i || c.Span != w.Span || c.PadStart != w.PadStart || c.PadEnd != w.PadEnd || c.Cut.From != w.Cut.From || c.Cut.Until != w.Cut.Until ||
 					c.Sound.From != w.Sound.From || c.Sound.To != w.Sound.To || len(c.Sound.Marks) != len(w.Sound.Marks) {
 					t.Errorf("%+v, if it had been whole %+v", c, w)
 				}

@@ -24,9 +24,9 @@ type Copy struct {
 }
 
 const (
-	longestGOP  = 2 * time.Second        // HLS authoring rule 1.13
+	maxGOP      = 2 * time.Second        // HLS authoring rule 1.13
 	soundAhead  = 500 * time.Millisecond // before the first picture, which is given up for a copy
-	mostLevel   = 52                     // HLS authoring rule 1.3b: 5.2
+	maxLevel    = 52                     // HLS authoring rule 1.3b: 5.2
 	capExceeded = 1.1                    // times the cap of its size that a recording may need: encoders of live streams miss theirs
 )
 
@@ -79,14 +79,14 @@ func (p *Plan) copyFault(x *flv.Index, profile Profile) string {
 		return "its colours are of full range, or must be converted: the other renditions would look different"
 	case v.LengthSize() != 4:
 		return fmt.Sprintf("its NAL units have lengths of %d bytes; segments have 4", v.LengthSize())
-	case f.Level > mostLevel:
-		return fmt.Sprintf("level %.1f; at most %.1f is allowed", float64(f.Level)/10, float64(mostLevel)/10)
+	case f.Level > maxLevel:
+		return fmt.Sprintf("level %.1f; at most %.1f is allowed", float64(f.Level)/10, float64(maxLevel)/10)
 	case f.Width%2 != 0 || f.Height%2 != 0:
 		return fmt.Sprintf("%dx%d is odd", f.Width, f.Height)
 	case v.Steady.Fault != "":
 		return v.Steady.Fault
-	case gop > longestGOP:
-		return fmt.Sprintf("keyframes are %s apart; at most %s is allowed", gop, longestGOP)
+	case gop > maxGOP:
+		return fmt.Sprintf("keyframes are %s apart; at most %s is allowed", gop, maxGOP)
 	case v.First > soundAhead:
 		return fmt.Sprintf("the picture begins %s after the sound", v.First)
 	case x.Audio != nil && x.Audio.End()-v.Last > soundAhead:
@@ -151,7 +151,7 @@ func (p *Plan) withCopy(all []Rendition) []Rendition {
 // puts them on the grid: ffmpeg's setts cannot, in all its versions.
 func (p *Plan) copyArgs(c Chunk) ffmpeg.KwArgs {
 	args := p.hls(c.From / p.SegmentFrames)
-	args[mapped], args["c:v"], args["frames:v"] = "0:v:0", "copy", c.To-c.From
+	args["map"], args["c:v"], args["frames:v"] = "0:v:0", "copy", c.To-c.From
 	args["hls_time"] = decimal(p.SegmentTime - early) // a keyframe that comes a little early ends a segment too
 	args["hls_segment_options"] = fmt.Sprintf("%s:video_track_timescale=%d", args["hls_segment_options"], p.timescale())
 	return args

@@ -51,8 +51,8 @@ type CopiedSound struct {
 }
 
 const (
-	fewBitsMore  = 1.25    // times the bitrate that is wanted: 160 kb/s, as many senders have it, for 128
-	mostSoundBps = 320_000 // of a copy, whatever the profile says
+	fewBitsMore = 1.25    // times the bitrate that is wanted: 160 kb/s, as many senders have it, for 128
+	maxSoundBps = 320_000 // of a copy, whatever the profile says
 )
 
 // planSound decides how a recording's sound is made.
@@ -79,7 +79,7 @@ func (p *Plan) copiedSoundFault(x *flv.Index, wanted Sound) string {
 	a := x.Audio
 	limit := Bitrate(fewBitsMore * float64(wanted.Bitrate))
 	if wanted.Mode == SoundCopy {
-		limit = mostSoundBps
+		limit = maxSoundBps
 	}
 	switch rate := Bitrate(float64(8*a.Bytes) / max(1e-3, (a.End()-a.First()).Seconds())); {
 	case x.Open:

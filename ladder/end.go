@@ -64,7 +64,7 @@ func (p *Plan) SoFar(chunks []Span) *Job {
 // End is what is known of a recording that has ended, and was divided into these chunks.
 func (p *Plan) End(x *flv.Index, chunks []Span) *End {
 	x = p.timeline(x)
-	frames := p.frames(x)
+	frames := p.frameCount(x)
 	e := &End{
 		Version: EndVersion, Frames: frames, Duration: p.seconds(frames), Chunks: chunks,
 		Size: x.Size, Torn: x.Size - x.End, Epochs: x.Epochs(), Missing: missing(x),

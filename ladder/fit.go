@@ -37,9 +37,9 @@ type FitRung struct {
 const (
 	sampleLength   = 2 * time.Second
 	sampleEvery    = 5 * time.Minute
-	mostSamples    = 6
+	maxSamples     = 6
 	samplePreset   = "superfast" // half the time of the ladder's own, and nearly its rates
-	leastStep      = 1.4         // between the rates of neighbours: Apple's own ladder has 1.2 to 2
+	minStep        = 1.4         // between the rates of neighbours: Apple's own ladder has 1.2 to 2
 	probeFolder    = "probe"
 	probeExtension = ".h264"
 )
@@ -50,7 +50,7 @@ func (p *Plan) Samples(x *flv.Index) (all []Chunk) {
 	if p.Fit == nil || p.Fit.After {
 		return nil
 	}
-	n := max(1, min(mostSamples, int(x.Duration/sampleEvery)))
+	n := max(1, min(maxSamples, int(x.Duration/sampleEvery)))
 	frames := p.Rate.Frame(sampleLength)
 	for i := range n {
 		at := x.Duration * time.Duration(2*i+1) / time.Duration(2*n)
@@ -60,7 +60,7 @@ func (p *Plan) Samples(x *flv.Index) (all []Chunk) {
 		if len(all) > 0 && all[len(all)-1].To > from {
 			continue // keyframes are rare here
 		}
-		all = append(all, Chunk{Span: Span{from, to}, Fill: p.Rate.Frame(x.Video.First) > from, Cut: x.VideoCut(p.Rate.Time(from), p.Rate.Time(to))})
+		all = append(all, Chunk{Span: Span{from, to}, PadStart: p.Rate.Frame(x.Video.First) > from, Cut: x.VideoCut(p.Rate.Time(from), p.Rate.Time(to))})
 	}
 	return all
 }
@@ -74,7 +74,7 @@ func (p *Plan) SampleArgs(s Chunk) []string {
 		rungs = append(rungs, fmt.Sprintf("[s%d]", i))
 		scales = append(scales, fmt.Sprintf("[s%d]scale=%d:%d:flags=bicubic:out_range=tv,setsar=1,format=yuv420p[v%d]", i, f.Width, f.Height, i))
 		options := p.quality(f.CRF, samplePreset)
-		options[mapped], options[format] = fmt.Sprintf("[v%d]", i), "h264"
+		options["map"], options["format"] = fmt.Sprintf("[v%d]", i), "h264"
 		outputs = append(outputs, ffmpeg.Input("x").Output(f.file(), options).GetArgs()[2:]...)
 	}
 	args := append(p.decoderArgs(s.Cut, 0), "-filter_complex",
@@ -134,7 +134,7 @@ func (p *Plan) FitTo(samples []Chunk, bytes []int64) {
 			var rungs []FitRung
 			l.Renditions, rungs = p.fit(i, rates)
 			p.Fit.Rungs = append(p.Fit.Rungs, rungs...)
-			l.Frames = frames(l.Renditions)
+			l.Frames = iframeRendition(l.Renditions)
 		}
 	}
 }
@@ -157,7 +157,7 @@ func (p *Plan) fit(ladder int, rates map[string]Bitrate) (kept []Rendition, rung
 		} else if above > 0 {
 			step := float64(above) / float64(max(1, rate))
 			decision.Why = fmt.Sprintf("%.2f times less than the one above", step)
-			decision.Kept = step >= leastStep || j >= last && (step >= 1 || !copied || r.Audio != 0)
+			decision.Kept = step >= minStep || j >= last && (step >= 1 || !copied || r.Audio != 0)
 		}
 		if j >= last && decision.Kept {
 			decision.Why += "; for slow networks"

@@ -132,15 +132,15 @@ func (f *Fold) Part() (all Part) {
 	return all
 }
 
-// fewestSegments is how many there are before a presentation is offered that grows (HLS authoring
+// minSegments is how many there are before a presentation is offered that grows (HLS authoring
 // rule 8.11): players stay three behind its end.
-const fewestSegments = 6
+const minSegments = 6
 
 // Event is the presentation of what there is so far, while more is to come: its playlists only grow. nil:
 // it is too little.
 func (f *Fold) Event(p *Plan) *Presentation {
 	so := p.SoFar(f.Chunks)
-	if len(f.Tracks) == 0 || !f.Ended && so.Frames < fewestSegments*p.SegmentFrames {
+	if len(f.Tracks) == 0 || !f.Ended && so.Frames < minSegments*p.SegmentFrames {
 		return nil
 	}
 	return &Presentation{plan: so, fold: f, event: true}

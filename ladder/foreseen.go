@@ -16,8 +16,8 @@ const (
 	blocksASecond  = 2_073_600
 	blocksKept     = 184_320 // in the pictures that a decoder keeps
 	blocksASide    = 543     // the root of 8 times those of a picture
-	mostBits       = 300_000_000
-	mostRate       = 60.001 // pictures a second (rule 1.19)
+	maxBits        = 300_000_000
+	maxRate        = 60.001 // pictures a second (rule 1.19)
 )
 
 // kept is how many pictures x264's presets have a decoder keep. It takes 4 for B-frames
@@ -44,7 +44,7 @@ func (p *Plan) beyond(r Rendition) string {
 	blocks := wide * high
 	pictures := max(4, kept[r.Preset])
 	switch second := float64(blocks) * p.Rate.FPS(); {
-	case p.Rate.FPS() > mostRate:
+	case p.Rate.FPS() > maxRate:
 		return "at most 60 pictures a second are allowed"
 	case max(wide, high) > blocksASide:
 		return fmt.Sprintf("at most %d pixels a side are allowed", blocksASide*16)
@@ -54,8 +54,8 @@ func (p *Plan) beyond(r Rendition) string {
 		return fmt.Sprintf("it has %.0f pixels a second, at most %d are allowed", second*256, blocksASecond*256)
 	case blocks*pictures > blocksKept:
 		return fmt.Sprintf("preset %s makes decoders keep %d pictures, at most %d of this size are allowed", r.Preset, pictures, blocksKept/blocks)
-	case max(r.Maxrate, r.Bufsize) > mostBits:
-		return fmt.Sprintf("maxrate and bufsize may be at most %dM", mostBits/1_000_000)
+	case max(r.Maxrate, r.Bufsize) > maxBits:
+		return fmt.Sprintf("maxrate and bufsize may be at most %dM", maxBits/1_000_000)
 	}
 	return ""
 }

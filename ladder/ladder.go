@@ -154,7 +154,7 @@ func (p *Plan) video(x *flv.Index, profile Profile) error {
 	p.Rate = v.Rate
 	p.Source.Picture = newPicture(v, profile.Deinterlace, x.Open)
 	p.Source.Width, p.Source.Height = p.Source.Picture.size()
-	if p.Source.Picture.Deinterlace == Fields && 2*v.Rate.FPS() <= mostFPS {
+	if p.Source.Picture.Deinterlace == Fields && 2*v.Rate.FPS() <= maxFPS {
 		p.Rate.Num *= 2
 	}
 	p.GOPFrames = int(math.Round(profile.GOP.Seconds() * p.Rate.FPS()))
@@ -176,7 +176,7 @@ func (p *Plan) video(x *flv.Index, profile Profile) error {
 		renditions = distinct(renditions)
 		p.Ladders = append(p.Ladders, Ladder{
 			Name: l.Name, Projection: l.Projection, Layout: l.Layout, Interpolation: l.Interpolation, Sharpen: l.Sharpen,
-			Renditions: renditions, Frames: frames(renditions),
+			Renditions: renditions, Frames: iframeRendition(renditions),
 		})
 	}
 	p.Quality, p.Captions = profile.Quality, captions(v.Captions, profile.Captions)
@@ -237,7 +237,7 @@ func (p *Plan) renditions(l ProfileLadder) []Rendition {
 const (
 	nearlyWhole = 0.9  // of the source's pixels: a rung that has as many is as good as one of its size
 	closeBelow  = 0.77 // of the source's pixels: a rung that has as many isn't worth its bits beside one of its size
-	mostFPS     = 60   // of the output (HLS authoring rule 1.18)
+	maxFPS      = 60   // of the output (HLS authoring rule 1.18)
 )
 
 func (r Rendition) pixels() int { return r.Width * r.Height }

@@ -227,7 +227,7 @@ func TestArgs(t *testing.T) {
 	late.Video.First = 70 * time.Second
 	late.Video.Keyframes = late.Video.Keyframes[35:]
 	p := plan(t, late, profile(t, "360"))
-	if !p.Chunks[0].Fill || !p.Chunks[1].Fill || p.Chunks[2].Fill {
+	if !p.Chunks[0].PadStart || !p.Chunks[1].PadStart || p.Chunks[2].PadStart {
 		t.Errorf("the picture starts at 70 s: %+v", p.Chunks)
 	}
 	golden(t, "args-360-late.txt", lines(p.ChunkArgs(p.Chunks[1], 0)))

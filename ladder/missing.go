@@ -71,7 +71,7 @@ func missing(x *flv.Index) (all []Missing) {
 	if v := x.Video; v != nil && v.Dropped > 0 {
 		m := Missing{What: LostFrames, Share: float64(v.Dropped) / float64(v.Frames), Why: fmt.Sprintf("%d pictures come too soon after others at %s fps", v.Dropped, v.Rate)}
 		if v.Thinned > 1 {
-			m.Share, m.Why = 0, fmt.Sprintf("one of %d pictures is shown: at most %d fps are published", v.Thinned, mostFPS)
+			m.Share, m.Why = 0, fmt.Sprintf("one of %d pictures is shown: at most %d fps are published", v.Thinned, maxFPS)
 		}
 		all = append(all, m)
 	}

@@ -242,7 +242,7 @@ func matrixName(code int) string {
 func (p *Plan) decoderArgs(c flv.Cut, threads int) []string {
 	u := p.Source.Picture.Untagged
 	args := input("h264", c, ffmpeg.KwArgs{
-		"reinit_filter": 0, threadCount: threads,
+		"reinit_filter": 0, "threads": threads,
 		"color_primaries": u.Primaries, "color_trc": u.Transfer, "colorspace": u.Matrix, // where the stream says it, that counts
 	})
 	return append(args, "-filter_complex_threads", strconv.Itoa(threads))

@@ -107,13 +107,13 @@ type Stretch struct {
 	First, Last int64 // samples that are encoded: [First, Last) of the output
 }
 
-// mostSegments is how many of sound are encoded in one go: decoded, a minute is 23 MB.
-const mostSegments = 10
+// maxSegments is how many of sound are encoded in one go: decoded, a minute is 23 MB.
+const maxSegments = 10
 
 // Stretches divide the sound of a chunk.
 func (p *Plan) Stretches(c Chunk) (all []Stretch) {
 	for from := c.From; from < c.To; {
-		to := min(c.To, from+mostSegments*p.SegmentFrames)
+		to := min(c.To, from+maxSegments*p.SegmentFrames)
 		if s := p.stretch(from, to); s.From < s.To { // what is shorter than a packet has none
 			all = append(all, s)
 		}
@@ -189,8 +189,8 @@ func (p *Plan) EncodeArgs(filter string) []string {
 			continue
 		}
 		options := ffmpeg.KwArgs{
-			mapped: "0:a", "c:a": "aac", "b:a": int(r.Bitrate), "ac": 2,
-			format: "mp4", "movflags": "+empty_moov+default_base_moof", "frag_duration": 1_000_000, "use_editlist": 0,
+			"map": "0:a", "c:a": "aac", "b:a": int(r.Bitrate), "ac": 2,
+			"format": "mp4", "movflags": "+empty_moov+default_base_moof", "frag_duration": 1_000_000, "use_editlist": 0,
 		}
 		if filter != "" {
 			options["af"] = filter

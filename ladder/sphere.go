@@ -46,8 +46,8 @@ type Layout struct {
 }
 
 const (
-	faceStep  = 16          // a macroblock: none straddles two faces
-	mostFaces = 1 / math.Pi // edge by source width at which a face's centre has the source's own density
+	faceStep = 16          // a macroblock: none straddles two faces
+	maxFaces = 1 / math.Pi // edge by source width at which a face's centre has the source's own density
 
 	// Measured (docs/360.md): larger faces cost more bits than they show, smaller ones lose detail; linear
 	// interpolation takes less than half the time of cubic, and costs bits for ever after.

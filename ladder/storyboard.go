@@ -46,7 +46,7 @@ const (
 	tileWidth, posterWidth = 240, 1280 // pixels, at most
 	sheetColumns           = 5
 	sheetRows              = 6
-	mostTiles              = 1200 // that players are told of, where that is not more than one a minute
+	maxTiles               = 1200 // that players are told of, where that is not more than one a minute
 	jpegQuality            = 4    // of mjpeg: 2 is best, 31 worst
 	posterChoice           = 10   // pictures of which the most typical becomes the poster: none is black that has others around
 )
@@ -86,7 +86,7 @@ func (j *Job) poster() (chunk int) {
 // what is long, they need fewer.
 func (j *Job) told() int {
 	step, longest, n := j.Storyboard.Step, int(time.Minute.Seconds()*j.Rate.FPS()), 1
-	for n*step < longest && j.Frames/(n*step) > mostTiles {
+	for n*step < longest && j.Frames/(n*step) > maxTiles {
 		n++
 	}
 	return n

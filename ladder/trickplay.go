@@ -31,9 +31,9 @@ func (p *Plan) FrameStep() int {
 	return p.GOPFrames
 }
 
-// frames is the rendition of I-frames that goes with others: of the size of the
+// iframeRendition is the rendition of I-frames that goes with others: of the size of the
 // smallest that is not below 240 lines, at less quality, since each is looked at briefly.
-func frames(all []Rendition) *Rendition {
+func iframeRendition(all []Rendition) *Rendition {
 	if len(all) == 0 {
 		return nil
 	}
@@ -58,9 +58,9 @@ func (p *Plan) framesArgs(r Rendition) ffmpeg.KwArgs {
 	return args
 }
 
-// pictures is a track of I-frames with each picture as a segment of its own, which lasts
+// iframeTrack is a track of I-frames with each picture as a segment of its own, which lasts
 // until the next.
-func (p *Presentation) pictures(t Track) Track {
+func (p *Presentation) iframeTrack(t Track) Track {
 	if p.plan.Container == TS {
 		return t
 	}
@@ -81,7 +81,7 @@ func (p *Presentation) pictures(t Track) Track {
 
 // framesPlaylist is a ladder's I-frame playlist.
 func (p *Presentation) framesPlaylist(ladder string) ([]byte, error) {
-	t := p.pictures(p.fold.Tracks[ladder+"/"+FramesRendition])
+	t := p.iframeTrack(p.fold.Tracks[ladder+"/"+FramesRendition])
 	list, err := m3u8.NewMediaPlaylist(0, uint(len(t.Segments)))
 	if err != nil {
 		return nil, fmt.Errorf("make playlist of %s/%s: %w", ladder, FramesRendition, err)
@@ -107,7 +107,7 @@ func (p *Presentation) framesTarget(t Track) int {
 
 // framesVariant is what a multivariant playlist says of a ladder's I-frames.
 func (p *Presentation) framesVariant(l Ladder) m3u8.VariantParams {
-	t := p.pictures(p.fold.Tracks[l.Name+"/"+FramesRendition])
+	t := p.iframeTrack(p.fold.Tracks[l.Name+"/"+FramesRendition])
 	average, peak := bandwidth(t, t.targetDuration())
 	if p.event {
 		average, peak = int(l.Frames.Maxrate), p.plan.cap(*l.Frames)

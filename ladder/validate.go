@@ -36,7 +36,7 @@ func (p Profile) validate() error {
 	if p.Segment > 0 {
 		f.addf(p.Chunk != 0 && p.Chunk < p.Segment || p.Chunk%p.Segment != 0, "chunk is %s, it must be a multiple of the segment %s, or left out", p.Chunk, p.Segment)
 	}
-	f.addf(p.Audio.Bitrate < 32_000 || p.Audio.Bitrate > mostSoundBps, "audio is %d bit/s, it must be 32k to 320k", p.Audio.Bitrate)
+	f.addf(p.Audio.Bitrate < 32_000 || p.Audio.Bitrate > maxSoundBps, "audio is %d bit/s, it must be 32k to 320k", p.Audio.Bitrate)
 	f.addf(p.Container != FMP4 && p.Container != TS, "container is %q, it must be %q, or %q for players that know no other", p.Container, FMP4, TS)
 	f.addf(p.Deinterlace != Frames && p.Deinterlace != Fields, "deinterlace is %q, it must be %q, or %q for one picture of every field", p.Deinterlace, Frames, Fields)
 	f.addf(p.Loudness != 0 && (p.Loudness < quietest || p.Loudness > loudestTarget), "loudness is %g LUFS, it must be %g to %g, or 0: left as it is", p.Loudness, quietest, loudestTarget)
@@ -82,7 +82,7 @@ func (l ProfileLadder) validateCube(f *faultList) {
 		f.addf(l.Faces != 0 || l.Interpolation != "" || l.Sharpen != 0, "faces, interpolation and sharpen are for cubes")
 		return
 	}
-	f.addf(l.Faces < 0.05 || l.Faces > mostFaces, "faces is %g, it must be 0.05 to %.3f (1/pi: beyond that, a face has more pixels than the source has for it)", l.Faces, mostFaces)
+	f.addf(l.Faces < 0.05 || l.Faces > maxFaces, "faces is %g, it must be 0.05 to %.3f (1/pi: beyond that, a face has more pixels than the source has for it)", l.Faces, maxFaces)
 	f.addf(!slices.Contains(interpolations, l.Interpolation), "interpolation is %q, there are %s", l.Interpolation, strings.Join(interpolations, ", "))
 	f.addf(l.Sharpen < 0 || l.Sharpen > 1, "sharpen is %g, it must be 0 to 1", l.Sharpen)
 }
@@ -98,6 +98,6 @@ func (r Rung) validate(f *faultList, cube bool, above Rung) {
 	f.addf(r.CRF < 1 || r.CRF > 51, "crf is %g, it must be 1 to 51 (0 is lossless, which profile high has not)", r.CRF)
 	f.addf(r.Maxrate < 10_000, "maxrate is %d bit/s, it must be at least 10k", r.Maxrate)
 	f.addf(r.Bufsize < r.Maxrate/2 || r.Bufsize > 4*r.Maxrate, "bufsize is %d bit/s, it must be 0.5 to 4 times maxrate", r.Bufsize)
-	f.addf(r.Audio != 0 && (r.Audio < 32_000 || r.Audio > mostSoundBps), "audio is %d bit/s, it must be 32k to 320k, or left out", r.Audio)
+	f.addf(r.Audio != 0 && (r.Audio < 32_000 || r.Audio > maxSoundBps), "audio is %d bit/s, it must be 32k to 320k, or left out", r.Audio)
 	f.addf(!slices.Contains(presets, r.Preset), "preset is %q, x264 has %s", r.Preset, strings.Join(presets, ", "))
 }

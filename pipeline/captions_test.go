@@ -43,6 +43,7 @@ func captioned(b []byte) []byte {
 // Closed captions go through, and playlists say that they are there, in the language that
 // the profile names; where there are none, they say that.
 func TestCaptions(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		alter func([]byte) []byte
 		want  []string

@@ -17,12 +17,12 @@ import (
 	"afterlive/ladder"
 )
 
-// mostTaken is how many workers may die over a task: as many as may receive its message.
-const mostTaken = 3
+// maxTaken is how many workers may die over a task: as many as may receive its message.
+const maxTaken = 3
 
-// longestClaim is more than any worker asks for: what claims more was written by a clock that
+// maxClaim is more than any worker asks for: what claims more was written by a clock that
 // is wrong.
-const longestClaim = 2 * time.Hour
+const maxClaim = 2 * time.Hour
 
 // newClaimant is a name that nobody else has: two slots of one worker are two.
 func (p *Pipeline) newClaimant() string { return p.Worker + " " + strings.ToLower(rand.Text()[:8]) }
@@ -67,9 +67,9 @@ func (p *Pipeline) claimed(ctx context.Context, key string) (c ledger.Claim, eta
 func take(c *ledger.Claim, what, by string, until time.Time) error {
 	left := time.Until(c.Until)
 	switch {
-	case c.By != "" && c.By != by && left > 0 && left < longestClaim:
+	case c.By != "" && c.By != by && left > 0 && left < maxClaim:
 		return &busyError{what: what, Claim: *c}
-	case c.By != "" && c.By != by && c.Taken+1 >= mostTaken:
+	case c.By != "" && c.By != by && c.Taken+1 >= maxTaken:
 		loop := fmt.Errorf("%s was begun by %d workers, and each of them died without saying why; the last was %s", what, c.Taken+1, c.By)
 		giveUp(c)
 		return job.Permanent(job.CrashLoop, loop)
@@ -107,20 +107,20 @@ func (h *held) write(ctx context.Context) (won bool, err error) {
 
 // whileClaimed makes a part under a claim, which is renewed like the message's lease. A copy of
 // the message that comes meanwhile waits, and will find the part.
-func (p *Pipeline) whileClaimed(ctx context.Context, plan *ladder.Plan, part string, hold *worker.Hold, do func() error) error {
+func (p *Pipeline) whileClaimed(ctx context.Context, plan *ladder.Plan, part string, lease *worker.Lease, do func() error) error {
 	what := part + " of job " + plan.Job
 	h := &held{p: p, key: ladder.ClaimKey(plan.Job, part)}
 	var err error
 	if h.mine, h.etag, err = p.claimed(ctx, h.key); err != nil {
 		return err
 	}
-	if err := take(&h.mine, what, p.newClaimant(), time.Now().Add(hold.Lease())); err != nil {
+	if err := take(&h.mine, what, p.newClaimant(), time.Now().Add(lease.Length())); err != nil {
 		p.forget(ctx, h.key, h.mine, h.etag, err)
 		return err
 	}
 	if won, err := h.write(ctx); err != nil || !won {
 		if err == nil { // another copy came in at the same moment
-			err = &busyError{what: what, Claim: ledger.Claim{By: "another worker", Until: time.Now().Add(hold.Lease())}}
+			err = &busyError{what: what, Claim: ledger.Claim{By: "another worker", Until: time.Now().Add(lease.Length())}}
 		}
 		return err
 	}
@@ -128,7 +128,7 @@ func (p *Pipeline) whileClaimed(ctx context.Context, plan *ladder.Plan, part str
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		tick := time.NewTicker(hold.Lease() / 3)
+		tick := time.NewTicker(lease.Length() / 3)
 		defer tick.Stop()
 		for {
 			select {
@@ -136,7 +136,7 @@ func (p *Pipeline) whileClaimed(ctx context.Context, plan *ladder.Plan, part str
 				return
 			case <-tick.C:
 			}
-			h.mine.Until = time.Now().Add(hold.Lease()).UTC()
+			h.mine.Until = time.Now().Add(lease.Length()).UTC()
 			if won, err := h.write(renewing); !won && renewing.Err() == nil {
 				p.Log.Warn("claim cannot be renewed", zap.String("job", plan.Job), zap.String("task", part), zap.Error(err))
 			}

@@ -59,7 +59,7 @@ func (c Clipper) Clip(ctx context.Context, w ClipWish) (*Clipped, error) {
 	if err != nil {
 		return nil, fmt.Errorf("clip %s: %w", w.Asset, err)
 	}
-	cut, err := w.frames(from)
+	cut, err := w.span(from)
 	if err != nil {
 		return nil, fmt.Errorf("clip %s: %w", w.Asset, err)
 	}
@@ -96,8 +96,8 @@ func (c Clipper) Clip(ctx context.Context, w ClipWish) (*Clipped, error) {
 	return out, nil
 }
 
-// frames are those that are wanted of a job.
-func (w ClipWish) frames(from *ladder.Job) (ladder.Span, error) {
+// span are those that are wanted of a job.
+func (w ClipWish) span(from *ladder.Job) (ladder.Span, error) {
 	s := ladder.Span{From: from.Rate.Frame(w.From), To: from.Rate.Frame(w.To)}
 	if w.To == 0 {
 		s.To = from.Frames
@@ -198,7 +198,7 @@ func (p *Pipeline) clipNameFree(ctx context.Context, clip *ladder.Plan) error {
 			return err
 		}
 		if err != nil || other.Clip == nil || other.Clip.Asset != clip.Clip.Asset {
-			return taken("job %s is to become the asset %q", id, clip.Asset)
+			return nameTaken("job %s is to become the asset %q", id, clip.Asset)
 		}
 	}
 	return placeFree(ctx, p.Store, clip.Asset)

@@ -108,6 +108,7 @@ var long = spec{rate: flv.Rate{Num: 25, Den: 1}, seconds: 31, gop: 2, bframes: 2
 
 // A clip has exactly the frames that are asked for, and the sound of their time. What is whole within it is not encoded again.
 func TestClip(t *testing.T) {
+	t.Parallel()
 	recording, err := os.ReadFile(long.make(t, 0))
 	must(t, err)
 	c := toClip(t, "recordings/live/50% of a talk.flv", recording, fmt.Sprintf(stitchProfile, 12), "stitch")
@@ -191,6 +192,7 @@ func checkClip(t *testing.T, folder, address string, clip *ladder.Job, want ladd
 
 // Clips are made of transport streams, of sound that was brought to another loudness, and of what has the recording's own video.
 func TestClipsOfAllKinds(t *testing.T) {
+	t.Parallel()
 	mediaHeavy(t)
 	recording := streamed(t, "30", 20, 0, "-g", "60", "-bf", "2", "-crf", "25")
 	for _, tc := range []struct {
@@ -278,6 +280,7 @@ func TestClipOfAnEvent(t *testing.T) {
 
 // What cannot be cut is refused, with a reason, and nothing is stored of it.
 func TestNoClip(t *testing.T) {
+	t.Parallel()
 	p, store, queue := newSmall(t, smallRecording(t))
 	must(t, p.Do(t.Context(), smallTask, nil))
 	drain(t, p, queue)
@@ -319,6 +322,7 @@ func TestNoClip(t *testing.T) {
 
 // As long as there are clips of an asset, it stays; and a clip goes without touching anything of the asset.
 func TestClipsKeepTheirAsset(t *testing.T) {
+	t.Parallel()
 	p, store, queue := newSmall(t, smallRecording(t))
 	must(t, p.Do(t.Context(), smallTask, nil))
 	drain(t, p, queue)
@@ -371,6 +375,7 @@ func TestClipsKeepTheirAsset(t *testing.T) {
 // Whoever makes a clip may be killed before any write, and does it again: then it is whole. In between, nothing is half there, and both the clip
 // and its asset can be removed.
 func TestClipIsBrokenOff(t *testing.T) {
+	t.Parallel()
 	p, base, queue := newSmall(t, smallRecording(t))
 	must(t, p.Do(t.Context(), smallTask, nil))
 	drain(t, p, queue)

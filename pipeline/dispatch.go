@@ -24,7 +24,7 @@ import (
 const batchSize = 10
 
 // dispatch stores the chunks of a recording that are due and not there yet, and sends their tasks.
-func (p *Pipeline) dispatch(ctx context.Context, plan *ladder.Plan, r *known, hold *worker.Hold) (sent int, err error) {
+func (p *Pipeline) dispatch(ctx context.Context, plan *ladder.Plan, r *known, lease *worker.Lease) (sent int, err error) {
 	for mine := p.newClaimant(); ; {
 		d, etag, err := ledger.Dispatched(ctx, p.Store, plan)
 		if err != nil {
@@ -44,7 +44,7 @@ func (p *Pipeline) dispatch(ctx context.Context, plan *ladder.Plan, r *known, ho
 		if len(due) == 0 && !ends && d.Sent >= len(d.Chunks) {
 			return sent, nil
 		}
-		err = p.step(ctx, plan, &d, etag, mine, hold, func() error {
+		err = p.step(ctx, plan, &d, etag, mine, lease, func() error {
 			if err := p.storeChunks(ctx, plan, &d, due); err != nil {
 				return err
 			}
@@ -70,9 +70,9 @@ const stepTime = 15 * time.Second
 const chunksAStep = 20
 
 // step does a part of a dispatch, and notes it; at first, only that nobody else is to do it.
-func (p *Pipeline) step(ctx context.Context, plan *ladder.Plan, d *ledger.Dispatch, etag, mine string, hold *worker.Hold, do func() error) error {
+func (p *Pipeline) step(ctx context.Context, plan *ladder.Plan, d *ledger.Dispatch, etag, mine string, lease *worker.Lease, do func() error) error {
 	key, begun := ladder.DispatchKey(plan.Job), d.By == mine
-	if err := take(&d.Claim, "dispatch of job "+plan.Job, mine, time.Now().Add(min(stepTime, hold.Lease()))); err != nil {
+	if err := take(&d.Claim, "dispatch of job "+plan.Job, mine, time.Now().Add(min(stepTime, lease.Length()))); err != nil {
 		if busy, ok := errors.AsType[*busyError](err); ok {
 			busy.brief = true
 		}

@@ -90,18 +90,18 @@ func TestDispatcherDies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue, store, plan := &outbox{}, standin.NewMemory(), manyChunks(25)
 		p := &Pipeline{Queue: queue, Store: store, Worker: "w", Log: zaptest.NewLogger(t)}
-		var hold *worker.Hold // of a minute
+		var lease *worker.Lease // of a minute
 		store.Put(ladder.DispatchKey(plan.Job), mustJSON(ledger.Dispatch{
 			Plan: plan.Created, Chunks: plan.Chunks, Ended: true, Sent: 10,
-			Claim: ledger.Claim{By: "the dead", Until: time.Now().Add(hold.Lease())},
+			Claim: ledger.Claim{By: "the dead", Until: time.Now().Add(lease.Length())},
 		}))
-		_, err := p.dispatch(t.Context(), plan.Plan, nil, hold)
+		_, err := p.dispatch(t.Context(), plan.Plan, nil, lease)
 		busy, ok := errors.AsType[*busyError](err)
 		if !ok || busy.LeaveFor() != brieflyBusy || len(queue.Bodies()) != 0 {
 			t.Fatalf("got %v, %d messages", err, len(queue.Bodies()))
 		}
-		time.Sleep(hold.Lease())
-		if sent, err := p.dispatch(t.Context(), plan.Plan, nil, hold); err != nil || sent != 15 {
+		time.Sleep(lease.Length())
+		if sent, err := p.dispatch(t.Context(), plan.Plan, nil, lease); err != nil || sent != 15 {
 			t.Errorf("%d messages, %v", sent, err)
 		}
 	})
@@ -112,13 +112,13 @@ func TestDispatcherDies(t *testing.T) {
 func TestClaims(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store, plan := standin.NewMemory(), manyChunks(1)
-		var hold *worker.Hold // of a minute
+		var lease *worker.Lease // of a minute
 		p := &Pipeline{Store: store, Worker: "w", Log: zaptest.NewLogger(t)}
 		again := func() error {
-			return p.whileClaimed(t.Context(), plan.Plan, "chunk-00000", hold, func() error { return nil })
+			return p.whileClaimed(t.Context(), plan.Plan, "chunk-00000", lease, func() error { return nil })
 		}
 		failed := errors.New("no")
-		err := p.whileClaimed(t.Context(), plan.Plan, "chunk-00000", hold, func() error {
+		err := p.whileClaimed(t.Context(), plan.Plan, "chunk-00000", lease, func() error {
 			for range 10 {
 				busy, ok := errors.AsType[*busyError](again())
 				if !ok || busy.LeaveFor() > time.Minute || busy.LeaveFor() < 30*time.Second {
@@ -142,40 +142,40 @@ func TestClaims(t *testing.T) {
 func TestClaimsOfTheDead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store, plan := standin.NewMemory(), manyChunks(1)
-		var hold *worker.Hold // of a minute
+		var lease *worker.Lease // of a minute
 		p := &Pipeline{Store: store, Worker: "w", Log: zaptest.NewLogger(t)}
 		begun := 0
 		die := func() {
 			defer func() { _ = recover() }()
-			_ = p.whileClaimed(t.Context(), plan.Plan, "chunk-00000", hold, func() error { begun++; panic("killed") })
+			_ = p.whileClaimed(t.Context(), plan.Plan, "chunk-00000", lease, func() error { begun++; panic("killed") })
 		}
-		for range mostTaken {
+		for range maxTaken {
 			die()
 			expire(t, store)
 		}
-		err := p.whileClaimed(t.Context(), plan.Plan, "chunk-00000", hold, func() error { begun++; return nil })
-		if reason, final := job.Verdict(err); reason != job.CrashLoop || !final || begun != mostTaken {
+		err := p.whileClaimed(t.Context(), plan.Plan, "chunk-00000", lease, func() error { begun++; return nil })
+		if reason, final := job.Verdict(err); reason != job.CrashLoop || !final || begun != maxTaken {
 			t.Errorf("begun %d times, then %v", begun, err)
 		}
 		// An operator who replays it has it tried as often again.
-		for range mostTaken - 1 {
+		for range maxTaken - 1 {
 			die()
 			expire(t, store)
 		}
-		must(t, p.whileClaimed(t.Context(), plan.Plan, "chunk-00000", hold, func() error { begun++; return nil }))
-		if begun != 2*mostTaken {
+		must(t, p.whileClaimed(t.Context(), plan.Plan, "chunk-00000", lease, func() error { begun++; return nil }))
+		if begun != 2*maxTaken {
 			t.Errorf("begun %d times", begun)
 		}
 		// What failed in a way that could be told has killed nobody.
 		other := manyChunks(2)
-		for range 2 * mostTaken {
+		for range 2 * maxTaken {
 			failed := errors.New("no")
-			if err := p.whileClaimed(t.Context(), other.Plan, "chunk-00001", hold, func() error { return failed }); !errors.Is(err, failed) {
+			if err := p.whileClaimed(t.Context(), other.Plan, "chunk-00001", lease, func() error { return failed }); !errors.Is(err, failed) {
 				t.Fatal(err)
 			}
 		}
 		// Nobody waits for a clock that is a day ahead.
 		store.Put(ladder.ClaimKey(plan.Job, "chunk-00007"), mustJSON(ledger.Claim{By: "x", Until: time.Now().Add(24 * time.Hour)}))
-		must(t, p.whileClaimed(t.Context(), plan.Plan, "chunk-00007", hold, func() error { return nil }))
+		must(t, p.whileClaimed(t.Context(), plan.Plan, "chunk-00007", lease, func() error { return nil }))
 	})
 }

@@ -45,7 +45,7 @@ func (u usage) blame(err error) error {
 // part.
 //
 // Where picture and sound lie together in the recording, as they mostly do, the sound is extracted on the way.
-func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Plan, w work, folder, attempt string, sound *flv.Extract, hold *worker.Hold) (used usage, err error) {
+func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Plan, w work, folder, attempt string, sound *flv.Extract, lease *worker.Lease) (used usage, err error) {
 	if w.args == nil {
 		return used, nil
 	}
@@ -65,10 +65,10 @@ func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Pla
 	defer context.AfterFunc(ctx, func() { _ = source.Close() })() // a read that hangs would keep ffmpeg's end from being seen
 	ended := make(chan error, 1)
 	go func() {
-		ran, err := p.FFmpeg.Run(ctx, folder, w.args, input, w.follow(log, plan, hold))
+		ran, err := p.FFmpeg.Run(ctx, folder, w.args, input, w.follow(log, plan, lease))
 		used.cpu, used.log = ran.CPU, ran.Log
 		// ffmpeg hides well what it could not decode: it repeats other pictures.
-		used.lost.Frames = max(0, plan.Source.Picture.Shown(input.Frames())-ran.Pictures)
+		used.lost.Frames = max(0, plan.Source.Picture.Shown(input.FrameCount())-ran.Pictures)
 		if err == nil {
 			err = input.Rest()
 		}
@@ -214,7 +214,7 @@ func (c counted) Read(b []byte) (int, error) {
 const logEvery = 10 * time.Second
 
 // follow logs how far an encoder is, now and then, and says when it will be done.
-func (w work) follow(log *zap.Logger, plan *ladder.Plan, hold *worker.Hold) func(ffmpeg.Progress) {
+func (w work) follow(log *zap.Logger, plan *ladder.Plan, lease *worker.Lease) func(ffmpeg.Progress) {
 	began := time.Now()
 	last := began
 	return func(p ffmpeg.Progress) {
@@ -223,7 +223,7 @@ func (w work) follow(log *zap.Logger, plan *ladder.Plan, hold *worker.Hold) func
 			return
 		}
 		left := time.Duration(float64(time.Since(began)) * float64(w.length-done) / float64(done))
-		hold.Expect(max(0, left) + collectEvery)
+		lease.Expect(max(0, left) + collectEvery)
 		if time.Since(last) >= logEvery {
 			last = time.Now()
 			log.Info("encoding", zap.Duration("done", done), zap.Duration("of", w.length), zap.Duration("left", left), zap.String("speed", p.Speed))

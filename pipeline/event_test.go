@@ -151,7 +151,7 @@ func (f *recorder) without(t *testing.T, fails *job.Task) {
 		must(t, err)
 		if tasks[0].Kind == fails.Kind && tasks[0].Chunk == fails.Chunk {
 			fails.Job = tasks[0].Job
-			givenUp(t, f.p, tasks[0], func(context.Context, job.Task, *worker.Hold) error {
+			givenUp(t, f.p, tasks[0], func(context.Context, job.Task, *worker.Lease) error {
 				return job.Permanent("ffmpeg_failed", errors.New("it is broken"))
 			})
 		} else {
@@ -269,6 +269,7 @@ func TestFitAfterwards(t *testing.T) {
 
 // A recording that grew may end with a frame or two behind its last whole segment: they make a segment that follows on the one before.
 func TestEndsJustBehindASegment(t *testing.T) {
+	t.Parallel()
 	for _, frames := range []int{1, 2} {
 		t.Run(fmt.Sprint(frames), func(t *testing.T) {
 			f := follow(t, "recordings/live/talk.flv", "recorded", recordedProfile)

@@ -94,16 +94,16 @@ func script(t *testing.T, body string) ffmpeg.Program {
 }
 
 // givenUp has a worker do a task that is not tried again, with whatever comes of it, and returns what is in the failed queue then.
-func givenUp(t *testing.T, p *Pipeline, task job.Task, do func(ctx context.Context, t job.Task, hold *worker.Hold) error) *standin.Messages {
+func givenUp(t *testing.T, p *Pipeline, task job.Task, do func(ctx context.Context, t job.Task, lease *worker.Lease) error) *standin.Messages {
 	t.Helper()
 	queue, failed := &standin.Messages{}, &standin.Messages{Quick: true}
 	must(t, queue.Send(t.Context(), task.Body(), 0))
 	stop, done := context.WithCancel(t.Context())
 	w := &worker.Worker{
 		Queue: queue, Failed: failed, Note: p.NoteFailure, Bucket: p.Bucket, Slots: 1, Lease: time.Minute, Drain: time.Minute, Metrics: worker.NewMetrics(nil), Log: p.Log,
-		Do: func(ctx context.Context, t job.Task, hold *worker.Hold) error {
+		Do: func(ctx context.Context, t job.Task, lease *worker.Lease) error {
 			defer done()
-			return do(ctx, t, hold)
+			return do(ctx, t, lease)
 		},
 	}
 	must(t, w.Run(stop, t.Context()))
@@ -113,7 +113,7 @@ func givenUp(t *testing.T, p *Pipeline, task job.Task, do func(ctx context.Conte
 // inFailed are the tasks of a failed queue.
 func inFailed(t *testing.T, o operate.Operator) (all []operate.FailedTask) {
 	t.Helper()
-	must(t, o.Sift(t.Context(), func(_ context.Context, f operate.FailedTask) (bool, error) { all = append(all, f); return false, nil }))
+	must(t, o.EachFailed(t.Context(), func(_ context.Context, f operate.FailedTask) (bool, error) { all = append(all, f); return false, nil }))
 	return all
 }
 

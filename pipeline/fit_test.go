@@ -76,6 +76,7 @@ func TestLadderFitsTheRecording(t *testing.T) {
 
 // Samples that cannot be encoded leave the ladder as it is, and say so in the plan.
 func TestSamplesFail(t *testing.T) {
+	t.Parallel()
 	broken := filepath.Join(t.TempDir(), "ffmpeg")
 	for name, script := range map[string]string{
 		"exit status 3": "#!/bin/sh\nexit 3\n",

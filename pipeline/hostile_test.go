@@ -184,6 +184,7 @@ func TestHostileMedia(t *testing.T) {
 // What changes on the way changes nothing of the output: a picture of another shape
 // is put in the middle, sound of another rate goes on.
 func TestChangesOnTheWay(t *testing.T) {
+	t.Parallel()
 	first := movie(t)
 	_, store, err := processIn(t, followed(first, movie(t, "-s", "160x120", "-ar", "22050", "-ac", "1")))
 	must(t, err)
@@ -248,6 +249,7 @@ func TestTruncatedAnywhere(t *testing.T) {
 // Even what our scanner would let pass opens nothing: ffmpeg takes its input for FLV,
 // and knows no protocol but the pipe.
 func TestFFmpegOpensNothing(t *testing.T) {
+	t.Parallel()
 	plan, store, err := processIn(t, movie(t))
 	must(t, err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

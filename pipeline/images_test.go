@@ -61,6 +61,7 @@ func checkStoryboard(t *testing.T, store *standin.Memory, a ladder.Asset) {
 // A sheet shows the frames that it says it does: this recording gets brighter by a step
 // with every two seconds.
 func TestStoryboardShowsItsMoments(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "steps.flv")
 	runFFmpeg(t, "-v", "error", "-nostdin", "-f", "lavfi", "-i", "color=black:s=160x90:r=25:d=20,geq=lum='16+20*floor(N/50)':cb=128:cr=128", "-c:v", "libx264", "-qp", "1", "-g", "50", "-f", "flv", file)
 	recording, err := os.ReadFile(file)

@@ -35,6 +35,7 @@ func uploaded(t *testing.T, body []byte) (p *Pipeline, store *standin.Memory, qu
 // Where the uploader left its index, the recording is read by chunks alone; and what is
 // made is what a scan leads to.
 func TestIndexOfTheUploader(t *testing.T) {
+	t.Parallel()
 	recording := smallRecording(t)
 	plain, _, _ := newSmall(t, recording)
 	must(t, plain.Do(t.Context(), smallTask, nil))
@@ -71,6 +72,7 @@ func TestIndexOfTheUploader(t *testing.T) {
 // What lies beside a recording is a convenience: without it, or with nonsense in its
 // place, all is done as if it had never been.
 func TestIndexIsNoUse(t *testing.T) {
+	t.Parallel()
 	mediaHeavy(t)
 	replaced := func(store *standin.Memory, index, old, by string) {
 		body, _, _ := store.Get(index)

@@ -26,6 +26,7 @@ func thief(t *testing.T, before, after string) string {
 
 // Nothing is lost silently: whatever ffmpeg leaves out, the job fails, or says so.
 func TestNothingIsLostSilently(t *testing.T) {
+	t.Parallel()
 	const change = `for i in "${!args[@]}"; do args[i]=${args[i]//%s/%s}; done`
 	recording := source{seconds: 12, audio: aacSound}.make(t)
 	for _, tc := range []struct {
@@ -66,6 +67,7 @@ func TestNothingIsLostSilently(t *testing.T) {
 // Damage that decoders hide, by repeating pictures and by silence, is told of, and too much
 // of it is a failure.
 func TestDamageIsTold(t *testing.T) {
+	t.Parallel()
 	good := source{seconds: 12, audio: aacSound, video: []string{"-g", "10"}}.make(t)
 	spoil := func(kind byte, each int) []byte {
 		n, tags := 0, split(good)
@@ -119,6 +121,7 @@ func holed(b []byte, n int) []byte {
 // No byte that ffmpeg's filters read is outside of a picture, whatever sizes follow each
 // other: what they read would be seen.
 func TestSizesUnderValgrind(t *testing.T) {
+	t.Parallel()
 	valgrind, err := exec.LookPath("valgrind")
 	if err != nil {
 		t.Skip("valgrind is not installed")

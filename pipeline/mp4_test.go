@@ -69,6 +69,7 @@ const sphereToClip = `
 
 // An MP4 has the packets of the rendition that was published, at their times, its index first, and says what a sphere is. So has that of a clip.
 func TestMP4(t *testing.T) {
+	t.Parallel()
 	recording := filepath.Join(t.TempDir(), "sphere.flv")
 	runFFmpeg(t, "-v", "error", "-nostdin", "-f", "lavfi", "-i", "testsrc2=s=128x64:r=25:d=21", "-f", "lavfi", "-i", "sine=f=440:r=44100:d=21",
 		"-c:v", "libx264", "-preset", "ultrafast", "-g", "50", "-c:a", "aac", "-f", "flv", recording)

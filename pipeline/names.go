@@ -32,14 +32,14 @@ func placeFree(ctx context.Context, store Store, asset string) error {
 	for i, e := range elements[1:] {
 		other := strings.Join(elements[:i+1], "/")
 		if ladder.Reserved(e) {
-			return taken("%q would be in the way of the asset %q, which has a file %s", asset, other, e)
+			return nameTaken("%q would be in the way of the asset %q, which has a file %s", asset, other, e)
 		}
 		within, err := isJobOf(ctx, store, e, other)
 		if err != nil {
 			return err
 		}
 		if within {
-			return taken("%q would be in the folder of a job of the asset %q", asset, other)
+			return nameTaken("%q would be in the folder of a job of the asset %q", asset, other)
 		}
 	}
 	return nil
@@ -48,7 +48,7 @@ func placeFree(ctx context.Context, store Store, asset string) error {
 // ErrNameTaken is that a recording cannot be published under its name.
 var ErrNameTaken = errors.New("the name is taken")
 
-func taken(format string, args ...any) error {
+func nameTaken(format string, args ...any) error {
 	return job.Permanent("name_taken", fmt.Errorf("%w: %s", ErrNameTaken, fmt.Sprintf(format, args...)))
 }
 
@@ -58,11 +58,11 @@ func sameRecording(pointer ladder.Asset, asset, key string, clip *ladder.Clip) e
 	switch {
 	case pointer.Job == "":
 	case clip != nil && (pointer.Clip == nil || pointer.Clip.Asset != clip.Asset):
-		return taken("there is an asset %q already, which is no clip of %q", asset, clip.Asset)
+		return nameTaken("there is an asset %q already, which is no clip of %q", asset, clip.Asset)
 	case clip == nil && pointer.Clip != nil:
-		return taken("the asset %q is a clip of %q", asset, pointer.Clip.Asset)
+		return nameTaken("the asset %q is a clip of %q", asset, pointer.Clip.Asset)
 	case clip == nil && pointer.Recording != key:
-		return taken("the asset %q is made from the recording %s", asset, pointer.Recording)
+		return nameTaken("the asset %q is made from the recording %s", asset, pointer.Recording)
 	}
 	return nil
 }

@@ -43,7 +43,7 @@ func chunkWork(plan *ladder.Plan, c ladder.Chunk, threads int) work {
 			w.outputs = append(w.outputs, segment.Video(plan, c, l, r))
 		}
 		if l.Frames != nil {
-			w.outputs = append(w.outputs, segment.Frames(plan, c, l))
+			w.outputs = append(w.outputs, segment.IFrames(plan, c, l))
 		}
 	}
 	if plan.Audio != nil && (!plan.SoundApart() || plan.Grows) { // an event has it as it is
@@ -65,26 +65,26 @@ func soundOutputs(plan *ladder.Plan, c ladder.Chunk) (all []*segment.Output) {
 
 // produce makes a part, unless it exists. Nothing of it counts before the last
 // write: the part is what names the segments.
-func (p *Pipeline) produce(ctx context.Context, plan *ladder.Plan, w work, hold *worker.Hold) error {
+func (p *Pipeline) produce(ctx context.Context, plan *ladder.Plan, w work, lease *worker.Lease) error {
 	key := ladder.PartKey(plan.Job, w.part)
 	if _, _, err := p.Store.Load(ctx, key); !errors.Is(err, fs.ErrNotExist) {
 		if err == nil {
-			hold.Duplicate()
+			lease.Duplicate()
 		}
 		return err // done before, or not to be known
 	}
-	return p.whileClaimed(ctx, plan, w.part, hold, func() error { return p.makeAndCommit(ctx, plan, w, hold) })
+	return p.whileClaimed(ctx, plan, w.part, lease, func() error { return p.makeAndCommit(ctx, plan, w, lease) })
 }
 
 // makeAndCommit makes a part and stores it, unless somebody else was first.
-func (p *Pipeline) makeAndCommit(ctx context.Context, plan *ladder.Plan, w work, hold *worker.Hold) error {
+func (p *Pipeline) makeAndCommit(ctx context.Context, plan *ladder.Plan, w work, lease *worker.Lease) error {
 	key := ladder.PartKey(plan.Job, w.part)
 	log := p.Log.With(zap.String("job", plan.Job), zap.String("task", w.part))
-	part, err := p.make(ctx, log, plan, w, hold)
+	part, err := p.make(ctx, log, plan, w, lease)
 	if err != nil {
 		return err
 	}
-	if err := hold.Prove(ctx); err != nil {
+	if err := lease.Prove(ctx); err != nil {
 		return err
 	}
 	won, err := ledger.Write(ctx, p.Store, key, part, "")
@@ -100,7 +100,7 @@ func (p *Pipeline) makeAndCommit(ctx context.Context, plan *ladder.Plan, w work,
 	}
 	switch {
 	case !won:
-		hold.Duplicate()
+		lease.Duplicate()
 	case w.args != nil || len(plan.Ladders) == 0:
 		p.Metrics.media.Add(w.length.Seconds())
 	}
@@ -109,7 +109,7 @@ func (p *Pipeline) makeAndCommit(ctx context.Context, plan *ladder.Plan, w work,
 }
 
 // make encodes a part, verifies it and uploads what it is made of.
-func (p *Pipeline) make(ctx context.Context, log *zap.Logger, plan *ladder.Plan, w work, hold *worker.Hold) (_ *ladder.Part, err error) {
+func (p *Pipeline) make(ctx context.Context, log *zap.Logger, plan *ladder.Plan, w work, lease *worker.Lease) (_ *ladder.Part, err error) {
 	folder, err := p.Scratch.Folder(w.part)
 	if err != nil {
 		return nil, err
@@ -125,7 +125,7 @@ func (p *Pipeline) make(ctx context.Context, log *zap.Logger, plan *ladder.Plan,
 		return nil, err
 	}
 	defer extract.file.Close()
-	used, err := p.encode(ctx, log, plan, w, folder, part.Attempt, extract.Extract, hold)
+	used, err := p.encode(ctx, log, plan, w, folder, part.Attempt, extract.Extract, lease)
 	if err != nil {
 		return nil, used.blame(err)
 	}

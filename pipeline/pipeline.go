@@ -83,9 +83,9 @@ type Pipeline struct {
 
 // Do does one task. nil means that it is done, whoever did it. An error made with
 // [job.Permanent] is final; any other may pass.
-func (p *Pipeline) Do(ctx context.Context, t job.Task, hold *worker.Hold) error {
+func (p *Pipeline) Do(ctx context.Context, t job.Task, lease *worker.Lease) error {
 	if t.Kind == job.Recording {
-		return p.watch(ctx, t, hold)
+		return p.watch(ctx, t, lease)
 	}
 	plan, err := ledger.Plan(ctx, p.Store, t.Job)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -99,20 +99,20 @@ func (p *Pipeline) Do(ctx context.Context, t job.Task, hold *worker.Hold) error 
 	}
 	switch {
 	case t.Kind == job.Audio && plan.SoundApart(), t.Kind == job.Chunk:
-		err = p.part(ctx, plan, t, hold)
+		err = p.part(ctx, plan, t, lease)
 	case t.Kind == job.Quality && plan.Quality > 0:
 		whole, err := ledger.Job(ctx, p.Store, plan)
 		if err != nil {
 			return err
 		}
-		return p.measure(ctx, whole, hold)
+		return p.measure(ctx, whole, lease)
 	default:
 		err = noSuchTask(t)
 	}
 	if err != nil {
 		return err
 	}
-	if err := p.goOn(ctx, plan, hold); err != nil {
+	if err := p.goOn(ctx, plan, lease); err != nil {
 		return err
 	}
 	if t.Chunk%partsANote == partsANote-1 {
@@ -129,7 +129,7 @@ func noSuchTask(t job.Task) error {
 }
 
 // part makes what a task of a chunk, or of its sound, is to make.
-func (p *Pipeline) part(ctx context.Context, plan *ladder.Plan, t job.Task, hold *worker.Hold) error {
+func (p *Pipeline) part(ctx context.Context, plan *ladder.Plan, t job.Task, lease *worker.Lease) error {
 	chunk, err := ledger.Chunk(ctx, p.Store, t.Job, t.Chunk)
 	if errors.Is(err, fs.ErrNotExist) {
 		return noSuchTask(t)
@@ -138,9 +138,9 @@ func (p *Pipeline) part(ctx context.Context, plan *ladder.Plan, t job.Task, hold
 		return err
 	}
 	if t.Kind == job.Audio {
-		return p.produceSound(ctx, plan, *chunk, hold)
+		return p.produceSound(ctx, plan, *chunk, lease)
 	}
-	return p.produce(ctx, plan, chunkWork(plan, *chunk, p.FFmpeg.Threads), hold)
+	return p.produce(ctx, plan, chunkWork(plan, *chunk, p.FFmpeg.Threads), lease)
 }
 
 // Done tells whether what a task makes exists: a part, all chunks of a recording (to send

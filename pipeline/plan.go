@@ -22,14 +22,14 @@ import (
 
 // look plans a recording, stores the chunks that can be made of it by now, and sends out their tasks,
 // once. Of a recording that grows, that is some of them; it is looked at again when there is more.
-func (p *Pipeline) look(ctx context.Context, t job.Task, hold *worker.Hold) error {
+func (p *Pipeline) look(ctx context.Context, t job.Task, lease *worker.Lease) error {
 	bucket := cmp.Or(t.Bucket, p.Bucket)
 	if bucket != p.Bucket {
 		return job.Permanent("wrong_bucket", fmt.Errorf("the recording is in bucket %q, this worker reads %q", bucket, p.Bucket))
 	}
 	profile := cmp.Or(t.Profile, job.DefaultProfile)
 	if t.ETag != "" {
-		hold.Belongs(job.ID(bucket, t.Key, t.ETag, profile))
+		lease.Belongs(job.ID(bucket, t.Key, t.ETag, profile))
 	}
 	for sent, seen := 0, int64(-1); ; {
 		r, err := p.find(ctx, t)
@@ -37,19 +37,19 @@ func (p *Pipeline) look(ctx context.Context, t job.Task, hold *worker.Hold) erro
 		case err != nil:
 			return err
 		case r == nil:
-			return p.replaced(ctx, t, job.ID(bucket, t.Key, t.ETag, profile), hold)
+			return p.replaced(ctx, t, job.ID(bucket, t.Key, t.ETag, profile), lease)
 		case r.size == seen && !r.ended(): // nothing came meanwhile
 			return nil
 		}
 		seen = r.size
-		hold.Belongs(job.ID(bucket, t.Key, r.ETag, profile))
-		plan, err := p.planned(ctx, job.ID(bucket, t.Key, r.ETag, profile), r, profile, hold)
+		lease.Belongs(job.ID(bucket, t.Key, r.ETag, profile))
+		plan, err := p.planned(ctx, job.ID(bucket, t.Key, r.ETag, profile), r, profile, lease)
 		if err == nil && plan == nil {
 			return nil
 		}
 		n := 0
 		if err == nil {
-			n, err = p.dispatch(ctx, plan, r, hold)
+			n, err = p.dispatch(ctx, plan, r, lease)
 		}
 		if _, final := job.Verdict(err); err != nil && !r.ended() && (final || errors.Is(err, flv.ErrForeignIndex)) {
 			p.Log.Warn("what has been recorded so far cannot be planned; this is tried again when the recording has ended", zap.String("key", t.Key), zap.Error(err))
@@ -67,18 +67,18 @@ func (p *Pipeline) look(ctx context.Context, t job.Task, hold *worker.Hold) erro
 			}
 			continue
 		}
-		n, plan, err = p.replan(ctx, plan, r, t.In(bucket), hold)
+		n, plan, err = p.replan(ctx, plan, r, t.In(bucket), lease)
 		if sent += n; err != nil || sent > 0 {
 			return err
 		}
-		hold.Duplicate()
-		return p.goOn(ctx, plan, hold)
+		lease.Duplicate()
+		return p.goOn(ctx, plan, lease)
 	}
 }
 
 // replaced is what becomes of a message whose recording is no longer there, but another version. A bucket tells of that one
 // itself; nobody else may, so the message then fails, unless all tasks of its job were sent in time: those tell themselves.
-func (p *Pipeline) replaced(ctx context.Context, t job.Task, id string, hold *worker.Hold) error {
+func (p *Pipeline) replaced(ctx context.Context, t job.Task, id string, lease *worker.Lease) error {
 	sent := false
 	plan, err := ledger.Plan(ctx, p.Store, id)
 	if err == nil {
@@ -91,7 +91,7 @@ func (p *Pipeline) replaced(ctx context.Context, t job.Task, id string, hold *wo
 		return err
 	case sent && !t.Repair, t.Notified, !t.Watch.Since.IsZero():
 		p.Log.Info("recording was replaced", zap.String("key", t.Key))
-		hold.Duplicate()
+		lease.Duplicate()
 		return nil
 	}
 	return job.Permanent("no_recording", fmt.Errorf("another version of %s is in its place since this was sent: \""+job.CLI+" send\" sends what is there now", t.Key))
@@ -99,7 +99,7 @@ func (p *Pipeline) replaced(ctx context.Context, t job.Task, id string, hold *wo
 
 // replan plans a recording that has ended anew where its head had misled, and sends out those tasks. It returns
 // the plan that counts.
-func (p *Pipeline) replan(ctx context.Context, plan *ladder.Plan, r *known, t job.Task, hold *worker.Hold) (sent int, _ *ladder.Plan, err error) {
+func (p *Pipeline) replan(ctx context.Context, plan *ladder.Plan, r *known, t job.Task, lease *worker.Lease) (sent int, _ *ladder.Plan, err error) {
 	if !plan.Grows {
 		return 0, plan, nil
 	}
@@ -113,11 +113,11 @@ func (p *Pipeline) replan(ctx context.Context, plan *ladder.Plan, r *known, t jo
 	}
 	r.index.Promised = cmp.Or(r.index.Promised, r.promised)
 	profile := cmp.Or(t.Profile, job.DefaultProfile)
-	anew, err := p.planned(ctx, job.ID(t.Bucket, t.Key, r.ETag, profile), r, profile, hold)
+	anew, err := p.planned(ctx, job.ID(t.Bucket, t.Key, r.ETag, profile), r, profile, lease)
 	if err != nil {
 		return 0, plan, err
 	}
-	sent, err = p.dispatch(ctx, anew, r, hold)
+	sent, err = p.dispatch(ctx, anew, r, lease)
 	if err == nil && t.Repair && sent == 0 {
 		sent, err = p.repair(ctx, anew)
 	}
@@ -175,8 +175,8 @@ func grown(t job.Task, state *growing.State) *known {
 }
 
 // planned is a recording's plan, made if there is none; nil: too little of it is there.
-func (p *Pipeline) planned(ctx context.Context, id string, r *known, profile string, hold *worker.Hold) (*ladder.Plan, error) {
-	hold.Belongs(id)
+func (p *Pipeline) planned(ctx context.Context, id string, r *known, profile string, lease *worker.Lease) (*ladder.Plan, error) {
+	lease.Belongs(id)
 	plan, err := ledger.Plan(ctx, p.Store, id)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return plan, err

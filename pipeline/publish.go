@@ -25,7 +25,7 @@ import (
 //
 // A reader sees nothing of it before the last two writes, and the whole of it
 // after the first of them: everything else is under the job's own folder.
-func (p *Pipeline) goOn(ctx context.Context, plan *ladder.Plan, hold *worker.Hold) error {
+func (p *Pipeline) goOn(ctx context.Context, plan *ladder.Plan, lease *worker.Lease) error {
 	whole, err := ledger.Job(ctx, p.Store, plan)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -48,14 +48,14 @@ func (p *Pipeline) goOn(ctx context.Context, plan *ladder.Plan, hold *worker.Hol
 	if plan.SoundApart() {
 		if all, err := ledger.Complete(ctx, p.Store, plan, whole.PartNames()); err != nil || !all {
 			if err == nil {
-				err = p.sendSound(ctx, whole, hold)
+				err = p.sendSound(ctx, whole, lease)
 			}
 			return err
 		}
 	}
 	began := time.Now()
 	defer func() { p.Metrics.spent("publish", began) }()
-	if err := p.publish(ctx, whole, hold); err != nil {
+	if err := p.publish(ctx, whole, lease); err != nil {
 		return job.Of(ladder.PublishTask, err)
 	}
 	if err := p.askForQuality(ctx, plan); err != nil {
@@ -64,12 +64,12 @@ func (p *Pipeline) goOn(ctx context.Context, plan *ladder.Plan, hold *worker.Hol
 	return p.noteAll(ctx, plan.Job)
 }
 
-func (p *Pipeline) publish(ctx context.Context, plan *ladder.Job, hold *worker.Hold) error {
+func (p *Pipeline) publish(ctx context.Context, plan *ladder.Job, lease *worker.Lease) error {
 	presentation, err := p.present(ctx, plan)
 	if err != nil {
 		return err
 	}
-	if err := hold.Prove(ctx); err != nil {
+	if err := lease.Prove(ctx); err != nil {
 		return err
 	}
 	if err := p.point(ctx, plan.Plan, presentation.Asset()); err != nil {

@@ -37,11 +37,11 @@ func (p *Pipeline) askForQuality(ctx context.Context, plan *ladder.Plan) error {
 }
 
 // measure compares sampled segments of every rendition with the recording.
-func (p *Pipeline) measure(ctx context.Context, plan *ladder.Job, hold *worker.Hold) error {
+func (p *Pipeline) measure(ctx context.Context, plan *ladder.Job, lease *worker.Lease) error {
 	key := plan.Key(ladder.QualityFile)
 	if _, _, err := p.Store.Load(ctx, key); !errors.Is(err, fs.ErrNotExist) {
 		if err == nil {
-			hold.Duplicate()
+			lease.Duplicate()
 		}
 		return err // done before, or not to be known
 	}

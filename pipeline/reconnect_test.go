@@ -81,6 +81,7 @@ func TestPublisherComesBack(t *testing.T) {
 
 // A recording that grows over its publisher's return is, in the end, as if it had been there whole; and what can be seen of it before is not lost.
 func TestPublisherComesBackWhileItGrows(t *testing.T) {
+	t.Parallel()
 	recording := comesBack(source{seconds: 14, audio: aacSound}.make(t), source{seconds: 13, audio: aacSound}.make(t), 3*time.Second)
 	file := filepath.Join(t.TempDir(), "recording.flv")
 	must(t, os.WriteFile(file, recording, 0o644))

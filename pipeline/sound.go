@@ -250,17 +250,17 @@ func (d *decoded) list(name string) error {
 }
 
 // produceSound makes the part that has a chunk's sound, at the loudness that is wanted.
-func (p *Pipeline) produceSound(ctx context.Context, plan *ladder.Plan, c ladder.Chunk, hold *worker.Hold) error {
+func (p *Pipeline) produceSound(ctx context.Context, plan *ladder.Plan, c ladder.Chunk, lease *worker.Lease) error {
 	var loudness ladder.Loudness
 	if _, err := ledger.Load(ctx, p.Store, ladder.LoudnessKey(plan.Job), &loudness); err != nil {
 		return err
 	}
 	w := work{part: ladder.AudioPart(c.Number), chunk: &c, sounds: soundOutputs(plan, c), gain: plan.Gain(&loudness), length: plan.Rate.Time(c.To - c.From)}
-	return p.produce(ctx, plan, w, hold)
+	return p.produce(ctx, plan, w, lease)
 }
 
 // sendSound sends out what makes the sound, now that all chunks were measured.
-func (p *Pipeline) sendSound(ctx context.Context, plan *ladder.Job, hold *worker.Hold) error {
+func (p *Pipeline) sendSound(ctx context.Context, plan *ladder.Job, lease *worker.Lease) error {
 	all := len(plan.PartNames())
 	for mine := p.newClaimant(); ; {
 		d, etag, err := ledger.Dispatched(ctx, p.Store, plan.Plan)
@@ -271,7 +271,7 @@ func (p *Pipeline) sendSound(ctx context.Context, plan *ladder.Job, hold *worker
 		if err := p.measureAll(ctx, plan); err != nil {
 			return err
 		}
-		err = p.step(ctx, plan.Plan, &d, etag, mine, hold, func() error {
+		err = p.step(ctx, plan.Plan, &d, etag, mine, lease, func() error {
 			_, err := p.sendNext(ctx, plan.Plan, &d, all)
 			return err
 		})

@@ -80,6 +80,7 @@ func psnr(t *testing.T, a, filterA, b, filterB string) float64 {
 // One decode, three projections: each is its own presentation, signalled as what
 // it is, and shows the same sphere.
 func TestProjections(t *testing.T) {
+	t.Parallel()
 	mediaHeavy(t)
 	body, err := os.ReadFile(sphere(t))
 	must(t, err)

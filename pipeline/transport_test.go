@@ -130,6 +130,7 @@ func sameTimes(t *testing.T, rendition string, want, got []inspect.Packet) {
 
 // A recording's own picture is in a transport stream what it was in FLV.
 func TestCopyIntoTransportStreams(t *testing.T) {
+	t.Parallel()
 	recording := streamed(t, "30000/1001", 27, 0.05, "-g", "50", "-bf", "2", "-crf", "25")
 	plan, dir, file := copied(t, recording, strings.Replace(copyProfile, "source:", "container: ts\n  source:", 1))
 	top := plan.Ladders[0].Renditions[0]

@@ -41,8 +41,8 @@ type watched struct {
 }
 
 // watch looks at a recording; and, if its message is a watch, sees to it that this happens again, or ends the recording.
-func (p *Pipeline) watch(ctx context.Context, t job.Task, hold *worker.Hold) error {
-	err := p.look(ctx, t, hold)
+func (p *Pipeline) watch(ctx context.Context, t job.Task, lease *worker.Lease) error {
+	err := p.look(ctx, t, lease)
 	if t.Watch.Since.IsZero() {
 		return err
 	}
@@ -66,11 +66,11 @@ func (p *Pipeline) watch(ctx context.Context, t job.Task, hold *worker.Hold) err
 	case err != nil: // it is watched all the same
 		p.Log.Warn("growing recording cannot be read for now", zap.String("key", t.Key), zap.Error(err))
 	}
-	return p.watchOn(ctx, t, state, hold)
+	return p.watchOn(ctx, t, state, lease)
 }
 
 // watchOn decides what comes after a look at a recording that has not ended: another one, or its end.
-func (p *Pipeline) watchOn(ctx context.Context, t job.Task, state *growing.State, hold *worker.Hold) error {
+func (p *Pipeline) watchOn(ctx context.Context, t job.Task, state *growing.State, lease *worker.Lease) error {
 	enough := max(p.Abandon, time.Duration(intervals*t.Watch.Every)*time.Second)
 	since := t.Watch.Since
 	if state.Waiting.After(since) && !state.Closing { // so long, its recorder waits for the publisher
@@ -84,7 +84,7 @@ func (p *Pipeline) watchOn(ctx context.Context, t job.Task, state *growing.State
 		_, err := growing.EndAsItIs(ctx, p.Recordings, t.Key, state.End)
 		if err == nil {
 			p.Log.Warn("recording is abandoned: nothing of it has come for too long", zap.String("key", t.Key), zap.Int64("bytes", state.End), zap.Duration("silent", silent))
-			return p.look(ctx, t, hold)
+			return p.look(ctx, t, lease)
 		}
 		if !errors.Is(err, growing.ErrGrows) {
 			return fmt.Errorf("abandon %s: %w", t.Key, err)

@@ -16,8 +16,8 @@ type Access struct {
 	header string
 }
 
-// leastToken is the least length of a token, in characters.
-const leastToken = 16
+// minToken is the least length of a token, in characters.
+const minToken = 16
 
 // NewAccess reads the operators' tokens from a file, one a line, and heeds a header that a proxy in front sets for them alone. Both
 // may be empty.
@@ -35,8 +35,8 @@ func NewAccess(file, header string) (a Access, err error) {
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		if len(line) < leastToken {
-			return a, fmt.Errorf("read tokens: one in %s has fewer than %d characters (make one: openssl rand -hex 16)", file, leastToken)
+		if len(line) < minToken {
+			return a, fmt.Errorf("read tokens: one in %s has fewer than %d characters (make one: openssl rand -hex 16)", file, minToken)
 		}
 		a.tokens = append(a.tokens, sha256.Sum256([]byte(line)))
 	}

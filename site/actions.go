@@ -84,7 +84,7 @@ func (s *Site) sift(r *http.Request, done string, do func(context.Context, opera
 	defer s.sifting.Unlock()
 	var mu sync.Mutex
 	deeds := []deed{}
-	err = s.Operator.Sift(r.Context(), func(ctx context.Context, f operate.FailedTask) (bool, error) {
+	err = s.Operator.EachFailed(r.Context(), func(ctx context.Context, f operate.FailedTask) (bool, error) {
 		if f.Job != id {
 			return false, nil
 		}

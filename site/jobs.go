@@ -110,8 +110,8 @@ func (s *Site) parts(_ http.ResponseWriter, r *http.Request) (any, error) {
 	}
 	slices.Sort(names)
 	next := ""
-	if len(names) > mostAPage {
-		names, next = names[:mostAPage], names[mostAPage-1]
+	if len(names) > maxPerPage {
+		names, next = names[:maxPerPage], names[maxPerPage-1]
 	}
 	found, err := ledger.Parts(ctx, s.Store, id, names)
 	if err != nil {

@@ -191,15 +191,15 @@ func (s *Site) about(_ http.ResponseWriter, r *http.Request) (any, error) {
 	}, nil
 }
 
-// mostAPage is how many jobs a page has at most.
-const mostAPage = 200
+// maxPerPage is how many jobs a page has at most.
+const maxPerPage = 200
 
 // query reads what a list of jobs is to have.
 func query(r *http.Request, limit int) (q catalog.Query, err error) {
 	q = catalog.Query{Limit: limit, After: r.FormValue("after")}
 	if n := r.FormValue("limit"); n != "" {
-		if q.Limit, err = strconv.Atoi(n); err != nil || q.Limit < 1 || q.Limit > mostAPage {
-			return q, problemf(http.StatusBadRequest, "limit must be 1 to %d", mostAPage)
+		if q.Limit, err = strconv.Atoi(n); err != nil || q.Limit < 1 || q.Limit > maxPerPage {
+			return q, problemf(http.StatusBadRequest, "limit must be 1 to %d", maxPerPage)
 		}
 	}
 	for _, day := range []struct {

@@ -37,13 +37,13 @@ type selection struct {
 	Reason string   `help:"Those that failed for this reason."`
 }
 
-func (s selection) means(f operate.FailedTask) bool {
+func (s selection) matches(f operate.FailedTask) bool {
 	named := len(s.Names) == 0 || slices.ContainsFunc(s.Names, f.Matches)
 	return named && (s.Reason == "" || s.Reason == f.Reason)
 }
 
-// explicit is an error where nothing says that all of them are meant.
-func (s selection) explicit(all bool) error {
+// requireSelector is an error where nothing says that all of them are meant.
+func (s selection) requireSelector(all bool) error {
 	if len(s.Names) == 0 && s.Reason == "" && !all {
 		return errors.New("say which: jobs or assets, --reason or --all")
 	}
@@ -60,10 +60,10 @@ func (c *failedCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.
 	return atPlace(ctx, flags, func(o operate.Operator, place *wiring.Place) error {
 		var mu sync.Mutex
 		var found []operate.FailedTask
-		err := o.Sift(ctx, func(_ context.Context, f operate.FailedTask) (bool, error) {
+		err := o.EachFailed(ctx, func(_ context.Context, f operate.FailedTask) (bool, error) {
 			mu.Lock()
 			defer mu.Unlock()
-			if c.means(f) {
+			if c.matches(f) {
 				found = append(found, f)
 			}
 			return false, nil

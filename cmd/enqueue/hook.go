@@ -160,17 +160,17 @@ func (e entry) enqueue(ctx context.Context, log *zap.Logger, s spool, flags wiri
 func (e entry) key(suffix string) string {
 	file := strings.TrimSuffix(filepath.Base(e.Path), filepath.Ext(e.Path))
 	file = plain(file)
-	for len(file) > longestElement { // the end tells one recording of a stream from another
+	for len(file) > maxElement { // the end tells one recording of a stream from another
 		_, size := utf8.DecodeRuneInString(file)
 		file = file[size:]
 	}
 	return path.Join(job.Prefix, shorten(plain(e.App)), shorten(plain(e.Name)), file+suffix) + ".flv"
 }
 
-const longestElement = 200 // bytes; a key has three, and S3 1,024 in all
+const maxElement = 200 // bytes; a key has three, and S3 1,024 in all
 
 func shorten(s string) string {
-	for len(s) > longestElement {
+	for len(s) > maxElement {
 		_, size := utf8.DecodeLastRuneInString(s)
 		s = s[:len(s)-size]
 	}

@@ -71,8 +71,8 @@ type commands struct {
 	Player  playerCommand  `cmd:"" help:"Copy the player into the store, so that the web server of the results serves it too."`
 }
 
-// lastWords logs why a hook cannot even start: nginx would let nobody know.
-func lastWords(args []string, reason error) {
+// logStartupFailure logs why a hook cannot even start: nginx would let nobody know.
+func logStartupFailure(args []string, reason error) {
 	for _, arg := range args {
 		if file, ok := strings.CutPrefix(arg, "--log-file="); ok {
 			if log, err := wiring.Logger("json", file); err == nil {
@@ -106,7 +106,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	wiring.SayInstalledNames(parser.Model)
 	command, err := parser.Parse(args)
 	if err != nil {
-		lastWords(args, err)
+		logStartupFailure(args, err)
 		return fmt.Errorf("%w (%w)", err, errUsage)
 	}
 	return command.Run(c.Flags)

@@ -33,7 +33,7 @@ type replayCommand struct {
 
 // Run sends failed tasks to the workers again.
 func (c *replayCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) error {
-	if err := c.explicit(c.All); err != nil {
+	if err := c.requireSelector(c.All); err != nil {
 		return err
 	}
 	if c.Rate < 0 {
@@ -71,7 +71,7 @@ type dropCommand struct {
 
 // Run removes failed tasks from the failed queue. Recordings and results stay.
 func (c *dropCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) error {
-	if err := c.explicit(c.All); err != nil {
+	if err := c.requireSelector(c.All); err != nil {
 		return err
 	}
 	return c.sift(ctx, stdout, flags, "dropped", func(ctx context.Context, o operate.Operator, f operate.FailedTask) (string, error) {
@@ -84,8 +84,8 @@ func (s selection) sift(ctx context.Context, stdout io.Writer, flags wiring.Flag
 	return atPlace(ctx, flags, func(o operate.Operator, _ *wiring.Place) error {
 		var mu sync.Mutex
 		count, failed, jobs := 0, 0, map[string]bool{}
-		err := o.Sift(ctx, func(ctx context.Context, f operate.FailedTask) (bool, error) {
-			if !s.means(f) {
+		err := o.EachFailed(ctx, func(ctx context.Context, f operate.FailedTask) (bool, error) {
+			if !s.matches(f) {
 				return false, nil
 			}
 			var said string

@@ -71,7 +71,7 @@ func protection(ctx context.Context, log *zap.Logger) func(context.Context) (fun
 	go p.Keep(ctx, said)
 	var told atomic.Bool
 	return func(ctx context.Context) (func(), bool) {
-		err := p.Hold(ctx)
+		err := p.Acquire(ctx)
 		if errors.Is(err, ecs.ErrRefused) {
 			if !told.Swap(true) {
 				log.Info("ECS is about to stop one of its tasks: this worker takes no work until then", zap.Error(err))

@@ -287,8 +287,8 @@ type Query struct {
 	Noted  bool      // those at work, too, as they were noted last, and not looked at anew
 }
 
-// mostRead is how many jobs a page reads at most. Where hardly any are meant, it may be empty, and there are more.
-const mostRead = 1000
+// maxRead is how many jobs a page reads at most. Where hardly any are meant, it may be empty, and there are more.
+const maxRead = 1000
 
 // Page is a page of jobs, the newest first, and where the next one begins; "": that was all. It costs one request for each
 // 1000 entries and one a job; and, of those at work, some more.
@@ -296,7 +296,7 @@ func Page(ctx context.Context, store Pages, q Query) (jobs []Status, next string
 	if next = q.After; next == "" && !q.Until.IsZero() {
 		next = entry(q.Until, "~") // behind all of that moment
 	}
-	for read := 0; len(jobs) < q.Limit && read < mostRead; {
+	for read := 0; len(jobs) < q.Limit && read < maxRead; {
 		n := max(q.Limit-len(jobs), looks)
 		if q.Name != "" {
 			n = max(n, 200) // most are others

@@ -50,7 +50,7 @@ func TestProtection(t *testing.T) {
 	defer server.Close()
 	p := NewProtection(server.URL)
 	for range 2 { // two slots
-		if err := p.Hold(t.Context()); err != nil {
+		if err := p.Acquire(t.Context()); err != nil {
 			t.Error(err)
 		}
 	}
@@ -87,7 +87,7 @@ func TestProtectionFaults(t *testing.T) {
 			server := httptest.NewServer(&agent{answers: tc.answers})
 			defer server.Close()
 			p := NewProtection(server.URL)
-			err := p.Hold(t.Context())
+			err := p.Acquire(t.Context())
 			if errors.Is(err, ErrRefused) != tc.refused || (err == nil) != (tc.want == "") || (err != nil && !strings.Contains(err.Error(), tc.want)) {
 				t.Errorf("got %v", err)
 			}
@@ -102,7 +102,7 @@ func TestProtectionFaults(t *testing.T) {
 	defer close(enough)
 	p := NewProtection(hung.URL)
 	p.client.Timeout = 50 * time.Millisecond
-	if err := p.Hold(t.Context()); err == nil || errors.Is(err, ErrRefused) {
+	if err := p.Acquire(t.Context()); err == nil || errors.Is(err, ErrRefused) {
 		t.Errorf("of an agent that hangs: %v", err)
 	}
 }

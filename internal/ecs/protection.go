@@ -46,9 +46,9 @@ func NewProtection(agent string) *Protection {
 	return &Protection{url: agent + "/task-protection/v1/state", client: &http.Client{Timeout: callTime}}
 }
 
-// Hold protects the task until Release. After [ErrRefused] nothing is held and no
+// Acquire protects the task until Release. After [ErrRefused] nothing is held and no
 // work is to be taken; after any other error the task is held, unprotected.
-func (p *Protection) Hold(ctx context.Context) error {
+func (p *Protection) Acquire(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.holders++
@@ -94,7 +94,7 @@ func (p *Protection) renew(ctx context.Context) error {
 	return err
 }
 
-// Release ends what Hold began.
+// Release ends what Acquire began.
 func (p *Protection) Release(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

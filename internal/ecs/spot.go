@@ -21,7 +21,7 @@ var ErrNoIMDS = errors.New("there is no EC2 instance metadata here")
 const (
 	pollEvery = 5 * time.Second // the notice comes two minutes ahead, or less
 	askTime   = 2 * time.Second
-	mostPause = time.Minute // between two looks where nobody has ever answered
+	maxPause  = time.Minute // between two looks where nobody has ever answered
 )
 
 // Notice is EC2's word that it will take a spot instance away.
@@ -58,7 +58,7 @@ func watch(ctx context.Context, look func(context.Context) (*Notice, error), sil
 				silent(fmt.Errorf("%w: %w", ErrNoIMDS, err))
 			}
 			told = true
-			pause = min(2*pause, mostPause)
+			pause = min(2*pause, maxPause)
 		}
 		t := time.NewTimer(pause)
 		select {

@@ -18,8 +18,8 @@ type Range struct {
 var errDamaged = errors.New("this is no tag")
 
 const (
-	longestTag = 1<<24 - 1 + tagHeaderSize + tagTrailerSize // a size has 24 bits
-	maxDamage  = 10_000
+	maxTag    = 1<<24 - 1 + tagHeaderSize + tagTrailerSize // a size has 24 bits
+	maxDamage = 10_000
 )
 
 // tag looks at the tag at hand, without taking it: whole starts with it and, where
@@ -55,7 +55,7 @@ func (s *Scanner) tag() (whole []byte, size int, err error) {
 // largest that there can be: many recordings may be scanned at once.
 func (s *Scanner) peek(n int) ([]byte, error) {
 	if n > s.r.Size() {
-		s.r = bufio.NewReaderSize(s.r, min(longestTag+tagHeaderSize, max(n, 4*s.r.Size())))
+		s.r = bufio.NewReaderSize(s.r, min(maxTag+tagHeaderSize, max(n, 4*s.r.Size())))
 	}
 	return s.r.Peek(n)
 }
@@ -80,7 +80,7 @@ func (s *Scanner) resync() error {
 	if len(s.damage) == maxDamage {
 		return refuse(BadHeader, "its bytes are damaged in more than %d places", maxDamage)
 	}
-	s.r = bufio.NewReaderSize(s.r, longestTag+tagHeaderSize)
+	s.r = bufio.NewReaderSize(s.r, maxTag+tagHeaderSize)
 	passed := int64(0)
 	for from := 1; ; from = 0 {
 		window, err := s.r.Peek(s.r.Size())

@@ -35,7 +35,7 @@ func ParseIndex(body []byte, size int64) (*Index, error) {
 	if file.Version != indexVersion || file.Size != size {
 		return nil, fmt.Errorf("%w: version %d of %d bytes, wanted %d of %d", ErrForeignIndex, file.Version, file.Size, indexVersion, size)
 	}
-	if what := file.nonsense(); what != "" {
+	if what := file.invalid(); what != "" {
 		return nil, fmt.Errorf("%w: its %s cannot be", ErrForeignIndex, what)
 	}
 	return file.Index, nil
@@ -44,8 +44,8 @@ func ParseIndex(body []byte, size int64) (*Index, error) {
 // maxLength is beyond what any recording lasts, and far from what a duration holds.
 const maxLength = 10 * 365 * 24 * time.Hour
 
-// nonsense names what no scan would say.
-func (x *Index) nonsense() string {
+// invalid names what no scan would say.
+func (x *Index) invalid() string {
 	inside := func(offset int64) bool { return offset >= fileHeaderSize && offset <= x.End }
 	switch {
 	case x.End < fileHeaderSize || x.End > x.Size:
@@ -61,41 +61,41 @@ func (x *Index) nonsense() string {
 		return "missing"
 	case x.Video == nil && x.Audio == nil:
 		return "lack of tracks"
-	case x.Video != nil && !x.Video.possible(inside):
+	case x.Video != nil && !x.Video.valid(inside):
 		return "video"
-	case x.Audio != nil && !x.Audio.possible(x.Open, inside):
+	case x.Audio != nil && !x.Audio.valid(x.Open, inside):
 		return "audio"
 	}
 	return ""
 }
 
-func (v *Video) possible(inside func(int64) bool) bool {
+func (v *Video) valid(inside func(int64) bool) bool {
 	keys := v.Keyframes
 	return sane(v.Epochs) && slices.Contains(gridRates, v.Rate) &&
-		len(v.Forms) > 0 && len(v.Forms) <= maxForms && !slices.ContainsFunc(v.Forms, Form.absurd) &&
+		len(v.Forms) > 0 && len(v.Forms) <= maxForms && !slices.ContainsFunc(v.Forms, Form.invalid) &&
 		v.Frames > 0 && v.Fields >= 0 && v.Fields <= v.Frames && v.Dropped >= 0 && v.Dropped <= v.Frames && v.Thinned >= 0 && v.Tail > 0 && v.Tail <= time.Hour &&
-		timely(v.First) && timely(v.Last) && v.First <= v.Last && timely(v.FirstDTS) &&
+		validTime(v.First) && validTime(v.Last) && v.First <= v.Last && validTime(v.FirstDTS) &&
 		v.MinComposition <= 0 && v.MinComposition >= -earlyReach*time.Millisecond && v.MaxComposition >= 0 && v.MaxComposition <= earlyReach*time.Millisecond &&
 		slices.Contains([]int{0, 90, 180, 270}, v.Rotation) &&
 		v.Steady.GOP >= 0 && v.Steady.GOP <= v.Frames && v.Steady.Reorder >= -maxSteadyReorder && v.Steady.Reorder <= maxSteadyReorder &&
 		len(keys) > 0 && len(keys) <= maxKeyframes+1 && ascending(keys, func(k Keyframe) int64 { return k.Offset }) &&
 		!slices.ContainsFunc(keys, func(k Keyframe) bool {
-			return !inside(k.Offset) || !timely(k.DTS) || !timely(k.PTS) || k.Whole < k.PTS && k.Whole < keys[0].PTS
+			return !inside(k.Offset) || !validTime(k.DTS) || !validTime(k.PTS) || k.Whole < k.PTS && k.Whole < keys[0].PTS
 		}) &&
 		inside(v.End) && keys[len(keys)-1].Offset < v.End &&
-		len(v.Headers) > 0 && len(v.Headers) <= maxHeaders && !slices.ContainsFunc(v.Headers, Header.absurd)
+		len(v.Headers) > 0 && len(v.Headers) <= maxHeaders && !slices.ContainsFunc(v.Headers, Header.invalid)
 }
 
-func (a *Audio) possible(open bool, inside func(int64) bool) bool {
-	const leastTag = tagHeaderSize + 2 + tagTrailerSize
+func (a *Audio) valid(open bool, inside func(int64) bool) bool {
+	const minTag = tagHeaderSize + 2 + tagTrailerSize
 	last := len(a.Marks) - 1
 	return soundFormats[a.Format].Codec == a.Codec && (a.Format != formatAAC || len(a.Headers) > 0) &&
 		a.SampleRate >= 1000 && a.SampleRate <= maxSampleRate && a.Channels >= 0 && a.Bytes >= 0 &&
-		last > 0 && last < maxMarks && a.Frames > 0 && int64(a.Marks[last].Tag) <= (a.Marks[last].Offset-a.Marks[0].Offset)/leastTag &&
+		last > 0 && last < maxMarks && a.Frames > 0 && int64(a.Marks[last].Tag) <= (a.Marks[last].Offset-a.Marks[0].Offset)/minTag &&
 		a.Marks[0].Tag == 0 && (a.Marks[last].Tag == a.Frames || open && a.Marks[last].Tag < a.Frames) && sane(a.Epochs) &&
-		!slices.ContainsFunc(a.Marks, func(m Mark) bool { return !inside(m.Offset) || !timely(m.At) || !timely(m.Run) || m.Run > m.At }) &&
+		!slices.ContainsFunc(a.Marks, func(m Mark) bool { return !inside(m.Offset) || !validTime(m.At) || !validTime(m.Run) || m.Run > m.At }) &&
 		!steps(a.Marks, func(a, b Mark) bool { return !a.leads(b) }) &&
-		len(a.Headers) <= maxHeaders && !slices.ContainsFunc(a.Headers, Header.absurd)
+		len(a.Headers) <= maxHeaders && !slices.ContainsFunc(a.Headers, Header.invalid)
 }
 
 // leads tells whether a mark can be followed by another: of the next tag, at the same place or behind
@@ -125,15 +125,15 @@ func sane(all []Epoch) bool {
 
 const maxSteadyReorder = 1000 // pictures
 
-// timely is a time that a repaired timeline can have.
-func timely(t time.Duration) bool { return t > -time.Hour && t <= maxLength }
+// validTime is a time that a repaired timeline can have.
+func validTime(t time.Duration) bool { return t > -time.Hour && t <= maxLength }
 
-func (f Form) absurd() bool {
+func (f Form) invalid() bool {
 	return f.Width < 2 || f.Height < 2 || f.Width > h264.MaxSide || f.Height > h264.MaxSide || f.Frames < 0 || f.Time < 0 ||
 		f.SARNum <= 0 || f.SARDen <= 0 || f.SARNum > 4*f.SARDen || f.SARDen > 4*f.SARNum || f.SARDen >= 1<<32
 }
 
-func (h Header) absurd() bool { return len(h.Body) == 0 || len(h.Body) > maxHeaderBody }
+func (h Header) invalid() bool { return len(h.Body) == 0 || len(h.Body) > maxHeaderBody }
 
 func ascending[T any](all []T, offset func(T) int64) bool {
 	return slices.IsSortedFunc(all, func(a, b T) int { return int(min(1, max(-1, offset(a)-offset(b)))) })

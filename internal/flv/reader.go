@@ -99,20 +99,20 @@ func metadata(r Rate) []byte {
 	return append(b, 0, 0, 9)
 }
 
-// longestSkip is how many bytes of the other track, or of damage, one Read may pass
+// maxSkip is how many bytes of the other track, or of damage, one Read may pass
 // over.
-const longestSkip = 16 << 20
+const maxSkip = 16 << 20
 
-// Frames is how many pictures of a cut were handed out so far that must be decoded. It may be asked
+// FrameCount is how many pictures of a cut were handed out so far that must be decoded. It may be asked
 // while the reader is read.
-func (r *Reader) Frames() int { return int(r.frames.Load()) }
+func (r *Reader) FrameCount() int { return int(r.frames.Load()) }
 
 func (r *Reader) Read(p []byte) (int, error) {
 	for began := r.pos; len(r.pending) == 0 && r.body == 0; {
 		if r.last || r.pos >= r.cut.To {
 			return 0, io.EOF
 		}
-		if r.pos-began > longestSkip {
+		if r.pos-began > maxSkip {
 			return 0, nil // let the caller know that we are alive
 		}
 		if err := r.next(); err != nil {
@@ -139,7 +139,7 @@ func (r *Reader) next() error {
 		r.skip = r.skip[1:]
 	}
 	if len(r.skip) > 0 && r.pos >= r.skip[0].From {
-		n := min(longestSkip, r.skip[0].To-r.pos)
+		n := min(maxSkip, r.skip[0].To-r.pos)
 		r.pos += n
 		_, err := io.CopyN(io.Discard, r.src, n)
 		return torn(err)

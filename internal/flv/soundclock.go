@@ -62,8 +62,8 @@ const (
 	onTime     = 4 * time.Millisecond   // by which it may be off without being slowed or hurried
 	maxStretch = 0.02                   // by which it is slowed or hurried at most
 	lookAhead  = time.Second            // of sound that is looked at before a tag gets its place
-	fewestSeen = 8                      // tags likewise
-	mostSeen   = 500                    // tags at most, however short they are
+	minSeen    = 8                      // tags likewise
+	maxSeen    = 500                    // tags at most, however short they are
 )
 
 // soundClock gives tags of sound their places. It counts samples for as long as that agrees
@@ -98,7 +98,7 @@ type heard struct {
 func (c *soundClock) add(offset, t int64, samples, rate int) {
 	c.came = true
 	c.waiting = append(c.waiting, heard{offset: offset, t: float64(ms(t)), lasts: float64(samples) * 1e9 / float64(rate)})
-	for n := len(c.waiting); n > mostSeen || n > fewestSeen && float64(n)*c.lasts(0) > float64(lookAhead); n-- {
+	for n := len(c.waiting); n > maxSeen || n > minSeen && float64(n)*c.lasts(0) > float64(lookAhead); n-- {
 		c.settle()
 	}
 }
@@ -209,7 +209,7 @@ func every(all []float64, is func(float64) bool) bool {
 // lasts is how long a waiting tag is. Where its kind doesn't tell, it is as long as those
 // around it are apart.
 func (c *soundClock) lasts(i int) float64 {
-	if n := len(c.waiting); n >= fewestSeen || c.apart == 0 {
+	if n := len(c.waiting); n >= minSeen || c.apart == 0 {
 		c.apart = max(1e6, (c.waiting[n-1].t-c.waiting[0].t)/float64(max(1, n-1)))
 	}
 	return cmp.Or(c.waiting[i].lasts, c.apart)

@@ -137,14 +137,14 @@ func Load(ctx context.Context, store interface {
 	if s.Version > stateVersion {
 		return nil, "", fmt.Errorf("read %s: its version is %d, this program understands %d: update it", stateKey(key), s.Version, stateVersion)
 	}
-	if !s.possible() {
+	if !s.valid() {
 		return nil, "", fmt.Errorf("read %s: its extents cannot be", stateKey(key))
 	}
 	return s, etag, nil
 }
 
-// possible tells whether a state is what a shipper could have told.
-func (s *State) possible() bool {
+// valid tells whether a state is what a shipper could have told.
+func (s *State) valid() bool {
 	all := append(slices.Clone(s.Extents), s.End)
 	for i := range s.Extents {
 		if n := all[i+1] - all[i]; n <= 0 || n > LongestExtent {

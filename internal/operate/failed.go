@@ -50,11 +50,11 @@ const (
 	siftHold = 10 * time.Minute // that a message is hidden from others while all are looked at
 )
 
-// Sift shows every message of the failed queue to take, once each, several at a
+// EachFailed shows every message of the failed queue to take, once each, several at a
 // time. A message is deleted if take says so, and is where it was otherwise. What
 // failed again since it was taken is left alone: a task that fails at once, whenever
-// it is replayed, would keep Sift busy for ever.
-func (o Operator) Sift(ctx context.Context, take func(context.Context, FailedTask) (done bool, err error)) error {
+// it is replayed, would keep EachFailed busy for ever.
+func (o Operator) EachFailed(ctx context.Context, take func(context.Context, FailedTask) (done bool, err error)) error {
 	var mu sync.Mutex
 	var kept []string
 	began := time.Now()
@@ -151,7 +151,7 @@ func (o Operator) Replay(ctx context.Context, f FailedTask, profile string) (sen
 	for _, t := range f.Tasks {
 		t.Failures = 0
 		if profile != "" {
-			if t, err = o.anew(ctx, t, profile); err != nil {
+			if t, err = o.replan(ctx, t, profile); err != nil {
 				return nil, err
 			}
 		}
@@ -186,8 +186,8 @@ func (o Operator) Note(ctx context.Context, id string) error {
 	return nil
 }
 
-// anew is the task to plan a task's recording with another profile.
-func (o Operator) anew(ctx context.Context, t job.Task, profile string) (job.Task, error) {
+// replan is the task to plan a task's recording with another profile.
+func (o Operator) replan(ctx context.Context, t job.Task, profile string) (job.Task, error) {
 	if t.Kind == job.Recording {
 		t.Profile = profile
 		return t, nil

@@ -8,10 +8,10 @@ import (
 	"afterlive/ladder"
 )
 
-// snapped puts the pictures of a copied segment on the grid: FLV counts milliseconds, and
+// retimed puts the pictures of a copied segment on the grid: FLV counts milliseconds, and
 // ffmpeg cannot do better than that. That they belong there, in this order, is what the
 // plan has found out; the check that follows would see if it were not so.
-func (o *Output) snapped(plan *ladder.Plan, n, tick int) error {
+func (o *Output) retimed(plan *ladder.Plan, n, tick int) error {
 	name := ladder.SegmentFile(n)
 	samples, err := o.fullSamples(name)
 	if err != nil {

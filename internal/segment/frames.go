@@ -9,8 +9,8 @@ import (
 	"afterlive/ladder"
 )
 
-// Frames wants a chunk's I-frames for trick play, each at its place.
-func Frames(plan *ladder.Plan, c ladder.Chunk, l ladder.Ladder) *Output {
+// IFrames wants a chunk's I-frames for trick play, each at its place.
+func IFrames(plan *ladder.Plan, c ladder.Chunk, l ladder.Ladder) *Output {
 	first, step := c.From/plan.SegmentFrames, plan.FrameStep()
 	o := newOutput(plan, l.Name, ladder.FramesRendition, first)
 	tick := o.pictureHeader(plan, l, *l.Frames)
@@ -35,14 +35,14 @@ func Frames(plan *ladder.Plan, c ladder.Chunk, l ladder.Ladder) *Output {
 		span := segmentOf(plan, c, n)
 		from, to := span.From, span.To
 		s.Ticks = int64((to - from) * *tick)
-		all, err := o.pictures(s, o.time(from, *tick), step**tick)
+		all, err := o.keyframes(s, o.time(from, *tick), step**tick)
 		if err != nil {
 			return nil, err
 		}
 		if plan.Container == ladder.TS {
-			return o.alone(s, all, from/step)
+			return o.splitPerSample(s, all, from/step)
 		}
-		return o.divided(s, all)
+		return o.fragmentPerSample(s, all)
 	}
 	o.whole = o.allSegments(c, plan.PictureSpan())
 	return o
@@ -53,9 +53,9 @@ func (o *Output) time(frame, tick int) int64 {
 	return int64(ladder.StartOffset*o.Track.Timescale + frame*tick)
 }
 
-// pictures are those of a segment, the first at a time, the others one step after the
+// keyframes are those of a segment, the first at a time, the others one step after the
 // other.
-func (o *Output) pictures(s Packed, at int64, step int) ([]mp4.FullSample, error) {
+func (o *Output) keyframes(s Packed, at int64, step int) ([]mp4.FullSample, error) {
 	all, err := o.fullSamples(s.File)
 	for i := range all {
 		all[i].DecodeTime, all[i].Dur = uint64(at)+uint64(i*step), uint32(step)
@@ -63,9 +63,9 @@ func (o *Output) pictures(s Packed, at int64, step int) ([]mp4.FullSample, error
 	return all, err
 }
 
-// divided writes a segment anew, so that every picture is a fragment of its own: a player
+// fragmentPerSample writes a segment anew, so that every picture is a fragment of its own: a player
 // fetches one by its range, which must begin with its moof (HLS authoring rule 6.10).
-func (o *Output) divided(s Packed, all []mp4.FullSample) (out []Packed, err error) {
+func (o *Output) fragmentPerSample(s Packed, all []mp4.FullSample) (out []Packed, err error) {
 	s.Frames, err = o.writeFragments(s.File, slices.Collect(slices.Chunk(all, 1)))
 	s.Bytes = 0
 	for _, r := range s.Frames {

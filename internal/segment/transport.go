@@ -61,16 +61,16 @@ func (o *Output) transport(n int, s Packed) ([]Packed, error) {
 	if err != nil {
 		return nil, err
 	}
-	one, err := o.transported(n, all, s.Ticks)
+	one, err := o.toTS(n, all, s.Ticks)
 	return []Packed{one}, errors.Join(err, os.Remove(filepath.Join(o.Folder, s.File)))
 }
 
-// alone gives each picture of a segment of I-frames a file, with the number that it has in
+// splitPerSample gives each picture of a segment of I-frames a file, with the number that it has in
 // the presentation.
-func (o *Output) alone(s Packed, all []mp4.FullSample, first int) (out []Packed, err error) {
+func (o *Output) splitPerSample(s Packed, all []mp4.FullSample, first int) (out []Packed, err error) {
 	for i := range all {
 		lasts := min(int64(all[i].Dur), s.Ticks-int64(i)*int64(all[i].Dur))
-		one, err := o.transported(first+i, all[i:i+1], lasts)
+		one, err := o.toTS(first+i, all[i:i+1], lasts)
 		if err != nil {
 			return nil, err
 		}
@@ -79,8 +79,8 @@ func (o *Output) alone(s Packed, all []mp4.FullSample, first int) (out []Packed,
 	return out, os.Remove(filepath.Join(o.Folder, s.File))
 }
 
-// transported writes a transport stream of samples.
-func (o *Output) transported(n int, samples []mp4.FullSample, ticks int64) (one Packed, err error) {
+// toTS writes a transport stream of samples.
+func (o *Output) toTS(n int, samples []mp4.FullSample, ticks int64) (one Packed, err error) {
 	body, err := o.muxer.segment(samples)
 	if err != nil {
 		return one, fmt.Errorf("make a transport stream: %w", err)

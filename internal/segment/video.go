@@ -20,7 +20,7 @@ func Video(plan *ladder.Plan, c ladder.Chunk, l ladder.Ladder, r ladder.Renditio
 	}
 	switch {
 	case r.Copy:
-		o.snap = func(n int) error { return o.snapped(plan, n, *tick) }
+		o.snap = func(n int) error { return o.retimed(plan, n, *tick) }
 	case c.To-c.From <= plan.Reordered():
 		o.snap = func(n int) error { return o.delayed(n, c.From-plan.Reordered(), *tick) }
 	}

@@ -46,11 +46,11 @@ func (t *Twin) align() {
 		}
 	}
 	t.place.known = false
-	t.strange = t.strangers(kind)
+	t.strange = t.unlike(kind)
 }
 
-// strangers tells whether most of what the recording has of a while of the file's time isn't in the file. Which time that is, the wall clock tells.
-func (t *Twin) strangers(kind flv.Kind) bool {
+// unlike tells whether most of what the recording has of a while of the file's time isn't in the file. Which time that is, the wall clock tells.
+func (t *Twin) unlike(kind flv.Kind) bool {
 	have := map[uint64]bool{}
 	for _, x := range t.mine {
 		have[x.Sum] = true

@@ -11,7 +11,7 @@ import (
 // astray notices a worker that looks for things where they are not. It would be faster
 // than those that look in the right place, and give up all that they could do.
 //
-// The rule: as many jobs in a row as mostAstray, of which each is said not to be where its
+// The rule: as many jobs in a row as maxAstray, of which each is said not to be where its
 // message says, and no task done between them; or a single error that says that the place
 // itself is gone. Such a worker takes no more work, and is unwell.
 type astray struct {
@@ -20,7 +20,7 @@ type astray struct {
 	err  error           // why no more work is taken
 }
 
-const mostAstray = 10
+const maxAstray = 10
 
 // whereabouts are the reasons by which either the message is wrong or this worker's flags.
 var whereabouts = []string{"no_recording", "no_plan", "wrong_bucket", "no_profile"}
@@ -42,7 +42,7 @@ func (a *astray) judge(id, reason string, verdict error) error {
 		a.jobs = map[string]bool{}
 	}
 	a.jobs[id] = true
-	if len(a.jobs) < mostAstray {
+	if len(a.jobs) < maxAstray {
 		return nil
 	}
 	a.err = fmt.Errorf("the last %d jobs are not where their messages say; of the last one: %w: "+

@@ -48,7 +48,7 @@ func TestAstray(t *testing.T) {
 					must(t, b.queue.Send(t.Context(), tc.message(i+1), 0))
 				}
 				time.Sleep(10 * time.Minute)
-				if stopped := b.Healthy() != nil; stopped != tc.stops || stopped != (len(b.queue.Bodies()) == 30-mostAstray) || !stopped && len(b.queue.Bodies()) > 0 {
+				if stopped := b.Healthy() != nil; stopped != tc.stops || stopped != (len(b.queue.Bodies()) == 30-maxAstray) || !stopped && len(b.queue.Bodies()) > 0 {
 					t.Errorf("healthy: %v; %d tasks are left, %d were given up", b.Healthy(), len(b.queue.Bodies()), len(b.failed.Bodies()))
 				}
 				b.end(t)
@@ -151,7 +151,7 @@ func TestBusyTaskIsPutBack(t *testing.T) {
 		must(t, queue.Send(t.Context(), body, 0))
 		w := &Worker{Queue: queue, Failed: queue, Metrics: NewMetrics(nil), Log: zaptest.NewLogger(t)}
 		d := queue.Take(time.Hour)
-		w.settle(t.Context(), settlement{d: d, tasks: []job.Task{{Kind: job.Chunk}}, hold: &Hold{}, err: later(40 * time.Second)})
+		w.settle(t.Context(), settlement{d: d, tasks: []job.Task{{Kind: job.Chunk}}, hold: &Lease{}, err: later(40 * time.Second)})
 		if queue.Take(0) != nil {
 			t.Error("it came back at once")
 		}

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// pulse is a worker's signs of life: answers of the queue, and tasks that end once
+// liveness is a worker's signs of life: answers of the queue, and tasks that end once
 // they are told to. How long a task takes is none of its business.
-type pulse struct {
+type liveness struct {
 	mu    sync.Mutex
 	last  time.Time                     // that the queue answered; zero: nobody asks it
 	tasks map[context.Context]time.Time // under way, and when each was first seen to be cancelled
@@ -24,21 +24,21 @@ const (
 	undead = 30 * time.Second
 )
 
-func (p *pulse) beat() {
+func (p *liveness) beat() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.last = time.Now()
 }
 
 // end says that the queue will not be asked any more.
-func (p *pulse) end() {
+func (p *liveness) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.last = time.Time{}
 }
 
 // watch looks at the task of ctx until it is done.
-func (p *pulse) watch(ctx context.Context) (done func()) {
+func (p *liveness) watch(ctx context.Context) (done func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.tasks == nil {
@@ -58,7 +58,7 @@ func (p *pulse) watch(ctx context.Context) (done func()) {
 // end is noticed by asking.
 func (w *Worker) Healthy() error {
 	faults := []error{w.astray.fault()}
-	p := &w.pulse
+	p := &w.liveness
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if quiet := time.Since(p.last); !p.last.IsZero() && quiet > max(silent, w.Lease/4+time.Minute) { // a task's heartbeats

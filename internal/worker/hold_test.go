@@ -106,7 +106,7 @@ func TestLeaseClockIsMonotonic(t *testing.T) {
 			t.Errorf("%s has no monotonic reading", at)
 		}
 	}
-	must(t, l.beat(t.Context()))
+	must(t, l.heartbeat(t.Context()))
 	if !strings.Contains(l.until.String(), " m=") {
 		t.Errorf("after a beat, %s has no monotonic reading", l.until)
 	}

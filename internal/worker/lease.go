@@ -29,8 +29,8 @@ type lease struct {
 const (
 	// SQS holds no message longer than 12 hours after it was received, and
 	// answers a wish for more with an error.
-	longestLease = 12*time.Hour - time.Minute
-	beatTimeout  = 5 * time.Second
+	maxLease    = 12*time.Hour - time.Minute
+	beatTimeout = 5 * time.Second
 )
 
 // keep extends the lease until ctx ends. It returns early, with errLeaseLost,
@@ -41,7 +41,7 @@ func (l *lease) keep(ctx context.Context) error {
 	var err error // of the beats since the last that succeeded
 	for pause, tried := l.length/4, false; ; tried = true {
 		left := l.left() - margin
-		if left <= 0 && l.left() > 0 && time.Since(l.began) > longestLease-l.length { // it is ours for a moment yet: it can be given up
+		if left <= 0 && l.left() > 0 && time.Since(l.began) > maxLease-l.length { // it is ours for a moment yet: it can be given up
 			return job.Permanent("too_slow", fmt.Errorf("the task took 12 hours, the longest that SQS holds a message"))
 		}
 		if left <= 0 && tried { // a poll may use up the first lease: it gets one beat at least
@@ -50,7 +50,7 @@ func (l *lease) keep(ctx context.Context) error {
 		if !sleep(ctx, max(0, min(pause, left))) {
 			return nil
 		}
-		failed := l.beat(ctx)
+		failed := l.heartbeat(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return nil //nolint:nilerr // released meanwhile; err is of an earlier beat
@@ -71,7 +71,7 @@ func (l *lease) prove(ctx context.Context) error {
 	if l.left() <= 0 {
 		return fmt.Errorf("%w: it ended before the result was committed", errLeaseLost)
 	}
-	err := l.beat(ctx)
+	err := l.heartbeat(ctx)
 	switch {
 	case err == nil, !errors.Is(err, job.ErrNotHeld) && l.left() > l.length/4:
 		return nil // held, or held for long enough, though the queue doesn't answer
@@ -92,12 +92,12 @@ func (l *lease) left() time.Duration {
 	return time.Until(l.until)
 }
 
-// beat extends the lease, but never beyond what SQS allows.
-func (l *lease) beat(ctx context.Context) error {
+// heartbeat extends the lease, but never beyond what SQS allows.
+func (l *lease) heartbeat(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	d := min(l.length, longestLease-now.Sub(l.began)).Truncate(time.Second) // SQS counts whole seconds
+	d := min(l.length, maxLease-now.Sub(l.began)).Truncate(time.Second) // SQS counts whole seconds
 	if d <= 0 {
 		return errTwelveHours
 	}

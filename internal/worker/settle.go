@@ -71,7 +71,7 @@ func (w *Worker) settle(ctx context.Context, s settlement) {
 type settlement struct {
 	d     *job.Delivery
 	tasks []job.Task
-	hold  *Hold // says its outcome, if there was no error
+	hold  *Lease // says its outcome, if there was no error
 	took  time.Duration
 	err   error
 }

@@ -60,7 +60,7 @@ func (s *sky) worker(name string, takes time.Duration, prepare ...func(*Worker))
 		Queue: s.tasks, Failed: s.failed, Slots: 1, Lease: testLease, Drain: 20 * time.Second, Name: name,
 		Metrics: NewMetrics(nil), Log: zaptest.NewLogger(s.t).Named(name),
 	}
-	w.Do = func(ctx context.Context, _ job.Task, hold *Hold) error {
+	w.Do = func(ctx context.Context, _ job.Task, hold *Lease) error {
 		r := run{worker: name, began: time.Now()}
 		r.err = s.commit(ctx, hold, name, takes)
 		r.end = time.Now()
@@ -87,7 +87,7 @@ func (s *sky) worker(name string, takes time.Duration, prepare ...func(*Worker))
 	return w, cancel, func() { cancel(); <-done }
 }
 
-func (s *sky) commit(ctx context.Context, hold *Hold, name string, takes time.Duration) error {
+func (s *sky) commit(ctx context.Context, hold *Lease, name string, takes time.Duration) error {
 	if _, _, err := s.store.Load(ctx, "part"); err == nil {
 		hold.Duplicate()
 		return nil
@@ -419,7 +419,7 @@ func TestPoison(t *testing.T) {
 		}
 		var keys []string
 		_, _, end := s.worker("w1", 0, func(w *Worker) {
-			w.Do = func(_ context.Context, task job.Task, _ *Hold) error { keys = append(keys, task.Key); return nil }
+			w.Do = func(_ context.Context, task job.Task, _ *Lease) error { keys = append(keys, task.Key); return nil }
 		})
 		time.Sleep(time.Minute)
 		end()

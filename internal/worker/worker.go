@@ -46,7 +46,7 @@ type Worker struct {
 	Failed Sender                                                                     // where tasks go that no further attempt is made for
 	Note   func(ctx context.Context, f *job.Failure) error                            // also told of them, if set; may add what it knows
 	Retry  func(ctx context.Context, f *job.Failure, times int, next time.Time) error // told of tasks that failed and are tried again, if set
-	Do     func(ctx context.Context, t job.Task, hold *Hold) error
+	Do     func(ctx context.Context, t job.Task, hold *Lease) error
 	Done   func(ctx context.Context, t job.Task) (bool, error) // whether there is nothing left to do; asked before a task is taken for deadly
 	Lost   func(err error) bool                                // whether an error says that the store itself is gone, if set
 	Bucket string                                              // of recordings whose messages name none
@@ -65,18 +65,18 @@ type Worker struct {
 	Metrics *Metrics
 	Log     *zap.Logger
 
-	pulse  pulse
-	astray astray
-	unfit  unfit
-	doing  doing
+	liveness liveness
+	astray   astray
+	unfit    unfit
+	doing    doing
 }
 
 // Run works until stop is cancelled, or the queue is idle. stop ends receiving;
 // tasks under way then have Drain to finish and are handed back otherwise. work
 // ends everything at once.
 func (w *Worker) Run(stop, work context.Context) error {
-	w.pulse.beat()
-	defer w.pulse.end()
+	w.liveness.beat()
+	defer w.liveness.end()
 	var slots errgroup.Group
 	for range w.Slots {
 		slots.Go(func() error { return w.slot(stop, work) })
@@ -104,12 +104,12 @@ func (w *Worker) slot(stop, work context.Context) error {
 			if w.Idle != nil { // nobody waits for it to be started anew
 				return err
 			}
-			w.pulse.beat()
+			w.liveness.beat()
 			sleep(stop, refused)
 			continue
 		}
 		if w.unfit.look(w.Ready, w.Log) {
-			w.pulse.beat()
+			w.liveness.beat()
 			if w.Idle != nil { // nobody waits for what may never come
 				return w.unlessIdle(work)
 			}
@@ -118,7 +118,7 @@ func (w *Worker) slot(stop, work context.Context) error {
 		}
 		release, ok := w.protect(work)
 		if !ok { // until ECS stops this task, or finds that it needs it after all
-			w.pulse.beat()
+			w.liveness.beat()
 			sleep(stop, refused)
 			continue
 		}
@@ -162,13 +162,13 @@ func (w *Worker) turn(stop, work context.Context, failures *int) (worked, idle b
 	switch {
 	case d != nil:
 		*failures = 0
-		w.pulse.beat()
+		w.liveness.beat()
 		w.handle(stop, work, d, began)
 		return true, false, nil
 	case errors.Is(err, job.ErrQueueGone):
 		return false, false, err
 	case stop.Err() == nil && err == nil:
-		w.pulse.beat()
+		w.liveness.beat()
 		if w.Idle != nil {
 			idle, err = w.Idle(work)
 		}
@@ -202,9 +202,9 @@ func (w *Worker) handle(stop, work context.Context, d *job.Delivery, began time.
 	defer w.Metrics.working.Dec()
 	ctx, cancel := context.WithCancelCause(work)
 	defer cancel(nil)
-	defer w.pulse.watch(ctx)()
-	l := &lease{queue: w.Queue, receipt: d.Receipt, length: w.Lease, began: began, until: began.Add(w.Lease), log: w.Log, alive: w.pulse.beat}
-	hold := &Hold{prove: l.prove, lease: w.Lease}
+	defer w.liveness.watch(ctx)()
+	l := &lease{queue: w.Queue, receipt: d.Receipt, length: w.Lease, began: began, until: began.Add(w.Lease), log: w.Log, alive: w.liveness.beat}
+	hold := &Lease{prove: l.prove, lease: w.Lease}
 	defer context.AfterFunc(stop, func() {
 		if hold.drain(ctx, w.Drain) {
 			cancel(errInterrupted)
@@ -242,7 +242,7 @@ func (w *Worker) handle(stop, work context.Context, d *job.Delivery, began time.
 
 // do runs a message's task. One that is several recordings becomes as many
 // messages, so that each has a fate of its own.
-func (w *Worker) do(ctx context.Context, d *job.Delivery, tasks []job.Task, hold *Hold) (err error) {
+func (w *Worker) do(ctx context.Context, d *job.Delivery, tasks []job.Task, hold *Lease) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = job.Transient("panic", fmt.Errorf("panic: %v\n%s", r, debug.Stack()))

@@ -31,7 +31,7 @@ var chunkTask = job.Task{Kind: job.Chunk, Job: "0123456789abcdef", Chunk: 3}
 type bench struct {
 	*Worker
 	queue, failed *standin.Messages
-	hold          *Hold // of the task at hand
+	hold          *Lease // of the task at hand
 	stop          context.CancelFunc
 	done          chan error
 }
@@ -48,7 +48,7 @@ func start(t *testing.T, body []byte, do func(ctx context.Context, b *bench) err
 	b.Worker = &Worker{
 		Queue: b.queue, Failed: b.failed, Slots: 1, Lease: testLease, Drain: 5 * time.Second, Name: "w1", Log: zaptest.NewLogger(t),
 		Metrics: NewMetrics(prometheus.NewRegistry()),
-		Do:      func(ctx context.Context, _ job.Task, hold *Hold) error { b.hold = hold; return do(ctx, b) },
+		Do:      func(ctx context.Context, _ job.Task, hold *Lease) error { b.hold = hold; return do(ctx, b) },
 	}
 	for _, f := range prepare {
 		f(b)
@@ -164,7 +164,7 @@ func TestSeveralRecordingsInOneMessage(t *testing.T) {
 		body := `{"Records":[` + record("a.flv") + `,` + record("b.flv") + `,` + record("thumb.jpg") + `]}`
 		var seen []string
 		b := start(t, []byte(body), nil, func(b *bench) {
-			b.Do = func(_ context.Context, task job.Task, _ *Hold) error { seen = append(seen, task.Key); return nil }
+			b.Do = func(_ context.Context, task job.Task, _ *Lease) error { seen = append(seen, task.Key); return nil }
 		})
 		time.Sleep(time.Minute)
 		b.end(t)
@@ -196,7 +196,7 @@ func TestSeveralRecordingsLater(t *testing.T) {
 		record := `{"eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"b"},"object":{"key":"recordings/a.flv","eTag":"e"}}}`
 		done, sends := 0, 0
 		b := start(t, []byte(`{"Records":[`+record+`,`+record+`]}`), nil, func(b *bench) {
-			b.Do = func(context.Context, job.Task, *Hold) error { done++; return nil }
+			b.Do = func(context.Context, job.Task, *Lease) error { done++; return nil }
 			b.Queue = &busy{Messages: b.queue, fails: func() bool { sends++; return sends <= 2 }}
 		})
 		time.Sleep(5 * time.Minute)
@@ -280,7 +280,7 @@ func TestLease(t *testing.T) {
 }
 
 // A long poll may use up the lease that is counted from before it: then the first
-// beat comes at once, and the work goes on.
+// heartbeat comes at once, and the work goes on.
 func TestLeaseUsedUpByThePoll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &standin.Messages{}
@@ -336,7 +336,7 @@ func TestSlots(t *testing.T) {
 			}
 		}
 		w := &Worker{Queue: q, Slots: 3, Lease: testLease, Metrics: NewMetrics(nil), Log: zaptest.NewLogger(t)}
-		w.Do = func(ctx context.Context, _ job.Task, _ *Hold) error {
+		w.Do = func(ctx context.Context, _ job.Task, _ *Lease) error {
 			most.Store(max(most.Load(), running.Add(1)))
 			defer running.Add(-1)
 			sleep(ctx, time.Minute)

@@ -9,10 +9,10 @@ import (
 	"afterlive/internal/job"
 )
 
-// Hold links a task that is being done with its message. Through it the task
+// Lease links a task that is being done with its message. Through it the task
 // learns whether the message is still its own, and the worker how far the task is.
 // nil is the hold of a task that came by no message.
-type Hold struct {
+type Lease struct {
 	prove func(ctx context.Context) error
 	lease time.Duration
 
@@ -24,15 +24,15 @@ type Hold struct {
 
 // Prove is what a task asks before a write that commits it: one extra heartbeat.
 // An error means that another worker may have the message by now.
-func (h *Hold) Prove(ctx context.Context) error {
+func (h *Lease) Prove(ctx context.Context) error {
 	if h == nil || h.prove == nil {
 		return nil
 	}
 	return h.prove(ctx)
 }
 
-// Lease is for how long the message is held unless that is extended, as it always is.
-func (h *Hold) Lease() time.Duration {
+// Length is for how long the message is held unless that is extended, as it always is.
+func (h *Lease) Length() time.Duration {
 	const usual = time.Minute
 	if h == nil {
 		return usual
@@ -41,7 +41,7 @@ func (h *Hold) Lease() time.Duration {
 }
 
 // Expect tells the worker that the task will be done in about d.
-func (h *Hold) Expect(d time.Duration) {
+func (h *Lease) Expect(d time.Duration) {
 	if h == nil {
 		return
 	}
@@ -51,7 +51,7 @@ func (h *Hold) Expect(d time.Duration) {
 }
 
 // Duplicate tells the worker that there was nothing left to do.
-func (h *Hold) Duplicate() {
+func (h *Lease) Duplicate() {
 	if h == nil {
 		return
 	}
@@ -62,7 +62,7 @@ func (h *Hold) Duplicate() {
 
 // Belongs tells the worker which job a recording's task belongs to: its message may leave
 // out the bucket and the version.
-func (h *Hold) Belongs(id string) {
+func (h *Lease) Belongs(id string) {
 	if h == nil {
 		return
 	}
@@ -72,14 +72,14 @@ func (h *Hold) Belongs(id string) {
 }
 
 // jobOf is the job that a task belongs to.
-func (h *Hold) jobOf(t job.Task) string {
+func (h *Lease) jobOf(t job.Task) string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return cmp.Or(h.job, t.JobID())
 }
 
 // outcome is how a task that did not fail is counted.
-func (h *Hold) outcome() string {
+func (h *Lease) outcome() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.duplicate {
@@ -90,7 +90,7 @@ func (h *Hold) outcome() string {
 
 // fits tells whether the task may be done by a moment. What cannot say when it will
 // be done gets until soon.
-func (h *Hold) fits(by, soon time.Time) bool {
+func (h *Lease) fits(by, soon time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.ends.IsZero() {
@@ -105,7 +105,7 @@ const unannounced = 5 * time.Second
 
 // drain waits for a task to end, for up to d and as long as it can be expected to.
 // It is false if ctx, the task's, ended meanwhile.
-func (h *Hold) drain(ctx context.Context, d time.Duration) (handBack bool) {
+func (h *Lease) drain(ctx context.Context, d time.Duration) (handBack bool) {
 	by := time.Now().Add(d)
 	soon := time.Now().Add(min(d, unannounced))
 	for h.fits(by, soon) && time.Now().Before(by) {
