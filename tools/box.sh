@@ -33,9 +33,9 @@ package() {
 }
 
 pristine() { # in namespaces of its own, so that all that it starts and mounts ends with it
-	local suite=${1:-bookworm} root
+	local suite=${1:-bookworm}
 	shift || true
-	root=$(mktemp -d "$work.XXXXXX")
+	root=$(mktemp -d "$work.XXXXXX") # not local: the trap knows it
 	trap 'rm -rf "$root"' EXIT
 	fresh "$root" "$suite" git make
 	git clone -q . "$root/root/afterlive"
