@@ -17,7 +17,7 @@ import (
 var (
 	link       = regexp.MustCompile(`\]\(([^)#\s]*)(?:#([^)]+))?\)`)
 	heading    = regexp.MustCompile(`(?m)^#+ (.+)$`)
-	makeTarget = regexp.MustCompile("(?m)^make (\\w+)|`make (\\w+)")
+	makeTarget = regexp.MustCompile("(?m)^make ([\\w-]+)|`make ([\\w-]+)")
 	runnable   = regexp.MustCompile("(?ms)^```bash run\n(.*?)\n```$")
 )
 
