@@ -1,4 +1,4 @@
-// Package queue carries messages: on SQS, or in a SQLite file. Both behave alike:
+// Package queue carries messages: on SQS, in PostgreSQL, or in a SQLite file. All behave alike:
 //
 //   - Receive hands out at most one message and hides it from others for the
 //     lease; nil without an error means that none came while it waited;
@@ -11,9 +11,40 @@
 //     a whole lease.
 package queue
 
+import (
+	"context"
+	"time"
+
+	"afterlive/internal/job"
+)
+
 // Backlog counts a queue's messages. On SQS the numbers are approximate.
 type Backlog struct {
 	Waiting  int `json:"waiting"`   // ready to be received
 	InFlight int `json:"in_flight"` // received and not yet deleted
 	Delayed  int `json:"delayed"`   // not ready yet
+}
+
+// poll looks for a message until one is there, wait is over, or the context is cancelled: for queues whose server doesn't let a receiver wait.
+func poll(ctx context.Context, wait, every time.Duration, look func() (*job.Delivery, error)) (*job.Delivery, error) {
+	deadline := time.Now().Add(wait)
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		d, err := look()
+		if err != nil || d != nil {
+			return d, err
+		}
+		left := time.Until(deadline)
+		if left <= 0 {
+			return nil, nil //nolint:nilnil // an empty poll is neither a message nor an error
+		}
+		timer := time.NewTimer(min(every, left))
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
 }

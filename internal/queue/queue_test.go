@@ -17,7 +17,7 @@ import (
 	"afterlive/internal/standin"
 )
 
-// contract is what both queues offer.
+// contract is what all queues offer.
 type contract interface {
 	Receive(ctx context.Context, lease time.Duration) (*job.Delivery, error)
 	Extend(ctx context.Context, receipt string, d time.Duration) error
@@ -52,6 +52,14 @@ func TestConformance(t *testing.T) {
 		}
 		t.Cleanup(func() { db.Close() })
 		conform(t, func(_ *testing.T, name string, poll time.Duration) contract { return queue.NewSQLite(db, name, poll) })
+	})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		db, err := queue.OpenPostgres(t.Context(), standin.Postgres(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { db.Close() })
+		conform(t, func(_ *testing.T, name string, poll time.Duration) contract { return queue.NewPostgres(db, name, poll) })
 	})
 	t.Run("SQS", func(t *testing.T) {
 		cloud := standin.Start(t)

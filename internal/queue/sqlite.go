@@ -120,29 +120,12 @@ func (q *SQLite) inTx(ctx context.Context, f func(*sql.Tx) error) error {
 
 // Receive waits for a message and holds it for the lease.
 func (q *SQLite) Receive(ctx context.Context, lease time.Duration) (*job.Delivery, error) {
-	deadline := time.Now().Add(q.wait)
-	for {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
+	return poll(ctx, q.wait, pollEvery, func() (*job.Delivery, error) {
 		if err := q.there(ctx); err != nil {
 			return nil, err
 		}
-		d, err := q.receive(context.WithoutCancel(ctx), lease)
-		if err != nil || d != nil {
-			return d, err
-		}
-		left := time.Until(deadline)
-		if left <= 0 {
-			return nil, nil //nolint:nilnil // an empty poll is neither a message nor an error
-		}
-		timer := time.NewTimer(min(pollEvery, left))
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		}
-		timer.Stop()
-	}
+		return q.receive(context.WithoutCancel(ctx), lease)
+	})
 }
 
 func (q *SQLite) receive(ctx context.Context, lease time.Duration) (d *job.Delivery, err error) {

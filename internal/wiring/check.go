@@ -40,8 +40,8 @@ const (
 	probe      = "jobs/conditions.json"
 )
 
-func checks(tasks, failed *queue.SQS, from, to *blob.S3) []check {
-	count := func(q *queue.SQS) func(context.Context) error {
+func checks(tasks, failed Queue, from, to *blob.S3) []check {
+	count := func(q Queue) func(context.Context) error {
 		return func(ctx context.Context) error { _, err := q.Backlog(ctx); return err }
 	}
 	return []check{

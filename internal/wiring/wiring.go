@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,8 +34,8 @@ var Version = "unreleased"
 // Flags say where everything is: in one folder, or on SQS and S3.
 type Flags struct {
 	Data       string `help:"Folder that holds queue, recordings and results. Not used once one of the following is given: then all four are needed." default:"./data" env:"AFTERLIVE_DATA" group:"place"`
-	Queue      string `help:"URL of the SQS queue for tasks. Region, credentials and endpoint come from the AWS SDK's own variables and files." placeholder:"URL" env:"AFTERLIVE_QUEUE" group:"place"`
-	Failed     string `help:"URL of the SQS queue for failed tasks." placeholder:"URL" env:"AFTERLIVE_FAILED" group:"place"`
+	Queue      string `help:"URL of the SQS queue for tasks; region, credentials and endpoint come from the AWS SDK's own variables and files. Or a PostgreSQL database for all queues, as postgres://USER@HOST/DATABASE; a password comes from PGPASSWORD or ~/.pgpass." placeholder:"URL" env:"AFTERLIVE_QUEUE" group:"place"`
+	Failed     string `help:"URL of the SQS queue for failed tasks. None with PostgreSQL." placeholder:"URL" env:"AFTERLIVE_FAILED" group:"place"`
 	Recordings string `help:"Bucket of recordings (under recordings/)." placeholder:"s3://BUCKET" env:"AFTERLIVE_RECORDINGS" group:"place"`
 	Store      string `help:"Bucket for plans (jobs/) and results (vod/)." placeholder:"s3://BUCKET[/PREFIX]" env:"AFTERLIVE_STORE" group:"place"`
 
@@ -46,17 +47,21 @@ type Flags struct {
 
 // Groups are the headings of the flags in --help.
 func Groups() []kong.Group {
-	return []kong.Group{{Key: "place", Title: "Where things are (all in --data, or all four on AWS):"}}
+	return []kong.Group{{Key: "place", Title: "Where things are (all in --data, or all four on SQS and S3, or queues in PostgreSQL and buckets on S3):"}}
 }
 
-// OnAWS tells whether the flags mean SQS and S3.
+// OnAWS tells whether the flags mean SQS and S3, or others in their places, and not a folder.
 func (f Flags) OnAWS() bool { return f.Queue+f.Failed+f.Recordings+f.Store != "" }
 
 // Args are the flags that name the same place from any folder: for commands that are
 // printed to be pasted.
 func (f Flags) Args() string {
 	if f.OnAWS() {
-		return fmt.Sprintf(" --queue %s --failed %s --recordings %s --store %s", f.Queue, f.Failed, f.Recordings, f.Store)
+		failed := ""
+		if f.Failed != "" {
+			failed = " --failed " + f.Failed
+		}
+		return fmt.Sprintf(" --queue %s%s --recordings %s --store %s", f.Queue, failed, f.Recordings, f.Store)
 	}
 	data, err := filepath.Abs(f.Data)
 	if err != nil {
@@ -71,9 +76,21 @@ func (f Flags) Validate() error {
 		return nil
 	}
 	var faults []error
-	for _, flag := range [][2]string{{"queue", f.Queue}, {"failed", f.Failed}} {
+	queues := [][2]string{{"queue", f.Queue}, {"failed", f.Failed}}
+	if queue.IsPostgres(f.Queue) {
+		queues = nil
+		if address, err := url.Parse(f.Queue); err != nil {
+			faults = append(faults, fmt.Errorf("--queue is no address: %w", err))
+		} else if _, told := address.User.Password(); told {
+			faults = append(faults, errors.New("--queue has a password, which would be seen in logs and in the list of processes: put it into PGPASSWORD or ~/.pgpass"))
+		}
+		if f.Failed != "" {
+			faults = append(faults, errors.New("--failed is for SQS: with PostgreSQL, failed tasks are in the same database"))
+		}
+	}
+	for _, flag := range queues {
 		if !strings.HasPrefix(flag[1], "https://") && !strings.HasPrefix(flag[1], "http://") {
-			faults = append(faults, fmt.Errorf("--%s is %q; it must be the URL of an SQS queue (all of --queue, --failed, --recordings and --store are needed on AWS)", flag[0], flag[1]))
+			faults = append(faults, fmt.Errorf("--%s is %q; it must be the URL of an SQS queue (all of --queue, --failed, --recordings and --store are needed, or none)", flag[0], flag[1]))
 		}
 	}
 	if _, prefix, err := parseBucket(f.Recordings); err != nil || prefix != "" {
@@ -173,12 +190,20 @@ func (f Flags) openAWS(ctx context.Context) (*Place, error) {
 	if err := usable(ctx, cfg); err != nil {
 		return nil, err
 	}
-	tasks, failed := queue.NewSQS(cfg, f.Queue, longPoll), queue.NewSQS(cfg, f.Failed, shortPoll)
 	from, to := blob.NewS3(cfg, recordings, ""), blob.NewS3(cfg, store, prefix)
-	return &Place{
-		Queue: tasks, Failed: failed, Recordings: from, Store: to,
-		Bucket: recordings, checks: checks(tasks, failed, from, to), close: func() error { return nil },
-	}, nil
+	place := &Place{
+		Queue: queue.NewSQS(cfg, f.Queue, longPoll), Failed: queue.NewSQS(cfg, f.Failed, shortPoll), Recordings: from, Store: to,
+		Bucket: recordings, close: func() error { return nil },
+	}
+	if queue.IsPostgres(f.Queue) {
+		db, err := queue.OpenPostgres(ctx, f.Queue)
+		if err != nil {
+			return nil, err
+		}
+		place.Queue, place.Failed, place.close = queue.NewPostgres(db, "tasks", longPoll), queue.NewPostgres(db, "failed", shortPoll), db.Close
+	}
+	place.checks = checks(place.Queue, place.Failed, from, to)
+	return place, nil
 }
 
 // Logger writes to a file ("stderr" is one) as json or for the console.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"afterlive/internal/standin"
@@ -53,5 +54,30 @@ func TestCredentialsExpire(t *testing.T) {
 	}
 	if len(expired) != 4 {
 		t.Errorf("expired: %v", expired)
+	}
+}
+
+// What is wrong with an address of PostgreSQL is said before anything is opened; a password is not repeated.
+func TestPostgresFlags(t *testing.T) {
+	good := Flags{Queue: "postgres://afterlive@db.example.org/afterlive", Recordings: "s3://recs", Store: "s3://vod"}
+	if err := good.Validate(); err != nil {
+		t.Error(err)
+	}
+	if want := " --queue postgres://afterlive@db.example.org/afterlive --recordings s3://recs --store s3://vod"; good.Args() != want {
+		t.Errorf("%s", good.Args())
+	}
+	for want, change := range map[string]func(*Flags){
+		"PGPASSWORD":       func(f *Flags) { f.Queue = "postgres://afterlive:secret@db.example.org/afterlive" },
+		"--failed":         func(f *Flags) { f.Failed = "https://sqs.example.org/failed" },
+		"--recordings":     func(f *Flags) { f.Recordings = "" },
+		"--store":          func(f *Flags) { f.Store = "" },
+		"URL of an SQS":    func(f *Flags) { f.Queue = "mysql://afterlive@db.example.org/afterlive" },
+		"--queue is no ad": func(f *Flags) { f.Queue = "postgres://afterlive@db.example.org:port/afterlive" },
+	} {
+		bad := good
+		change(&bad)
+		if err := bad.Validate(); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%+v: %v, which should speak of %s", bad, err, want)
+		}
 	}
 }
