@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -8,7 +9,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"afterlive/internal/standin"
+	measured "afterlive/internal/worker"
+	"afterlive/pipeline"
 )
 
 // installed are the programs by the names that the Debian package gives them, in a folder of their own.
@@ -121,5 +126,33 @@ func TestPackage(t *testing.T) {
 	output(t, "nginx", "-t", "-c", writeFile(t, filepath.Join(here, "nginx.conf"), conf), "-e", "stderr")
 	for _, script := range []string{"postinst", "prerm", "postrm"} {
 		output(t, "sh", "-n", root+"/packaging/"+script)
+	}
+}
+
+// Each metric that the dashboard shows is one that workers count.
+func TestDashboard(t *testing.T) {
+	body, err := os.ReadFile(standin.Root() + "/packaging/grafana.json")
+	must(t, err)
+	if !json.Valid(body) {
+		t.Error("it is not JSON")
+	}
+	registry := prometheus.NewRegistry()
+	measured.NewMetrics(registry)
+	pipeline.NewMetrics(registry)
+	described := make(chan *prometheus.Desc, 100)
+	registry.Describe(described)
+	close(described)
+	counted := map[string]bool{}
+	for d := range described {
+		counted[regexp.MustCompile(`afterlive_\w+`).FindString(d.String())] = true
+	}
+	shown := regexp.MustCompile(`afterlive_\w+`).FindAllString(string(body), -1)
+	for _, name := range shown {
+		if !counted[strings.TrimSuffix(name, "_bucket")] {
+			t.Errorf("it shows %s, which nobody counts", name)
+		}
+	}
+	if len(shown) < len(counted)-1 { // events_ignored_total is nobody's concern
+		t.Errorf("it shows %d metrics of %d", len(shown), len(counted))
 	}
 }
