@@ -81,7 +81,7 @@ func TestImageCompose(t *testing.T) {
 	var file struct {
 		Services map[string]service `yaml:"services"`
 	}
-	must(t, yaml.Unmarshal(body, &file))
+	must(t, yaml.UnmarshalWithOptions(body, &file, yaml.AllowDuplicateMapKey())) // a key beside "<<" counts before it
 	docker(t, "volume", "create", "afterlive-test")
 	var all []string
 	t.Cleanup(func() {

@@ -39,7 +39,7 @@ func hardened(t *testing.T, cloud *standin.Cloud, image, scratch string, options
 	t.Helper()
 	run := []string{
 		"run", "-d", "--network", "host", "--read-only", "--user", "65532:65532", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
-		"--tmpfs", scratch + ":rw,size=512m,mode=0755,uid=65532,gid=65532", "--pids-limit", "128", "--memory", "1g",
+		"--tmpfs", scratch + ":rw,size=1g,mode=0755,uid=65532,gid=65532", "--pids-limit", "128", "--memory", "1g",
 	}
 	for _, kv := range cloud.Env {
 		run = append(run, "-e", kv)
