@@ -50,7 +50,7 @@ COPY --from=ffmpeg /closure /
 COPY --from=build /out/worker /usr/local/bin/worker
 # Volumes take their owner from here: of ECS for scratch, of compose.yaml for what it shares with the origin.
 COPY --from=ffmpeg --chown=65532:65532 /empty /scratch
-COPY --from=ffmpeg --chown=65532:65532 /empty /var/lib/afterlive
+COPY --from=origin --chown=65532:65532 /var/lib/afterlive /var/lib/afterlive
 VOLUME /scratch
 ENV AFTERLIVE_SCRATCH=/scratch AFTERLIVE_HTTP=127.0.0.1:8080
 USER 65532:65532

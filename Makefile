@@ -57,7 +57,7 @@ push: image ## REGISTRY=…: pushes the images (docs/deploy.md)
 deploy: build ## STACK=… REGISTRY=… [SET="Name=value …"]: the fleet and its CDN on AWS (docs/deploy.md)
 	VERSION=$(VERSION) ecs/deploy.sh up $(STACK) $(REGISTRY) $(SET)
 
-image: player/web/hls.mjs ## container images of worker and origin, with docker or buildah
+image: install player/web/hls.mjs ## container images of worker and origin, with docker or buildah
 	VERSION=$(VERSION) tools/image.sh build
 
 image-test: install tools player/web/hls.mjs ## jobs in hardened containers, stopped and continued (as root where no docker runs; 5 minutes)
@@ -71,7 +71,7 @@ suite: $(TOOLS)/versitygw tools/fauxqs/node_modules/.package-lock.json tools/clo
 	go test -vet=off -count=1 -parallel 4 -timeout 90m $$(go list ./... | grep -vxF "$$(go list $(RACY))")
 	go test -vet=off -race -short -count=1 -parallel 4 -timeout 90m $(RACY) ./pipeline # short: without what is ffmpeg's work alone, which was tested above
 
-deb: $(TOOLS)/nfpm player/web/hls.mjs ## ARCH="amd64 arm64": the Debian package, in dist/ (docs/one-box.md)
+deb: install $(TOOLS)/nfpm player/web/hls.mjs ## ARCH="amd64 arm64": the Debian package, in dist/ (docs/one-box.md)
 	@VERSION=$(VERSION) tools/deb.sh $(ARCH)
 
 deb-test: install deb ## the package in a fresh Debian: docs/one-box.md, a reboot, an upgrade, a purge (as root; 5 minutes)

@@ -140,6 +140,13 @@ func TestBox(t *testing.T) {
 		t.Errorf("a stream without the key was taken: %s", out)
 	}
 
+	// What root does leaves nothing behind that the services may not write to.
+	b.run(t, "ffmpeg -v error -f lavfi -i testsrc2=s=320x180:r=25 -t 8 -c:v libx264 -preset ultrafast -g 50 -y talk.flv; afterlive send talk.flv --as root/talk; afterlive status root/talk --watch --timeout 5m")
+	b.run(t, "afterlive clip root/talk --from 2 --to 6 --as root/clip; afterlive status root/clip --watch --timeout 5m")
+	if out := b.run(t, "find /var/lib/afterlive -user root"); out != "" {
+		t.Errorf("root's are %s", out)
+	}
+
 	b.run(t, "systemctl reboot")
 	_ = b.nspawn.Wait() // it ends with a status that says: boot it again
 	b.boot(t)

@@ -49,7 +49,10 @@ func (s service) options() []string {
 	for _, name := range slices.Sorted(maps.Keys(s.Environment)) {
 		run = append(run, "-e", name+"="+s.Environment[name])
 	}
-	args := s.Entrypoint
+	var args []string
+	for _, arg := range s.Entrypoint {
+		args = append(args, strings.ReplaceAll(arg, "$$", "$")) // compose's own variables begin with one
+	}
 	if len(args) > 0 {
 		run, args = append(run, "--entrypoint", args[0]), args[1:]
 	}

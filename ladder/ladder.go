@@ -1,5 +1,5 @@
-// Package ladder decides what a recording becomes, and says it in ffmpeg's and
-// in HLS's words. It is pure: no files, no network, no clock, no context.
+// Package ladder decides which renditions a recording gets (its ladder), and writes ffmpeg's arguments and the HLS playlists
+// for them. It is pure: no files, no network, no clock, no context.
 //
 //	Profile + flv.Index ─► Plan            which renditions
 //	Plan + flv.Index    ─► Chunks, End     which bytes are what, and how much there is

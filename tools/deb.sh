@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # deb.sh [ARCH...]: makes the Debian package for these architectures (amd64, arm64; default: this machine's) in dist/.
 set -euo pipefail
+umask 022
 cd "$(dirname "$0")/.."
 version=${VERSION:-$(git describe --always --dirty 2>/dev/null || echo unreleased)}
 # A version of Debian's begins with a digit. Before the first release, packages are made newer by the time of their commit.
 case $version in
-v[0-9]*) number=${version#v} ;;
+v[0-9]*) number=${version#v} number=${number/-rc/\~rc} ;;
 *) number=0.0.$(git log -1 --format=%ct 2>/dev/null || echo 0)+$version ;;
 esac
 number=${number//-/.}

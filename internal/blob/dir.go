@@ -139,7 +139,7 @@ func (d *Dir) put(op, key string, body io.Reader, etag string) error {
 	}
 	defer os.Remove(tmp.Name()) // it has another name by then, or is not wanted
 	_, err = io.Copy(tmp, body)
-	if err := errors.Join(err, tmp.Chmod(0o644), tmp.Sync(), tmp.Close(), os.MkdirAll(filepath.Dir(name), 0o755)); err != nil {
+	if err := errors.Join(err, tmp.Chmod(0o644), d.own(tmp.Name()), tmp.Sync(), tmp.Close(), d.makeFolder(filepath.Dir(name))); err != nil {
 		return fmt.Errorf("%s %s: %w", op, key, err)
 	}
 	if etag == "" {
@@ -153,6 +153,39 @@ func (d *Dir) put(op, key string, body io.Reader, etag string) error {
 	return syncFolder(filepath.Dir(name))
 }
 
+// makeFolder makes a folder of the store, and those that it is in.
+func (d *Dir) makeFolder(name string) error {
+	var missing []string
+	for folder := name; len(folder) > len(d.root); folder = filepath.Dir(folder) {
+		if _, err := os.Stat(folder); err == nil {
+			break
+		}
+		missing = append(missing, folder)
+	}
+	return errors.Join(os.MkdirAll(name, 0o755), d.own(missing...))
+}
+
+// own gives what root has made to the owner of the store: else a command that root has run would keep the services of another user from
+// writing beside it.
+func (d *Dir) own(names ...string) error {
+	if os.Geteuid() != 0 || len(names) == 0 {
+		return nil
+	}
+	info, err := os.Stat(d.root)
+	if err != nil {
+		return err
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil
+	}
+	var faults []error
+	for _, name := range names {
+		faults = append(faults, os.Lchown(name, int(owner.Uid), int(owner.Gid)))
+	}
+	return errors.Join(faults...)
+}
+
 // syncFolder makes a new name survive a power cut.
 func syncFolder(name string) error {
 	f, err := os.Open(name)
@@ -164,7 +197,7 @@ func syncFolder(name string) error {
 
 // swap renames under a lock that all processes share.
 func (d *Dir) swap(tmp, name, etag string) error {
-	lock, err := os.OpenFile(filepath.Join(d.root, temporary, "swap.lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	lock, err := os.OpenFile(filepath.Join(d.root, temporary, "swap.lock"), os.O_CREATE|os.O_RDONLY, 0o644)
 	if err != nil {
 		return err
 	}

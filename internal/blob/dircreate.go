@@ -99,7 +99,7 @@ func (d *Dir) give(file, name string) (given bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if err := errors.Join(f.Chmod(0o644), f.Sync(), os.MkdirAll(filepath.Dir(name), 0o755)); err != nil {
+	if err := errors.Join(f.Chmod(0o644), f.Sync(), d.makeFolder(filepath.Dir(name))); err != nil {
 		return false, nil // somebody else's file: a copy can have what it cannot
 	}
 	if err := body.orChanged(nil); err != nil {

@@ -1,6 +1,6 @@
-// Package catalog tells where jobs stand. What the store has of a job decides ([Look]), which takes several requests.
-// So whoever changes how a job stands leaves a note of it ([Refresh]), and an index has an entry for each job: lists of
-// jobs ([Page], [Of]) cost one request a job, however many there ever were.
+// Package catalog says in which state each job is. [Look] finds that out from the store, with several requests. Each change
+// of a job writes the answer into an index ([Refresh], index.go), so lists of jobs ([Page], [Of]) cost one request a job,
+// however many there ever were.
 package catalog
 
 import (

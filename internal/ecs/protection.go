@@ -1,5 +1,5 @@
-// Package ecs is what a worker must know of where it runs: it tells ECS when not to
-// stop it, and hears from EC2 when its host will be taken away.
+// Package ecs talks to AWS ECS and EC2 for a worker: it asks ECS not to stop the task while it works, and watches for EC2's
+// notice of a spot interruption.
 package ecs
 
 import (

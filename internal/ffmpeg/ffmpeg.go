@@ -1,3 +1,5 @@
+// Package ffmpeg runs ffmpeg for a task: limited in memory, disk and time, killed when it stalls (watchdog.go), isolated where
+// the kernel allows it (isolation.go), in a folder that is emptied afterwards (scratch.go). Start at [Program.Run].
 package ffmpeg
 
 import (

@@ -1,8 +1,8 @@
-// Package job is the message contract: what travels on the queue, and which job
-// a recording becomes. Standard library only, so that anybody may speak it.
+// Package job defines the messages on the queue ([Task]), the name of the job that a recording becomes ([Task.JobID]), and the
+// codes of failures (reasons.go). It needs the standard library only, so that other programs may import it.
 //
-// A task is JSON. Kinds: a recording to plan, one chunk to encode, a chunk's sound to bring to
-// the loudness that is wanted, the quality of what was published to measure:
+// A task is JSON. It asks a worker to plan a recording, to encode a chunk, to adjust a chunk's loudness, or to measure the
+// quality of what was published:
 //
 //	{"v":1,"kind":"recording","bucket":"recs","key":"recordings/live/talk-1764000000.flv","etag":"9b2c…","profile":"auto"}
 //	{"v":1,"kind":"chunk","job":"1f0c77d2a1b94c3e","chunk":3}

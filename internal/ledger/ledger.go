@@ -1,5 +1,5 @@
-// Package ledger reads and writes what the store knows of jobs: a document for each thing that was
-// decided, or done. The store is the ledger: there is no other database.
+// Package ledger reads and writes the documents of a job in the store: plan, chunks, parts, claims, failures, notes. There is
+// no other database. docs/contract.md has their layout.
 package ledger
 
 import (

@@ -1,4 +1,5 @@
-// Package operate is what people do about jobs: try again what failed, or give it up, remove what is garbage, or an asset.
+// Package operate has the operators' actions: replay or drop failed tasks (failed.go), remove assets (remove.go), garbage
+// (gc.go) and what is old (prune.go, room.go). The commands of cmd/enqueue and the pages of site call it.
 package operate
 
 import (

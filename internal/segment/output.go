@@ -1,5 +1,5 @@
-// Package segment takes what ffmpeg writes of a chunk, and believes none of it: each rendition's segments are
-// verified against the plan, sample by sample, and packed as they are published.
+// Package segment checks what ffmpeg wrote of a chunk against the plan, sample by sample, and packs it as the segments that
+// are published. pipeline/part.go calls it.
 package segment
 
 import (

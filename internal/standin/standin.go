@@ -1,5 +1,5 @@
-// Package standin starts an SQS (fauxqs) and an S3 (versitygw) that we didn't
-// write, on loopback, for tests. "make tools" installs both.
+// Package standin starts servers that others wrote, on loopback, for tests: an SQS (fauxqs), an S3 (versitygw), a PostgreSQL.
+// "make tools" and "make extra" install them.
 package standin
 
 import (

@@ -1,7 +1,6 @@
-// Package twin puts together what two recorders have written of one stream. An encoder that sends to two origins sends both the same
-// coded pictures and packets of sound; only the clocks differ, by as much as one was there before the other. So the tags
-// of a file are found in the recording by their bodies, without decoding anything, and what the
-// file has behind the recording's end is put there, by the recording's clock.
+// Package twin merges two recorders' files of one stream. An encoder that sends to two origins sends both the same encoded
+// frames; only the clocks differ, by a constant. align.go finds the tags of a file in the recording by their bodies, without
+// decoding anything; append.go adds what the file has behind the recording's end, by the recording's clock.
 package twin
 
 import (

@@ -1,6 +1,5 @@
-// Package webhook tells others what becomes of recordings: that one is live, ready, has failed or was removed. The outbox in the store
-// has the jobs to tell of, and the notes of jobs how they got there, so nothing is lost with whoever tells of it. Each is told
-// at least once, and those of a job in their order.
+// Package webhook reports a recording's events (live, ready, failed, removed) to URLs and commands: each at least once, those of
+// a job in their order. Events that wait are in an outbox in the store, so a crash loses none. Start at [Sender.Run].
 package webhook
 
 import (

@@ -1,5 +1,5 @@
-// Package wiring is what both commands need before they can start: the flags
-// that say where queue and store are, their config file, and their log.
+// Package wiring has what cmd/enqueue and cmd/worker share at their start: flags that say where queue and store are, the
+// config file, the log, the settings of pages and webhooks.
 package wiring
 
 import (
