@@ -123,7 +123,7 @@ func TestTenHours(t *testing.T) {
 	enqueue(t, "send", "--data", data, "--as", "long", "--profile", "flat", file)
 	w := startWorker(t, "--data", data, "--slots", "2", "--exit-when-idle")
 	peak, looks := int64(0), 0
-	eventually(t, patience, "it is published", func() bool {
+	eventually(t, time.Hour, "it is published", func() bool {
 		peak = max(peak, highWater(w.Process.Pid))
 		looks++
 		if looks%50 > 0 {
