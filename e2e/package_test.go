@@ -149,10 +149,10 @@ func TestDashboard(t *testing.T) {
 	shown := regexp.MustCompile(`afterlive_\w+`).FindAllString(string(body), -1)
 	for _, name := range shown {
 		if !counted[strings.TrimSuffix(name, "_bucket")] {
-			t.Errorf("it shows %s, which nobody counts", name)
+			t.Errorf("it shows %s, which workers do not count", name)
 		}
 	}
-	if len(shown) < len(counted)-1 { // events_ignored_total is nobody's concern
+	if len(shown) < len(counted)-1 { // all but events_ignored_total
 		t.Errorf("it shows %d metrics of %d", len(shown), len(counted))
 	}
 }

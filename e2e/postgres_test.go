@@ -34,7 +34,7 @@ func TestFleetOnPostgres(t *testing.T) {
 	workers := []*worker{startWorker(t, with("--lease", "5s")...), startWorker(t, with("--lease", "5s")...)}
 	eventually(t, patience, "they encode", func() bool { return len(workers[0].encoders()) > 0 })
 	if cut := standin.CutPostgres(t, address); cut == 0 {
-		t.Error("nobody was connected")
+		t.Error("no worker was connected")
 	}
 	eventually(t, patience, "all is done", func() bool {
 		r := status(t, place...)

@@ -71,7 +71,7 @@ type commands struct {
 	Player  playerCommand  `cmd:"" help:"Copy the player into the store, so that the web server of the results serves it too."`
 }
 
-// logStartupFailure logs why a hook cannot even start: nginx would let nobody know.
+// logStartupFailure writes to the hook's log file why it cannot start: nginx drops what hooks print.
 func logStartupFailure(args []string, reason error) {
 	for _, arg := range args {
 		if file, ok := strings.CutPrefix(arg, "--log-file="); ok {
