@@ -26,6 +26,8 @@ RUN sed -E -i -f /etc/afterlive/origin.sed /etc/afterlive/nginx.conf \
 	&& install -d -o 65532 -g 65532 /var/lib/afterlive /var/lib/afterlive/rec /var/lib/afterlive/tmp \
 	&& nginx -t -q -c /etc/afterlive/nginx.conf -e stderr && rm /var/lib/afterlive/nginx.pid
 COPY --from=build /out/enqueue /usr/local/bin/enqueue
+# What runs this image on an instance of EC2: ecs/origin.yaml takes it from here.
+COPY ecs/origin /usr/local/share/afterlive/host
 VOLUME /var/lib/afterlive
 USER 65532:65532
 # Streams that are live may end; SIGTERM would leave their recordings to the sweep.

@@ -42,6 +42,7 @@ lint: $(TOOLS)/golangci-lint player/web/hls.mjs ## golangci-lint, strict, each e
 	$(TOOLS)/golangci-lint run --allow-parallel-runners ./...
 	cd tools/simulate && $(CURDIR)/$(TOOLS)/golangci-lint run --allow-parallel-runners ./...
 	cd player && npm run --silent check
+	GOOS=darwin GOARCH=arm64 go build ./cmd/enqueue ./cmd/hlscheck # what people run on their own machines
 
 soak: install extra tools ## 300 jobs with workers killed all the time and 5 % of all calls failing, a crash at every S3 operation, a recording of 10 hours, a stream of 2 hours with drift, 69 generated recordings against plain ffmpeg, all hostile media (an hour and more)
 	go test -count=1 -timeout 150m ./e2e -run 'TestSoak|TestFollowStorm|TestOriginDies|TestPublisherReconnects|TestKilledWorker|TestCrashAtEveryS3Operation|TestTenHours|TestTwoHoursOfDrift' -v -soak
@@ -54,7 +55,8 @@ simulate: install ## the fleet in virtual time, by the policies of ecs/vod.yaml:
 push: image ## REGISTRY=…: pushes the images (docs/deploy.md)
 	VERSION=$(VERSION) ecs/deploy.sh push $(REGISTRY)
 
-deploy: build ## STACK=… REGISTRY=… [SET="Name=value …"]: the fleet and its CDN on AWS (docs/deploy.md)
+deploy: player/web/hls.mjs ## STACK=… REGISTRY=… [SET="Name=value …"]: the fleet and its CDN on AWS (docs/deploy.md)
+	CGO_ENABLED=0 go build -trimpath -ldflags "-X afterlive/internal/wiring.Version=$(VERSION)" -o bin/ ./cmd/enqueue
 	VERSION=$(VERSION) ecs/deploy.sh up $(STACK) $(REGISTRY) $(SET)
 
 image: install player/web/hls.mjs ## container images of worker and origin, with docker or buildah

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"regexp"
@@ -25,21 +26,78 @@ func (f *faults) wantf(ok bool, format string, args ...any) {
 	}
 }
 
-// check looks for what the validator doesn't know: what the worker needs, and what
-// must agree with what; on Fargate alone, and on EC2 beside a live origin.
+// configurations of the fleet: as it is by default, and with everything else.
+var configurations = [][]string{nil, {
+	"Capacity=EC2_SPOT", "LiveOrigin=live.example.org", "LiveHeader=arn:secret", "Operator=ops@example.org", "Trigger=SENDER", "OnDemandTasks=0", "PublicAddresses=DISABLED",
+	"RecordingsDays=7", "KmsKey=arn:aws:kms:eu-west-1:1:key/1", "AccessLogs=logs", "CdnName=vod.example.org", "Certificate=arn:aws:acm:us-east-1:1:certificate/1", "WebAcl=arn:acl",
+}, {"OnDemandTasks=0"}}
+
+// check looks for what the validator doesn't know: what the worker needs, and what must agree with what, in each configuration.
 func check(text string) error {
 	var all []error
-	for _, conditions := range [][]string{nil, {"OnEC2", "HasLive", "HasOperator"}} {
-		vod, err := Parse(text, conditions...)
+	for i, parameters := range configurations {
+		vod, err := Parse(text, parameters...)
 		if err != nil {
 			return err
 		}
 		all = append(all, storage(vod), scaling(vod), worker(vod), cdn(vod), operators(vod), permissions(vod.Role("WorkerRole"), "worker"))
-		if len(conditions) > 0 {
-			all = append(all, instances(vod))
+		if i == 1 {
+			all = append(all, instances(vod), options(vod))
+		} else {
+			all = append(all, capacity(vod, i == 0), defaults(vod))
 		}
 	}
-	return errors.Join(append(all, actions(text), encrypted(text), descriptions(text))...)
+	return errors.Join(append(all, fits(text), actions(text), encrypted(text), descriptions(text))...)
+}
+
+// fits wants a template to be what CloudFormation takes without a bucket, once deploy.sh has dropped the comments.
+func fits(text string) error {
+	const most = 51200 // bytes
+	size := 0
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(strings.TrimSpace(line)+" ", "# ") {
+			size += len(line)
+		}
+	}
+	if size > most {
+		return fmt.Errorf("the template has %d bytes without comments, CloudFormation takes %d", size, most)
+	}
+	return nil
+}
+
+// defaults are those of a stack of which nothing was said.
+func defaults(t Template) error {
+	var f faults
+	f.wantf(slices.Equal(filters(t, "Recordings"), []string{"recordings/", ".flv", "recordings/", ".FLV"}), "notifications must be of recordings/*.flv alone, in either case: %v", filters(t, "Recordings"))
+	f.wantf(t.Parameter("OnDemandTasks") >= 1, "without spot capacity, nothing would run")
+	f.wantf(t.Text("Fleet", "NetworkConfiguration/AwsvpcConfiguration/AssignPublicIp") == "PublicAddresses", "PublicAddresses is not heeded")
+	f.wantf(!strings.Contains(t.Text("Recordings", "LifecycleConfiguration"), "Expiration"), "recordings are deleted, and nobody asked for that")
+	return errors.Join(f...)
+}
+
+// options are heeded where they are given.
+func options(t Template) error {
+	var f faults
+	f.wantf(t.Property("Recordings", "NotificationConfiguration") == nil, "the origin sends, and S3 does, too")
+	f.wantf(strings.Contains(t.Text("Recordings", "LifecycleConfiguration"), "ExpirationInDays:RecordingsDays"), "RecordingsDays is not heeded")
+	for _, bucket := range []string{"Recordings", "Vod"} {
+		f.wantf(strings.Contains(t.Text(bucket, "BucketEncryption"), "KMSMasterKeyID:KmsKey"), "%s is not encrypted with KmsKey", bucket)
+		f.wantf(t.Text(bucket, "LoggingConfiguration/DestinationBucketName") == "AccessLogs", "%s has no access log", bucket)
+	}
+	f.wantf(t.Text("Cdn", "DistributionConfig/Aliases") == "[CdnName]" && t.Text("Cdn", "DistributionConfig/ViewerCertificate/MinimumProtocolVersion") == "TLSv1.2_2021", "CdnName is not served, or by an old TLS")
+	f.wantf(t.Text("Cdn", "DistributionConfig/WebACLId") == "WebAcl" && t.Property("Cdn", "DistributionConfig/Logging") != nil, "WebAcl or AccessLogs is not heeded")
+	return errors.Join(f...)
+}
+
+// capacity of Fargate: some tasks on demand by default, and a weight where tasks are to be placed.
+func capacity(t Template, onDemand bool) error {
+	var f faults
+	want := "[map[CapacityProvider:FARGATE_SPOT Weight:1]]"
+	if onDemand {
+		want = "[map[Base:OnDemandTasks CapacityProvider:FARGATE Weight:1] map[CapacityProvider:FARGATE_SPOT Weight:1000]]"
+	}
+	f.wantf(t.Text("Fleet", "CapacityProviderStrategy") == want, "capacity is %s", t.Text("Fleet", "CapacityProviderStrategy"))
+	return errors.Join(f...)
 }
 
 // descriptions of security groups and their rules are refused by EC2 with any other
@@ -65,7 +123,6 @@ func storage(t Template) error {
 		f.wantf(t.At("Resources/"+bucket+"/DeletionPolicy") == "RetainExceptOnCreate", "%s must outlive the stack", bucket)
 		f.wantf(strings.Contains(t.Text(bucket, "LifecycleConfiguration"), "AbortIncompleteMultipartUpload"), "%s keeps uploads that died", bucket)
 	}
-	f.wantf(slices.Equal(filters(t, "Recordings"), []string{"recordings/", ".flv", "recordings/", ".FLV"}), "notifications must be of recordings/*.flv alone, in either case: %v", filters(t, "Recordings"))
 	f.wantf(slices.Equal(filters(t, "Vod"), []string{"vod/", "/asset.json", "jobs/", "-failed.json"}), "news is of finished assets and failures alone: %v", filters(t, "Vod"))
 	f.wantf(strings.HasSuffix(ladder.PointerKey("live/x"), "/asset.json"), "the pointer is no asset.json")
 	f.wantf(strings.HasSuffix(ladder.FailureKey("j", "audio", time.Now()), "-failed.json"), "workers don't note failures as *-failed.json")
@@ -127,6 +184,7 @@ func worker(t Template) error {
 	f.wantf(fmt.Sprint(c("LinuxParameters/Capabilities/Drop")) == "[ALL]", "it needs no capabilities")
 	f.wantf(strings.Contains(fmt.Sprint(c("HealthCheck/Command")), "worker --check-health"), "ECS takes no health check from the image")
 	f.wantf(strings.Contains(fmt.Sprint(c("MountPoints")), environment["AFTERLIVE_SCRATCH"]), "on a read-only root, the scratch must be a volume")
+	f.wantf(c("LogConfiguration/Options/mode") == "non-blocking", "a worker waits for its log")
 	const scratch, image, room = 8, 2, 14 // GiB; --max-scratch, unpacked, and a second task's leftovers
 	if t.Text("Worker", "RequiresCompatibilities") == "[FARGATE]" {
 		f.wantf(t.Number("Worker", "EphemeralStorage/SizeInGiB") >= scratch+image+room, "the disk must hold --max-scratch, the image and room")
@@ -155,9 +213,13 @@ func instances(t Template) error {
 	f.wantf(t.Property("Instances", "AutoScalingGroupProvider/ManagedDraining") == "ENABLED", "tasks are not drained")
 	f.wantf(t.Property("Hosts", "CapacityRebalance") == false, "rebalancing ends instances without ECS's draining")
 	f.wantf(t.Number("Hosts", "MixedInstancesPolicy/InstancesDistribution/OnDemandPercentageAboveBaseCapacity") == 0, "instances above the base must be spot")
-	kinds, _ := t.Property("Hosts", "MixedInstancesPolicy/LaunchTemplate/Overrides").([]any)
-	f.wantf(len(kinds) >= 5, "%d kinds of instance are too few for spot", len(kinds))
-	f.wantf(t.Number("Launch", "LaunchTemplateData/MetadataOptions/HttpPutResponseHopLimit") == 2, "a container cannot see EC2's warning")
+	kinds := func(path string) string {
+		return t.Text("Hosts", "MixedInstancesPolicy/LaunchTemplate/Overrides/0/InstanceRequirements/"+path)
+	}
+	f.wantf(kinds("VCpuCount") == "map[Max:4 Min:4]" && kinds("MemoryMiB/Min") == "7600" && kinds("CpuManufacturers") == "[intel amd]", "a task doesn't fit on %s", kinds(""))
+	f.wantf(t.Number("Launch", "LaunchTemplateData/MetadataOptions/HttpPutResponseHopLimit") == 1, "a container gets at the instance's role")
+	f.wantf(t.Property("Launch", "LaunchTemplateData/NetworkInterfaces/0/AssociatePublicIpAddress") == false, "PublicAddresses is not heeded")
+	f.wantf(regexp.MustCompile(`^cp-`).MatchString(t.Text("Instances", "Name")), "ECS may refuse the provider's name")
 	user := t.Text("Launch", "LaunchTemplateData/UserData")
 	for _, setting := range []string{"ECS_CLUSTER=${Cluster}", "ECS_ENABLE_SPOT_INSTANCE_DRAINING=true", fmt.Sprintf("ECS_CONTAINER_STOP_TIMEOUT=%vs", t.Number("Worker", "ContainerDefinitions/0/StopTimeout"))} {
 		f.wantf(strings.Contains(user, setting), "instances have no %s", setting)
@@ -177,7 +239,13 @@ func cdn(t Template) error {
 		strings.Contains(t.Text("Preflight", "OriginRequestPolicyConfig"), "Access-Control-Request-Method") && strings.Contains(t.Text("Vod", "CorsConfiguration"), "AllowedHeaders:[Range]"), "a preflight is refused")
 	f.wantf(t.Property("AnyPage", "ResponseHeadersPolicyConfig/SecurityHeadersConfig/ContentSecurityPolicy/ContentSecurityPolicy") == player.Policy, "the player has another policy than from a worker")
 	f.wantf(t.Property("AnyPage", "ResponseHeadersPolicyConfig/SecurityHeadersConfig/ContentTypeOptions/Override") == true, "browsers may guess types")
+	root := strings.TrimPrefix(t.Text("Cdn", "DistributionConfig/DefaultRootObject"), "player/")
+	_, err := os.Stat(standin.Root() + "/player/web/" + root)
+	f.wantf(err == nil, "the CDN's root is a file that the player hasn't: %v", err)
+	f.wantf(t.Property("Cdn", "DistributionConfig/IPV6Enabled") == true, "the CDN has no IPv6")
+	f.wantf(t.Property("AnyPage", "ResponseHeadersPolicyConfig/SecurityHeadersConfig/StrictTransportSecurity") != nil, "browsers may come without TLS")
 	if t.At("Resources/LivePlaylist") != nil {
+		f.wantf(strings.Contains(t.Text("Cdn", "DistributionConfig/Origins/1"), "HeaderName:X-Afterlive-Origin HeaderValue:{{resolve:secretsmanager:${LiveHeader}}}"), "any CDN may take the live origin's streams")
 		first := t.Property("Cdn", "DistributionConfig/CacheBehaviors/0")
 		f.wantf(strings.Contains(fmt.Sprint(first), "CachePolicyId:LivePlaylist") && strings.Contains(fmt.Sprint(first), "TargetOriginId:live"), "live playlists come from %v", first)
 		f.wantf(t.Number("LivePlaylist", "CachePolicyConfig/MaxTTL") <= 2, "live playlists must not be older than a segment")
@@ -199,9 +267,12 @@ func operators(t Template) error {
 		f.wantf(len(outcome) == 2 && strings.Contains(string(source), "= "+outcome[0]), "%s counts nothing that a worker logs", m[1])
 		f.wantf(strings.Contains(t.Text(m[1], "MetricTransformations"), m[1]), "nobody makes the figure %s", m[1])
 	}
-	for _, alarm := range []string{"TasksFailed", "WorkIsLate", "WorkIsLost", "NoProgress"} {
-		f.wantf(t.Text(alarm, "AlarmActions") == "[Alarms]", "nobody hears of %s", alarm)
+	for _, alarm := range []string{"TasksFailed", "WorkIsLate", "WorkIsLost", "NoProgress", "OriginIsLost"} {
+		f.wantf(t.Text(alarm, "AlarmActions") == "[Alarms]" && t.Text(alarm, "OKActions") == "[Alarms]", "nobody hears of %s, or of its end", alarm)
 	}
+	policy := t.Text("AlarmsPolicy", "PolicyDocument")
+	f.wantf(t.Text("NotPlaced", "EventPattern/detail/eventName") == "[SERVICE_TASK_PLACEMENT_FAILURE SERVICE_TASK_START_IMPAIRED]" && strings.Contains(t.Text("NotPlaced", "Targets"), "Arn:Alarms") &&
+		strings.Contains(policy, "events.amazonaws.com") && strings.Contains(policy, "cloudwatch.amazonaws.com"), "nobody hears of tasks that cannot be placed")
 	// Where nothing runs, nobody logs.
 	f.wantf(strings.Contains(t.Text("NoProgress", "Metrics"), "IF(deleted < 1, visible + inflight, 0)"), "without any worker, the lack of progress would not be seen")
 	return errors.Join(f...)
@@ -218,34 +289,89 @@ func checkOrigin(text string) error {
 	f.wantf(strings.Contains(gate, "CidrIp:Encoders") && strings.Contains(gate, "SourcePrefixListId:CdnPrefixList") && !strings.Contains(gate+group, "0.0.0.0"), "the world may in: %s, %s", gate, group)
 	f.wantf(!strings.Contains(group, "Cidr"), "the origin can be reached around its balancer")
 	f.wantf(t.At("Resources/Disk/DeletionPolicy") == "Snapshot", "recordings must outlive the stack")
-	user := t.Text("Instance", "UserData")
-	for _, part := range []string{
-		`echo "if (\$arg_key != \"$key\") { return 403; }" >/var/lib/afterlive/publish.conf`, "RequiresMountsFor=/var/lib/afterlive", "${!IMAGE}", "docker stop -t 86400", "TimeoutStopSec=infinity",
-		"enqueue sweep /var/lib/afterlive/rec", "} follow --origin=${OriginName} /var/lib/afterlive/rec", "--read-only --cap-drop ALL --security-opt no-new-privileges", "until [ -e /dev/sdf ]",
-	} {
-		f.wantf(strings.Contains(user, part), "the instance doesn't say %s", part)
-	}
-	f.wantf(!regexp.MustCompile(`set -\w*x`).MatchString(user), "the log would have the key")
-	f = append(f, scriptIsSound(t.At("Resources/Instance/Properties/UserData/Fn::Base64/0")))
-	environment := map[string]string{}
-	for _, m := range regexp.MustCompile(`-e (AFTERLIVE_\w+)=`).FindAllStringSubmatch(user, -1) {
-		environment[m[1]] = ""
-	}
-	f.wantf(len(environment) == 4, "enqueue needs to know queues and buckets")
+	files, err := hostFiles()
+	f = append(f, err, instance(t), watched(t), host(files, t.Text("Settings", "Value/0")))
 	imports := regexp.MustCompile(`"\$\{VodStack\}-([a-z-]+)"`).FindAllStringSubmatch(text, -1)
-	f.wantf(len(imports) == 8, "%d values of the vod stack are used", len(imports))
+	f.wantf(len(imports) == 16, "%d values of the vod stack are used", len(imports))
 	for _, m := range imports {
 		f.wantf(strings.Contains(Vod, `Export: {Name: !Sub "${AWS::StackName}-`+m[1]+`"}`), "the vod stack exports no %s", m[1])
 	}
-	return errors.Join(append(f, variables(environment), actions(text), descriptions(text), permissions(t.Role("OriginRole"), "origin"))...)
+	return errors.Join(append(f, fits(text), actions(text), descriptions(text), permissions(t.Role("OriginRole"), "origin"))...)
 }
 
-// scriptIsSound asks bash whether user data is a script.
-func scriptIsSound(text any) error {
+// instance wants nothing of a version in what CloudFormation stops the instance for.
+func instance(t Template) error {
+	var f faults
+	user := t.Text("Instance", "UserData/Fn::Base64")
+	f.wantf(strings.Contains(user, "until [ -e /dev/sdf ]") && strings.Contains(user, "exec /run/afterlive-host/install"), "the instance has no disk, or no services")
+	for _, m := range regexp.MustCompile(`\$\{([^}]*)\}`).FindAllStringSubmatch(user, -1) {
+		f.wantf(m[1] == "AWS::Region" || m[1] == "AWS::StackName", "a change of %s would cut live streams off", m[1])
+	}
+	f.wantf(!strings.Contains(user, "docker run") && !strings.Contains(user, ".service"), "services are in the user data, which runs once")
+	f.wantf(t.Property("Instance", "NetworkInterfaces/0/AssociatePublicIpAddress") == true, "without PrivateSubnet, the instance has no way to the world")
+	f.wantf(fmt.Sprint(t.Property("OriginRole", "ManagedPolicyArns")) == "[arn:${AWS::Partition}:iam::aws:policy/AmazonEC2ContainerRegistryReadOnly]", "AWS's policies allow the instance more than it needs")
+	return errors.Join(append(f, scriptIsSound(user))...)
+}
+
+// watched wants alarms that somebody hears of.
+func watched(t Template) error {
+	var f faults
+	metrics := map[string]string{"InstanceFails": "StatusCheckFailed", "NginxIsDown": "UnHealthyHostCount", "DiskIsFull": "DiskUsed", "SweepFails": "SweepFailed"}
+	for alarm, metric := range metrics {
+		f.wantf(t.Text(alarm, "MetricName") == metric && strings.Contains(t.Text(alarm, "AlarmActions"), "${VodStack}-alarms"), "nobody hears of %s", alarm)
+	}
+	f.wantf(t.Text("DiskIsFull", "TreatMissingData") == "breaching", "an instance that does nothing any more is not noticed")
+	return errors.Join(f...)
+}
+
+// hostFiles are what the image brings to its instance, by name.
+func hostFiles() (map[string]string, error) {
+	all := map[string]string{}
+	folder := os.DirFS(standin.Root() + "/ecs/origin")
+	names, err := fs.Glob(folder, "*")
+	for _, name := range names {
+		body, failed := fs.ReadFile(folder, name)
+		all[name], err = string(body), errors.Join(err, failed)
+	}
+	return all, err
+}
+
+// host checks what the image brings to its instance, with the settings that it reads.
+func host(files map[string]string, settings string) error {
+	var f faults
+	all := ""
+	for name, body := range files {
+		all += body
+		if strings.HasPrefix(body, "#!/bin/bash") {
+			f.wantf(strings.Contains(body, "set -euo pipefail"), "%s goes on after an error", name)
+			f.wantf(!regexp.MustCompile(`set -\w*x`).MatchString(body), "the log would have the key")
+			f = append(f, scriptIsSound(body))
+		}
+	}
+	for _, part := range []string{
+		`echo "if (\$arg_key != \"$key\") { return 403; }" | put publish.conf`, `echo "if (\$http_x_afterlive_origin != \"$secret\") { return 403; }" | put cdn.conf`, "RequiresMountsFor=/var/lib/afterlive", "docker stop -t 86400",
+		"TimeoutStopSec=infinity", "sweep /var/lib/afterlive/rec", "follow --origin=${ORIGIN_NAME} /var/lib/afterlive/rec", "--read-only --cap-drop ALL --security-opt no-new-privileges", "--log-driver awslogs",
+		"mode=non-blocking", "grep -q '<publishing/>'", "upgrade_type = security",
+	} {
+		f.wantf(strings.Contains(all, part), "the origin's instance doesn't say %s", part)
+	}
+	environment := map[string]string{}
+	for _, m := range regexp.MustCompile(`(?m)^(\w+)=`).FindAllStringSubmatch(settings, -1) {
+		f.wantf(regexp.MustCompile(`(\$\{?|-e |\^)`+m[1]+`\b`).MatchString(all), "nothing reads %s", m[1])
+		if strings.HasPrefix(m[1], "AFTERLIVE_") {
+			environment[m[1]] = ""
+		}
+	}
+	f.wantf(len(environment) == 4, "enqueue needs to know queues and buckets")
+	return errors.Join(append(f, variables(environment))...)
+}
+
+// scriptIsSound asks bash whether a text is a script.
+func scriptIsSound(text string) error {
 	cmd := exec.Command("bash", "-n")
-	cmd.Stdin = strings.NewReader(fmt.Sprint(text))
+	cmd.Stdin = strings.NewReader(text)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("user data: %w: %s", err, out)
+		return fmt.Errorf("%.40q: %w: %s", text, err, out)
 	}
 	return nil
 }
@@ -260,6 +386,18 @@ var resources = map[string]string{
 	"map[Fn::Join:[/ [map[Fn::ImportValue:${VodStack}-recordings-arn] recordings/*]]]":           "recordings/recordings/*",
 	"map[Fn::Join:[/ [map[Fn::ImportValue:${VodStack}-recordings-arn] recordings/*.growing/*]]]": "recordings/recordings/*.growing/*",
 	"arn:${AWS::Partition}:ecs:${AWS::Region}:${AWS::AccountId}:task/${Cluster}/*":               "own tasks",
+	"arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter/${AWS::StackName}/*":   "own parameters",
+	"CdnSecret": "cdn secret", "Log.Arn": "log", "KmsKey": "key", "*": "*",
+}
+
+// beside are permissions that our programs don't use themselves.
+var beside = map[string][]string{
+	"worker": {"ecs:UpdateTaskProtection own tasks", "ecs:GetTaskProtection own tasks"}, // ECS's agent asks for these in the name of the task
+	"origin": { // the scripts in ecs/origin, docker's log, and the agent of Systems Manager, as its manual has it
+		"ssm:GetParameter own parameters", "secretsmanager:GetSecretValue cdn secret", "cloudwatch:PutMetricData *", "logs:CreateLogStream log", "logs:PutLogEvents log",
+		"ssm:UpdateInstanceInformation *", "ssmmessages:CreateControlChannel *", "ssmmessages:CreateDataChannel *", "ssmmessages:OpenControlChannel *", "ssmmessages:OpenDataChannel *",
+		"ec2messages:AcknowledgeMessage *", "ec2messages:DeleteMessage *", "ec2messages:FailMessage *", "ec2messages:GetEndpoint *", "ec2messages:GetMessages *", "ec2messages:SendReply *",
+	},
 }
 
 // permissions compares what a role allows with what the programs do, as the end to
@@ -274,11 +412,15 @@ func permissions(role []Permission, who string) error {
 			needed[p] = true
 		}
 	}
-	if who == "worker" { // ECS's agent asks for these in the name of the task
-		needed["ecs:UpdateTaskProtection own tasks"], needed["ecs:GetTaskProtection own tasks"] = true, true
-	}
 	f.wantf(len(needed) >= 4, "nothing is recorded of what the %s does", who)
+	for _, p := range beside[who] {
+		needed[p] = true
+	}
 	for _, p := range role {
+		if p.Resource == "KmsKey" { // S3 asks for these, where a key is given
+			f.wantf(p.Action == "kms:Decrypt" || p.Action == "kms:GenerateDataKey", "nobody needs %s", p.Action)
+			continue
+		}
 		name := p.Action + " " + resources[p.Resource]
 		f.wantf(needed[name], "the %s never does %s (%s)", who, name, p.Resource)
 		delete(needed, name)
@@ -295,7 +437,7 @@ var known = []string{
 	"sts:AssumeRole", "sns:Publish", "sqs:TagQueue",
 	"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:SendMessage", "sqs:GetQueueAttributes",
 	"s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListBucket", "s3:DeleteObject",
-	"ecs:UpdateTaskProtection", "ecs:GetTaskProtection",
+	"ecs:UpdateTaskProtection", "ecs:GetTaskProtection", "kms:Decrypt", "kms:GenerateDataKey",
 }
 
 // denied are the statements that forbid what comes in clear text.
@@ -308,7 +450,7 @@ func encrypted(text string) error {
 	for _, m := range denied.FindAllStringSubmatch(text, -1) {
 		all = append(all, m[1])
 	}
-	for _, resource := range []string{"!GetAtt Jobs.Arn", "!GetAtt Failed.Arn", "!Ref News", `[!GetAtt Vod.Arn, !Sub "${Vod.Arn}/*"]`, `[!GetAtt Recordings.Arn, !Sub "${Recordings.Arn}/*"]`} {
+	for _, resource := range []string{"!GetAtt Jobs.Arn", "!GetAtt Failed.Arn", "!Ref News", "!Ref Alarms", `[!GetAtt Vod.Arn, !Sub "${Vod.Arn}/*"]`, `[!GetAtt Recordings.Arn, !Sub "${Recordings.Arn}/*"]`} {
 		f.wantf(slices.Contains(all, resource), "%s can be reached in clear text", resource)
 	}
 	return errors.Join(f...)
@@ -318,7 +460,7 @@ func encrypted(text string) error {
 func actions(text string) error {
 	var f faults
 	allowed := denied.ReplaceAllString(text, "")
-	for _, m := range regexp.MustCompile(`"((?:sts|sqs|sns|s3|ecs):[A-Za-z*]+)"`).FindAllStringSubmatch(allowed, -1) {
+	for _, m := range regexp.MustCompile(`"((?:sts|sqs|sns|s3|ecs|kms):[A-Za-z*]+)"`).FindAllStringSubmatch(allowed, -1) {
 		event := strings.HasPrefix(m[1], "s3:ObjectCreated")
 		f.wantf(event || slices.Contains(known, m[1]), "nobody needs %s", m[1])
 	}

@@ -26,24 +26,33 @@ var Origin string
 // but conditions are decided.
 type Template map[string]any
 
-// Parse reads a template as it is where the named conditions are true, and all others
-// false.
-func Parse(text string, conditions ...string) (Template, error) {
+// Parse reads a template as it is with the parameters that are given, each as NAME=VALUE, and the defaults of all others.
+func Parse(text string, parameters ...string) (Template, error) {
 	var root Template
 	if err := yaml.Unmarshal([]byte(text), &root); err != nil {
 		return nil, fmt.Errorf("parse template: %w", err)
 	}
-	all, ok := root["Conditions"].(map[string]any)
-	if !ok {
-		all = map[string]any{}
+	d := decider{}
+	conditions, _ := root["Conditions"].(map[string]any)
+	for name, v := range conditions {
+		d[name] = holds(v, func(word string) string {
+			for _, p := range parameters {
+				if value, ok := strings.CutPrefix(p, word+"="); ok {
+					return value
+				}
+			}
+			if root.At("Parameters/"+word) == nil { // the value that a parameter is compared with
+				return word
+			}
+			return fmt.Sprint(root.At("Parameters/" + word + "/Default"))
+		})
 	}
-	d := decider{all, conditions}
 	resources, ok := root["Resources"].(map[string]any)
 	if !ok {
 		return nil, fmt.Errorf("parse template: it has no resources")
 	}
 	for name, v := range resources {
-		if r, ok := v.(map[string]any); ok && r["Condition"] != nil && !slices.Contains(conditions, fmt.Sprint(r["Condition"])) {
+		if r, ok := v.(map[string]any); ok && r["Condition"] != nil && !d[fmt.Sprint(r["Condition"])] {
 			delete(resources, name)
 		}
 	}
@@ -51,11 +60,20 @@ func Parse(text string, conditions ...string) (Template, error) {
 	return root, nil
 }
 
-// decider puts the branch that counts in the place of every !If.
-type decider struct {
-	known map[string]any
-	truth []string
+// holds decides !Equals [a, b], or !Not of it.
+func holds(condition any, value func(string) string) bool {
+	list, _ := condition.([]any)
+	switch len(list) {
+	case 1:
+		return !holds(list[0], value)
+	case 2:
+		return value(fmt.Sprint(list[0])) == value(fmt.Sprint(list[1]))
+	}
+	return false
 }
+
+// decider puts the branch that counts in the place of every !If, by conditions that hold or not.
+type decider map[string]bool
 
 const noValue = "AWS::NoValue"
 
@@ -85,10 +103,11 @@ func (d decider) branch(v []any) (any, bool) {
 		return nil, false
 	}
 	name, ok := v[0].(string)
-	if !ok || d.known[name] == nil {
+	truth, known := d[name]
+	if !ok || !known {
 		return nil, false
 	}
-	if slices.Contains(d.truth, name) {
+	if truth {
 		return v[1], true
 	}
 	return v[2], true

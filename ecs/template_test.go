@@ -2,6 +2,7 @@ package ecs
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,9 +14,27 @@ import (
 	"afterlive/internal/standin"
 )
 
+// samples are values for parameters that are empty by default: validators take a default for what is given.
+var samples = map[string]string{
+	"KmsKey": "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab", "Certificate": "arn:aws:acm:us-east-1:123456789012:certificate/12345678-1234-1234-1234-123456789012",
+	"PrivateSubnet": "subnet-0123456789abcdef0", "CdnName": "vod.example.org", "AccessLogs": "logs-of-ours", "WebAcl": "arn:aws:wafv2:us-east-1:123456789012:global/webacl/all/12345678-1234-1234-1234-123456789012",
+	"LiveOrigin": "origin.example.org", "LiveHeader": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:cdn-abcdef", "Operator": "ops@example.org",
+}
+
+// given is a template with samples for defaults.
+func given(template string) string {
+	return regexp.MustCompile(`(?m)^ {2}(\w+):\n {4}Type: String\n {4}Default: ""$`).ReplaceAllStringFunc(template, func(m string) string {
+		name, _, _ := strings.Cut(strings.TrimSpace(m), ":")
+		return strings.Replace(m, `""`, `"`+samples[name]+`"`, 1)
+	})
+}
+
 // validate asks AWS's own validator about templates: what it says of each, or nothing.
 func validate(t *testing.T, templates ...string) []string {
 	t.Helper()
+	for i := range templates {
+		templates[i] = given(templates[i])
+	}
 	folder := filepath.Join(standin.Root(), "tools", "cloudformation")
 	cmd := exec.CommandContext(t.Context(), "node", "validate.mjs")
 	cmd.Dir = folder
@@ -60,7 +79,8 @@ func TestFiltersFindTheirLines(t *testing.T) {
 // The handbook names every alarm that the template makes, and no other.
 func TestAlarmsAreDocumented(t *testing.T) {
 	vod, err := Parse(Vod)
-	if err != nil {
+	origin, err2 := Parse(Origin)
+	if err := errors.Join(err, err2); err != nil {
 		t.Fatal(err)
 	}
 	page, err := os.ReadFile(filepath.Join(standin.Root(), "docs", "operations.md"))
@@ -71,13 +91,16 @@ func TestAlarmsAreDocumented(t *testing.T) {
 	for _, m := range regexp.MustCompile("alarm `(\\w+)`").FindAllStringSubmatch(string(page), -1) {
 		told = append(told, m[1])
 	}
-	resources, ok := vod["Resources"].(map[string]any)
-	if !ok {
-		t.Fatal("the template has no resources")
-	}
-	for name := range resources {
-		if vod.At("Resources/"+name+"/Type") == "AWS::CloudWatch::Alarm" && vod.Text(name, "AlarmActions") == "[Alarms]" {
-			made = append(made, name)
+	for _, template := range []Template{vod, origin} {
+		resources, ok := template["Resources"].(map[string]any)
+		if !ok {
+			t.Fatal("the template has no resources")
+		}
+		for name := range resources {
+			actions := template.Text(name, "AlarmActions")
+			if template.At("Resources/"+name+"/Type") == "AWS::CloudWatch::Alarm" && (actions == "[Alarms]" || strings.Contains(actions, "-alarms")) {
+				made = append(made, name)
+			}
 		}
 	}
 	slices.Sort(told)
@@ -138,7 +161,27 @@ func TestMistakesAreFound(t *testing.T) {
 		{"EC2's warning drains nothing", "ECS_ENABLE_SPOT_INSTANCE_DRAINING=true", "ECS_ENABLE_SPOT_INSTANCE_DRAINING=false"},
 		{"ECS kills before the drain is over", "ECS_CONTAINER_STOP_TIMEOUT=120s", "ECS_CONTAINER_STOP_TIMEOUT=30s"},
 		{"instances go without a warning", "CapacityRebalance: false", "CapacityRebalance: true"},
-		{"containers cannot ask for the warning", "HttpPutResponseHopLimit: 2", "HttpPutResponseHopLimit: 1"},
+		{"containers have the instance's role", "HttpPutResponseHopLimit: 1", "HttpPutResponseHopLimit: 2"},
+		{"instances that are too small", "MemoryMiB: {Min: 7600", "MemoryMiB: {Min: 3800"},
+		{"instances of another architecture", "[amazon-web-services], [intel, amd]", "[intel, amd], [amazon-web-services]"},
+		{"a name that ECS refuses", `"cp-${AWS::StackName}"`, `"${AWS::StackName}"`},
+		{"nothing but spot", "OnDemandTasks:\n    Type: Number\n    Default: 1", "OnDemandTasks:\n    Type: Number\n    Default: 0"},
+		{"a weight that places nothing", "Base: !Ref OnDemandTasks, Weight: 1}", "Base: !Ref OnDemandTasks, Weight: 0}"},
+		{"nobody hears that nothing can be placed", "SERVICE_TASK_PLACEMENT_FAILURE", "SERVICE_STEADY_STATE"},
+		{"the rule may not tell", "Principal: {Service: events.amazonaws.com}", "Principal: {Service: ecs.amazonaws.com}"},
+		{"alarms may not tell", "Principal: {Service: cloudwatch.amazonaws.com}", "Principal: {Service: ecs.amazonaws.com}"},
+		{"nobody hears that all is well again", "      OKActions: [!Ref Alarms]\n", ""},
+		{"addresses though none are wanted", "AssignPublicIp: !Ref PublicAddresses", "AssignPublicIp: ENABLED"},
+		{"two triggers", "NotificationConfiguration: !If\n        - ByBucket", "NotificationConfiguration: !If\n        - HasLive"},
+		{"recordings never expire", "ExpirationInDays: !Ref RecordingsDays", "ExpirationInDays: 3650"},
+		{"another key", "KMSMasterKeyID: !Ref KmsKey", "KMSMasterKeyID: alias/other"},
+		{"a key that workers may not use", `Action: ["kms:Decrypt", "kms:GenerateDataKey"]`, `Action: "kms:Encrypt"`},
+		{"an old TLS", "TLSv1.2_2021", "TLSv1"},
+		{"no IPv6", "IPV6Enabled: true", "IPV6Enabled: false"},
+		{"a root that is not there", "player/start.html", "player/begin.html"},
+		{"any CDN before the origin", "HeaderName: X-Afterlive-Origin", "HeaderName: X-Origin"},
+		{"browsers come without TLS", "          StrictTransportSecurity: {AccessControlMaxAgeSec: 31536000, Override: true}\n", ""},
+		{"a worker waits for its log", "mode: non-blocking", "mode: blocking"},
 		{"a task that fits on no instance", `!If [OnEC2, "7168", "8192"]`, `"8192"`},
 		{"no way out of the subnet", "NetworkMode: !If [OnEC2, bridge, awsvpc]", "NetworkMode: awsvpc"},
 		{"all instances are paid in full", "OnDemandPercentageAboveBaseCapacity: 0", "OnDemandPercentageAboveBaseCapacity: 100"},
@@ -164,19 +207,72 @@ func TestMistakesAreFound(t *testing.T) {
 		{"all the world streams", "CidrIp: !Ref Encoders", "CidrIp: 0.0.0.0/0"},
 		{"all the world past the CDN", "SourcePrefixListId: !Ref CdnPrefixList", "CidrIp: 0.0.0.0/0"},
 		{"around the balancer", "FromPort: 8081, ToPort: 8081, SourceSecurityGroupId: !Ref Gate", "FromPort: 8081, ToPort: 8081, CidrIp: 0.0.0.0/0"},
-		{"no key", "{ return 403; }", "{ }"},
-		{"the log has the key", "set -euo pipefail\n              dnf", "set -euxo pipefail\n              dnf"},
-		{"user data that is no script", "SETTINGS'\n              #!/bin/bash", "SETTINGS\n              if"},
+		{"user data that is no script", "UPDATE'\n          #!/bin/bash", "UPDATE\n          if"},
+		{"a version in the user data", `image=$(sed -n 's/^IMAGE=//p' <<<"$settings")`, "image=${Image}"},
+		{"services in the user data", "          afterlive-update\n", "          docker run origin\n"},
+		{"every parameter of the account", `parameter/${AWS::StackName}/*"`, `parameter/*"`},
+		{"all of SSM", `        - !Sub "arn:${AWS::Partition}:iam::aws:policy/AmazonEC2`, `        - !Sub "arn:${AWS::Partition}:iam::aws:policy/AmazonSSMManagedInstanceCore"` + "\n" + `        - !Sub "arn:${AWS::Partition}:iam::aws:policy/AmazonEC2`},
+		{"nobody hears of a dead origin", `Fn::ImportValue": !Sub "${VodStack}-alarms"`, `Fn::ImportValue": !Sub "${VodStack}-news"`},
+		{"a silent origin", "TreatMissingData: breaching", "TreatMissingData: notBreaching"},
+		{"the CDN's secret may not be read", `Action: "secretsmanager:GetSecretValue"`, `Action: "secretsmanager:DescribeSecret"`},
 		{"recordings go with the stack", "DeletionPolicy: Snapshot", "DeletionPolicy: Delete"},
-		{"a stream is cut off", "docker stop -t 86400", "docker stop -t 10"},
-		{"systemd cuts it off", "TimeoutStopSec=infinity", "TimeoutStopSec=30"},
-		{"what a crash leaves stays", "enqueue sweep", "enqueue status"},
-		{"recordings aren't followed", "follow --origin=${OriginName} /var/lib/afterlive/rec", "sweep /var/lib/afterlive/rec"},
 		{"too much is allowed", `"s3:PutObject", "s3:GetObject"`, `"s3:PutObject", "s3:DeleteObject"`},
 		{"misspelled variable", "AFTERLIVE_FAILED=", "AFTERLIVE_FAILURES="},
-		{"runs with capabilities", "--cap-drop ALL ", ""},
 		{"no such output", "!GetAtt Balancer.DNSName", "!GetAtt Balancer.DnsName"},
 	})
+}
+
+// Likewise in what the image brings to the instance.
+func TestMistakesOfTheInstanceAreFound(t *testing.T) {
+	origin, err := Parse(Origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := origin.Text("Settings", "Value/0")
+	for _, m := range []struct{ file, name, old, new string }{
+		{"settings", "no key", "{ return 403; }", "{ }"},
+		{"settings", "the log has the key", "set -euo pipefail", "set -euxo pipefail"},
+		{"settings", "no secret", "http_x_afterlive_origin", "http_x_origin"},
+		{"settings", "no script", "put() {", "put() {{"},
+		{"run", "capabilities", "--cap-drop ALL ", ""},
+		{"run", "misspelled variable", "-e AFTERLIVE_FAILED", "-e AFTERLIVE_FAILURES"},
+		{"run", "a container waits for its log", "mode=non-blocking", "mode=blocking"},
+		{"origin.service", "a stream is cut off", "docker stop -t 86400", "docker stop -t 10"},
+		{"origin.service", "systemd cuts it off", "TimeoutStopSec=infinity", "TimeoutStopSec=30"},
+		{"sweep.service", "what a crash leaves stays", " sweep /var", " status /var"},
+		{"follow.service", "recordings aren't followed", " follow --origin", " sweep --origin"},
+		{"install", "a live stream is cut off", "<publishing/>", "<nobody/>"},
+		{"install", "no patches", "upgrade_type = security", "upgrade_type = none"},
+	} {
+		files, err := hostFiles()
+		if err != nil || !strings.Contains(files[m.file], m.old) {
+			t.Fatalf("%s no longer says %q: %v", m.file, m.old, err)
+		}
+		if err := host(files, settings); err != nil {
+			t.Fatal(err)
+		}
+		files[m.file] = strings.ReplaceAll(files[m.file], m.old, m.new)
+		if host(files, settings) == nil {
+			t.Errorf("%s: %s: nobody has noticed", m.file, m.name)
+		}
+	}
+}
+
+// AWS's other linter, where it is there.
+func TestLint(t *testing.T) {
+	lint, err := exec.LookPath("cfn-lint")
+	if err != nil {
+		t.Skip("cfn-lint is not here: pip install cfn-lint")
+	}
+	dir := t.TempDir()
+	args := []string{"-r", "us-east-1", "eu-central-1", "ap-southeast-2", "-t"}
+	for name, text := range map[string]string{"vod.yaml": Vod, "origin.yaml": Origin} {
+		write(t, filepath.Join(dir, name), given(text))
+		args = append(args, filepath.Join(dir, name))
+	}
+	if out, err := exec.CommandContext(t.Context(), lint, args...).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
 }
 
 type mistake struct{ name, old, new string }

@@ -13,11 +13,11 @@ import (
 // check tries whether a name that is taken stays so. Almost every file system has hard
 // links, and most of the others can rename without replacing.
 func (d *Dir) check() error {
-	var system unix.Statfs_t
-	if err := unix.Statfs(d.root, &system); err != nil {
+	fat, err := isFAT(d.root)
+	if err != nil {
 		return fmt.Errorf("look at %s: %w", d.root, err)
 	}
-	if system.Type == unix.MSDOS_SUPER_MAGIC || system.Type == unix.EXFAT_SUPER_MAGIC {
+	if fat {
 		return fmt.Errorf("%w: %s is on FAT or exFAT, which makes up inode numbers anew now and then, "+
 			"so that versions of an object cannot be told apart", ErrUnfit, d.root)
 	}
@@ -44,14 +44,6 @@ func (d *Dir) create(file, name string) error {
 		return fmt.Errorf("%w: the file system of %s has neither hard links nor renames that do not replace: two writers could both win", ErrUnfit, d.root)
 	}
 	return err
-}
-
-// renameNew renames a file, and fails where the name is taken.
-func renameNew(file, name string) error {
-	if err := unix.Renameat2(unix.AT_FDCWD, file, unix.AT_FDCWD, name, unix.RENAME_NOREPLACE); err != nil {
-		return &os.LinkError{Op: "rename", Old: file, New: name, Err: err}
-	}
-	return nil
 }
 
 // lacking recognizes how file systems say that they have no hard links.

@@ -1,5 +1,5 @@
 // Package ffmpeg runs ffmpeg for a task: limited in memory, disk and time, killed when it stalls (watchdog.go), isolated where
-// the kernel allows it (isolation.go), in a folder that is emptied afterwards (scratch.go). Start at [Program.Run].
+// the kernel allows it (isolation_linux.go), in a folder that is emptied afterwards (scratch.go). Start at [Program.Run].
 package ffmpeg
 
 import (
@@ -18,8 +18,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"afterlive/internal/job"
 )
@@ -111,10 +109,7 @@ func (f Program) Run(ctx context.Context, folder string, args []string, input io
 	cmd.Stdin = &feed{input, cancel, watchdog}
 	cmd.Stdout = &progress{advanced: watchdog.advanced, report: report}
 	cmd.Stderr = &log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if f.Apart {
-		isolated(cmd.SysProcAttr)
-	}
+	cmd.SysProcAttr = child(f.Apart)
 	// Not SIGTERM: nobody wants what it would still write, and some inputs make it deaf.
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = hangsOn
@@ -123,8 +118,7 @@ func (f Program) Run(ctx context.Context, folder string, args []string, input io
 		return ran, job.Transient("ffmpeg_missing", fmt.Errorf("start ffmpeg: %w", err))
 	}
 	if f.File > 0 { // a full disk is silent, this is not: ffmpeg dies of SIGXFSZ
-		limit := &unix.Rlimit{Cur: uint64(f.File), Max: uint64(f.File)}
-		if err := unix.Prlimit(cmd.Process.Pid, unix.RLIMIT_FSIZE, limit, nil); err != nil && !errors.Is(err, unix.ESRCH) {
+		if err := limitFiles(cmd.Process.Pid, uint64(f.File)); err != nil {
 			cancel(fmt.Errorf("limit ffmpeg's files: %w", err))
 		}
 	}
@@ -254,3 +248,6 @@ func (t *tail) take(line string) {
 }
 
 func (t *tail) String() string { return strings.Join(t.lines, "\n") }
+
+// environment has nothing of the worker's: no credentials, no proxy settings.
+func environment() []string { return []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH")} }

@@ -94,6 +94,7 @@ type Result struct {
 	Wait        []float64 // seconds from each recording's end to its publication, in the order of the trace
 	End         float64   // when the last was published
 	TaskSeconds float64   // that are paid
+	OnDemand    float64   // of them, those of tasks that are not spot
 	Work        float64   // seconds of messages that were done
 	Redone      float64   // seconds of messages that were begun in vain
 	Interrupted int       // messages that a task's end cut off

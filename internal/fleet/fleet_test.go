@@ -28,7 +28,7 @@ func templatePolicy(t *testing.T) *Policy {
 func TestPolicyIsTheTemplates(t *testing.T) {
 	p := templatePolicy(t)
 	want := &Policy{
-		Max: 60, Target: 10, Live: 12, OutOnly: true, Out: 60, In: 600, Steps: []Step{{0, 20, 1}, {20, 100, 5}, {100, math.Inf(1), 20}}, Threshold: 1,
+		Max: 60, OnDemand: 1, Target: 10, Live: 12, OutOnly: true, Out: 60, In: 600, Steps: []Step{{0, 20, 1}, {20, 100, 5}, {100, math.Inf(1), 20}}, Threshold: 1,
 		Surge: 20, WaitsFor: 1, StepCooldown: 120, HalveFor: 2, HalveOf: 5, HalveCooldown: 300, IdleFor: 10, AwakeInHours: 3,
 		Drain: 100, Lease: 120, CPUs: 4, Memory: 8, Disk: 30,
 	}

@@ -11,6 +11,7 @@ import (
 // Policy is how a template scales its fleet.
 type Policy struct {
 	Max           int
+	OnDemand      int     // so many tasks are not spot
 	Target        float64 // messages, in flight included, for each task
 	Live          float64 // messages that a live stream counts as
 	PerDesired    bool    // each task that is wanted, not each that runs
@@ -41,7 +42,7 @@ type Step struct {
 func ReadPolicy(t ecs.Template) (*Policy, error) {
 	const tracking, steps = "TargetTrackingScalingPolicyConfiguration/", "StepScalingPolicyConfiguration/"
 	p := &Policy{
-		Max:    int(t.Number("ScalableTarget", "MaxCapacity")),
+		Max: int(t.Number("ScalableTarget", "MaxCapacity")), OnDemand: int(t.Parameter("OnDemandTasks")),
 		Target: t.Number("ByBacklog", tracking+"TargetValue"), Live: t.Parameter("MessagesPerLiveStream"),
 		Out: t.Number("ByBacklog", tracking+"ScaleOutCooldown"), In: t.Number("ByBacklog", tracking+"ScaleInCooldown"),
 		Threshold: t.Number("WorkWaits", "Threshold"), WaitsFor: int(t.Number("WorkWaits", "EvaluationPeriods")),

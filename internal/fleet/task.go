@@ -18,6 +18,7 @@ type task struct {
 	state     state
 	launched  float64
 	paid      bool
+	onDemand  bool // nobody takes it away
 	protected bool
 	rested    float64 // when it had its last pause
 	poll      int     // the number of the present one
@@ -31,7 +32,7 @@ func (s *simulation) launch(delay float64) {
 	if delay < 0 {
 		delay = s.Cloud.Start[0] + s.random.Float64()*(s.Cloud.Start[1]-s.Cloud.Start[0])
 	}
-	t := &task{s: s, launched: s.now}
+	t := &task{s: s, launched: s.now, onDemand: s.Policy != nil && s.onDemand() < s.Policy.OnDemand}
 	s.tasks = append(s.tasks, t)
 	s.at(s.now+delay, func() {
 		if t.state == starting {
@@ -43,10 +44,20 @@ func (s *simulation) launch(delay float64) {
 		rate float64
 		do   func()
 	}{{s.Cloud.Interruptions, t.interrupted}, {s.Cloud.Losses, t.lost}} {
-		if end.rate > 0 {
+		if end.rate > 0 && !t.onDemand {
 			s.at(s.now+s.random.ExpFloat64()*3600/end.rate, end.do)
 		}
 	}
+}
+
+// onDemand counts the tasks that are not spot.
+func (s *simulation) onDemand() (n int) {
+	for _, t := range s.tasks {
+		if t.onDemand && t.state != gone {
+			n++
+		}
+	}
+	return n
 }
 
 // ask polls: protected, for a message or until the poll ends; then a pause follows, in
@@ -192,6 +203,10 @@ func (t *task) end() {
 func (t *task) pay() {
 	if !t.paid {
 		t.paid = true
-		t.s.result.TaskSeconds += math.Max(60, t.s.now-t.launched)
+		seconds := math.Max(60, t.s.now-t.launched)
+		t.s.result.TaskSeconds += seconds
+		if t.onDemand {
+			t.s.result.OnDemand += seconds
+		}
 	}
 }

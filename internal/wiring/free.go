@@ -12,5 +12,5 @@ func Free(folder string) (int64, error) {
 	if err := unix.Statfs(folder, &fs); err != nil {
 		return 0, fmt.Errorf("look at the disk of %s: %w", folder, err)
 	}
-	return int64(fs.Bavail) * fs.Bsize, nil //nolint:gosec // disks are smaller than 2^63 bytes
+	return int64(fs.Bavail) * int64(fs.Bsize), nil //nolint:gosec,unconvert // not an int64 on macOS; disks are smaller than 2^63 bytes
 }

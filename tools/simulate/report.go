@@ -122,8 +122,7 @@ func lag(r *fleet.Result) float64 {
 // dispatch, to claim and to publish it. By TestRequestsAPart, publishing it takes 11 and 24 of them.
 const livePuts, liveGets = 17, 36
 
-// cost is what a result costs: tasks on spot with their addresses and disks, requests to
-// SQS and S3.
+// cost is what a result costs: tasks, most of them spot, with their addresses and disks, requests to SQS and S3.
 func (c prices) cost(r *fleet.Result, p *fleet.Policy, k kind, recorded float64) float64 {
 	const segment, chunk, freeDisk = 6.0, 60.0, 20.0
 	task := p.CPUs*c.Spot.CPU + p.Memory*c.Spot.GiB + c.Address + max(0, p.Disk-freeDisk)*c.Disk
@@ -132,7 +131,8 @@ func (c prices) cost(r *fleet.Result, p *fleet.Policy, k kind, recorded float64)
 	if n := float64(len(r.Lag)); n > 0 {
 		puts, gets = recorded/segment*(k.rungs+2)+n*livePuts+2*recorded/live.Every, n*liveGets // and an extent and the index each time
 	}
-	return r.TaskSeconds/hour*task + float64(r.Requests+r.Messages)/1e6*c.SQS + puts/1000*c.Puts + gets/1000*c.Gets
+	onDemand := p.CPUs*(c.Fargate.CPU-c.Spot.CPU) + p.Memory*(c.Fargate.GiB-c.Spot.GiB) // more
+	return r.TaskSeconds/hour*task + r.OnDemand/hour*onDemand + float64(r.Requests+r.Messages)/1e6*c.SQS + puts/1000*c.Puts + gets/1000*c.Gets
 }
 
 func percentile(values []float64, p float64) float64 {

@@ -2,6 +2,7 @@ package ffmpeg
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -18,7 +19,7 @@ import (
 func (f Program) Isolate(ctx context.Context) (Program, error) {
 	cmd := exec.CommandContext(ctx, f.Path, "-version")
 	cmd.Env = environment()
-	cmd.SysProcAttr = isolated(&syscall.SysProcAttr{})
+	cmd.SysProcAttr = child(true)
 	err := cmd.Run()
 	if err == nil {
 		f.Apart = true
@@ -31,13 +32,23 @@ func (f Program) Isolate(ctx context.Context) (Program, error) {
 	return f, fmt.Errorf("keep ffmpeg apart: %w", err)
 }
 
-// isolated asks for namespaces in which the user is who it was.
-func isolated(attr *syscall.SysProcAttr) *syscall.SysProcAttr {
+// child is how ffmpeg is started: it ends with the thread that starts it; apart, it has namespaces in which the user is who it was.
+func child(apart bool) *syscall.SysProcAttr {
+	attr := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if !apart {
+		return attr
+	}
 	attr.Cloneflags |= syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET
 	attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}}
 	attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getgid(), HostID: os.Getgid(), Size: 1}}
 	return attr
 }
 
-// environment has nothing of the worker's: no credentials, no proxy settings.
-func environment() []string { return []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH")} }
+// limitFiles ends a process that writes a file of more than so many bytes.
+func limitFiles(pid int, bytes uint64) error {
+	err := unix.Prlimit(pid, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: bytes, Max: bytes}, nil)
+	if errors.Is(err, unix.ESRCH) { // it has ended
+		return nil
+	}
+	return err
+}
