@@ -29,6 +29,8 @@ lab3: install build ## workshop: a queue, a fleet that grows with it, a killed w
 # Tests of many cases of a kind: "make test" tries a share of them, "make soak" all.
 MANY := TestPublisherComesBack|TestDifferential|TestHostileMedia|TestTruncatedAnywhere|TestCrashAtEveryStoreOperation|TestEachStoreOperation|TestStitchingIsInvisible|TestFollowed|TestWhatPeopleRecord|TestChunksBeside|TestHeadMisleads|TestNoSeam|TestLoudness|TestOwnSound|TestTopRendition|TestCopyFallsBack|TestDrift|TestPresentationsKeep|TestTransportStreams
 
+NPM := $(foreach p,fauxqs cloudformation iam,tools/$(p)/node_modules/.package-lock.json)
+
 # Packages in which goroutines meet. In the others the race detector would find nothing, slowly; what e2e runs are binaries.
 RACY := ./cmd/... ./site ./internal/blob ./internal/catalog ./internal/ecs ./internal/ffmpeg ./internal/growing ./internal/operate ./internal/queue ./internal/standin ./internal/webhook ./internal/wiring ./internal/worker
 
@@ -69,7 +71,7 @@ image-suite: player/web/hls.mjs ## all tests beside the image's ffmpeg, on Debia
 	VERSION=$(VERSION) tools/image.sh suite
 
 # Lint has vet. Limits bound a test that hangs. How long tests take depends on what else the machine does. Many wait for streams, so more of them than cores run at once.
-suite: $(TOOLS)/versitygw tools/fauxqs/node_modules/.package-lock.json tools/cloudformation/node_modules/.package-lock.json player/web/hls.mjs
+suite: $(TOOLS)/versitygw $(TOOLS)/ec2-metadata-mock $(NPM) player/web/hls.mjs
 	go test -vet=off -count=1 -parallel 4 -timeout 90m $$(go list ./... | grep -vxF "$$(go list $(RACY))")
 	go test -vet=off -race -short -count=1 -parallel 4 -timeout 90m $(RACY) ./pipeline # short: without what is ffmpeg's work alone, which was tested above
 
@@ -92,7 +94,7 @@ study: build ## which cube costs how much at which quality; RECORDING=file.flv: 
 fuzz: ## fuzz the FLV scanner for a minute, beyond the kept corpus
 	go test -run '^$$' -fuzz FuzzScan -fuzztime 1m -fuzzminimizetime 2s ./internal/flv
 
-tools: $(TOOLS)/versitygw $(TOOLS)/golangci-lint tools/fauxqs/node_modules/.package-lock.json tools/cloudformation/node_modules/.package-lock.json ## what tests run against, in the versions of tools/
+tools: $(TOOLS)/versitygw $(TOOLS)/ec2-metadata-mock $(TOOLS)/golangci-lint $(NPM) ## what tests run against, in the versions of tools/
 
 install: ## Debian's ffmpeg, nginx with the RTMP module, and npm, where they are missing; Go, where it is missing or old
 	@tools/install.sh demo
@@ -106,19 +108,18 @@ extra: # the race detector needs a compiler, the player's tests a browser, the t
 $(TOOLS)/versitygw: tools/versitygw/go.mod
 	cd tools/versitygw && go build -o $(CURDIR)/$@ github.com/versity/versitygw/cmd/versitygw
 
+$(TOOLS)/ec2-metadata-mock: tools/metadata/go.mod
+	cd tools/metadata && go build -o $(CURDIR)/$@ github.com/aws/amazon-ec2-metadata-mock/cmd/ec2-metadata-mock
+
 $(TOOLS)/nfpm: tools/nfpm/go.mod
 	cd tools/nfpm && go build -o $(CURDIR)/$@ github.com/goreleaser/nfpm/v2/cmd/nfpm
 
 $(TOOLS)/golangci-lint: tools/lint/go.mod
 	cd tools/lint && go build -o $(CURDIR)/$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
-tools/fauxqs/node_modules/.package-lock.json: tools/fauxqs/package-lock.json
-	@node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' || { echo "Node 20 or later is needed for the tests' SQS" >&2; exit 1; }
-	cd tools/fauxqs && npm ci --no-audit --no-fund
-	@touch $@
-
-tools/cloudformation/node_modules/.package-lock.json: tools/cloudformation/package-lock.json
-	cd tools/cloudformation && npm ci --no-audit --no-fund
+tools/%/node_modules/.package-lock.json: tools/%/package-lock.json
+	@node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' || { echo "Node 20 or later is needed for what tests run against" >&2; exit 1; }
+	cd tools/$* && npm ci --no-audit --no-fund
 	@touch $@
 
 player/web/hls.mjs: player/package-lock.json
@@ -126,4 +127,4 @@ player/web/hls.mjs: player/package-lock.json
 	@touch $@
 
 clean: ## what was built and installed here (not data/)
-	rm -rf bin dist .tools tools/node/node_modules tools/fauxqs/node_modules tools/cloudformation/node_modules player/node_modules player/web/hls.mjs
+	rm -rf bin dist .tools tools/*/node_modules player/node_modules player/web/hls.mjs

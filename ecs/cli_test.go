@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -32,9 +31,9 @@ func start(t *testing.T) cloud {
 	if err != nil || err2 != nil {
 		t.Skip("moto_server and the AWS CLI are not here, so deploy.sh was run against a stand-in alone: pip install 'moto[server]' awscli")
 	}
-	address := free(t)
+	port := standin.FreePort(t)
 	ctx, stop := context.WithCancel(t.Context())
-	cmd := exec.CommandContext(ctx, server, "-H", "127.0.0.1", "-p", address[strings.LastIndex(address, ":")+1:])
+	cmd := exec.CommandContext(ctx, server, "-H", "127.0.0.1", "-p", port)
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
@@ -42,7 +41,7 @@ func start(t *testing.T) cloud {
 	}
 	t.Cleanup(func() { stop(); _ = cmd.Wait() })
 	ready := func() bool {
-		r, err := http.Get("http://" + address + "/moto-api/")
+		r, err := http.Get("http://127.0.0.1:" + port + "/moto-api/")
 		return err == nil && r.Body.Close() == nil
 	}
 	for tick, until := time.NewTicker(100*time.Millisecond), time.After(2*time.Minute); !ready(); <-tick.C {
@@ -69,20 +68,9 @@ case "$*" in
 *) exec `+cli+` "$@" ;;
 esac
 `)
-	c.env = append(os.Environ(), "PATH="+filepath.Join(c.root, "path")+":"+os.Getenv("PATH"), "AWS_ENDPOINT_URL=http://"+address, "AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=x", "AWS_REGION=us-west-1", "AWS_DEFAULT_REGION=us-west-1",
+	c.env = append(os.Environ(), "PATH="+filepath.Join(c.root, "path")+":"+os.Getenv("PATH"), "AWS_ENDPOINT_URL=http://127.0.0.1:"+port, "AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=x", "AWS_REGION=us-west-1", "AWS_DEFAULT_REGION=us-west-1",
 		"AWS_CONFIG_FILE=/dev/null", "AWS_PAGER=", "VERSION=v1", "PAUSE=0")
 	return c
-}
-
-// free is an address that nobody listens on.
-func free(t *testing.T) string {
-	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // run runs a program of the project, or the AWS CLI, and returns what it said.

@@ -7,11 +7,15 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"afterlive/internal/standin"
 )
 
 // agent is ECS's agent, which answers in turn, and keeps the last answer.
@@ -194,6 +198,21 @@ func TestSpotNotice(t *testing.T) {
 			t.Errorf("got %+v, %v; told %v", n, err, told)
 		}
 	})
+}
+
+// The notice as AWS's own mock of the metadata service gives it: with a token (version 2 alone), and not before its time.
+func TestSpotNoticeOfTheMock(t *testing.T) {
+	port := standin.FreePort(t)
+	mock := exec.CommandContext(t.Context(), filepath.Join(standin.Root(), ".tools", "bin", "ec2-metadata-mock"), "spot", "--action", "terminate", "-n", "127.0.0.1", "-p", port, "-I", "-d", "1")
+	if err := mock.Start(); err != nil {
+		t.Fatalf("%v (run \"make tools\")", err)
+	}
+	t.Cleanup(func() { _ = mock.Process.Kill(); _ = mock.Wait() })
+	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:"+port)
+	n, err := WaitForNotice(t.Context(), func(err error) { t.Log(err) }) // it may not listen yet
+	if err != nil || n.Action != "terminate" || time.Until(n.Time) > 3*time.Minute {
+		t.Errorf("got %+v, %v", n, err)
+	}
 }
 
 // One look that fails ends nothing, be it the first. Who has never answered is asked ever
