@@ -5,7 +5,7 @@ VERSION := $(or $(shell git describe --always --dirty 2>/dev/null),unreleased)
 export GOFLAGS := -buildvcs=false
 export PATH := $(CURDIR)/.tools/go/bin:$(CURDIR)/tools/node/node_modules/.bin:$(PATH)
 
-.PHONY: help demo source lab1 lab2 lab3 test build lint soak simulate push deploy image image-test image-suite deb deb-test pristine-test suite bench study fuzz tools install extra clean
+.PHONY: help demo source lab1 lab2 lab3 test build lint soak stores simulate push deploy image image-test image-suite deb deb-test pristine-test suite bench study fuzz tools install extra clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -29,6 +29,7 @@ lab3: install build ## workshop: a queue, a fleet that grows with it, a killed w
 # Tests of many cases of a kind: "make test" tries a share of them, "make soak" all.
 MANY := TestPublisherComesBack|TestDifferential|TestHostileMedia|TestTruncatedAnywhere|TestCrashAtEveryStoreOperation|TestEachStoreOperation|TestStitchingIsInvisible|TestFollowed|TestWhatPeopleRecord|TestChunksBeside|TestHeadMisleads|TestNoSeam|TestLoudness|TestOwnSound|TestTopRendition|TestCopyFallsBack|TestDrift|TestPresentationsKeep|TestTransportStreams
 
+STORES := $(foreach s,minio rclone weed,$(TOOLS)/$(s))
 NPM := $(foreach p,fauxqs cloudformation iam,tools/$(p)/node_modules/.package-lock.json)
 
 # Packages in which goroutines meet. In the others the race detector would find nothing, slowly; what e2e runs are binaries.
@@ -49,6 +50,9 @@ lint: $(TOOLS)/golangci-lint player/web/hls.mjs ## golangci-lint, strict, each e
 soak: install extra tools ## 300 jobs with workers killed all the time and 5 % of all calls failing, a crash at every S3 operation, a recording of 10 hours, a stream of 2 hours with drift, 69 generated recordings against plain ffmpeg, all hostile media (an hour and more)
 	go test -count=1 -timeout 150m ./e2e -run 'TestSoak|TestFollowStorm|TestOriginDies|TestPublisherReconnects|TestKilledWorker|TestCrashAtEveryS3Operation|TestTenHours|TestTwoHoursOfDrift' -v -soak
 	go test -count=1 -timeout 60m ./pipeline -run '$(MANY)' -corpus
+
+stores: install tools $(STORES) ## the promises of our store on MinIO, SeaweedFS and rclone; builds them first (15 minutes; once a release)
+	go test -count=1 ./internal/blob -run TestOtherStores -stores -v
 
 simulate: install ## the fleet in virtual time, by the policies of ecs/vod.yaml: compared with a real run, then docs/capacity.md (2 minutes)
 	go test -count=1 -v ./e2e -run TestSimulationAgrees -simulate
@@ -110,6 +114,16 @@ $(TOOLS)/versitygw: tools/versitygw/go.mod
 
 $(TOOLS)/ec2-metadata-mock: tools/metadata/go.mod
 	cd tools/metadata && go build -o $(CURDIR)/$@ github.com/aws/amazon-ec2-metadata-mock/cmd/ec2-metadata-mock
+
+# In no module of ours: hundreds of dependencies each, for one test.
+$(TOOLS)/minio:
+	GOBIN=$(CURDIR)/$(TOOLS) go install github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
+
+$(TOOLS)/rclone:
+	GOBIN=$(CURDIR)/$(TOOLS) go install github.com/rclone/rclone@v1.76.0
+
+$(TOOLS)/weed:
+	GOBIN=$(CURDIR)/$(TOOLS) go install github.com/seaweedfs/seaweedfs/weed@v0.0.0-20261109003541-7506e5f91cd6
 
 $(TOOLS)/nfpm: tools/nfpm/go.mod
 	cd tools/nfpm && go build -o $(CURDIR)/$@ github.com/goreleaser/nfpm/v2/cmd/nfpm

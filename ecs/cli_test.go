@@ -1,10 +1,7 @@
 package ecs
 
 import (
-	"bytes"
-	"context"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"afterlive/internal/standin"
 )
@@ -32,25 +28,7 @@ func start(t *testing.T) cloud {
 		t.Skip("moto_server and the AWS CLI are not here, so deploy.sh was run against a stand-in alone: pip install 'moto[server]' awscli")
 	}
 	port := standin.FreePort(t)
-	ctx, stop := context.WithCancel(t.Context())
-	cmd := exec.CommandContext(ctx, server, "-H", "127.0.0.1", "-p", port)
-	var log bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { stop(); _ = cmd.Wait() })
-	ready := func() bool {
-		r, err := http.Get("http://127.0.0.1:" + port + "/moto-api/")
-		return err == nil && r.Body.Close() == nil
-	}
-	for tick, until := time.NewTicker(100*time.Millisecond), time.After(2*time.Minute); !ready(); <-tick.C {
-		select {
-		case <-until:
-			t.Fatalf("moto does not answer: %s", log.String())
-		default:
-		}
-	}
+	standin.Background(t, exec.CommandContext(t.Context(), server, "-H", "127.0.0.1", "-p", port), "127.0.0.1:"+port)
 	c := cloud{root: t.TempDir()}
 	if err := os.Symlink(filepath.Join(standin.Root(), "ecs"), filepath.Join(c.root, "ecs")); err != nil {
 		t.Fatal(err)

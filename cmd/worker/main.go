@@ -163,9 +163,9 @@ func (f *flags) work(ctx, stop context.Context, cancel context.CancelFunc, log *
 	}
 	name := wiring.ProcessName()
 	host := f.host(ctx, log)
-	encoder, err := ffmpeg.Program{Path: program, Threads: f.Threads, Pixels: f.MaxPixels, Alloc: f.MaxAlloc, File: f.MaxScratch, Stall: f.Stall}.Isolate(ctx)
+	encoder, err := ffmpeg.Program{Path: program, Threads: f.Threads, Pixels: f.MaxPixels, Alloc: f.MaxAlloc, File: f.MaxScratch, Stall: f.Stall}.Isolate(ctx, scratch)
 	if err != nil {
-		log.Info("ffmpeg shares the network with this worker: it gets no namespaces of its own here", zap.Error(err))
+		log.Info("ffmpeg is not isolated as it could be", zap.Error(err))
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -201,7 +201,7 @@ func (f *flags) work(ctx, stop context.Context, cancel context.CancelFunc, log *
 	}
 	defer report(ctx, place.Store, w, host, log)()
 	log.Info("worker started", zap.String("worker", name), zap.String("program", w.Program), zap.Int("slots", f.Slots), zap.Int("threads", f.Threads),
-		zap.Bool("ffmpeg_apart", encoder.Apart), zap.Duration("lease", f.Lease), zap.Duration("drain", f.Drain),
+		zap.Bool("ffmpeg_silent", encoder.Silent), zap.Bool("ffmpeg_fenced", encoder.Fenced), zap.Duration("lease", f.Lease), zap.Duration("drain", f.Drain),
 		zap.String("data", f.Data), zap.String("queue", f.Queue), zap.String("recordings", f.Recordings), zap.String("store", f.Store))
 	defer context.AfterFunc(stop, func() { log.Info("worker is shutting down", zap.Duration("drain", f.Drain)) })()
 	err = runUntil(w, stop, untilSecondSignal(ctx))

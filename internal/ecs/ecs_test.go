@@ -204,12 +204,9 @@ func TestSpotNotice(t *testing.T) {
 func TestSpotNoticeOfTheMock(t *testing.T) {
 	port := standin.FreePort(t)
 	mock := exec.CommandContext(t.Context(), filepath.Join(standin.Root(), ".tools", "bin", "ec2-metadata-mock"), "spot", "--action", "terminate", "-n", "127.0.0.1", "-p", port, "-I", "-d", "1")
-	if err := mock.Start(); err != nil {
-		t.Fatalf("%v (run \"make tools\")", err)
-	}
-	t.Cleanup(func() { _ = mock.Process.Kill(); _ = mock.Wait() })
+	standin.Background(t, mock, "127.0.0.1:"+port)
 	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:"+port)
-	n, err := WaitForNotice(t.Context(), func(err error) { t.Log(err) }) // it may not listen yet
+	n, err := WaitForNotice(t.Context(), func(err error) { t.Error(err) })
 	if err != nil || n.Action != "terminate" || time.Until(n.Time) > 3*time.Minute {
 		t.Errorf("got %+v, %v", n, err)
 	}

@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -37,7 +36,8 @@ type Program struct {
 	Alloc   int64         // bytes that it may ask for at once; 0: its own limit
 	File    int64         // bytes of a file that it may write; 0: any
 	Stall   time.Duration // without progress, after which an encoder is killed
-	Apart   bool          // in namespaces of its own: see [Program.Isolate]
+	Silent  bool          // it reaches neither the network nor other processes: see [Program.Isolate]
+	Fenced  bool          // it reaches no files but its own
 }
 
 // Ran is what is to be said of an encoder that has ended.
@@ -85,10 +85,6 @@ func Find(ctx context.Context, name string) (file, version string, err error) {
 // ffmpeg gets a process group of its own, dies with the worker, and sees nothing
 // of the worker's environment.
 func (f Program) Run(ctx context.Context, folder string, args []string, input io.Reader, report func(Progress)) (ran Ran, err error) {
-	// The kernel's parent-death signal comes when the starting thread ends.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	watchdog := newWatchdog(f.Stall, cancel)
@@ -109,12 +105,13 @@ func (f Program) Run(ctx context.Context, folder string, args []string, input io
 	cmd.Stdin = &feed{input, cancel, watchdog}
 	cmd.Stdout = &progress{advanced: watchdog.advanced, report: report}
 	cmd.Stderr = &log
-	cmd.SysProcAttr = child(f.Apart)
+	cmd.SysProcAttr = child()
 	// Not SIGTERM: nobody wants what it would still write, and some inputs make it deaf.
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = hangsOn
 
-	if err := cmd.Start(); err != nil {
+	wait, err := f.start(cmd, folder)
+	if err != nil {
 		return ran, job.Transient("ffmpeg_missing", fmt.Errorf("start ffmpeg: %w", err))
 	}
 	if f.File > 0 { // a full disk is silent, this is not: ffmpeg dies of SIGXFSZ
@@ -122,7 +119,7 @@ func (f Program) Run(ctx context.Context, folder string, args []string, input io
 			cancel(fmt.Errorf("limit ffmpeg's files: %w", err))
 		}
 	}
-	err = cmd.Wait()
+	err = wait()
 	ran = Ran{CPU: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), Log: log.String(), Pictures: log.pictures}
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // whatever it left behind; mostly nothing, an error
 	switch {

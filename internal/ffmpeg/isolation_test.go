@@ -1,57 +1,104 @@
 package ffmpeg
 
 import (
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// What runs in ffmpeg's place, should a decoder be broken, finds no network, and neither
-// the environment nor the memory of its worker.
-func TestIsolate(t *testing.T) {
-	f := script(t, `[ "$1" = -version ] && exit
-cut -d: -f1 /proc/net/dev | tail -n +3 > interfaces
-cat /proc/$PPID/environ > environ 2> refused
-head -c 1 /proc/$PPID/mem > mem 2>> refused
-ls /proc/$PPID/root/ > root 2>> refused
-cat > out`)
-	f, err := f.Isolate(t.Context())
+// misbehaves is what a broken decoder might do: each line of "did" is something that it could.
+const misbehaves = `#!/bin/bash
+try() { "${@:2}" 2>>refused >/dev/null && echo "$1" >>did; }
+try environ cat /proc/$PPID/environ
+try memory head -c 1 /proc/$PPID/mem
+try processes ls /proc/$PPID
+try signal kill -0 $PPID
+try network bash -c 'exec 3<>/dev/tcp/127.0.0.1/PORT'
+try accounts cat /etc/passwd
+try secret cat OUTSIDE/secret
+try outside bash -c 'echo x > OUTSIDE/written'
+try limits prlimit --pid $PPID --core=0
+try namespace unshare --user true
+cat > out
+`
+
+// isolated runs the program above in ffmpeg's place, and returns what it could do.
+func isolated(t *testing.T, f Program) []string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Skipf("this kernel, or this container, allows no namespaces: %v", err)
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	outside := t.TempDir()
+	body := strings.NewReplacer("PORT", port, "OUTSIDE", outside).Replace(misbehaves)
+	f.Path, f.Stall = filepath.Join(t.TempDir(), "ffmpeg"), time.Minute
+	for name, body := range map[string]string{f.Path: body, filepath.Join(outside, "secret"): "secret"} {
+		if err := os.WriteFile(name, []byte(body), 0o755); err != nil { //nolint:gosec // one is a program
+			t.Fatal(err)
+		}
 	}
 	folder := t.TempDir()
 	if _, err := f.Run(t.Context(), folder, nil, strings.NewReader("FLV"), func(Progress) {}); err != nil {
 		t.Fatal(err)
 	}
-	read := func(name string) string {
-		body, err := os.ReadFile(filepath.Join(folder, name))
-		if err != nil {
-			t.Fatal(err)
+	if got, err := os.ReadFile(filepath.Join(folder, "out")); err != nil || string(got) != "FLV" {
+		t.Errorf("its input came as %q, %v", got, err)
+	}
+	did, err := os.ReadFile(filepath.Join(folder, "did"))
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	return strings.Fields(string(did))
+}
+
+func place(t *testing.T) *Scratch {
+	t.Helper()
+	s, err := NewScratch(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
 		}
-		return strings.TrimSpace(string(body))
+	})
+	return s
+}
+
+// What runs in ffmpeg's place, should a decoder be broken, reaches no network, no other process, and no files but its own: where
+// the worker says so.
+func TestIsolate(t *testing.T) {
+	if did := isolated(t, Program{}); len(did) < 7 {
+		t.Errorf("not isolated, it could only %q: the test shows nothing", did)
 	}
-	if got := read("interfaces"); got != "lo" {
-		t.Errorf("it has the network %q", got)
+	f, err := script(t, `exit 0`).Isolate(t.Context(), place(t))
+	if err != nil {
+		t.Skipf("this kernel, or this container, does not allow all of it: %v", err)
 	}
-	for _, of := range []string{"environ", "mem", "root"} {
-		if got := read(of); got != "" {
-			t.Errorf("it reads /proc/%s of its worker: %q", of, got)
-		}
+	if did := isolated(t, f); len(did) > 0 {
+		t.Errorf("it could %q", did)
 	}
-	if refused := read("refused"); strings.Count(refused, "ermission denied") < 2 {
-		t.Errorf("it was not refused: %s", refused)
+	if did := isolated(t, Program{Silent: true}); strings.Contains(strings.Join(did, " "), "network") || strings.Contains(strings.Join(did, " "), "signal") {
+		t.Errorf("by seccomp alone, it could %q", did)
 	}
-	if got := read("out"); got != "FLV" {
-		t.Errorf("its input came as %q", got)
+	if did := strings.Join(isolated(t, Program{Fenced: true}), " "); did != "network" && did != "network limits" && did != "network limits namespace" && did != "network namespace" {
+		t.Errorf("by Landlock alone, it could %q", did)
 	}
 }
 
-// Where there are no namespaces, the worker still keeps its own environment from ffmpeg.
-// It does so for good, and therefore in a process of its own here.
+// Where neither can be had, the worker still keeps its own environment from ffmpeg. It does so for good, and therefore in a process of
+// its own here.
 func TestNotIsolated(t *testing.T) {
 	const marker = "AFTERLIVE_TEST_UNDUMPABLE"
 	if os.Getenv(marker) == "" {
@@ -63,19 +110,14 @@ func TestNotIsolated(t *testing.T) {
 		return
 	}
 	f := script(t, `exit 1 # as if it could not be started`)
-	if apart, err := f.Isolate(t.Context()); err == nil || apart.Apart {
-		t.Errorf("apart: %t, %v", apart.Apart, err)
+	f, err := f.Isolate(t.Context(), place(t))
+	if err == nil || f.Silent || f.Fenced {
+		t.Errorf("%+v, %v", f, err)
 	}
 	if dumpable, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0); err != nil || dumpable != 0 {
 		t.Errorf("dumpable: %d, %v", dumpable, err)
 	}
-	f = script(t, `cat /proc/$PPID/environ > environ 2> refused; exit 0`)
-	folder := t.TempDir()
-	if _, err := f.Run(t.Context(), folder, nil, strings.NewReader(""), func(Progress) {}); err != nil {
-		t.Error(err)
-	}
-	body, err := os.ReadFile(filepath.Join(folder, "environ"))
-	if os.Getuid() != 0 && (err != nil || len(body) > 0) {
-		t.Errorf("it has %d bytes of its worker's environment, %v", len(body), err)
+	if did := strings.Join(isolated(t, f), " "); os.Getuid() != 0 && (strings.Contains(did, "environ") || strings.Contains(did, "memory")) {
+		t.Errorf("it could %q", did)
 	}
 }
