@@ -254,20 +254,22 @@ func cdn(t Template) error {
 
 func operators(t Template) error {
 	var f faults
-	source, err := os.ReadFile(standin.Root() + "/internal/worker/metrics.go")
+	source, err := os.ReadFile(standin.Root() + "/cmd/worker/cloudwatch.go")
 	f = append(f, err)
 	dashboard := t.Text("Dashboard", "DashboardBody")
 	f.wantf(json.Valid([]byte(dashboard)), "the dashboard is no JSON")
 	names := regexp.MustCompile(`"\$\{AWS::StackName\}", "(\w+)"`).FindAllStringSubmatch(dashboard, -1)
 	f.wantf(len(names) == 3, "the dashboard shows %d of the log's figures", len(names))
 	for _, m := range names {
-		outcome := regexp.MustCompile(`"(\w+)"`).FindStringSubmatch(t.Text(m[1], "FilterPattern"))
-		f.wantf(len(outcome) == 2 && strings.Contains(string(source), "= "+outcome[0]), "%s counts nothing that a worker logs", m[1])
-		f.wantf(strings.Contains(t.Text(m[1], "MetricTransformations"), m[1]), "nobody makes the figure %s", m[1])
+		f.wantf(strings.Contains(string(source), `{"`+m[1]+`", `), "no worker tells the figure %s", m[1])
 	}
-	for _, alarm := range []string{"TasksFailed", "WorkIsLate", "WorkIsLost", "NoProgress", "OriginIsLost"} {
+	for _, alarm := range []string{"TasksFailed", "WorkIsLate", "WorkIsLost", "NoProgress", "OriginIsLost", "QueueIsUnreadable", "DeletionsFail", "AttemptsFail"} {
 		f.wantf(t.Text(alarm, "AlarmActions") == "[Alarms]" && t.Text(alarm, "OKActions") == "[Alarms]", "nobody hears of %s, or of its end", alarm)
 	}
+	for _, m := range regexp.MustCompile(`Namespace:AWS::StackName|MetricName:(\w+)[^\]]*Namespace:AWS::StackName`).FindAllStringSubmatch(fmt.Sprint(t["Resources"]), -1) {
+		f.wantf(m[1] == "" || m[1] == "OriginsLost" || strings.Contains(string(source), `{"`+m[1]+`", `), "no worker tells the figure %s", m[1])
+	}
+	f.wantf(strings.Contains(t.Text("Worker", "ContainerDefinitions/0/Environment"), "Name:AFTERLIVE_CLOUDWATCH Value:AWS::StackName"), "workers tell CloudWatch no figures")
 	policy := t.Text("AlarmsPolicy", "PolicyDocument")
 	f.wantf(t.Text("NotPlaced", "EventPattern/detail/eventName") == "[SERVICE_TASK_PLACEMENT_FAILURE SERVICE_TASK_START_IMPAIRED]" && strings.Contains(t.Text("NotPlaced", "Targets"), "Arn:Alarms") &&
 		strings.Contains(policy, "events.amazonaws.com") && strings.Contains(policy, "cloudwatch.amazonaws.com"), "nobody hears of tasks that cannot be placed")

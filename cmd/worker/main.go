@@ -57,6 +57,7 @@ type flags struct {
 	wiring.Site
 	Spot         bool    `help:"Heed EC2's notice of a spot interruption, as tasks of ECS always do." env:"AFTERLIVE_SPOT"`
 	CheckHealth  bool    `help:"Ask the worker that serves --http whether it is well, and end: for the health check of a container."`
+	CloudWatch   string  `name:"cloudwatch" help:"Log figures every minute in CloudWatch's embedded metric format, under this namespace: where AWS keeps the log, it makes metrics of them." placeholder:"NAMESPACE" env:"AFTERLIVE_CLOUDWATCH"`
 	Price        float64 `help:"What an hour of this worker costs in USD, host and all: parts, asset.json and status then tell what the work on a minute of recording costs." placeholder:"USD" env:"AFTERLIVE_PRICE"`
 	ExitWhenIdle bool    `help:"End when no task is left, waiting or in flight."`
 	LogFormat    string  `help:"json or console." enum:"json,console" default:"json" env:"AFTERLIVE_LOG_FORMAT"`
@@ -200,6 +201,9 @@ func (f *flags) work(ctx, stop context.Context, cancel context.CancelFunc, log *
 		defer server.Close()
 	}
 	defer report(ctx, place.Store, w, host, log)()
+	if f.CloudWatch != "" {
+		defer toCloudWatch(ctx, log, registry, f.CloudWatch)()
+	}
 	log.Info("worker started", zap.String("worker", name), zap.String("program", w.Program), zap.Int("slots", f.Slots), zap.Int("threads", f.Threads),
 		zap.Bool("ffmpeg_silent", encoder.Silent), zap.Bool("ffmpeg_fenced", encoder.Fenced), zap.Duration("lease", f.Lease), zap.Duration("drain", f.Drain),
 		zap.String("data", f.Data), zap.String("queue", f.Queue), zap.String("recordings", f.Recordings), zap.String("store", f.Store))
