@@ -5,7 +5,7 @@ VERSION := $(or $(shell git describe --always --dirty 2>/dev/null),unreleased)
 export GOFLAGS := -buildvcs=false
 export PATH := $(CURDIR)/.tools/go/bin:$(CURDIR)/tools/node/node_modules/.bin:$(PATH)
 
-.PHONY: help demo source lab1 lab2 lab3 test build lint soak stores simulate push deploy image image-test image-suite deb deb-test pristine-test suite bench study fuzz tools install extra clean
+.PHONY: help demo source lab1 lab2 lab3 test build lint soak stores simulate push deploy image image-test image-suite deb deb-test chart release pristine-test suite bench study fuzz tools install extra clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -85,6 +85,13 @@ deb: install $(TOOLS)/nfpm player/web/hls.mjs ## ARCH="amd64 arm64": the Debian 
 deb-test: install deb ## the package in a fresh Debian: docs/one-box.md, a reboot, an upgrade, a purge (as root; 5 minutes)
 	@tools/box.sh package
 
+chart: $(TOOLS)/helm ## the Helm chart (packaging/helm, docs/own-fleet.md): linted, and rendered in each mode; builds Helm first
+	$(TOOLS)/helm lint --strict --kube-version 1.31.0 packaging/helm -f packaging/helm/example.yaml
+	go test -count=1 ./e2e -run TestChart -v
+
+release: install $(TOOLS)/nfpm $(TOOLS)/helm $(TOOLS)/cyclonedx-gomod player/web/hls.mjs ## what a tagged commit is released as, in dist/: archives, packages, the chart, bills of materials, sums
+	@tools/release.sh
+
 pristine-test: install ## SUITE=trixie: make demo in a fresh Debian that has but git and make; TARGET="demo test": and more (as root; 10 minutes)
 	@tools/box.sh pristine $(or $(SUITE),bookworm) $(TARGET)
 
@@ -115,7 +122,7 @@ $(TOOLS)/versitygw: tools/versitygw/go.mod
 $(TOOLS)/ec2-metadata-mock: tools/metadata/go.mod
 	cd tools/metadata && go build -o $(CURDIR)/$@ github.com/aws/amazon-ec2-metadata-mock/cmd/ec2-metadata-mock
 
-# In no module of ours: hundreds of dependencies each, for one test.
+# In no module of ours: hundreds of dependencies each, for one test or a release.
 $(TOOLS)/minio:
 	GOBIN=$(CURDIR)/$(TOOLS) go install github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
 
@@ -124,6 +131,12 @@ $(TOOLS)/rclone:
 
 $(TOOLS)/weed:
 	GOBIN=$(CURDIR)/$(TOOLS) go install github.com/seaweedfs/seaweedfs/weed@v0.0.0-20261109003541-7506e5f91cd6
+
+$(TOOLS)/helm:
+	GOBIN=$(CURDIR)/$(TOOLS) go install helm.sh/helm/v3/cmd/helm@v3.22.0
+
+$(TOOLS)/cyclonedx-gomod:
+	GOBIN=$(CURDIR)/$(TOOLS) go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 
 $(TOOLS)/nfpm: tools/nfpm/go.mod
 	cd tools/nfpm && go build -o $(CURDIR)/$@ github.com/goreleaser/nfpm/v2/cmd/nfpm

@@ -9,6 +9,12 @@ import (
 	"go.uber.org/zap"
 )
 
+// unitCount is CloudWatch's unit of what is counted.
+const unitCount = "Count"
+
+// settled counts messages, by what became of them.
+const settled = "afterlive_messages_settled_total"
+
 // figures are what CloudWatch gets of the worker's metrics, by the names that the template's alarms and its dashboard go by. Each costs
 // money by the month, so there are no more than those need.
 var figures = []struct {
@@ -16,13 +22,13 @@ var figures = []struct {
 	label        string // only those with this value of their label; "": all
 	unit         string
 }{
-	{"TasksDone", "afterlive_messages_settled_total", "done", "Count"},
-	{"TasksInterrupted", "afterlive_messages_settled_total", "interrupted", "Count"},
-	{"LeasesLost", "afterlive_messages_settled_total", "lease_lost", "Count"},
-	{"MessagesSettled", "afterlive_messages_settled_total", "", "Count"},
-	{"AttemptsFailed", "afterlive_attempts_failed_total", "", "Count"},
-	{"ReceiveErrors", "afterlive_receive_errors_total", "", "Count"},
-	{"SettleErrors", "afterlive_settle_errors_total", "", "Count"},
+	{"TasksDone", settled, "done", unitCount},
+	{"TasksInterrupted", settled, "interrupted", unitCount},
+	{"LeasesLost", settled, "lease_lost", unitCount},
+	{"MessagesSettled", settled, "", unitCount},
+	{"AttemptsFailed", "afterlive_attempts_failed_total", "", unitCount},
+	{"ReceiveErrors", "afterlive_receive_errors_total", "", unitCount},
+	{"SettleErrors", "afterlive_settle_errors_total", "", unitCount},
 	{"MediaSeconds", "afterlive_media_seconds_total", "", "Seconds"},
 }
 

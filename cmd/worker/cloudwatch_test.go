@@ -22,8 +22,8 @@ import (
 func TestToCloudWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		registry := prometheus.NewRegistry()
-		settled := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "afterlive_messages_settled_total"}, []string{"outcome"})
-		failed := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "afterlive_attempts_failed_total"}, []string{"reason"})
+		settled := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "afterlive_messages_settled_total", Help: "h"}, []string{"outcome"})
+		failed := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "afterlive_attempts_failed_total", Help: "h"}, []string{"reason"})
 		registry.MustRegister(settled, failed)
 		var out bytes.Buffer
 		log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zapcore.EncoderConfig{MessageKey: "msg"}), zapcore.AddSync(&out), zap.InfoLevel))
