@@ -47,6 +47,7 @@ account() {
 	aws sts get-caller-identity --query Account --output text >/dev/null || fail "the AWS CLI has no credentials that work: aws configure, or aws sso login"
 	region=${AWS_REGION:-${AWS_DEFAULT_REGION:-$(aws configure get region || true)}}
 	[ -n "$region" ] || fail "in which region? Set AWS_REGION"
+	export AWS_REGION=$region AWS_DEFAULT_REGION=$region # the CLI's version 1 knows only the second
 }
 
 # fargate are the ids of the zones of a region that have Fargate, where not all do; from ECS's manual, "Supported Regions".

@@ -37,6 +37,6 @@ for program in enqueue:afterlive worker:afterlive-worker hlscheck:hlscheck; do
 done
 .tools/bin/helm package packaging/helm --version "${version#v}" --app-version "$version" -d "$work" >/dev/null
 mkdir "$work/chart" # Helm writes the time of day into its archive
-tar -C "$work/chart" -xzf "$work/afterlive-${version#v}.tgz"
+tar -C "$work/chart" -xzmf "$work/afterlive-${version#v}.tgz"
 tar -C "$work/chart" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner -c afterlive | gzip -9n >"dist/afterlive-chart-${version#v}.tgz"
 (cd dist && sha256sum -- * >SHA256SUMS && cat SHA256SUMS)

@@ -10,6 +10,16 @@ import (
 	"afterlive/internal/standin"
 )
 
+// The store keeps its promises in a cloud of yours: see "make cloud-test".
+func TestYourStore(t *testing.T) {
+	cloud, bucket, folder := standin.Yours(t)
+	s := blob.NewS3(cloud.Config, bucket, folder)
+	if err := errors.Join(s.CheckReads(t.Context(), "recordings/none"), s.CheckWrites(t.Context(), probe)); err != nil {
+		t.Fatal(err)
+	}
+	conform(t, func(_ *testing.T, name string) contract { return blob.NewS3(cloud.Config, bucket, folder+"/"+name) })
+}
+
 var stores = flag.Bool("stores", false, "try S3 servers that take minutes to build (make stores)")
 
 // Each S3 that others wrote keeps the promises of this package, or is refused at the start, in words that say what it lacks.

@@ -69,6 +69,14 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+// The queue keeps its promises in a cloud of yours: see "make cloud-test".
+func TestYourQueue(t *testing.T) {
+	cloud, _, _ := standin.Yours(t)
+	conform(t, func(t *testing.T, name string, poll time.Duration) contract {
+		return queue.NewSQS(cloud.Config, cloud.Queue(t, name), poll)
+	})
+}
+
 // The server that the rules of SQS are tested with is held to the same promises.
 func TestStrictConforms(t *testing.T) {
 	t.Parallel()

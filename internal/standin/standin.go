@@ -26,6 +26,7 @@ type Cloud struct {
 	Config   aws.Config
 	Env      []string // for the SDK in another process
 	Endpoint string   // of S3
+	prefix   string   // of queues in a cloud that is not the test's own
 }
 
 const accessKey, secretKey, region = "standin", "standin-secret", "us-east-1"
@@ -63,9 +64,13 @@ func load(t testing.TB) aws.Config {
 // Queue makes a queue and returns its URL.
 func (c *Cloud) Queue(t testing.TB, name string) string {
 	t.Helper()
+	name = c.prefix + name
 	out, err := sqs.NewFromConfig(c.Config).CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &name})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if c.prefix != "" {
+		t.Cleanup(func() { c.remove(t, aws.ToString(out.QueueUrl)) })
 	}
 	return aws.ToString(out.QueueUrl)
 }

@@ -1,0 +1,88 @@
+package e2e
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"afterlive/internal/standin"
+)
+
+// In a cloud of yours ("make cloud-test"), a recording becomes video on demand though a worker is killed, what is no recording fails,
+// is replayed and dropped, and what was made can be removed.
+func TestYourCloud(t *testing.T) {
+	cloud, bucket, name := standin.Yours(t)
+	place := []string{"--queue", cloud.Queue(t, "tasks"), "--failed", cloud.Queue(t, "failed"), "--recordings", "s3://" + bucket, "--store", "s3://" + bucket + "/" + name}
+	with := func(args ...string) []string { return append(args, place...) }
+	enqueue(t, with("send", "--as", name+"-talk", source(t, "320x180", fps, 24))...)
+	enqueue(t, with("send", "--force", "--as", name+"-none", writeFile(t, filepath.Join(folder(t), "none.flv"), "this is no recording"))...)
+	doomed := startWorker(t, with("--lease", "10s")...)
+	eventually(t, patience, "it encodes", func() bool { return len(doomed.encoders()) > 0 })
+	must(t, doomed.Process.Kill())
+	startWorker(t, with("--lease", "10s")...)
+	published := func() (asset string, seconds float64) {
+		for _, j := range status(t, place...).Jobs {
+			if j.State == "published" {
+				return j.Asset, j.Duration
+			}
+		}
+		return "", 0
+	}
+	eventually(t, patience, "it is published, and the other has failed", func() bool { asset, _ := published(); return asset != "" && status(t, place...).Failed == 1 })
+	asset, seconds := published()
+	here := download(t, cloud.S3(), bucket, name+"/vod/")
+	checkHLS(t, here+"/"+asset+"/master.m3u8", seconds, []string{"320x180"})
+	if list := enqueue(t, with("failed")...); !strings.Contains(list, "not_flv") {
+		t.Errorf("failed lists:\n%s", list)
+	}
+	enqueue(t, with("replay", "--all")...)
+	eventually(t, patience, "it has failed again", func() bool { r := status(t, place...); return r.Failed == 1 && r.Queue.Waiting+r.Queue.InFlight == 0 })
+	enqueue(t, with("drop", "--all")...)
+	enqueue(t, with("rm", asset, "--recording")...)
+	eventually(t, patience, "nothing is published any more", func() bool { asset, _ := published(); return asset == "" })
+}
+
+// download copies what is below a prefix, and serves it as the store would.
+func download(t *testing.T, client *s3.Client, bucket, prefix string) string {
+	t.Helper()
+	type object struct {
+		body           []byte
+		kind, encoding string
+	}
+	all := map[string]object{}
+	pages := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(t.Context())
+		must(t, err)
+		for _, o := range page.Contents {
+			got, err := client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &bucket, Key: o.Key})
+			must(t, err)
+			body, err := io.ReadAll(got.Body)
+			must(t, errors.Join(err, got.Body.Close()))
+			all["/"+strings.TrimPrefix(aws.ToString(o.Key), prefix)] = object{body, aws.ToString(got.ContentType), aws.ToString(got.ContentEncoding)}
+		}
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		o, ok := all[r.URL.Path]
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", o.kind)
+		if o.encoding != "" {
+			w.Header().Set("Content-Encoding", o.encoding)
+		}
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(o.body))
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
