@@ -152,6 +152,12 @@ type worker struct {
 // has started, with the test: they write to folders that are removed then.
 func startWorker(t *testing.T, args ...string) *worker {
 	t.Helper()
+	return startWorkerOn(t, nil, args...)
+}
+
+// startWorkerOn starts one on an island, or here.
+func startWorkerOn(t *testing.T, home *island, args ...string) *worker {
+	t.Helper()
 	w := &worker{scratch: t.TempDir(), ended: make(chan error, 1)}
 	var err error
 	if w.log, err = os.Create(filepath.Join(t.TempDir(), "worker.log")); err != nil {
@@ -162,6 +168,7 @@ func startWorker(t *testing.T, args ...string) *worker {
 	w.Cmd = exec.Command(filepath.Join(bin, "worker"), append([]string{"--scratch", own, "--profiles", file}, args...)...)
 	w.Env = append(standin.Environ(t), "AFTERLIVE_SLOTS=1") // unless args say otherwise: one task after the other
 	w.Stderr = w.log
+	home.inside(w.Cmd)
 	if err := w.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -28,9 +28,16 @@ type follower struct {
 
 func startFollow(t *testing.T, args ...string) *follower {
 	t.Helper()
+	return startFollowOn(t, nil, args...)
+}
+
+// startFollowOn starts one on an island, or here.
+func startFollowOn(t *testing.T, home *island, args ...string) *follower {
+	t.Helper()
 	f := &follower{log: filepath.Join(t.TempDir(), "follow.log")}
 	f.Cmd = exec.Command(filepath.Join(bin, "enqueue"), append([]string{"follow", "--log-file", f.log}, args...)...)
 	f.Env = standin.Environ(t)
+	home.inside(f.Cmd)
 	must(t, f.Start())
 	t.Cleanup(func() {
 		f.kill()

@@ -30,6 +30,12 @@ type origin struct{ rtmp, http, dir string }
 // configuration is config.
 func startOrigin(t *testing.T, config string, changes ...[2]string) origin {
 	t.Helper()
+	return startOriginOn(t, nil, config, changes...)
+}
+
+// startOriginOn starts one on an island, or here.
+func startOriginOn(t *testing.T, home *island, config string, changes ...[2]string) origin {
+	t.Helper()
 	o := origin{rtmp: "127.0.0.1:" + standin.FreePort(t), http: "127.0.0.1:" + standin.FreePort(t), dir: folder(t)}
 	conf, err := os.ReadFile(standin.Root() + "/nginx/nginx.conf")
 	if err != nil {
@@ -56,7 +62,12 @@ func startOrigin(t *testing.T, config string, changes ...[2]string) origin {
 	t.Cleanup(func() { settle(func() bool { return len(o.hooks()) == 0 }) })
 	cmd := exec.CommandContext(t.Context(), "nginx", "-c", writeFile(t, filepath.Join(o.dir, "nginx.conf"), text), "-p", o.dir, "-e", o.dir+"/nginx.log", "-g", "daemon off;")
 	cmd.Env = standin.Environ(t)
+	home.inside(cmd)
+	if home != nil {
+		home.reach(t, o.rtmp)
+	}
 	standin.Background(t, cmd, o.rtmp)
+	eventually(t, patience, "nginx is there", func() bool { return size(o.dir+"/nginx.pid") > 0 })
 	return o
 }
 

@@ -1,0 +1,83 @@
+package e2e
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"afterlive/internal/standin"
+)
+
+// An origin and two workers, each in a network of its own, from which nothing but the queue (PostgreSQL) and the store can be reached.
+// Streams are recorded, workers killed all the time; every recording is published, and nothing fails. "make soak" does it with 100.
+func TestFleetOfIslands(t *testing.T) {
+	alongside(t)
+	streams, every := 4, 2*time.Second
+	if *soak {
+		streams, every = 100, 3*time.Second
+	}
+	address := standin.Postgres(t)
+	cloud := standin.Start(t)
+	cloud.Bucket(t, "recs", false)
+	cloud.Bucket(t, "vod", true)
+	db, err := url.Parse(address)
+	must(t, err)
+	both := []string{db.Host, strings.TrimPrefix(cloud.Endpoint, "http://")}
+	shore, homes := newIsland(t, both...), []*island{newIsland(t, both...), newIsland(t, both...)}
+	place := []string{"--queue", address, "--recordings", "s3://recs", "--store", "s3://vod"}
+	o := startOriginOn(t, shore, fmt.Sprintf("queue: %s\nrecordings: s3://recs\nstore: s3://vod\nprofile: quick\n", address))
+	startFollowOn(t, shore, append([]string{"--profile", "quick", "--spool", o.dir + "/rec/.spool", o.dir + "/rec"}, place...)...)
+	work := func(home *island) *worker {
+		return startWorkerOn(t, home, append([]string{"--lease", "5s"}, place...)...)
+	}
+	workers := []*worker{work(homes[0]), work(homes[1])}
+
+	live := make(chan struct{}, 4) // at a time
+	published, killed := 0, 0
+	ended := make(chan struct{}, streams)
+	for n := range streams {
+		go func() {
+			live <- struct{}{}
+			defer func() { <-live; ended <- struct{}{} }()
+			_ = publish(t, o, fmt.Sprintf("show-%03d", n), 6).Wait() // what came of it is seen below
+		}()
+	}
+	next := time.Now().Add(every)
+	took := eventually(t, time.Hour, "all is published", func() bool {
+		if len(ended) < streams || killed < 3 {
+			if time.Now().After(next) {
+				n := rand.IntN(len(workers))
+				must(t, workers[n].Process.Kill())
+				<-workers[n].ended
+				workers[n], killed, next = work(homes[n]), killed+1, time.Now().Add(every)
+			}
+			return false
+		}
+		published = 0
+		r := status(t, append([]string{"--limit", "1000"}, place...)...)
+		for _, j := range r.Jobs {
+			if j.State == "published" {
+				published++
+			}
+		}
+		return published == streams && r.Queue.Waiting+r.Queue.InFlight == 0
+	})
+	r := status(t, append([]string{"--limit", "1000"}, place...)...)
+	if len(r.Jobs) != streams || r.Failed != 0 {
+		t.Errorf("%d jobs of %d streams, %d failed", len(r.Jobs), streams, r.Failed)
+	}
+	for _, j := range r.Jobs {
+		if j.Duration < 5.5 {
+			t.Errorf("%s lasts %g s", j.Asset, j.Duration)
+		}
+		checkHLS(t, cloud.Endpoint+"/vod/vod/"+j.Asset+"/master.m3u8", j.Duration, []string{"320x180", "160x90"})
+	}
+	if left, err := os.ReadDir(o.dir + "/rec"); err != nil || strings.Contains(fmt.Sprint(left), ".flv") {
+		t.Errorf("on the origin's disk: %v, %v", left, err)
+	}
+	t.Logf("%d streams, %d workers killed, all published after %s", streams, killed, took.Round(time.Second))
+}
