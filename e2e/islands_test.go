@@ -13,12 +13,13 @@ import (
 )
 
 // An origin and two workers, each in a network of its own, from which nothing but the queue (PostgreSQL) and the store can be reached.
-// Streams are recorded, workers killed all the time; every recording is published, and nothing fails. "make soak" does it with 100.
+// Streams are recorded, workers killed all the time; every recording is published. What is killed four times is given up, as what kills
+// its worker must be, and an operator replays it. "make soak" does it with 100.
 func TestFleetOfIslands(t *testing.T) {
 	alongside(t)
 	streams, every := 4, 2*time.Second
 	if *soak {
-		streams, every = 100, 3*time.Second
+		streams, every = 100, 5*time.Second
 	}
 	address := standin.Postgres(t)
 	cloud := standin.Start(t)
@@ -37,7 +38,7 @@ func TestFleetOfIslands(t *testing.T) {
 	workers := []*worker{work(homes[0]), work(homes[1])}
 
 	live := make(chan struct{}, 4) // at a time
-	published, killed := 0, 0
+	published, killed, replayed := 0, 0, 0
 	ended := make(chan struct{}, streams)
 	for n := range streams {
 		go func() {
@@ -64,6 +65,14 @@ func TestFleetOfIslands(t *testing.T) {
 				published++
 			}
 		}
+		if idle := r.Queue.Waiting+r.Queue.InFlight == 0; idle && r.Failed > 0 {
+			if list := enqueue(t, append([]string{"failed"}, place...)...); strings.Count(list, "crash_loop") < r.Failed {
+				t.Fatalf("failed lists:\n%s", list)
+			}
+			enqueue(t, append([]string{"replay", "--all"}, place...)...)
+			replayed += r.Failed
+			return false
+		}
 		return published == streams && r.Queue.Waiting+r.Queue.InFlight == 0
 	})
 	r := status(t, append([]string{"--limit", "1000"}, place...)...)
@@ -79,5 +88,5 @@ func TestFleetOfIslands(t *testing.T) {
 	if left, err := os.ReadDir(o.dir + "/rec"); err != nil || strings.Contains(fmt.Sprint(left), ".flv") {
 		t.Errorf("on the origin's disk: %v, %v", left, err)
 	}
-	t.Logf("%d streams, %d workers killed, all published after %s", streams, killed, took.Round(time.Second))
+	t.Logf("%d streams, %d workers killed, %d tasks replayed, all published after %s", streams, killed, replayed, took.Round(time.Second))
 }

@@ -90,7 +90,7 @@ proved() {
 	local cluster fleet newest definition running state steady=0
 	cluster=$(resource "$1" Cluster) && fleet=$(resource "$1" Fleet) && newest=$(resource "$1" Worker) || fail "cannot look at $1"
 	echo "starting a task, to see whether the image works (up to ten minutes)"
-	scaling "$cluster" "$fleet" true
+	scaling "$cluster" "$fleet" true || fail "scaling cannot be suspended while the image is tried: run this again"
 	trap "scaling '$cluster' '$fleet' false; rm -rf '$scratch'" EXIT
 	if [[ $(aws ecs describe-services --cluster "$cluster" --services "$fleet" --query 'services[0].desiredCount' --output text) == 0 ]]; then
 		aws ecs update-service --cluster "$cluster" --service "$fleet" --desired-count 1 >/dev/null
@@ -103,7 +103,7 @@ proved() {
 		[[ $definition == "$newest" && $running -ge 1 ]] && steady=$((steady + 1)) || steady=0
 		[[ $steady -lt 4 ]] || break
 	done
-	scaling "$cluster" "$fleet" false
+	scaling "$cluster" "$fleet" false || fail "scaling is suspended, and must not stay so: run this again" # and the trap tries it once more
 	trap 'rm -rf "$scratch"' EXIT
 	[[ $steady -ge 4 ]]
 }
@@ -160,7 +160,11 @@ up() {
 	bin/enqueue player --queue "$(output "$name" JobsQueue)" --failed "$(output "$name" FailedQueue)" --recordings "$(output "$name" RecordingsBucket)" --store "$(output "$name" VodBucket)"
 	if given Operator "$@"; then echo "AWS mails to $(value Operator '' "$@"): confirm that, or no alarm arrives"; fi
 	if given CdnName "$@"; then echo "let $(value CdnName '' "$@") point at $(output "$name" CdnTarget) (CNAME)"; fi
-	echo "ready. Put a recording into $(output "$name" RecordingsBucket)/recordings/ (as *.flv), and watch it at $(output "$name" Player)"
+	if [[ $(parameter "$name" Trigger) == SENDER ]]; then
+		echo "ready. What the live origin records, and what enqueue send sends, is at $(output "$name" Player)"
+	else
+		echo "ready. Put a recording into $(output "$name" RecordingsBucket)/recordings/ (as *.flv), and watch it at $(output "$name" Player)"
+	fi
 }
 
 key() {
@@ -175,14 +179,16 @@ key() {
 }
 
 live() {
-	local name=$1 registry=$2 type zones
+	local name=$1 registry=$2 type zones there=
 	shift 2
 	account
 	aws ssm get-parameter --name "/$name-live/stream-key" >/dev/null 2>&1 || fail "publishers have no key yet: openssl rand -hex 16 | ecs/deploy.sh key $name"
 	made "$name" || fail "there is no stack $name: ecs/deploy.sh up $name $registry"
 	local parameters=("VodStack=$name" "$@")
 	given KmsKey "$@" || parameters+=("KmsKey=$(parameter "$name" KmsKey)")
-	if ! made "$name-live"; then
+	if made "$name-live"; then
+		there=yes
+	else
 		given Encoders "$@" || fail "say who may stream, as Encoders=203.0.113.0/24"
 		parameters+=("Ami=$(aws ssm get-parameter --name /aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64 --query Parameter.Value --output text)")
 		if ! given Vpc "$@"; then
@@ -198,26 +204,29 @@ live() {
 	if ! given CdnPrefixList "$@"; then
 		parameters+=("CdnPrefixList=$(aws ec2 describe-managed-prefix-lists --filters Name=prefix-list-name,Values=com.amazonaws.global.cloudfront.origin-facing --query 'PrefixLists[0].PrefixListId' --output text)")
 	fi
-	keep='Instance Attached Disk Balancer'
-	[[ -z ${INTERRUPT:-} ]] || keep=
-	stack ecs/origin.yaml "$name-live" "${parameters[@]}"
+	keep='Instance Attached Disk Balancer' stack ecs/origin.yaml "$name-live" "${parameters[@]}"
+	[ -z "$there" ] || update "$(resource "$name-live" Instance)" # a new instance does so by itself
 	for a in RtmpTargets HlsTargets; do # what the instance does when it starts, nobody else tells
 		aws elbv2 wait target-in-service --target-group-arn "$(output "$name-live" $a)" || fail "the origin does not answer; its log: aws ssm start-session --target $(resource "$name-live" Instance), /var/log/cloud-init-output.log"
 	done
-	update "$(resource "$name-live" Instance)"
+	parameters=("LiveOrigin=$(output "$name-live" LiveOrigin)" "LiveHeader=$(output "$name-live" LiveHeader)")
 	# The origin sends what it records; S3's notification would be a second message for each, and knows less of it.
-	keep='' stack ecs/vod.yaml "$name" "LiveOrigin=$(output "$name-live" LiveOrigin)" "LiveHeader=$(output "$name-live" LiveHeader)" Trigger=SENDER
+	[ -n "$there" ] || parameters+=(Trigger=SENDER)
+	keep='' stack ecs/vod.yaml "$name" "${parameters[@]}"
 	echo "stream to $(output "$name-live" Rtmp); watch at https://$(output "$name" Cdn)/hls/NAME/index.m3u8"
 }
 
 update() { # the origin's instance: installs what the stack names now, unless a stream is live
-	local command
+	local command status=
 	command=$(aws ssm send-command --instance-ids "$1" --document-name AWS-RunShellScript --parameters commands=/usr/local/bin/afterlive-update --query Command.CommandId --output text)
-	if ! aws ssm wait command-executed --command-id "$command" --instance-id "$1"; then
-		aws ssm get-command-invocation --command-id "$command" --instance-id "$1" --query StandardErrorContent --output text >&2
-		fail "the origin could not be updated, and runs what it ran"
-	fi
-	aws ssm get-command-invocation --command-id "$command" --instance-id "$1" --query StandardOutputContent --output text
+	echo "the origin fetches its image and services (up to a quarter of an hour)"
+	for _ in $(seq 60); do # the CLI's own wait gives up after 100 s
+		sleep "${PAUSE:-15}"
+		status=$(aws ssm get-command-invocation --command-id "$command" --instance-id "$1" --query Status --output text 2>/dev/null || true)
+		case $status in Success | Failed | TimedOut | Cancelled) break ;; esac
+	done
+	aws ssm get-command-invocation --command-id "$command" --instance-id "$1" --query '[StandardOutputContent, StandardErrorContent]' --output text || true
+	[[ $status == Success ]] || fail "the origin was not updated (${status:-no answer}), and runs what it ran"
 }
 
 down() {

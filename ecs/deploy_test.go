@@ -53,6 +53,8 @@ case "$*" in
 *desiredCount*) echo 0 ;;
 *deployments*) echo "$SAYS" ;;
 *send-command*) echo command-1 ;;
+*get-command-invocation*Status*) echo "${UPDATED:-Success}" ;;
+*get-command-invocation*) echo "the origin says" ;;
 *describe-repositories*) exit 254 ;;
 *get-login-password*) echo secret ;;
 esac
@@ -269,13 +271,25 @@ func TestDeployLive(t *testing.T) {
 	if err != nil || !has(calls, "aws ssm send-command --instance-ids the-Instance --document-name AWS-RunShellScript --parameters commands=/usr/local/bin/afterlive-update") {
 		t.Errorf("%v, %s, %q", err, said, calls)
 	}
-	calls, said, err = situation{stacks: there, env: []string{"CHANGES=Instance"}}.deploy(t, "live", "events", registry)
+	calls, said, err = situation{stacks: there, env: []string{"CHANGES=Instance\tConditional"}}.deploy(t, "live", "events", registry)
 	if err == nil || !strings.Contains(said, "would interrupt live streams, by a change of Instance") || has(calls, "aws cloudformation execute-change-set") {
 		t.Errorf("%v, %s", err, said)
 	}
-	calls, said, err = situation{stacks: there, env: []string{"CHANGES=Instance", "INTERRUPT=yes"}}.deploy(t, "live", "events", registry)
+	calls, said, err = situation{stacks: there, env: []string{"CHANGES=Instance\tFalse", "INTERRUPT=yes"}}.deploy(t, "live", "events", registry)
 	if err != nil || !has(calls, "aws cloudformation execute-change-set --stack-name events-live") {
 		t.Errorf("%v, %s", err, said)
+	}
+	calls, said, err = situation{stacks: there, env: []string{"CHANGES=Attached\tTrue", "INTERRUPT=yes"}}.deploy(t, "live", "events", registry)
+	if err == nil || !strings.Contains(said, "the disk cannot move") || has(calls, "aws cloudformation execute-change-set") {
+		t.Errorf("%v, %s", err, said)
+	}
+	calls, said, err = situation{stacks: there, env: []string{"CHANGES=Disk\tFalse"}}.deploy(t, "live", "events", registry, "DiskGiB=400")
+	if err != nil || !has(calls, "aws cloudformation execute-change-set --stack-name events-live") {
+		t.Errorf("a larger disk: %v, %s", err, said)
+	}
+	calls, said, err = situation{stacks: there, env: []string{"UPDATED=Failed"}}.deploy(t, "live", "events", registry)
+	if err == nil || !strings.Contains(said, "runs what it ran") || !strings.Contains(said, "the origin says") || has(calls, "aws elbv2 wait") {
+		t.Errorf("an image that does not come up: %v, %s", err, said)
 	}
 	_, said, err = situation{stacks: there, env: []string{"NOKEY=yes"}}.deploy(t, "live", "events", registry, "Encoders=203.0.113.0/24")
 	if err == nil || !strings.Contains(said, "ecs/deploy.sh key events") {

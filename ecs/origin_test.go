@@ -85,7 +85,7 @@ func host(files map[string]string, settings string) error {
 	for _, part := range []string{
 		`echo "if (\$arg_key != \"$key\") { return 403; }" | put publish.conf`, `echo "if (\$http_x_afterlive_origin != \"$secret\") { return 403; }" | put cdn.conf`, "RequiresMountsFor=/var/lib/afterlive", "docker stop -t 86400",
 		"TimeoutStopSec=infinity", "sweep /var/lib/afterlive/rec", "follow --origin=${ORIGIN_NAME} /var/lib/afterlive/rec", "--read-only --cap-drop ALL --security-opt no-new-privileges", "--log-driver awslogs",
-		"mode=non-blocking", "grep -q '<publishing/>'", "upgrade_type = security",
+		"mode=non-blocking", "[[ $stat == *'<publishing/>'* ]]", "upgrade_type = security",
 	} {
 		f.wantf(strings.Contains(all, part), "the origin's instance doesn't say %s", part)
 	}

@@ -52,7 +52,7 @@ stack() { # TEMPLATE STACK NAME=VALUE...
 		read -r -a before <<<"$(aws cloudformation describe-stacks --stack-name "$name" --query 'Stacks[0].Parameters[].ParameterKey' --output text)"
 	fi
 	for p in "$@"; do parameters+=("$(printf '{"ParameterKey": "%s", "ParameterValue": "%s"}' "${p%%=*}" "$(sed 's/[\\"]/\\&/g' <<<"${p#*=}")")"); done
-	for p in "${before[@]}"; do # what the template no longer has is left out
+	for p in ${before[@]+"${before[@]}"}; do # what the template no longer has is left out
 		given "$p" "$@" || ! grep -q "^  $p:" "$template" || parameters+=("$(printf '{"ParameterKey": "%s", "UsePreviousValue": true}' "$p")")
 	done
 	(IFS=, && echo "[${parameters[*]}]") >"$scratch/parameters.json"
@@ -72,10 +72,13 @@ stack() { # TEMPLATE STACK NAME=VALUE...
 	fi
 	if [ $kind = UPDATE ] && [ -n "${keep:-}" ]; then
 		touched=$(aws cloudformation describe-change-set --stack-name "$name" --change-set-name "$set" \
-			--query "Changes[?contains('$keep', ResourceChange.LogicalResourceId)].ResourceChange.LogicalResourceId" --output text)
-		if [[ -n $touched && $touched != None ]]; then
+			--query "Changes[?contains('$keep', ResourceChange.LogicalResourceId)].ResourceChange.[LogicalResourceId, Replacement]" --output text | grep -v "^Disk.False" || true)
+		if [[ $touched == *True* ]]; then # CloudFormation would attach the disk to the new one before it leaves the old
 			aws cloudformation delete-change-set --stack-name "$name" --change-set-name "$set"
-			fail "this would interrupt live streams, by a change of $touched. When none is live: INTERRUPT=yes ecs/deploy.sh …"
+			fail "this would replace ${touched%%[[:space:]]*}, and the disk cannot move: remove the live stack when everything is uploaded, and make it again"
+		elif [[ -n $touched && $touched != None && -z ${INTERRUPT:-} ]]; then
+			aws cloudformation delete-change-set --stack-name "$name" --change-set-name "$set"
+			fail "this would interrupt live streams, by a change of ${touched%%[[:space:]]*}. When none is live: INTERRUPT=yes ecs/deploy.sh …"
 		fi
 	fi
 	aws cloudformation execute-change-set --stack-name "$name" --change-set-name "$set"

@@ -20,16 +20,14 @@ const settled = "afterlive_messages_settled_total"
 var figures = []struct {
 	name, family string
 	label        string // only those with this value of their label; "": all
-	unit         string
 }{
-	{"TasksDone", settled, "done", unitCount},
-	{"TasksInterrupted", settled, "interrupted", unitCount},
-	{"LeasesLost", settled, "lease_lost", unitCount},
-	{"MessagesSettled", settled, "", unitCount},
-	{"AttemptsFailed", "afterlive_attempts_failed_total", "", unitCount},
-	{"ReceiveErrors", "afterlive_receive_errors_total", "", unitCount},
-	{"SettleErrors", "afterlive_settle_errors_total", "", unitCount},
-	{"MediaSeconds", "afterlive_media_seconds_total", "", "Seconds"},
+	{"TasksDone", settled, "done"},
+	{"TasksInterrupted", settled, "interrupted"},
+	{"LeasesLost", settled, "lease_lost"},
+	{"MessagesSettled", settled, ""},
+	{"AttemptsFailed", "afterlive_attempts_failed_total", ""},
+	{"ReceiveErrors", "afterlive_receive_errors_total", ""},
+	{"SettleErrors", "afterlive_settle_errors_total", ""},
 }
 
 // toCloudWatch logs every minute, and once when the returned function is called, by how much the figures have grown: in CloudWatch's
@@ -107,7 +105,7 @@ func embedded(namespace string, at time.Time, now, last map[string]float64) []za
 	var values []zap.Field
 	for _, f := range figures {
 		if grown := now[f.name] - last[f.name]; grown > 0 {
-			d.Metrics = append(d.Metrics, metric{f.name, f.unit})
+			d.Metrics = append(d.Metrics, metric{f.name, unitCount})
 			values = append(values, zap.Float64(f.name, grown))
 		}
 	}

@@ -171,11 +171,17 @@ type progress struct {
 	now      Progress
 }
 
+// longest is a line that ffmpeg may print of its progress, in bytes.
+const longest = 8 << 10
+
 func (p *progress) Write(b []byte) (int, error) {
 	p.line = append(p.line, b...)
 	for {
 		line, rest, found := bytes.Cut(p.line, []byte("\n"))
 		if !found {
+			if len(p.line) > longest { // it is no ffmpeg's, and must not take our memory
+				p.line = nil
+			}
 			return len(b), nil
 		}
 		p.take(string(line))

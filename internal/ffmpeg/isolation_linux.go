@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"syscall"
 	"unsafe"
@@ -110,8 +109,8 @@ func fence(folder, program string) error {
 		}
 	}
 	size := unsafe.Sizeof(attr.Handled_access_fs)
-	if version >= 6 { // nor signals to others, nor sockets without a name in the file system
-		attr.Scoped = unix.LANDLOCK_SCOPE_SIGNAL | unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET
+	if version >= 6 { // nor sockets without a name in the file system. Signals are seccomp's: early kernels refused them between Go's threads, too
+		attr.Scoped = unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET
 		size = unsafe.Offsetof(attr.Quiet_access_fs)
 	}
 	rules, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), size, 0)
@@ -119,11 +118,9 @@ func fence(folder, program string) error {
 		return errno
 	}
 	defer unix.Close(int(rules))
-	allowed := map[string]uint64{folder: attr.Handled_access_fs, "/etc/ld.so.cache": read, "/dev/null": read | write, "/dev/zero": read, "/dev/urandom": read}
-	for _, name := range []string{filepath.Dir(program), filepath.Dir(resolved(program)), "/usr", "/bin", "/lib", "/lib64", "/sys/devices/system"} {
-		if allowed[name] == 0 {
-			allowed[name] = read | run | unix.LANDLOCK_ACCESS_FS_READ_DIR
-		}
+	allowed := map[string]uint64{folder: attr.Handled_access_fs, program: read | run, "/etc/ld.so.cache": read, "/dev/null": read | write, "/dev/zero": read, "/dev/urandom": read}
+	for _, name := range []string{"/usr", "/bin", "/lib", "/lib64", "/sys/devices/system"} {
+		allowed[name] = read | run | unix.LANDLOCK_ACCESS_FS_READ_DIR
 	}
 	for name, rights := range allowed {
 		if err := allow(rules, name, rights); err != nil && !errors.Is(err, unix.ENOENT) {
@@ -134,14 +131,6 @@ func fence(folder, program string) error {
 		return errno
 	}
 	return nil
-}
-
-// resolved is where a file is, links followed.
-func resolved(name string) string {
-	if target, err := filepath.EvalSymlinks(name); err == nil {
-		return target
-	}
-	return name
 }
 
 func allow(rules uintptr, name string, rights uint64) error {
