@@ -49,7 +49,7 @@ lint: $(TOOLS)/golangci-lint player/web/hls.mjs ## golangci-lint, strict, each e
 	GOOS=darwin GOARCH=arm64 go build ./cmd/enqueue ./cmd/hlscheck # what people run on their own machines
 
 soak: install extra tools ## 300 jobs with workers killed all the time and 5 % of all calls failing, a crash at every S3 operation, a recording of 10 hours, a stream of 2 hours with drift, 69 generated recordings against plain ffmpeg, all hostile media (an hour and more)
-	go test -count=1 -timeout 150m ./e2e -run 'TestSoak|TestFleetOfIslands|TestFollowStorm|TestOriginDies|TestPublisherReconnects|TestKilledWorker|TestCrashAtEveryS3Operation|TestTenHours|TestTwoHoursOfDrift' -v -soak
+	go test -count=1 -timeout 150m ./e2e -run 'TestSoak|TestFleetInNamespaces|TestFollowStorm|TestOriginDies|TestPublisherReconnects|TestKilledWorker|TestCrashAtEveryS3Operation|TestTenHours|TestTwoHoursOfDrift' -v -soak
 	go test -count=1 -timeout 60m ./pipeline -run '$(MANY)' -corpus
 
 stores: install tools $(STORES) ## the promises of our store on MinIO, SeaweedFS and rclone; builds them first (15 minutes; once a release)

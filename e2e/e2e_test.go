@@ -152,11 +152,11 @@ type worker struct {
 // has started, with the test: they write to folders that are removed then.
 func startWorker(t *testing.T, args ...string) *worker {
 	t.Helper()
-	return startWorkerOn(t, nil, args...)
+	return startWorkerIn(t, nil, args...)
 }
 
-// startWorkerOn starts one on an island, or here.
-func startWorkerOn(t *testing.T, home *island, args ...string) *worker {
+// startWorkerIn starts one in a network namespace, or here.
+func startWorkerIn(t *testing.T, home *netns, args ...string) *worker {
 	t.Helper()
 	w := &worker{scratch: t.TempDir(), ended: make(chan error, 1)}
 	var err error

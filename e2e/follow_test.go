@@ -28,11 +28,11 @@ type follower struct {
 
 func startFollow(t *testing.T, args ...string) *follower {
 	t.Helper()
-	return startFollowOn(t, nil, args...)
+	return startFollowIn(t, nil, args...)
 }
 
-// startFollowOn starts one on an island, or here.
-func startFollowOn(t *testing.T, home *island, args ...string) *follower {
+// startFollowIn starts one in a network namespace, or here.
+func startFollowIn(t *testing.T, home *netns, args ...string) *follower {
 	t.Helper()
 	f := &follower{log: filepath.Join(t.TempDir(), "follow.log")}
 	f.Cmd = exec.Command(filepath.Join(bin, "enqueue"), append([]string{"follow", "--log-file", f.log}, args...)...)

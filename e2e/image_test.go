@@ -124,7 +124,7 @@ func TestImageWorker(t *testing.T) {
 	first := start()
 	first.powerless(t)
 	eventually(t, time.Minute, "it is healthy", func() bool { return first.inspect(t, ".State.Health.Status") == "healthy" })
-	if log := first.logs(t); !strings.Contains(log, `"ffmpeg_silent":true,"ffmpeg_fenced":true`) {
+	if log := first.logs(t); !strings.Contains(log, `"ffmpeg_seccomp":true,"ffmpeg_landlock":true`) {
 		t.Errorf("in a container, ffmpeg is not isolated:\n%s", log)
 	}
 	begun := strings.Count(first.logs(t), "part begun")

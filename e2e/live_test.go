@@ -30,11 +30,11 @@ type origin struct{ rtmp, http, dir string }
 // configuration is config.
 func startOrigin(t *testing.T, config string, changes ...[2]string) origin {
 	t.Helper()
-	return startOriginOn(t, nil, config, changes...)
+	return startOriginIn(t, nil, config, changes...)
 }
 
-// startOriginOn starts one on an island, or here.
-func startOriginOn(t *testing.T, home *island, config string, changes ...[2]string) origin {
+// startOriginIn starts one in a network namespace, or here.
+func startOriginIn(t *testing.T, home *netns, config string, changes ...[2]string) origin {
 	t.Helper()
 	o := origin{rtmp: "127.0.0.1:" + standin.FreePort(t), http: "127.0.0.1:" + standin.FreePort(t), dir: folder(t)}
 	conf, err := os.ReadFile(standin.Root() + "/nginx/nginx.conf")

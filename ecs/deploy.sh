@@ -152,9 +152,9 @@ up() {
 		fi
 	fi
 	given Image "$@" || parameters+=("Image=$(image "$registry" worker)")
-	keep='' stack ecs/vod.yaml "$name" "${parameters[@]}"
+	stack ecs/vod.yaml "$name" "${parameters[@]}"
 	if ! proved "$name"; then
-		[[ -z $there || $before == "$(parameter "$name" Image)" ]] || keep='' stack ecs/vod.yaml "$name" "Image=$before"
+		[[ -z $there || $before == "$(parameter "$name" Image)" ]] || stack ecs/vod.yaml "$name" "Image=$before"
 		fail "no task of this image stays${there:+; the image of before is back}. The log group of $name, and aws ecs describe-services --cluster $(resource "$name" Cluster) --services $(resource "$name" Fleet), say why"
 	fi
 	bin/enqueue player --queue "$(output "$name" JobsQueue)" --failed "$(output "$name" FailedQueue)" --recordings "$(output "$name" RecordingsBucket)" --store "$(output "$name" VodBucket)"
@@ -211,8 +211,8 @@ live() {
 	done
 	parameters=("LiveOrigin=$(output "$name-live" LiveOrigin)" "LiveHeader=$(output "$name-live" LiveHeader)")
 	# The origin sends what it records; S3's notification would be a second message for each, and knows less of it.
-	[ -n "$there" ] || parameters+=(Trigger=SENDER)
-	keep='' stack ecs/vod.yaml "$name" "${parameters[@]}"
+	[[ -n $(parameter "$name" LiveOrigin) ]] || parameters+=(Trigger=SENDER)
+	stack ecs/vod.yaml "$name" "${parameters[@]}"
 	echo "stream to $(output "$name-live" Rtmp); watch at https://$(output "$name" Cdn)/hls/NAME/index.m3u8"
 }
 
@@ -237,7 +237,7 @@ down() {
 		[[ $answer == "$name" ]] || fail "nothing was removed"
 	fi
 	if made "$name-live"; then
-		keep='' stack ecs/vod.yaml "$name" LiveOrigin= LiveHeader=
+		stack ecs/vod.yaml "$name" LiveOrigin= LiveHeader=
 		instance=$(resource "$name-live" Instance) # a disk that is in use cannot be taken away
 		aws ec2 stop-instances --instance-ids "$instance" >/dev/null
 		aws ec2 wait instance-stopped --instance-ids "$instance"

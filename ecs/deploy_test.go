@@ -44,6 +44,7 @@ case "$*" in
 	*StackStatus*) cat "$STACKS/$name" ;;
 	*"Parameters[].ParameterKey"*) echo "Image Vpc Subnets OfAnOlderVersion" ;;
 	*"ParameterKey=='Image'"*) [ -e "$STACKS/changed" ] && echo "the-new-image" || echo "the-image-of-before" ;;
+	*"ParameterKey=='LiveOrigin'"*) echo "$LIVE" ;;
 	*"Parameters[?"*) ;;
 	*--query*) echo "the-output" ;;
 	esac
@@ -270,6 +271,10 @@ func TestDeployLive(t *testing.T) {
 	calls, said, err = situation{stacks: there}.deploy(t, "live", "events", registry) // a newer version; nothing need be said again
 	if err != nil || !has(calls, "aws ssm send-command --instance-ids the-Instance --document-name AWS-RunShellScript --parameters commands=/usr/local/bin/afterlive-update") {
 		t.Errorf("%v, %s, %q", err, said, calls)
+	}
+	calls, _, err = situation{stacks: there, env: []string{"LIVE=origin.example.org"}}.deploy(t, "live", "events", registry)
+	if again := parameters(t, calls, "events", 0); err != nil || again["Trigger"] != "" { // an operator may have chosen another
+		t.Errorf("a newer version sets the trigger: %v, %v", again, err)
 	}
 	calls, said, err = situation{stacks: there, env: []string{"CHANGES=Instance\tConditional"}}.deploy(t, "live", "events", registry)
 	if err == nil || !strings.Contains(said, "would interrupt live streams, by a change of Instance") || has(calls, "aws cloudformation execute-change-set") {

@@ -205,7 +205,7 @@ func (f *flags) work(ctx, stop context.Context, cancel context.CancelFunc, log *
 		defer toCloudWatch(ctx, log, registry, f.CloudWatch)()
 	}
 	log.Info("worker started", zap.String("worker", name), zap.String("program", w.Program), zap.Int("slots", f.Slots), zap.Int("threads", f.Threads),
-		zap.Bool("ffmpeg_silent", encoder.Silent), zap.Bool("ffmpeg_fenced", encoder.Fenced), zap.Duration("lease", f.Lease), zap.Duration("drain", f.Drain),
+		zap.Bool("ffmpeg_seccomp", encoder.Seccomp), zap.Bool("ffmpeg_landlock", encoder.Landlock), zap.Duration("lease", f.Lease), zap.Duration("drain", f.Drain),
 		zap.String("data", f.Data), zap.String("queue", f.Queue), zap.String("recordings", f.Recordings), zap.String("store", f.Store))
 	defer context.AfterFunc(stop, func() { log.Info("worker is shutting down", zap.Duration("drain", f.Drain)) })()
 	err = runUntil(w, stop, untilSecondSignal(ctx))

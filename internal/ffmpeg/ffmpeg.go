@@ -30,14 +30,14 @@ type Progress struct {
 
 // Program is an ffmpeg that runs encoders. This is the only file that starts processes.
 type Program struct {
-	Path    string        // of the binary, absolute
-	Threads int           // x264's, per rendition; 0: it chooses
-	Pixels  int           // of a picture that it may decode, should it grow on the way; 0: any
-	Alloc   int64         // bytes that it may ask for at once; 0: its own limit
-	File    int64         // bytes of a file that it may write; 0: any
-	Stall   time.Duration // without progress, after which an encoder is killed
-	Silent  bool          // it reaches neither the network nor other processes: see [Program.Isolate]
-	Fenced  bool          // it reaches no files but its own
+	Path     string        // of the binary, absolute
+	Threads  int           // x264's, per rendition; 0: it chooses
+	Pixels   int           // of a picture that it may decode, should it grow on the way; 0: any
+	Alloc    int64         // bytes that it may ask for at once; 0: its own limit
+	File     int64         // bytes of a file that it may write; 0: any
+	Stall    time.Duration // without progress, after which an encoder is killed
+	Seccomp  bool          // it reaches neither the network nor other processes: see [Program.Isolate]
+	Landlock bool          // it reaches no files but its own
 }
 
 // Ran is what is to be said of an encoder that has ended.

@@ -25,7 +25,7 @@ func (f Program) Isolate(ctx context.Context, scratch *Scratch) (Program, error)
 	for _, means := range []struct {
 		name string
 		on   *bool
-	}{{"seccomp", &f.Silent}, {"Landlock", &f.Fenced}} {
+	}{{"seccomp", &f.Seccomp}, {"Landlock", &f.Landlock}} {
 		*means.on = true
 		cmd := exec.CommandContext(ctx, f.Path, "-version")
 		cmd.Env, cmd.Dir, cmd.SysProcAttr = environment(), scratch.folder, child()
@@ -72,19 +72,19 @@ func (f Program) start(cmd *exec.Cmd, folder string) (wait func() error, err err
 
 // confine takes from this thread, and all that it starts, what ffmpeg doesn't need.
 func (f Program) confine(folder string) error {
-	if !f.Silent && !f.Fenced {
+	if !f.Seccomp && !f.Landlock {
 		return nil
 	}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
 	}
-	if f.Fenced {
-		if err := fence(folder, f.Path); err != nil {
-			return fmt.Errorf("fence it in: %w", err)
+	if f.Landlock {
+		if err := restrictFiles(folder, f.Path); err != nil {
+			return fmt.Errorf("restrict its files: %w", err)
 		}
 	}
-	if f.Silent {
-		return silence()
+	if f.Seccomp {
+		return forbidCalls()
 	}
 	return nil
 }
@@ -96,8 +96,8 @@ const (
 	read, run, write = unix.LANDLOCK_ACCESS_FS_READ_FILE, unix.LANDLOCK_ACCESS_FS_EXECUTE, unix.LANDLOCK_ACCESS_FS_WRITE_FILE
 )
 
-// fence leaves the thread its folder, and programs and libraries to read: not /proc, where other processes are, nor /etc.
-func fence(folder, program string) error {
+// restrictFiles leaves the thread its folder, and programs and libraries to read: not /proc, where other processes are, nor /etc.
+func restrictFiles(folder, program string) error {
 	version, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
 	if errno != 0 {
 		return errno

@@ -95,12 +95,12 @@ func TestIsolate(t *testing.T) {
 	if did := isolated(t, f); len(did) > 0 {
 		t.Errorf("it could %q", did)
 	}
-	for _, did := range isolated(t, Program{Silent: true}) {
+	for _, did := range isolated(t, Program{Seccomp: true}) {
 		if !slices.Contains([]string{"environ", "memory", "processes", "accounts", "secret", "outside"}, did) {
 			t.Errorf("by seccomp alone, it could %q", did)
 		}
 	}
-	for _, did := range isolated(t, Program{Fenced: true}) {
+	for _, did := range isolated(t, Program{Landlock: true}) {
 		if slices.Contains([]string{"environ", "memory", "processes", "accounts", "secret", "outside"}, did) {
 			t.Errorf("by Landlock alone, it could %q", did)
 		}
@@ -121,7 +121,7 @@ func TestNotIsolated(t *testing.T) {
 	}
 	f := script(t, `exit 1 # as if it could not be started`)
 	f, err := f.Isolate(t.Context(), place(t))
-	if err == nil || f.Silent || f.Fenced {
+	if err == nil || f.Seccomp || f.Landlock {
 		t.Errorf("%+v, %v", f, err)
 	}
 	if dumpable, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0); err != nil || dumpable != 0 {

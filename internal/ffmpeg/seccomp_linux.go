@@ -52,8 +52,8 @@ var architectures = map[string]uint32{"amd64": unix.AUDIT_ARCH_X86_64, "arm64": 
 // Where things are in what a filter looks at, struct seccomp_data of linux/seccomp.h; in bytes.
 const number, architecture, firstArgument, argumentSize = 0, 4, 16, 8
 
-// silence makes the kernel refuse the forbidden calls of this thread, and of all that it starts.
-func silence() error {
+// forbidCalls makes the kernel refuse the forbidden calls of this thread, and of all that it starts.
+func forbidCalls() error {
 	arch, ok := architectures[runtime.GOARCH]
 	if !ok {
 		return fmt.Errorf("no filter is written for %s", runtime.GOARCH)

@@ -15,7 +15,7 @@ import (
 // An origin and two workers, each in a network of its own, from which nothing but the queue (PostgreSQL) and the store can be reached.
 // Streams are recorded, workers killed all the time; every recording is published. What is killed four times is given up, as what kills
 // its worker must be, and an operator replays it. "make soak" does it with 100.
-func TestFleetOfIslands(t *testing.T) {
+func TestFleetInNamespaces(t *testing.T) {
 	alongside(t)
 	streams, every := 4, 2*time.Second
 	if *soak {
@@ -28,12 +28,12 @@ func TestFleetOfIslands(t *testing.T) {
 	db, err := url.Parse(address)
 	must(t, err)
 	both := []string{db.Host, strings.TrimPrefix(cloud.Endpoint, "http://")}
-	shore, homes := newIsland(t, both...), []*island{newIsland(t, both...), newIsland(t, both...)}
+	origin, homes := newNetns(t, both...), []*netns{newNetns(t, both...), newNetns(t, both...)}
 	place := []string{"--queue", address, "--recordings", "s3://recs", "--store", "s3://vod"}
-	o := startOriginOn(t, shore, fmt.Sprintf("queue: %s\nrecordings: s3://recs\nstore: s3://vod\nprofile: quick\n", address))
-	startFollowOn(t, shore, append([]string{"--profile", "quick", "--spool", o.dir + "/rec/.spool", o.dir + "/rec"}, place...)...)
-	work := func(home *island) *worker {
-		return startWorkerOn(t, home, append([]string{"--lease", "5s"}, place...)...)
+	o := startOriginIn(t, origin, fmt.Sprintf("queue: %s\nrecordings: s3://recs\nstore: s3://vod\nprofile: quick\n", address))
+	startFollowIn(t, origin, append([]string{"--profile", "quick", "--spool", o.dir + "/rec/.spool", o.dir + "/rec"}, place...)...)
+	work := func(home *netns) *worker {
+		return startWorkerIn(t, home, append([]string{"--lease", "5s"}, place...)...)
 	}
 	workers := []*worker{work(homes[0]), work(homes[1])}
 

@@ -13,16 +13,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// island is a network namespace of its own: a machine that reaches nothing but what a relay brings.
-type island struct {
+// netns is a network namespace of its own: a machine that reaches nothing but what a relay brings.
+type netns struct {
 	net string           // its file, for nsenter
 	do  chan func() bool // runs on a thread within; false: the last
 }
 
-// newIsland makes one from which the addresses of this namespace can be reached, at the same addresses.
-func newIsland(t *testing.T, addresses ...string) *island {
+// newNetns makes one from which the addresses of this namespace can be reached, at the same addresses.
+func newNetns(t *testing.T, addresses ...string) *netns {
 	t.Helper()
-	i := &island{do: make(chan func() bool)}
+	i := &netns{do: make(chan func() bool)}
 	ready := make(chan error)
 	go func() {
 		runtime.LockOSThread() // and the thread ends with it
@@ -44,7 +44,7 @@ func newIsland(t *testing.T, addresses ...string) *island {
 }
 
 // settle makes the namespace, with a loopback that is up.
-func (i *island) settle() error {
+func (i *netns) settle() error {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		return err
 	}
@@ -62,30 +62,30 @@ func (i *island) settle() error {
 	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo)
 }
 
-// within runs f on the island.
-func (i *island) within(f func()) {
+// within runs f in the namespace.
+func (i *netns) within(f func()) {
 	done := make(chan struct{})
 	i.do <- func() bool { f(); close(done); return true }
 	<-done
 }
 
-func (i *island) listen(network, address string) (l net.Listener, err error) {
+func (i *netns) listen(network, address string) (l net.Listener, err error) {
 	i.within(func() { l, err = net.Listen(network, address) })
 	return l, err
 }
 
-func (i *island) dial(network, address string) (c net.Conn, err error) {
+func (i *netns) dial(network, address string) (c net.Conn, err error) {
 	i.within(func() { c, err = net.Dial(network, address) })
 	return c, err
 }
 
-// reach makes an address of the island's one of this namespace.
-func (i *island) reach(t *testing.T, address string) {
+// reach makes an address of the namespace's one of this namespace.
+func (i *netns) reach(t *testing.T, address string) {
 	t.Helper()
 	i.relay(t, address, net.Listen, i.dial)
 }
 
-func (i *island) relay(t *testing.T, address string, listen func(string, string) (net.Listener, error), dial func(string, string) (net.Conn, error)) {
+func (i *netns) relay(t *testing.T, address string, listen func(string, string) (net.Listener, error), dial func(string, string) (net.Conn, error)) {
 	t.Helper()
 	l, err := listen("tcp", address)
 	must(t, err)
@@ -111,8 +111,8 @@ func (i *island) relay(t *testing.T, address string, listen func(string, string)
 	}()
 }
 
-// inside makes a command run on the island; nil: here.
-func (i *island) inside(cmd *exec.Cmd) {
+// inside makes a command run in the namespace; nil: here.
+func (i *netns) inside(cmd *exec.Cmd) {
 	if i == nil {
 		return
 	}
