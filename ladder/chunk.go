@@ -47,6 +47,10 @@ const (
 	shortestChunk = 15 * time.Second
 )
 
+// liveChunk is how long a chunk is while its recording grows and nobody watches. One task makes it in about as long
+// (docs/capacity.md): so long, viewers wait at the end if all tasks are busy.
+const liveChunk = 30 * time.Second
+
 // ChunkEnds is where the chunks of a recording end, where its profile doesn't say, in
 // parts of the whole, and how many of those there are: as near to this as segments allow.
 func ChunkEnds(recording time.Duration) (ends []int, parts int) {
@@ -72,7 +76,7 @@ func (p *Plan) Due(x *flv.Index, have []Span) (all []Chunk) {
 	if len(have) > 0 {
 		from = have[len(have)-1].To
 	}
-	for ends := p.ends(frames); from < frames; {
+	for ends := p.ends(frames, x.Open); from < frames; {
 		to := max(from+p.SegmentFrames, ends(from))
 		for to < frames && p.wasteful(x, from, to) {
 			to += p.SegmentFrames
@@ -125,9 +129,13 @@ const patience = flv.MaxApart + time.Second
 // ends returns where a chunk ends that begins at a frame: after the profile's length, or
 // at the next of [ChunkEnds] that leaves it at least half of what it should have. While a
 // recording grows, and behind what was made of it by then, it is one segment: at its end, the less is
-// left to do the sooner it can be watched, and by the more workers at once.
-func (p *Plan) ends(frames int) func(from int) int {
-	if p.Grows {
+// left to do the sooner it can be watched, and by the more workers at once. Only if nobody watches it
+// while it grows, chunks are longer until its end.
+func (p *Plan) ends(frames int, open bool) func(from int) int {
+	switch {
+	case p.Grows && open && p.LiveFrames > 0:
+		return func(from int) int { return from + p.LiveFrames }
+	case p.Grows:
 		return func(from int) int { return from + p.SegmentFrames }
 	}
 	if p.ChunkFrames > 0 {

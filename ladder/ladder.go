@@ -8,6 +8,7 @@
 package ladder
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strings"
@@ -34,6 +35,7 @@ type Plan struct {
 	GOPFrames     int           `json:"gop_frames"`
 	SegmentFrames int           `json:"segment_frames"`
 	ChunkFrames   int           `json:"chunk_frames,omitempty"` // at least; 0: by the recording's length
+	LiveFrames    int           `json:"live_frames,omitempty"`  // the same while the recording grows, if nobody watches it meanwhile
 	SegmentTime   float64       `json:"segment_s"`              // seconds; SegmentFrames at Rate
 	Container     Container     `json:"container,omitempty"`    // of segments; none: fMP4
 	Scan          float64       `json:"scan_s"`                 // seconds that it took to read and understand the recording
@@ -117,6 +119,9 @@ func New(x *flv.Index, profile Profile) (*Plan, error) {
 	}
 	p.SegmentTime = p.seconds(p.SegmentFrames)
 	p.ChunkFrames = p.SegmentFrames * int(profile.Chunk/profile.Segment)
+	if p.Grows && profile.Live == VOD {
+		p.LiveFrames = cmp.Or(p.ChunkFrames, p.SegmentFrames*int((liveChunk+profile.Segment-1)/profile.Segment))
+	}
 	if x.Audio != nil {
 		p.planSound(x, profile)
 	}
@@ -126,6 +131,9 @@ func New(x *flv.Index, profile Profile) (*Plan, error) {
 	}
 	return p, nil
 }
+
+// IsEvent tells whether viewers watch the recording while it grows.
+func (p *Plan) IsEvent() bool { return p.Grows && p.LiveFrames == 0 }
 
 // timeline is an index on the timeline of the output.
 func (p *Plan) timeline(x *flv.Index) *flv.Index {

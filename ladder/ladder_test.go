@@ -178,10 +178,11 @@ func TestParseProfilesReportsAllFaults(t *testing.T) {
 - name: Auto
   segment: 5s
   audio: 1k
+  live: later
   ladders:
     - {name: audio, projection: cube, rungs: [{height: 91, crf: 60, maxrate: 1k, bufsize: 1M, preset: warp}]}
 `))
-	for _, want := range []string{"the name must be", "segment is 5s", "audio is 1000", "ladder \"audio\": the name", "projection is \"cube\"", "height is 91", "crf is 60", "maxrate is 1000", "bufsize is", "preset is \"warp\""} {
+	for _, want := range []string{"the name must be", "segment is 5s", "audio is 1000", "live is \"later\"", "ladder \"audio\": the name", "projection is \"cube\"", "height is 91", "crf is 60", "maxrate is 1000", "bufsize is", "preset is \"warp\""} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("no word of %q in: %v", want, err)
 		}

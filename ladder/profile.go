@@ -24,6 +24,7 @@ type Profile struct {
 	GOP         time.Duration   `yaml:"gop"`     // between keyframes
 	Segment     time.Duration   `yaml:"segment"` // a multiple of GOP
 	Chunk       time.Duration   `yaml:"chunk"`   // a multiple of Segment: the work of one task; 0: see [ChunkEnds]
+	Live        Live            `yaml:"live"`    // what viewers have of a recording while it grows
 	Audio       Sound           `yaml:"audio"`
 	Container   Container       `yaml:"container"`   // of segments
 	Fit         bool            `yaml:"fit"`         // whether samples of the recording decide which rungs there are; not of cubes
@@ -35,6 +36,16 @@ type Profile struct {
 	Accept      []string        `yaml:"accept"`      // what may be missing of a recording: see [Missing]
 	Ladders     []ProfileLadder `yaml:"ladders"`     // none: the sound alone
 }
+
+// Live is what viewers have of a recording while it grows.
+type Live string
+
+// Event: they watch it from its beginning, a few seconds behind. VOD: nothing until it has ended. That costs a third less,
+// since no playlist is written anew for each segment, and chunks are as long as [liveChunk].
+const (
+	Event Live = "event"
+	VOD   Live = "vod"
+)
 
 // ProfileLadder is one set of rungs with one projection.
 type ProfileLadder struct {
@@ -141,6 +152,9 @@ func (p Profile) withDefaults() Profile {
 	}
 	if p.Segment == 0 {
 		p.Segment = 6 * time.Second
+	}
+	if p.Live == "" {
+		p.Live = Event
 	}
 	if p.Audio.Bitrate == 0 {
 		p.Audio.Bitrate = 128_000

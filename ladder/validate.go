@@ -36,6 +36,7 @@ func (p Profile) validate() error {
 	if p.Segment > 0 {
 		f.addf(p.Chunk != 0 && p.Chunk < p.Segment || p.Chunk%p.Segment != 0, "chunk is %s, it must be a multiple of the segment %s, or left out", p.Chunk, p.Segment)
 	}
+	f.addf(p.Live != Event && p.Live != VOD, "live is %q, it must be %q, or %q: viewers see nothing of a recording before it has ended", p.Live, Event, VOD)
 	f.addf(p.Audio.Bitrate < 32_000 || p.Audio.Bitrate > maxSoundBps, "audio is %d bit/s, it must be 32k to 320k", p.Audio.Bitrate)
 	f.addf(p.Container != FMP4 && p.Container != TS, "container is %q, it must be %q, or %q for players that know no other", p.Container, FMP4, TS)
 	f.addf(p.Deinterlace != Frames && p.Deinterlace != Fields, "deinterlace is %q, it must be %q, or %q for one picture of every field", p.Deinterlace, Frames, Fields)

@@ -29,7 +29,7 @@ func (p *Pipeline) NoteFailure(ctx context.Context, f *job.Failure) error {
 		return err
 	}
 	p.note(ctx, f.Job)
-	if !planned || !plan.Grows || !strings.HasPrefix(f.Task, string(job.Chunk)+"-") {
+	if !planned || !plan.IsEvent() || !strings.HasPrefix(f.Task, string(job.Chunk)+"-") {
 		return nil
 	}
 	return p.goOnWithout(ctx, plan)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -46,7 +47,7 @@ func chunkWork(plan *ladder.Plan, c ladder.Chunk, threads int) work {
 			w.outputs = append(w.outputs, segment.IFrames(plan, c, l))
 		}
 	}
-	if plan.Audio != nil && (!plan.SoundApart() || plan.Grows) { // an event has it as it is
+	if plan.Audio != nil && (!plan.SoundApart() || plan.IsEvent()) { // an event has it as it is
 		w.sounds = soundOutputs(plan, c)
 	}
 	w.measure = plan.SoundApart()
@@ -175,15 +176,22 @@ func (p *Pipeline) collect(ctx context.Context, plan *ladder.Plan, outputs []*se
 	group.SetLimit(uploads)
 	put := func(o *segment.Output, file, name string) {
 		group.Go(func() error {
+			key, init := plan.Key(o.Track.Ladder, o.Track.Rendition, name), file == ladder.InitFile
 			file := filepath.Join(o.Folder, file)
+			if init && p.inits.has(plan, key) {
+				return os.Remove(file)
+			}
 			info, err := os.Stat(file)
 			if err != nil {
 				return fmt.Errorf("upload %s: %w", name, err)
 			}
-			err = p.Store.Upload(ctx, plan.Key(o.Track.Ladder, o.Track.Rendition, name), file)
+			err = p.Store.Upload(ctx, key, file)
 			p.Metrics.bytes.WithLabelValues("written").Add(float64(info.Size()))
 			if err != nil && !errors.Is(err, fs.ErrExist) { // the init of another part; or our own upload, whose answer got lost
 				return fmt.Errorf("upload %s: %w", name, err)
+			}
+			if init {
+				p.inits.add(plan, key)
 			}
 			return os.Remove(file)
 		})
@@ -199,4 +207,33 @@ func (p *Pipeline) collect(ctx context.Context, plan *ladder.Plan, outputs []*se
 		}
 	}
 	return errors.Join(err, group.Wait())
+}
+
+// inits remembers which init segments are stored: all parts of a job share them, and a store charges for each that is uploaded in vain.
+type inits struct {
+	lock sync.Mutex
+	keys map[string]bool
+}
+
+// maxInits is beyond which all is forgotten: some dozens of jobs.
+const maxInits = 1000
+
+func (i *inits) has(plan *ladder.Plan, key string) bool {
+	i.lock.Lock()
+	defer i.lock.Unlock()
+	return i.keys[ofPlan(plan, key)]
+}
+
+func (i *inits) add(plan *ladder.Plan, key string) {
+	i.lock.Lock()
+	defer i.lock.Unlock()
+	if i.keys == nil || len(i.keys) > maxInits {
+		i.keys = map[string]bool{}
+	}
+	i.keys[ofPlan(plan, key)] = true
+}
+
+// ofPlan tells a job from one of the same name that was removed: that job's files are gone.
+func ofPlan(plan *ladder.Plan, key string) string {
+	return plan.Created.Format(time.RFC3339Nano) + " " + key
 }

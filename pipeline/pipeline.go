@@ -64,7 +64,7 @@ type Store interface {
 	Upload(ctx context.Context, key, file string) error
 }
 
-// Pipeline does tasks. All fields are needed.
+// Pipeline does tasks. All exported fields are needed.
 type Pipeline struct {
 	Queue      Queue
 	Recordings Recordings
@@ -79,6 +79,8 @@ type Pipeline struct {
 	Host       ladder.Host
 	Metrics    *Metrics
 	Log        *zap.Logger
+
+	inits inits
 }
 
 // Do does one task. nil means that it is done, whoever did it. An error made with

@@ -30,7 +30,7 @@ func (p *Pipeline) goOn(ctx context.Context, plan *ladder.Plan, lease *worker.Le
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if plan.Grows {
+	if plan.IsEvent() {
 		err := p.publishEvent(ctx, plan, whole)
 		if _, final := job.Verdict(err); err != nil && whole != nil && !final {
 			return job.Of(ladder.PublishTask, err)
@@ -110,7 +110,7 @@ func (p *Pipeline) present(ctx context.Context, plan *ladder.Job) (*ladder.Prese
 
 // checkpoint is what was published of a job while its recording grew, if nothing was left out.
 func (p *Pipeline) checkpoint(ctx context.Context, plan *ladder.Job) (*ladder.Fold, error) {
-	if plan.Grows {
+	if plan.IsEvent() {
 		fold, _, err := p.folded(ctx, plan.Plan)
 		if err != nil || len(fold.Gaps) == 0 {
 			return fold, err

@@ -25,6 +25,7 @@ type followCommand struct {
 	Profile   string            `help:"As of send. The hook's must be the same." default:"auto"`
 	Spool     string            `help:"As of hook. Default: .spool in each folder." placeholder:"DIR"`
 	Every     time.Duration     `help:"How often to store what has been recorded. If this machine dies, at most this much is lost. 8 MiB are stored at once." default:"5s"`
+	Tell      time.Duration     `help:"How much must have come before workers are told to look at it. 30s costs less, and is enough for a profile with live: vod." default:"5s"`
 	Reconnect time.Duration     `help:"How long to wait for a publisher that has lost its connection. If it comes back, the recording goes on; 0s: it is another one." default:"30s"`
 	Origin    string            `help:"This origin's name, where several record the same streams: they make one recording, and what one has lost comes from another." placeholder:"NAME"`
 	SameAs    map[string]string `help:"Streams that are the same as others, for --origin: if the backup encoder publishes talk-b, say talk-b=talk." placeholder:"STREAM=OTHER"`
@@ -56,6 +57,9 @@ func (c *followCommand) validate() error {
 	}
 	if c.Every < time.Second || c.Every > time.Minute {
 		faults = append(faults, fmt.Errorf("--every is %s; it may be 1s to 1m", c.Every))
+	}
+	if c.Tell < time.Second || c.Tell > time.Minute {
+		faults = append(faults, fmt.Errorf("--tell is %s; it may be 1s to 1m", c.Tell))
 	}
 	if c.Reconnect < 0 || c.Reconnect > 30*time.Minute {
 		faults = append(faults, fmt.Errorf("--reconnect is %s; it may be 0s to 30m", c.Reconnect))

@@ -110,8 +110,8 @@ func TestAnotherUnderTheNameOfOneThatGrows(t *testing.T) {
 // All that is wrong with the flags is told together.
 func TestFollowFlags(t *testing.T) {
 	b := newBox(t)
-	_, err := b.run("follow", "--every", "1ms", "/nowhere", b.rec)
-	if err == nil || !strings.Contains(err.Error(), "/nowhere is not a folder") || !strings.Contains(err.Error(), "--every is 1ms") {
+	_, err := b.run("follow", "--every", "1ms", "--tell", "2m", "/nowhere", b.rec)
+	if err == nil || !strings.Contains(err.Error(), "/nowhere is not a folder") || !strings.Contains(err.Error(), "--every is 1ms") || !strings.Contains(err.Error(), "--tell is 2m") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -118,7 +118,7 @@ func (e *event) follow(name, path string) *stream {
 	if err != nil {
 		e.Fatal(err)
 	}
-	f := &follower{followCommand: &followCommand{App: "live", Profile: "auto", Every: time.Second, Origin: name}, place: e.place, log: zap.NewNop(), streams: map[string]*stream{}}
+	f := &follower{followCommand: &followCommand{App: "live", Profile: "auto", Every: time.Second, Tell: 5 * time.Second, Origin: name}, place: e.place, log: zap.NewNop(), streams: map[string]*stream{}}
 	s := &stream{
 		follower: f, entry: entry{Path: path, App: "live", Name: "talk", Profile: "auto"}, spool: spool{folder: filepath.Join(filepath.Dir(path), ".spool")},
 		file: file, info: info, began: time.Now(), woken: make(chan struct{}, 1), log: f.log,
@@ -355,5 +355,23 @@ func TestSharedIsNoRecording(t *testing.T) {
 	next := e.origin("b", body)
 	if err := e.step(next.stream, 4); err != nil || next.shared.ships == nil {
 		t.Errorf("%v", err)
+	}
+}
+
+// Workers are told when so much has come as --tell says.
+func TestTell(t *testing.T) {
+	body := shot(t)
+	half := body[:ends(t, body)[1200]] // about 17 s
+	for tell, want := range map[time.Duration]int{5 * time.Second: 1, 30 * time.Second: 0} {
+		e := newEvent(t)
+		r := e.origin("a", half)
+		r.Tell = tell
+		if err := e.step(r.stream, 2); err != nil {
+			t.Fatal(err)
+		}
+		b, err := e.place.Queue.Backlog(t.Context())
+		if err != nil || b.Waiting != want {
+			t.Errorf("--tell %s: %+v, %v; want %d that workers see", tell, b, err, want)
+		}
 	}
 }

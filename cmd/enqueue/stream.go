@@ -109,8 +109,7 @@ func (s *stream) pendingIsDue() bool {
 	return err == nil && pending >= growing.LongestExtent
 }
 
-// ship brings what has come into the store, and tells workers to look at it once a segment's worth has
-// come since.
+// ship brings what has come into the store, and tells workers to look at it once enough has come since.
 func (s *stream) ship(ctx context.Context, ended bool) error {
 	if s.unfit || s.shipper == nil && ended { // it is sent as a whole
 		return nil
@@ -145,7 +144,7 @@ func (s *stream) bring(ctx context.Context, shipper *growing.Shipper, ended bool
 		s.toldWait = time.Time{}
 	}
 	state := shipper.Shipped()
-	if lasts := shipper.Lasts(); ended || state.Index != nil && lasts-s.told >= segment {
+	if lasts := shipper.Lasts(); ended || state.Index != nil && lasts-s.told >= s.Tell {
 		out := sender{place: s.place, profile: s.Profile}
 		t := out.task(s.recording(), state.ID)
 		t.Promised = cmp.Or(state.Promised, s.announced()) // it may have been announced since
@@ -191,9 +190,6 @@ const (
 	firstWatch = 20 * time.Second // when workers look at a recording for the first time, if nothing else has them look before
 	watchAgain = 10 * time.Minute // when they are asked again
 )
-
-// segment is how much must have come before workers are told: less makes no chunk.
-const segment = 5 * time.Second
 
 // refused tells what cannot be shipped, and why, from what comes off later.
 func (s *stream) refused(ctx context.Context, err error) error {

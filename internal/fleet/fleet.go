@@ -28,7 +28,8 @@ type Work struct {
 // Live is how recordings are worked on while they grow.
 type Live struct {
 	Head     float64 // seconds of recording that there must be before it is planned
-	Segment  float64 // seconds of recording in a message
+	Chunk    float64 // seconds of recording in a message
+	Last     float64 // the same when it has ended
 	Worth    float64 // seconds of recording that must have come before workers are told
 	Every    float64 // seconds between two times that what has come is brought into the store; at the end it is at once
 	Look     float64 // seconds that it takes to look what has come, and to send what is due
@@ -102,6 +103,7 @@ type Result struct {
 	BusyRemoved int       // tasks that scaling in removed at work
 	Lag         []float64 // seconds from the end of what is in a message to its end, while the recording grows
 	Messages    int
+	Launched    int // tasks
 	Requests    int // to receive, to extend, to delete and to hand back; sending is Messages
 	Minutes     []Sample
 }

@@ -126,7 +126,7 @@ func TestFollowed(t *testing.T) {
 				for i := range c.Trace {
 					c.Trace[i].End += 3000
 				}
-				c.Live, c.Seed = &Live{Head: 12, Segment: 6, Worth: 5, Every: 5, Look: 0.5, Overhead: 1}, seed
+				c.Live, c.Seed = &Live{Head: 12, Chunk: 6, Last: 6, Worth: 5, Every: 5, Look: 0.5, Overhead: 1}, seed
 				change(&c)
 				r := run(t, c)
 				const segments = 6 * 201

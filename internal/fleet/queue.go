@@ -154,8 +154,10 @@ func (s *simulation) follow(j *simJob) {
 // dispatch sends what is due of a recording that grows.
 func (s *simulation) dispatch(j *simJob) {
 	for j.sent < j.shipped {
-		upTo := j.sent + s.Live.Segment
-		if upTo > j.shipped && j.shipped < j.recording.Length {
+		upTo, ended := j.sent+s.Live.Chunk, j.shipped == j.recording.Length
+		if ended {
+			upTo = j.sent + s.Live.Last
+		} else if upTo > j.shipped {
 			return
 		}
 		upTo = min(upTo, j.recording.Length)

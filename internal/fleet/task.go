@@ -34,6 +34,7 @@ func (s *simulation) launch(delay float64) {
 	}
 	t := &task{s: s, launched: s.now, onDemand: s.Policy != nil && s.onDemand() < s.Policy.OnDemand}
 	s.tasks = append(s.tasks, t)
+	s.result.Launched++
 	s.at(s.now+delay, func() {
 		if t.state == starting {
 			t.state, t.rested = polling, s.now

@@ -16,12 +16,12 @@ import (
 
 // draw makes pictures of the traces: messages and tasks over time, and how long the
 // recordings waited, with the alternative beside it.
-func draw(p *fleet.Policy, folder string) error {
+func draw(all []trace, p *fleet.Policy, folder string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil { //nolint:gosec // documents are for all
 		return err
 	}
-	for _, t := range traces() {
-		var results [3]*fleet.Result
+	for _, t := range all {
+		var results [4]*fleet.Result
 		for w := range results {
 			var err error
 			if results[w], err = run(t, flat, p, way(w), true, 0); err != nil {
@@ -44,6 +44,7 @@ func draw(p *fleet.Policy, folder string) error {
 var (
 	blue   = color.RGBA{31, 119, 180, 255}
 	orange = color.RGBA{255, 127, 14, 255}
+	red    = color.RGBA{214, 39, 40, 255}
 	green  = color.RGBA{44, 160, 44, 255}
 )
 
@@ -87,7 +88,7 @@ func drawFleet(file string, t trace, r *fleet.Result) error {
 	return p.Save(18*vg.Centimeter, 8*vg.Centimeter, file)
 }
 
-func drawWaits(file string, t trace, results [3]*fleet.Result) error {
+func drawWaits(file string, t trace, results [4]*fleet.Result) error {
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = t.Title, "minutes from the end of the stream to VOD", "share of recordings"
 	p.Legend.Left, p.Legend.Top = true, true
@@ -95,7 +96,7 @@ func drawWaits(file string, t trace, results [3]*fleet.Result) error {
 		name string
 		c    color.Color
 		r    *fleet.Result
-	}{{"followed", green, results[followed]}, {"in chunks, when it has ended", blue, results[chunked]}, {"one message a recording", orange, results[whole]}} {
+	}{{"followed", green, results[followed]}, {"followed, live: vod", red, results[unseen]}, {"in chunks, when it has ended", blue, results[chunked]}, {"one message a recording", orange, results[whole]}} {
 		var points plotter.XYs
 		sorted := slices.Sorted(slices.Values(l.r.Wait))
 		step := max(1, len(sorted)/200)

@@ -45,7 +45,7 @@ func simulate(docs string, out io.Writer) error {
 	for _, part := range []struct {
 		name string
 		make func(*fleet.Policy, prices) (string, error)
-	}{{"traces", table}, {"variants", variants}, {"sizes", sizes}} {
+	}{{"traces", table}, {"variants", variants}, {"together", together}, {"sizes", sizes}} {
 		body, err := part.make(p, c)
 		if err != nil {
 			return err
@@ -55,7 +55,7 @@ func simulate(docs string, out io.Writer) error {
 			return err
 		}
 	}
-	return errors.Join(os.WriteFile(file, []byte(text), 0o600), draw(p, filepath.Join(docs, "capacity")))
+	return errors.Join(os.WriteFile(file, []byte(text), 0o600), draw(traces(), p, filepath.Join(docs, "capacity")))
 }
 
 // replace puts body between the markers of a name.

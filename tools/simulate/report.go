@@ -35,13 +35,17 @@ type way int
 
 const (
 	chunked  way = iota // in chunks, when they have ended
-	followed            // in segments, while they grow
+	followed            // in segments, while they grow, and viewers watch
+	unseen              // in chunks, while they grow: viewers watch when they have ended
 	whole               // one message for a recording, and a task for every message
 )
 
-// live is how followed recordings are worked on: by the defaults of follow and the profiles; what a look and a
-// segment take beside its encoding was measured (docs/capacity.md).
-var live = fleet.Live{Head: 12, Segment: 6, Worth: 5, Every: 5, Look: 0.3, Overhead: 0.6}
+// How recordings that grow are worked on: by the defaults of follow and the profiles, and with "live: vod" and "follow --tell 30s". What a look and a
+// message take beside its encoding was measured (docs/capacity.md).
+var growing = map[way]fleet.Live{
+	followed: {Head: 12, Chunk: 6, Last: 6, Worth: 5, Every: 5, Look: 0.3, Overhead: 0.6},
+	unseen:   {Head: 12, Chunk: 30, Last: 6, Worth: 30, Every: 5, Look: 0.3, Overhead: 0.6},
+}
 
 // run simulates a trace of a kind with the template's policy.
 func run(t trace, k kind, p *fleet.Policy, w way, protected bool, seed uint64) (*fleet.Result, error) {
@@ -64,7 +68,7 @@ func run(t trace, k kind, p *fleet.Policy, w way, protected bool, seed uint64) (
 		Worker: fleet.Worker{Lease: p.Lease, Drain: p.Drain, Poll: 20, Pause: 2, Within: 60, Protected: protected},
 		Policy: &policy, Whole: w == whole, Trace: recordings, Until: t.Length, Seed: seed,
 	}
-	if w == followed {
+	if live, ok := growing[w]; ok {
 		c.Live = &live
 	}
 	return fleet.Run(c)
@@ -99,7 +103,7 @@ func simulateTrace(t trace, k kind, p *fleet.Policy, c prices, w way) (outcome, 
 		o.messages = r.Messages
 		for i, x := range []float64{
 			percentile(r.Wait, 0.5), percentile(r.Wait, 0.95), r.TaskSeconds / hour, float64(r.Interrupted), r.Redone / (r.Work + r.Redone), r.MostRedone,
-			float64(bare.BusyRemoved), idle(r), c.cost(r, p, k, recorded(t)), lag(r),
+			float64(bare.BusyRemoved), idle(r), c.cost(r, p, k, t, w), lag(r),
 		} {
 			figures[i] = append(figures[i], x)
 		}
@@ -118,21 +122,28 @@ func lag(r *fleet.Result) float64 {
 	return percentile(r.Lag, 0.95)
 }
 
-// Requests to S3 for each segment of a recording that grows, with the seven renditions of flat, its sound among them, and a storyboard: to
-// dispatch, to claim and to publish it. By TestRequestsAPart, publishing it takes 11 and 24 of them.
-const livePuts, liveGets = 17, 36
+// requests are those to S3 for each chunk, beside what is uploaded: to dispatch, to claim and to note it, and the playlists of the seven renditions
+// of flat, its sound among them, and its storyboard. TestRequestsAPart and TestOnlyOnDemand count them.
+var requests = map[way]struct{ puts, gets float64 }{followed: {17, 36}, unseen: {6, 60}, chunked: {4, 16}, whole: {4, 16}}
+
+// Objects of each chunk beside its segments, and the seconds between two extents of a recording that grows; each is written with its index.
+const images, extent = 2, 5.0
 
 // cost is what a result costs: tasks, most of them spot, with their addresses and disks, requests to SQS and S3.
-func (c prices) cost(r *fleet.Result, p *fleet.Policy, k kind, recorded float64) float64 {
-	const segment, chunk, freeDisk = 6.0, 60.0, 20.0
+func (c prices) cost(r *fleet.Result, p *fleet.Policy, k kind, t trace, w way) float64 {
+	const segment, freeDisk = 6.0, 20.0
 	task := p.CPUs*c.Spot.CPU + p.Memory*c.Spot.GiB + c.Address + max(0, p.Disk-freeDisk)*c.Disk
-	puts := recorded/segment*(k.rungs+1) + recorded/chunk*k.rungs + 2*float64(r.Messages) // segments, init segments; parts and playlists
-	gets := 3 * float64(r.Messages)
-	if n := float64(len(r.Lag)); n > 0 {
-		puts, gets = recorded/segment*(k.rungs+2)+n*livePuts+2*recorded/live.Every, n*liveGets // and an extent and the index each time
+	chunks := float64(r.Messages)
+	if n := len(r.Lag); n > 0 { // the others are looks
+		chunks = float64(n)
+	}
+	inits := min(chunks, float64(len(t.Recordings)*r.Launched)) // a task remembers what it has uploaded
+	puts := (recorded(t)/segment+inits)*(k.rungs+1) + chunks*(images+requests[w].puts)
+	if _, ok := growing[w]; ok {
+		puts += 2 * recorded(t) / extent
 	}
 	onDemand := p.CPUs*(c.Fargate.CPU-c.Spot.CPU) + p.Memory*(c.Fargate.GiB-c.Spot.GiB) // more
-	return r.TaskSeconds/hour*task + r.OnDemand/hour*onDemand + float64(r.Requests+r.Messages)/1e6*c.SQS + puts/1000*c.Puts + gets/1000*c.Gets
+	return r.TaskSeconds/hour*task + r.OnDemand/hour*onDemand + float64(r.Requests+r.Messages)/1e6*c.SQS + puts/1000*c.Puts + chunks*requests[w].gets/1000*c.Gets
 }
 
 func percentile(values []float64, p float64) float64 {
@@ -166,29 +177,42 @@ func idle(r *fleet.Result) float64 {
 	return float64(n) / float64(len(r.Minutes))
 }
 
-// table is the result of every trace, as Markdown, with the alternative below each.
+// table is the result of every trace, as Markdown.
 func table(p *fleet.Policy, c prices) (string, error) {
 	var b strings.Builder
 	b.WriteString("| trace | messages | time to VOD, p50 | p95 | live: behind, p95 | task hours | cut off | done again | worst cut | busy tasks removed (without protection) | at zero | USD | USD per hour recorded |\n")
 	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, t := range traces() {
-		for _, w := range []way{followed, chunked, whole} {
-			o, err := simulateTrace(t, flat, p, c, w)
-			if err != nil {
-				return "", err
-			}
-			name, removed, behind := t.Title, fmt.Sprintf("%.0f (%.0f)", o.busyRemoved, o.unguarded), ""
-			switch w {
-			case followed:
-				removed, behind = fmt.Sprintf("%.0f", o.busyRemoved), clock(o.lag)
-			case chunked:
-				name = "– not followed"
-			case whole:
-				name, removed = "– one message a recording", fmt.Sprintf("%.0f", o.busyRemoved)
-			}
-			fmt.Fprintf(&b, "| %s | %d | %s | %s | %s | %.1f | %.0f | %.1f %% | %s | %s | %.0f %% | %.2f | %.4f |\n", name, o.messages,
-				clock(o.p50), clock(o.p95), behind, o.hours, o.cut, 100*o.redone, clock(o.worst), removed, 100*o.idle, o.usd, o.usd/(recorded(t)/hour))
+		rows, err := rows(t, p, c)
+		if err != nil {
+			return "", err
 		}
+		b.WriteString(rows)
+	}
+	return b.String(), nil
+}
+
+// rows are those of a trace: the ways to work on it, one below the other.
+func rows(t trace, p *fleet.Policy, c prices) (string, error) {
+	var b strings.Builder
+	for _, w := range []way{followed, unseen, chunked, whole} {
+		o, err := simulateTrace(t, flat, p, c, w)
+		if err != nil {
+			return "", err
+		}
+		name, removed, behind := t.Title, fmt.Sprintf("%.0f", o.busyRemoved), ""
+		switch w {
+		case followed:
+			behind = clock(o.lag)
+		case unseen:
+			name = "– followed, `live: vod`"
+		case chunked:
+			name, removed = "– not followed", fmt.Sprintf("%.0f (%.0f)", o.busyRemoved, o.unguarded)
+		case whole:
+			name = "– one message a recording"
+		}
+		fmt.Fprintf(&b, "| %s | %d | %s | %s | %s | %.1f | %.0f | %.1f %% | %s | %s | %.0f %% | %.2f | %.4f |\n", name, o.messages,
+			clock(o.p50), clock(o.p95), behind, o.hours, o.cut, 100*o.redone, clock(o.worst), removed, 100*o.idle, o.usd, o.usd/(recorded(t)/hour))
 	}
 	return b.String(), nil
 }
@@ -210,6 +234,26 @@ func sizes(p *fleet.Policy, c prices) (string, error) {
 			fmt.Fprintf(&b, "| %s | %s | %.0f | %.2f ", clock(o.p50), clock(o.p95), o.hours, o.usd)
 		}
 		b.WriteString("|\n")
+	}
+	return b.String(), nil
+}
+
+// together is what 50 recordings cost that end together, by how many tasks the fleet may have: followed, and not.
+func together(p *fleet.Policy, c prices) (string, error) {
+	var b strings.Builder
+	b.WriteString("| MaxTasks | an event: behind, p95 | time to VOD, p95 | USD | `live: vod`: time to VOD, p95 | USD | not followed: time to VOD, p95 | USD |\n|---|---|---|---|---|---|---|---|\n")
+	for _, most := range []int{30, 40, 45, 50, 55, 60, 80} {
+		q := *p
+		q.Max = most
+		var all [unseen + 1]outcome
+		for w := range all {
+			var err error
+			if all[w], err = simulateTrace(traces()[1], flat, &q, c, way(w)); err != nil {
+				return "", err
+			}
+		}
+		fmt.Fprintf(&b, "| %d | %s | %s | %.2f | %s | %.2f | %s | %.2f |\n", most, clock(all[followed].lag), clock(all[followed].p95), all[followed].usd,
+			clock(all[unseen].p95), all[unseen].usd, clock(all[chunked].p95), all[chunked].usd)
 	}
 	return b.String(), nil
 }
