@@ -6,7 +6,7 @@ export GOFLAGS := -buildvcs=false
 export AFTERLIVE_TEST_BUCKET AFTERLIVE_TEST_QUEUE AFTERLIVE_TEST_ENDPOINT
 export PATH := $(CURDIR)/.tools/go/bin:$(CURDIR)/tools/node/node_modules/.bin:$(PATH)
 
-.PHONY: help demo source lab1 lab2 lab3 test build lint soak stores cloud-test simulate push deploy image image-test image-suite deb deb-test chart release pristine-test suite bench study fuzz tools install extra clean
+.PHONY: help demo source lab1 lab2 lab3 test build lint soak stores cloud-test audit simulate push deploy image image-test image-suite deb deb-test chart release pristine-test suite bench study fuzz tools install extra clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -58,6 +58,9 @@ stores: install tools $(STORES) ## the promises of our store on MinIO, SeaweedFS
 cloud-test: install tools ## AFTERLIVE_TEST_BUCKET=… [AFTERLIVE_TEST_QUEUE=prefix- AFTERLIVE_TEST_ENDPOINT=https://…]: store, queue and a whole recording on AWS, or on any S3 and SQS (docs/deploy.md)
 	@test -n "$$AFTERLIVE_TEST_BUCKET" || { echo "name a bucket that tests may write to: make cloud-test AFTERLIVE_TEST_BUCKET=…" >&2; exit 2; }
 	go test -count=1 -v -timeout 60m ./internal/blob ./internal/queue ./e2e -run 'TestYour'
+
+audit: install extra tools/audit/node_modules/.package-lock.json ## the templates by cdk-nag and AWS Control Tower's rules: what they find is mended or explained (once a release)
+	cd tools/audit && node audit.mjs
 
 simulate: install ## the fleet in virtual time, by the policies of ecs/vod.yaml: compared with a real run, then docs/capacity.md (2 minutes)
 	go test -count=1 -v ./e2e -run TestSimulationAgrees -simulate
