@@ -1,10 +1,13 @@
 package pipeline
 
 import (
+	"context"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"afterlive/internal/trace"
 )
 
 // Metrics count what is made of recordings. docs/operations.md says what to watch.
@@ -34,8 +37,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	}
 }
 
-func (m *Metrics) spent(stage string, since time.Time) float64 {
+// spent counts the time of a stage that has ended, and notes it for the task's trace.
+func (m *Metrics) spent(ctx context.Context, stage string, since time.Time) float64 {
 	seconds := time.Since(since).Seconds()
 	m.stage.WithLabelValues(stage).Add(seconds)
+	trace.Note(ctx, stage, since)
 	return seconds
 }

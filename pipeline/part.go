@@ -134,7 +134,7 @@ func (p *Pipeline) make(ctx context.Context, log *zap.Logger, plan *ladder.Plan,
 	if err != nil {
 		return nil, heard.blame(err)
 	}
-	part.CPU, part.Read, part.Encode = (heard.cpu + used.cpu).Seconds(), heard.read+used.read, p.Metrics.spent("encode", began)
+	part.CPU, part.Read, part.Encode = (heard.cpu + used.cpu).Seconds(), heard.read+used.read, p.Metrics.spent(ctx, "encode", began)
 	ended := time.Now()
 	if err := p.collect(ctx, plan, w.outputs, part.Attempt, true); err != nil {
 		return nil, used.blame(err)
@@ -146,7 +146,7 @@ func (p *Pipeline) make(ctx context.Context, log *zap.Logger, plan *ladder.Plan,
 	if part.Lost != (ladder.Lost{}) {
 		log.Warn("some of the recording cannot be decoded", zap.Int("pictures", part.Lost.Frames), zap.Int("sound", part.Lost.Audio))
 	}
-	part.Upload, part.Slot = p.Metrics.spent("upload", ended), time.Since(began).Seconds()
+	part.Upload, part.Slot = p.Metrics.spent(ctx, "upload", ended), time.Since(began).Seconds()
 	part.Made = time.Now().UTC()
 	part.Price(p.Host)
 	for _, o := range slices.Concat(w.outputs, w.sounds) {

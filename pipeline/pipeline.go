@@ -35,6 +35,7 @@ import (
 	"afterlive/internal/growing"
 	"afterlive/internal/job"
 	"afterlive/internal/ledger"
+	"afterlive/internal/trace"
 	"afterlive/internal/worker"
 	"afterlive/ladder"
 )
@@ -64,7 +65,7 @@ type Store interface {
 	Upload(ctx context.Context, key, file string) error
 }
 
-// Pipeline does tasks. All exported fields are needed.
+// Pipeline does tasks. All exported fields but Tracer are needed.
 type Pipeline struct {
 	Queue      Queue
 	Recordings Recordings
@@ -78,6 +79,7 @@ type Pipeline struct {
 	Worker     string        // who we are, and where, for parts
 	Host       ladder.Host
 	Metrics    *Metrics
+	Tracer     *trace.Tracer // may be nil
 	Log        *zap.Logger
 
 	inits inits

@@ -197,7 +197,7 @@ func (p *Pipeline) indexed(ctx context.Context, r *known) (*flv.Index, error) {
 	}
 	began := time.Now()
 	index, err := p.index(ctx, r)
-	r.took = p.Metrics.spent("scan", began)
+	r.took = p.Metrics.spent(ctx, "scan", began)
 	if err != nil {
 		return nil, fmt.Errorf("scan %s: %w", r.Key, err)
 	}

@@ -54,7 +54,7 @@ func (p *Pipeline) goOn(ctx context.Context, plan *ladder.Plan, lease *worker.Le
 		}
 	}
 	began := time.Now()
-	defer func() { p.Metrics.spent("publish", began) }()
+	defer func() { p.Metrics.spent(ctx, "publish", began) }()
 	if err := p.publish(ctx, whole, lease); err != nil {
 		return job.Of(ladder.PublishTask, err)
 	}
@@ -150,6 +150,11 @@ func (p *Pipeline) point(ctx context.Context, plan *ladder.Plan, asset ladder.As
 		if won {
 			p.Metrics.published.Inc()
 			p.tellMissing(plan, asset.Missing)
+			began := plan.Live
+			if began.IsZero() {
+				began = plan.Created
+			}
+			p.Tracer.Published(ctx, plan.Job, plan.Asset, began)
 			p.Log.Info("asset published", zap.String("job", plan.Job), zap.String("asset", plan.Asset),
 				zap.Duration("after", time.Since(plan.Created)))
 			break

@@ -58,6 +58,7 @@ type flags struct {
 	Spot         bool    `help:"Heed EC2's notice of a spot interruption, as tasks of ECS always do." env:"AFTERLIVE_SPOT"`
 	CheckHealth  bool    `help:"Ask the worker that serves --http whether it is well, and end: for the health check of a container."`
 	CloudWatch   string  `name:"cloudwatch" help:"Log figures every minute in CloudWatch's embedded metric format, under this namespace: where AWS keeps the log, it makes metrics of them." placeholder:"NAMESPACE" env:"AFTERLIVE_CLOUDWATCH"`
+	OTLP         string  `name:"otlp" help:"Send a trace of each recording's life to this OpenTelemetry receiver, by OTLP over HTTP: http://collector:4318. Its credentials are OTEL_EXPORTER_OTLP_HEADERS." placeholder:"URL" env:"AFTERLIVE_OTLP"`
 	Price        float64 `help:"What an hour of this worker costs in USD, host and all: parts, asset.json and status then tell what the work on a minute of recording costs." placeholder:"USD" env:"AFTERLIVE_PRICE"`
 	ExitWhenIdle bool    `help:"End when no task is left, waiting or in flight."`
 	LogFormat    string  `help:"json or console." enum:"json,console" default:"json" env:"AFTERLIVE_LOG_FORMAT"`
@@ -168,25 +169,24 @@ func (f *flags) work(ctx, stop context.Context, cancel context.CancelFunc, log *
 	if err != nil {
 		log.Info("ffmpeg is not isolated as it could be", zap.Error(err))
 	}
+	tracer, err := f.tracer(ctx, name, log)
+	if err != nil {
+		return err
+	}
+	defer f.lastSpans(ctx, tracer, log)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	p := &pipeline.Pipeline{
 		Queue: place.Queue, Recordings: growing.Recordings{Store: place.Recordings}, Bucket: place.Bucket, Store: place.Store, Profiles: profiles,
 		FFmpeg:  encoder,
 		Limits:  pipeline.Limits{Pixels: f.MaxPixels, Duration: f.MaxDuration, Scratch: f.MaxScratch, Slowness: f.MaxSlowness},
-		Scratch: scratch, Abandon: f.AbandonAfter, Worker: name, Host: host, Metrics: pipeline.NewMetrics(registry), Log: log,
+		Scratch: scratch, Abandon: f.AbandonAfter, Worker: name, Host: host, Metrics: pipeline.NewMetrics(registry), Tracer: tracer, Log: log,
 	}
 	w := &worker.Worker{
 		Queue: place.Queue, Failed: place.Failed, Note: p.NoteFailure, Retry: p.NoteRetry, Do: p.Do, Done: p.Done, Lost: gone, Bucket: place.Bucket, Slots: f.Slots, Lease: f.Lease, Drain: f.Drain,
-		Name: name, Program: "afterlive " + wiring.Version + ", ffmpeg " + version, Metrics: worker.NewMetrics(registry), Log: log,
+		Name: name, Program: "afterlive " + wiring.Version + ", ffmpeg " + version, Metrics: worker.NewMetrics(registry), Tracer: tracer, Log: log,
 	}
-	if f.ExitWhenIdle {
-		w.Idle = func(ctx context.Context) (bool, error) {
-			b, err := place.Queue.Backlog(ctx)
-			return b.Waiting+b.InFlight+b.Delayed == 0, err
-		}
-	}
-	w.Protect, w.Ready = protection(ctx, log), f.room
+	w.Idle, w.Protect, w.Ready = f.idle(place), protection(ctx, log), f.room
 	onSpotNotice(ctx, log, f.Spot, cancel)
 	end, err := f.Tell(ctx, place, name, log)
 	if err != nil {
@@ -211,6 +211,17 @@ func (f *flags) work(ctx, stop context.Context, cancel context.CancelFunc, log *
 	err = runUntil(w, stop, untilSecondSignal(ctx))
 	log.Info("worker stopped", zap.Any("messages", w.Metrics.Tally()), zap.Error(err))
 	return err
+}
+
+// idle tells whether there is nothing left to do, for a worker that ends then; nil for others.
+func (f *flags) idle(place *wiring.Place) func(context.Context) (bool, error) {
+	if !f.ExitWhenIdle {
+		return nil
+	}
+	return func(ctx context.Context) (bool, error) {
+		b, err := place.Queue.Backlog(ctx)
+		return b.Waiting+b.InFlight+b.Delayed == 0, err
+	}
 }
 
 // room is an error where a disk is nearly full: ffmpeg would fail, and so would the queue.

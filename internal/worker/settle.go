@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"afterlive/internal/job"
+	"afterlive/internal/trace"
 )
 
 const (
@@ -64,6 +65,7 @@ func (w *Worker) settle(ctx context.Context, s settlement) {
 		err = w.fail(ctx, s.d, w.failure(s, reason, final))
 	}
 	w.account(s, outcome, reason, err)
+	w.trace(ctx, s, outcome, reason)
 	w.whetherAstray(s, reason)
 }
 
@@ -72,7 +74,9 @@ type settlement struct {
 	d     *job.Delivery
 	tasks []job.Task
 	hold  *Lease // says its outcome, if there was no error
+	began time.Time
 	took  time.Duration
+	spent []trace.Stage
 	err   error
 }
 
@@ -108,6 +112,16 @@ func (w *Worker) account(s settlement, outcome, reason string, settleErr error) 
 		return
 	}
 	w.Log.Info("task settled", fields...)
+}
+
+// trace sends the spans of a message's tasks.
+func (w *Worker) trace(ctx context.Context, s settlement, outcome, reason string) {
+	for _, t := range s.tasks {
+		w.Tracer.Task(ctx, trace.Task{
+			Job: s.hold.jobOf(t), Name: t.Name(), Key: t.Key, Attempt: t.Failures + 1, Outcome: outcome, Reason: reason, Err: s.err,
+			Began: s.began, Ended: s.began.Add(s.took), Stages: s.spent,
+		})
+	}
 }
 
 func (w *Worker) replace(ctx context.Context, to Sender, d *job.Delivery, body []byte, delay time.Duration) error {

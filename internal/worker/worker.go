@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"afterlive/internal/job"
+	"afterlive/internal/trace"
 )
 
 // What ends a task that hasn't failed. They are the causes of its context.
@@ -63,6 +64,7 @@ type Worker struct {
 	Name    string
 	Program string // its version, and ffmpeg's
 	Metrics *Metrics
+	Tracer  *trace.Tracer // may be nil
 	Log     *zap.Logger
 
 	liveness liveness
@@ -221,6 +223,7 @@ func (w *Worker) handle(stop, work context.Context, d *job.Delivery, began time.
 	}()
 
 	started := time.Now()
+	ctx, stages := trace.Collect(ctx)
 	tasks, err := job.Parse(d.Body)
 	for i := range tasks {
 		tasks[i] = tasks[i].In(w.Bucket)
@@ -235,7 +238,7 @@ func (w *Worker) handle(stop, work context.Context, d *job.Delivery, began time.
 	// Settling is not cut short, and the message is held until it is done.
 	settle, done := context.WithTimeout(context.WithoutCancel(work), settleTime)
 	defer done()
-	w.settle(settle, settlement{d, tasks, hold, time.Since(started), err})
+	w.settle(settle, settlement{d, tasks, hold, started, time.Since(started), stages(), err})
 	release()
 	<-kept
 }
