@@ -30,6 +30,7 @@ const shades = `(async () => {
 // While an event is live, the player holds the origin's own live stream, a sphere in a rectangle, beside the cube that the workers make of it: at
 // the same moment.
 func TestLiveBesideItsCube(t *testing.T) {
+	standin.InTurn(t)
 	alongside(t)
 	data, address := folder(t), "127.0.0.1:"+standin.FreePort(t)
 	o := startOrigin(t, "data: "+data+"\nprofile: cube\n")

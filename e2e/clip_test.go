@@ -13,6 +13,7 @@ import (
 
 // A clip and an MP4, by command, in a folder and on S3.
 func TestClipByCommand(t *testing.T) {
+	standin.InTurn(t)
 	alongside(t)
 	cloud := standin.Start(t)
 	cloud.Bucket(t, "recs", false)

@@ -52,6 +52,7 @@ func another(t *testing.T, name string) string {
 // effect and after: whoever looks sees the old result or the new one, whole, and the
 // next worker finishes. "make test" tries some of them.
 func TestCrashAtEveryS3Operation(t *testing.T) {
+	standin.InTurn(t)
 	alongside(t)
 	s := newSky(t)
 	const most = 200

@@ -117,6 +117,7 @@ func TestProseIsWrapped(t *testing.T) {
 
 // What documents mark as runnable runs as it stands, in a folder that has but the programs in bin/.
 func TestDocumentedCommands(t *testing.T) {
+	standin.InTurn(t)
 	alongside(t)
 	blocks := 0
 	for name, body := range documents(t) {

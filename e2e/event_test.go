@@ -121,6 +121,7 @@ func (b *bridge) matches(bucket, configuration, key string) bool {
 // whatever name, becomes video on demand once, though S3 tells twice; and S3 tells
 // operators what is ready, and what has failed.
 func TestS3EventsAreJobs(t *testing.T) {
+	standin.InTurn(t)
 	alongside(t)
 	b := newBridge(t)
 	filter := writeFile(t, filepath.Join(t.TempDir(), "filter.json"), `{"s3:ObjectCreated:*": true}`)

@@ -47,6 +47,7 @@ shakaPlayer.attach(video).then(() => shakaPlayer.load("/vod/%[1]s/master.m3u8", 
 // Two players that others wrote open an event a minute after its start, play it from there, seek to its edge, and stay
 // on it through its end without an error.
 func TestPlayersOfAnEvent(t *testing.T) {
+	standin.InTurn(t)
 	alongside(t)
 	data, address := folder(t), "127.0.0.1:"+standin.FreePort(t)
 	o := startOrigin(t, "data: "+data+"\nprofile: quick\n")

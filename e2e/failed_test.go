@@ -24,6 +24,7 @@ type sender interface {
 // Operators see what failed, repair it, and give it up: alike in a folder and on
 // SQS and S3.
 func TestFailedTasks(t *testing.T) {
+	standin.InTurn(t)
 	t.Run("folder", func(t *testing.T) {
 		alongside(t)
 		data := t.TempDir()
@@ -145,6 +146,7 @@ func publishedJob(t *testing.T, place []string, asset string) string {
 // missing, of recordings that nobody can do. All are handled and none is lost; what
 // is done is found so without encoding.
 func TestReplayThousand(t *testing.T) {
+	standin.InTurn(t)
 	alongside(t)
 	data := t.TempDir()
 	recording := source(t, "320x180", 25, 14)

@@ -86,6 +86,7 @@ func TestHTTP(t *testing.T) {
 
 // A worker that is killed at any moment costs the chunk at hand, and nothing else.
 func TestKilledWorker(t *testing.T) {
+	standin.InTurn(t)
 	alongside(t)
 	recording := source(t, "320x180", 25, 36)
 	seed := uint64(time.Now().UnixNano())
@@ -136,6 +137,7 @@ func TestKilledWorker(t *testing.T) {
 // SIGTERM: another worker can have the task, of which much is left to do, long before its
 // lease ends, and the worker is gone with its encoder.
 func TestTerminatedWorker(t *testing.T) {
+	standin.InTurn(t)
 	alongside(t)
 	data := t.TempDir()
 	enqueue(t, "send", "--data", data, "--as", "talk", "--profile", "slow", source(t, "640x360", 25, 60))
@@ -229,6 +231,7 @@ func TestBadRecordings(t *testing.T) {
 
 // The worker's memory and its scratch do not grow with the recording.
 func TestFlatMemoryAndScratch(t *testing.T) {
+	standin.InTurn(t)
 	alongside(t)
 	type peak struct{ memory, scratch int64 }
 	measure := func(seconds int) peak {

@@ -72,6 +72,7 @@ func onDemand(t *testing.T, asset string) (a ladder.Asset, ok bool) {
 // and is on demand soon after its end. Each chunk has one message and is encoded once, though the hook
 // tells of the recording too, and in the end the store has the recording as one object.
 func TestStreamIsFollowed(t *testing.T) {
+	standin.InTurn(t)
 	alongside(t)
 	s := newSky(t)
 	o := startOrigin(t, fmt.Sprintf("queue: %s\nfailed: %s\nrecordings: s3://recs\nstore: s3://vod\n", s.place[1], s.place[3]))
@@ -183,6 +184,7 @@ func (s *sky) tellAgain(t *testing.T, key string) {
 // The recorder and its disk are gone for good: what was shipped is on demand once an operator says so, and not while it
 // may still grow.
 func TestRecorderIsGone(t *testing.T) {
+	standin.InTurn(t)
 	alongside(t)
 	s := newSky(t)
 	rec := t.TempDir()

@@ -25,6 +25,7 @@ import (
 // the time. "make soak" has 20 streams, "make test" 3. Whatever nginx wrote is in the store in the end, byte for
 // byte, and on demand; each extent was written once; what could be watched never shrank.
 func TestFollowStorm(t *testing.T) {
+	standin.InTurn(t)
 	alongside(t)
 	seed := *seedFlag
 	if seed == 0 {

@@ -46,6 +46,7 @@ func TestLabs(t *testing.T) {
 		return string(out)
 	}
 	t.Run("latency", func(t *testing.T) {
+		standin.InTurn(t)
 		out := lab(t, "lab1")
 		if n := len(regexp.MustCompile(`(?m)^ {3}\w+: 640x360, 30 frames/s, H264, [1-9]\d+ bit/s$`).FindAllString(out, -1)); n != 4 {
 			t.Errorf("%d streams are in /stat, of 4", n)
@@ -58,6 +59,7 @@ func TestLabs(t *testing.T) {
 		}
 	})
 	t.Run("cache", func(t *testing.T) {
+		standin.InTurn(t)
 		out := lab(t, "lab2")
 		right, uncached := row(t, out, "playlists 1 s, segments 20 s", 5), row(t, out, "playlists never", 5)
 		through, old := row(t, out, "segments never", 5), row(t, out, "playlists 30 s", 5)
@@ -69,6 +71,7 @@ func TestLabs(t *testing.T) {
 		}
 	})
 	t.Run("fleet", func(t *testing.T) {
+		standin.InTurn(t)
 		out := lab(t, "lab3")
 		for _, want := range []string{", one is killed", " was done by a second worker", "(no_recording) replayed", "lab/lost  published"} {
 			if !strings.Contains(out, want) {

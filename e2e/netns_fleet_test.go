@@ -16,6 +16,7 @@ import (
 // Streams are recorded, workers killed all the time; every recording is published. What is killed four times is given up, as what kills
 // its worker must be, and an operator replays it. "make soak" does it with 100.
 func TestFleetInNamespaces(t *testing.T) {
+	standin.InTurn(t)
 	alongside(t)
 	streams, every := 4, 2*time.Second
 	if *soak {

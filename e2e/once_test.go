@@ -9,11 +9,13 @@ import (
 
 	"afterlive/internal/job"
 	"afterlive/internal/queue"
+	"afterlive/internal/standin"
 )
 
 // A recording is told of by the hook, by the bucket's own notification and by a resend, each of them
 // twice, while two workers take messages: each chunk has one message, and is encoded once.
 func TestEachChunkIsEncodedOnce(t *testing.T) {
+	standin.InTurn(t)
 	alongside(t)
 	s := newSky(t)
 	file := filepath.Join(t.TempDir(), "talk-1.flv")

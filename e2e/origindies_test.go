@@ -13,12 +13,14 @@ import (
 	"time"
 
 	"afterlive/internal/flv"
+	"afterlive/internal/standin"
 	"afterlive/ladder"
 )
 
 // An origin dies at a random moment of a stream, with all that runs on it, and its disk is gone: what follow had brought
 // into the store is on demand by itself. At most what came in its last interval is lost. "make soak" has ten.
 func TestOriginDies(t *testing.T) {
+	standin.InTurn(t)
 	alongside(t)
 	s := newSky(t)
 	seed := *seedFlag

@@ -80,6 +80,7 @@ func (l *line) cut(down bool) {
 // An encoder publishes to two origins. One loses its connection twice, the other once, and then dies: the recording that they make together
 // has every picture, and so has the video on demand, by a number in each picture.
 func TestTwoOrigins(t *testing.T) {
+	standin.InTurn(t)
 	alongside(t)
 	data := folder(t)
 	startWorker(t, "--data", data, "--http", "127.0.0.1:"+standin.FreePort(t), "--slots", "2")
@@ -202,6 +203,7 @@ func numbersOf(t *testing.T, playlist string) (all []int) {
 
 // Two streams of one name that are not the same, at two origins, are kept apart, and both are on demand.
 func TestUnlikeOrigins(t *testing.T) {
+	standin.InTurn(t)
 	alongside(t)
 	data := folder(t)
 	startWorker(t, "--data", data, "--http", "127.0.0.1:"+standin.FreePort(t), "--slots", "2")

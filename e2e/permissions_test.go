@@ -27,6 +27,7 @@ var update = flag.Bool("update", false, "rewrite what results are compared with"
 // its failures and in its end is recorded. ecs/testdata/permissions.txt names them;
 // the roles in the templates are compared with it.
 func TestPermissionsAreThoseUsed(t *testing.T) {
+	standin.InTurn(t)
 	alongside(t)
 	s := newSky(t)
 	used := map[string]bool{}

@@ -21,6 +21,7 @@ import (
 
 // The player, in a real browser.
 func TestPlayer(t *testing.T) {
+	standin.InTurn(t)
 	alongside(t)
 	data, address := published(t)
 	t.Run("geometry", func(t *testing.T) { playerGeometry(t, data, address) })

@@ -13,6 +13,7 @@ import (
 // A fleet without AWS: queues in PostgreSQL, buckets on an S3 that others wrote. Workers are killed, the server's connections are cut off, one recording
 // is none; all others are published, and what failed is replayed and dropped as on SQS.
 func TestFleetOnPostgres(t *testing.T) {
+	standin.InTurn(t)
 	alongside(t)
 	address := standin.Postgres(t)
 	cloud := standin.Start(t)

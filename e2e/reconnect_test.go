@@ -19,6 +19,7 @@ import (
 // sends then is another one. follow is killed in the second interval. An operator needn't wait for the last one. "make soak" has
 // the real times.
 func TestPublisherReconnects(t *testing.T) {
+	standin.InTurn(t)
 	alongside(t)
 	limit, gaps := 45*time.Second, []time.Duration{time.Second, 7 * time.Second, 52 * time.Second}
 	if *soak {

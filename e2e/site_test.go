@@ -26,6 +26,7 @@ const operatorToken = "an operator's token"
 // The pages, in a real browser: what there is to watch; and, for who logs in, what is at work and what has failed, and what to do about
 // it. By the keyboard alone, on a desktop and on a phone.
 func TestPages(t *testing.T) {
+	standin.InTurn(t)
 	alongside(t)
 	data, address := t.TempDir(), "127.0.0.1:"+standin.FreePort(t)
 	recording := source(t, "320x180", 25, 7)

@@ -20,6 +20,7 @@ import (
 // What is made for finding one's way is used by players: I-frames for trick play, and
 // the storyboard. hls.js is ours; Shaka Player is a second one that nobody of us wrote.
 func TestTrickPlay(t *testing.T) {
+	standin.InTurn(t)
 	alongside(t)
 	recording := source(t, "640x360", 25, 20)
 	for _, profile := range []string{"quick", "transport"} {

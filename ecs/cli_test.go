@@ -63,6 +63,7 @@ func (c cloud) run(t *testing.T, stdin string, args ...string) (string, error) {
 // deploy.sh with the real AWS CLI, against a server that makes stacks of the real templates: what the CLI takes, and what its
 // answers look like, is no invention of ours.
 func TestDeployWithTheCLI(t *testing.T) {
+	standin.InTurn(t)
 	t.Parallel()
 	c := start(t)
 	ask := func(args ...string) string {

@@ -108,6 +108,7 @@ var long = spec{rate: flv.Rate{Num: 25, Den: 1}, seconds: 31, gop: 2, bframes: 2
 
 // A clip has exactly the frames that are asked for, and the sound of their time. What is whole within it is not encoded again.
 func TestClip(t *testing.T) {
+	standin.InTurn(t)
 	t.Parallel()
 	recording, err := os.ReadFile(long.make(t, 0))
 	must(t, err)
@@ -192,6 +193,7 @@ func checkClip(t *testing.T, folder, address string, clip *ladder.Job, want ladd
 
 // Clips are made of transport streams, of sound that was brought to another loudness, and of what has the recording's own video.
 func TestClipsOfAllKinds(t *testing.T) {
+	standin.InTurn(t)
 	t.Parallel()
 	mediaHeavy(t)
 	recording := streamed(t, "30", 20, 0, "-g", "60", "-bf", "2", "-crf", "25")
@@ -252,6 +254,7 @@ func checkClipSound(t *testing.T, list string, from, to float64, rate int, toget
 
 // A clip of an asset that still grows is of what there is by now, and stays what it is.
 func TestClipOfAnEvent(t *testing.T) {
+	standin.InTurn(t)
 	t.Parallel()
 	f := follow(t, "recordings/live/talk.flv", "recorded", recordedProfile)
 	for _, piece := range growsFor(t, 50) {

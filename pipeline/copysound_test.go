@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"afterlive/internal/inspect"
+	"afterlive/internal/standin"
 	"afterlive/ladder"
 )
 
@@ -70,6 +71,7 @@ func spoiledPacket(b []byte, n int) []byte {
 // The sound that viewers get is the recording's own, packet for packet, each at the recording's moment; where there is
 // none, or one is broken, there is silence.
 func TestOwnSound(t *testing.T) {
+	standin.InTurn(t)
 	sound := "aevalsrc='0.3*sin(2*PI*330*t)+0.1*random(0)|0.3*sin(2*PI*440*t)':s=44100"
 	for n, tc := range []struct {
 		name, profile string

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"afterlive/internal/flv"
+	"afterlive/internal/standin"
 )
 
 var (
@@ -161,6 +162,7 @@ func corpus() (names []string, sources []source) {
 // A recording becomes what plain ffmpeg decodes of it: as many pictures, as long, of that
 // shape, in those colours, with the sound where it belongs.
 func TestDifferential(t *testing.T) {
+	standin.InTurn(t)
 	names, sources := corpus()
 	order := rand.New(rand.NewPCG(*corpusSeed, 0)).Perm(len(sources))
 	if !*wholeCorpus {

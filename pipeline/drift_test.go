@@ -4,11 +4,14 @@ import (
 	"fmt"
 	"math"
 	"testing"
+
+	"afterlive/internal/standin"
 )
 
 // Sound whose clock is not the picture's stays with it, at every rate, and grows no holes.
 // ffmpeg's resampler, made in the middle, once made 75 s of a minute.
 func TestDrift(t *testing.T) {
+	standin.InTurn(t)
 	mediaHeavy(t)
 	for n, tc := range []struct {
 		rate  string

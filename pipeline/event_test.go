@@ -45,6 +45,7 @@ func growsFor(t *testing.T, seconds int) (pieces [][]byte) {
 // While a recording grows it can be watched from its start, up to a few seconds ago. At its end the same URL is
 // the video on demand; and who still plays the event is told that it has ended.
 func TestEvent(t *testing.T) {
+	standin.InTurn(t)
 	t.Parallel()
 	f := follow(t, "recordings/live/talk.flv", "recorded", recordedProfile)
 	pieces := growsFor(t, 50)
@@ -112,6 +113,7 @@ func checkRules(t *testing.T, store *standin.Memory, live bool) {
 // A chunk that is given up while a recording grows leaves a gap in the event, which goes on. Replayed, it is
 // in the video on demand.
 func TestEventGoesOnBehindAGap(t *testing.T) {
+	standin.InTurn(t)
 	t.Parallel()
 	f := follow(t, "recordings/live/talk.flv", "recorded", recordedProfile)
 	fails := job.Task{Version: job.Version, Kind: job.Chunk, Chunk: 2}
@@ -165,6 +167,7 @@ func (f *recorder) without(t *testing.T, fails *job.Task) {
 
 // Sound that is brought to another loudness is in the event as it is, and in the video on demand as it should be.
 func TestEventBeforeItsLoudness(t *testing.T) {
+	standin.InTurn(t)
 	t.Parallel()
 	f := follow(t, "recordings/live/talk.flv", "loud", recordedProfile)
 	for _, piece := range growsFor(t, 43) {
@@ -198,6 +201,7 @@ func TestEventBeforeItsLoudness(t *testing.T) {
 
 // A part costs as many requests to publish when five hundred are before it as when ten are.
 func TestRequestsAPart(t *testing.T) {
+	standin.InTurn(t)
 	t.Parallel()
 	f := follow(t, "recordings/live/talk.flv", "recorded", recordedProfile)
 	for _, piece := range growsFor(t, 20) {
@@ -232,6 +236,7 @@ func TestRequestsAPart(t *testing.T) {
 
 // While a recording grows, all rungs are made of it. What was measured says which of them are on demand.
 func TestFitAfterwards(t *testing.T) {
+	standin.InTurn(t)
 	t.Parallel()
 	const profiles = `
 - name: fitted

@@ -55,6 +55,7 @@ func names(plan *ladder.Job) string {
 // Where nothing moves, few renditions are enough; where all moves, none is left out.
 // Either way, what is planned is what is published.
 func TestLadderFitsTheRecording(t *testing.T) {
+	standin.InTurn(t)
 	for _, tc := range []struct{ name, picture, want string }{
 		{"a slide", "testsrc2=s=640x360:r=1/10,fps=25", "360p 90p"},
 		{"noise", "nullsrc=s=640x360:r=10,geq=lum='random(1)*255':cb=128:cr=128", "360p 288p 216p 90p"},

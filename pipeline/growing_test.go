@@ -162,6 +162,7 @@ func whileItGrows(seed uint64) func(t *testing.T, recording string, chunk int) (
 
 // What is made of a recording while it grows is what is made of it when it is whole.
 func TestFollowedIsWhole(t *testing.T) {
+	standin.InTurn(t)
 	for n, s := range []spec{
 		{rate: flv.Rate{Num: 30, Den: 1}, seconds: 31, gop: 2, bframes: 2, jitter: true},
 		{rate: flv.Rate{Num: 25, Den: 1}, seconds: 37, gop: 8, bframes: 3, open: true, drops: true},
@@ -181,6 +182,7 @@ func TestFollowedIsWhole(t *testing.T) {
 // Where a recording's head was not like the rest, nothing that was decided by it is final: the event goes on as
 // it began, and the video on demand is planned from the whole.
 func TestHeadMisleads(t *testing.T) {
+	standin.InTurn(t)
 	slate := source{seconds: 18, size: "160x90", rate: "10", audio: aacSound}.make(t)
 	show := source{seconds: 26, size: "320x180", rate: "25", audio: aacSound}.make(t)
 	for n, tc := range []struct {
@@ -272,6 +274,7 @@ func publishGrowing(t *testing.T, recording []byte) outcome {
 // Recordings in which picture and sound are apart, or pause, become the same when they are followed as when they are
 // whole.
 func TestFollowedApart(t *testing.T) {
+	standin.InTurn(t)
 	sound := func(f func(tag flvTag) (flvTag, bool)) func([]byte) []byte {
 		return func(b []byte) []byte {
 			var out []flvTag

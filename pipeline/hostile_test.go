@@ -50,6 +50,7 @@ func processIn(t *testing.T, recording []byte) (*ladder.Job, *standin.Memory, er
 // Strangers' media: what can be saved is published, as long as its content; the rest
 // is refused, with a reason, by reading it.
 func TestHostileMedia(t *testing.T) {
+	standin.InTurn(t)
 	good := movie(t)
 	small := movie(t, "-s", "160x120")
 	hour, day := uint32(3600_000), uint32(86_400_000)
@@ -184,6 +185,7 @@ func TestHostileMedia(t *testing.T) {
 // What changes on the way changes nothing of the output: a picture of another shape
 // is put in the middle, sound of another rate goes on.
 func TestChangesOnTheWay(t *testing.T) {
+	standin.InTurn(t)
 	t.Parallel()
 	first := movie(t)
 	_, store, err := processIn(t, followed(first, movie(t, "-s", "160x120", "-ar", "22050", "-ac", "1")))

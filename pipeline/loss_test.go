@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"afterlive/internal/standin"
 	"afterlive/ladder"
 )
 
@@ -26,6 +27,7 @@ func thief(t *testing.T, before, after string) string {
 
 // Nothing is lost silently: whatever ffmpeg leaves out, the job fails, or says so.
 func TestNothingIsLostSilently(t *testing.T) {
+	standin.InTurn(t)
 	t.Parallel()
 	const change = `for i in "${!args[@]}"; do args[i]=${args[i]//%s/%s}; done`
 	recording := source{seconds: 12, audio: aacSound}.make(t)
@@ -121,6 +123,7 @@ func holed(b []byte, n int) []byte {
 // No byte that ffmpeg's filters read is outside of a picture, whatever sizes follow each
 // other: what they read would be seen.
 func TestSizesUnderValgrind(t *testing.T) {
+	standin.InTurn(t)
 	t.Parallel()
 	valgrind, err := exec.LookPath("valgrind")
 	if err != nil {

@@ -37,6 +37,7 @@ var integrated = regexp.MustCompile(`(?m)^\s+I:\s+(-?[0-9.]+) LUFS`)
 // The sound gets as loud as is wanted, in every rendition, however loud it was; only
 // silence stays what it is.
 func TestLoudness(t *testing.T) {
+	standin.InTurn(t)
 	t.Parallel()
 	mediaHeavy(t)
 	for n, tc := range []struct {

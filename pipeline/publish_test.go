@@ -234,6 +234,7 @@ func TestConcurrentDeliveries(t *testing.T) {
 // Wherever a worker dies, a reader sees nothing or a complete result, and the
 // next worker finishes with the parts that were there.
 func TestCrashAtEveryStoreOperation(t *testing.T) {
+	standin.InTurn(t)
 	mediaHeavy(t)
 	recording := smallRecording(t)
 	operations := dying(t, recording, math.MaxInt)
@@ -302,6 +303,7 @@ func dying(t *testing.T, recording []byte, at int) (operations int) {
 
 // Whichever operation on the store fails once, what is noted of the rest is true: the task that failed is tried again, and all is published.
 func TestEachStoreOperationFailsOnce(t *testing.T) {
+	standin.InTurn(t)
 	mediaHeavy(t)
 	recording := smallRecording(t)
 	for at := range 60 { // the first of them plan and divide, where most is noted

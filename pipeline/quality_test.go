@@ -80,6 +80,7 @@ const transportQuality = `
 
 // Transport streams are measured like fMP4: the pictures are the same.
 func TestQualityOfTransportStreams(t *testing.T) {
+	standin.InTurn(t)
 	t.Parallel()
 	recording := drifting(t)
 	var spheres []float64
@@ -142,6 +143,7 @@ func exactWSPSNR(a, b [][]byte, width, height int) float64 {
 // What is measured of published renditions is what the definition gives, and orders
 // them as their bits do.
 func TestQuality(t *testing.T) {
+	standin.InTurn(t)
 	t.Parallel()
 	store, queue := standin.NewMemory(), &standin.Messages{}
 	recording := drifting(t)

@@ -13,6 +13,7 @@ import (
 	"afterlive/internal/catalog"
 	"afterlive/internal/flv"
 	"afterlive/internal/ledger"
+	"afterlive/internal/standin"
 	"afterlive/ladder"
 )
 
@@ -43,6 +44,7 @@ func apart(t *testing.T, file, sound string, at float64) (before, after float64,
 // A publisher that comes back, even with another encoder, goes on with its recording: nothing of either is lost, sound and picture are as far apart
 // as in each file, and the asset says for how long it was away.
 func TestPublisherComesBack(t *testing.T) {
+	standin.InTurn(t)
 	first := source{seconds: 9, audio: aacSound}
 	for n, tc := range []struct {
 		name   string
@@ -81,6 +83,7 @@ func TestPublisherComesBack(t *testing.T) {
 
 // A recording that grows over its publisher's return is, in the end, as if it had been there whole; and what can be seen of it before is not lost.
 func TestPublisherComesBackWhileItGrows(t *testing.T) {
+	standin.InTurn(t)
 	t.Parallel()
 	recording := comesBack(source{seconds: 14, audio: aacSound}.make(t), source{seconds: 13, audio: aacSound}.make(t), 3*time.Second)
 	file := filepath.Join(t.TempDir(), "recording.flv")
@@ -94,6 +97,7 @@ func TestPublisherComesBackWhileItGrows(t *testing.T) {
 
 // While its publisher is waited for, an event says so; and no longer when that is back.
 func TestEventWaits(t *testing.T) {
+	standin.InTurn(t)
 	t.Parallel()
 	f := follow(t, "recordings/live/talk.flv", "recorded", recordedProfile)
 	pieces := growsFor(t, 60)

@@ -21,6 +21,7 @@ import (
 // What every built-in profile publishes keeps all rules that MUST be kept, in every
 // segment, and most of those that should.
 func TestPresentationsKeepTheRules(t *testing.T) {
+	standin.InTurn(t)
 	sphere, flat := movie(t, "-s", "512x256"), movie(t)
 	tall := movie(t, "-s", "180x320", "-an")
 	for n, tc := range []struct {
@@ -148,6 +149,7 @@ func segmentOf(t *testing.T, store *standin.Memory, last bool) string {
 // A segment that the store has lost, or has in another size, is not published. It may
 // come; else its part is made again.
 func TestMissingSegmentIsNotPublished(t *testing.T) {
+	standin.InTurn(t)
 	for name, tc := range map[string]struct {
 		last  bool
 		spoil func(body []byte) []byte

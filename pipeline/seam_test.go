@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"afterlive/internal/standin"
 	"afterlive/ladder"
 )
 
@@ -23,6 +24,7 @@ var seamSounds = map[string]string{
 // Sound that was encoded in chunks is as good as that of one pass, and no seam is heard: at
 // none is there a packet with more noise than around it. A click has 19 dB more and above.
 func TestNoSeamIsHeard(t *testing.T) {
+	standin.InTurn(t)
 	mediaHeavy(t)
 	for n, tc := range []struct {
 		name, rate string

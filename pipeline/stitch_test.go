@@ -301,6 +301,7 @@ func syncOf(t *testing.T, s spec, shown []inspect.Packet, frames []int, onsets [
 // Chunks that were encoded apart are one recording: the same frames at the same
 // times in the same segments as a single pass, with the sound where it was.
 func TestStitchingIsInvisible(t *testing.T) {
+	standin.InTurn(t)
 	rates := []flv.Rate{{Num: 24, Den: 1}, {Num: 25, Den: 1}, {Num: 30000, Den: 1001}, {Num: 30, Den: 1}, {Num: 50, Den: 1}, {Num: 60, Den: 1}}
 	lates := []float64{0, 0.4, 7.5}
 	n := uint64(0)

@@ -54,6 +54,7 @@ func published(t *testing.T, recording []byte, profiles, profile string) (plan *
 // A transport stream holds the same pictures and the same sound as fMP4 does, bit for
 // bit, at the same times, to a tick of its clock.
 func TestTransportStreamsAreTheSame(t *testing.T) {
+	standin.InTurn(t)
 	for n, rate := range []string{"24000/1001", "30", "60000/1001"} {
 		if !chosen(n, 3) {
 			continue
