@@ -14,7 +14,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/inspect"
+	"afterlive/internal/hlstest"
 	"afterlive/ladder"
 )
 
@@ -136,7 +136,7 @@ var allSSIM = regexp.MustCompile(`SSIM .*All:([0-9.]+)`)
 func ssim(b *testing.B, playlist, file string, plan *ladder.Plan) float64 {
 	b.Helper()
 	graph := fmt.Sprintf("[0:v]scale=%d:%d:flags=bicubic,settb=1/1000,setpts=N[a];[1:v]fps=%s:start_time=0,settb=1/1000,setpts=N[b];[a][b]ssim=shortest=1", plan.Source.Width, plan.Source.Height, plan.Rate)
-	args := append(inspect.Reading(playlist), "-i", file, "-filter_complex", graph, "-an", "-v", "info", "-f", "null", "-")
+	args := append(hlstest.Reading(playlist), "-i", file, "-filter_complex", graph, "-an", "-v", "info", "-f", "null", "-")
 	out, err := exec.CommandContext(b.Context(), "ffmpeg", append([]string{"-nostdin", "-hide_banner"}, args...)...).CombinedOutput()
 	if err != nil {
 		b.Fatalf("ssim: %v\n%s", err, out)

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/inspect"
+	"afterlive/internal/hlstest"
 	"afterlive/internal/standin"
 )
 
@@ -42,12 +42,12 @@ func TestClipByCommand(t *testing.T) {
 			if out := enqueue(t, with("mp4", "cut", "--rendition", "90p", "-o", file)...); !strings.Contains(out, "flat/90p of cut") {
 				t.Errorf("mp4 says %s", out)
 			}
-			shown, err := inspect.Packets(t.Context(), file, "v")
+			shown, err := hlstest.Packets(t.Context(), file, "v")
 			must(t, err)
 			if len(shown) != 420 {
 				t.Errorf("%d frames", len(shown))
 			}
-			must(t, inspect.Decode(t.Context(), file))
+			must(t, hlstest.Decode(t.Context(), file))
 			if said, err := commandError(t.Context(), t, "enqueue", with("mp4", "cut", "-o", file)...); err == nil || !strings.Contains(said, "exists") {
 				t.Errorf("the file is written over: %v, %s", err, said)
 			}

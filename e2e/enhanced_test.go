@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/inspect"
+	"afterlive/internal/hlstest"
 )
 
 // encodedStream is one of so many seconds, as an encoder sends it.
@@ -19,7 +19,7 @@ func encodedStream(t *testing.T, seconds string, video bool) (tags []rtmpTag) {
 	if video {
 		args = append(args, "-f", "lavfi", "-i", "testsrc2=s=320x180:r=25", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "25")
 	}
-	_, err := inspect.Run(t.Context(), "ffmpeg", append(args, "-c:a", "aac", "-t", seconds, "-f", "flv", file)...)
+	_, err := hlstest.Run(t.Context(), "ffmpeg", append(args, "-c:a", "aac", "-t", seconds, "-f", "flv", file)...)
 	must(t, err)
 	b, err := os.ReadFile(file)
 	must(t, err)

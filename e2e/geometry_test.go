@@ -10,16 +10,16 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/inspect"
-	"afterlive/internal/planet"
+	"afterlive/internal/hlstest"
 	"afterlive/internal/standin"
+	"afterlive/internal/testsphere"
 )
 
 // world makes an equirectangular recording of 14 s: three chunks of the "sphere"
 // profile. It turns through all colours, so that no two frames are alike.
 func world(t *testing.T) string {
 	t.Helper()
-	scene := planet.Scene{Width: 1024, Octaves: 6}
+	scene := testsphere.Scene{Width: 1024, Octaves: 6}
 	file := filepath.Join(t.TempDir(), "world.flv")
 	cmd := exec.CommandContext(t.Context(), "ffmpeg", "-v", "error", "-nostdin", "-y",
 		"-f", "rawvideo", "-s", "1024x512", "-pix_fmt", "yuv420p", "-r", "10", "-i", "pipe:0", "-f", "lavfi", "-i", "sine=f=440:r=44100:d=14",
@@ -58,8 +58,8 @@ func truth(t *testing.T, playlist, projection string, frame int, size image.Poin
 			i, projection, size.X, size.Y, wide, v.fov, v.yaw, v.pitch, i)
 	}
 	filter := fmt.Sprintf("[0:v]select=eq(n\\,%d),split=%d%s%s;%svstack=inputs=%d", frame, len(views), taps.String(), graph.String(), strings.ReplaceAll(taps.String(), "a", "b"), len(views))
-	args := append(inspect.Reading(playlist), "-filter_complex", filter, "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
-	raw, err := inspect.Run(t.Context(), "ffmpeg", args...)
+	args := append(hlstest.Reading(playlist), "-filter_complex", filter, "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
+	raw, err := hlstest.Run(t.Context(), "ffmpeg", args...)
 	one := 3 * size.X * size.Y
 	if err != nil || len(raw) != one*len(views) {
 		t.Fatalf("ffmpeg shows %d bytes: %v", len(raw), err)

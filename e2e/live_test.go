@@ -19,7 +19,7 @@ import (
 	"testing"
 
 	"afterlive/hlscheck"
-	"afterlive/internal/inspect"
+	"afterlive/internal/hlstest"
 	"afterlive/internal/standin"
 )
 
@@ -201,18 +201,18 @@ func checkHLS(t *testing.T, master string, duration float64, sizes []string) {
 	base := master[:strings.LastIndex(master, "/")+1]
 	var durations []string
 	for _, name := range uri.FindAllString(body, -1) {
-		all, err := inspect.Packets(t.Context(), base+name, "v")
+		all, err := hlstest.Packets(t.Context(), base+name, "v")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := inspect.Video(all, start, fps, int(math.Round(duration*fps)), 2*fps); err != nil {
+		if err := hlstest.Video(all, start, fps, int(math.Round(duration*fps)), 2*fps); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if err := inspect.Decode(t.Context(), base+name); err != nil {
+		if err := hlstest.Decode(t.Context(), base+name); err != nil {
 			t.Error(err)
 		}
 		playlist, _ := read(t, base+name)
-		if d := inspect.Durations([]byte(playlist)); durations == nil {
+		if d := hlstest.Durations([]byte(playlist)); durations == nil {
 			durations = d
 		} else if !slices.Equal(d, durations) {
 			t.Errorf("%s: EXTINF %v, the first rendition's %v", name, d, durations)
@@ -222,11 +222,11 @@ func checkHLS(t *testing.T, master string, duration float64, sizes []string) {
 	if m == nil {
 		t.Fatalf("no sound in the master:\n%s", body)
 	}
-	sound, err := inspect.Packets(t.Context(), base+m[1], "a")
+	sound, err := hlstest.Packets(t.Context(), base+m[1], "a")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := inspect.Audio(sound, 44100, start+duration); err != nil {
+	if err := hlstest.Audio(sound, 44100, start+duration); err != nil {
 		t.Error(err)
 	}
 	keepsTheRules(t, master)

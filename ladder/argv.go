@@ -117,7 +117,7 @@ func input(decoders string, c flv.Cut, more ...ffmpeg.KwArgs) []string {
 		"codec_whitelist":    decoders,
 	}
 	if !c.Audio {
-		options["itsoffset"] = decimal(-flv.Lead.Seconds() - float64(c.Lead)/1000)
+		options["itsoffset"] = decimal(-flv.TimestampBias.Seconds() - float64(c.Bias)/1000)
 	}
 	args := ffmpeg.Input("pipe:0", ffmpeg.MergeKwArgs(append(more, options))).Output("x").GetArgs()
 	return args[:len(args)-1]

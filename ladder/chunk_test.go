@@ -197,7 +197,7 @@ func TestDueWhileItGrows(t *testing.T) {
 				if c.PadEnd {
 					holds++
 				}
-				if c.Number != i || c.Span != w.Span || c.PadStart != w.PadStart || c.PadEnd != w.PadEnd || c.Cut.From != w.Cut.From || c.Cut.Until != w.Cut.Until ||
+				if c.Number != i || c.Span != w.Span || c.PadStart != w.PadStart || c.PadEnd != w.PadEnd || c.Cut.From != w.Cut.From || c.Cut.StopAt != w.Cut.StopAt ||
 					c.Sound.From != w.Sound.From || c.Sound.To != w.Sound.To || len(c.Sound.Marks) != len(w.Sound.Marks) {
 					t.Errorf("%+v, if it had been whole %+v", c, w)
 				}

@@ -65,9 +65,9 @@ func outputRate(source int) int {
 // which lets the encoder find its pace, to a little behind it: AAC's packets overlap, and
 // which are good is known by count. What is encoded ahead, and behind, is left out.
 const (
-	PacketSamples = 1024 // of AAC-LC
-	packetsAhead  = 256  // 5 to 6 s: with fewer, tones have more noise for seconds
-	packetsBehind = 4
+	PacketSamples  = 1024 // of AAC-LC
+	primingPackets = 256  // 5 to 6 s: with fewer, tones have more noise for seconds
+	packetsBehind  = 4
 )
 
 // Packet is the first packet of sound that belongs to the segment that begins at a frame:
@@ -103,7 +103,7 @@ func (p *Job) soundSegments() int {
 // Stretch is a part of a chunk's sound that is encoded in one go: the packets [From, To).
 type Stretch struct {
 	From, To    int   // packets that are kept
-	Ahead       int   // that are encoded before them
+	Priming     int   // packets that are encoded before them, and left out
 	First, Last int64 // samples that are encoded: [First, Last) of the output
 }
 
@@ -124,8 +124,8 @@ func (p *Plan) Stretches(c Chunk) (all []Stretch) {
 
 func (p *Plan) stretch(from, to int) Stretch {
 	s := Stretch{From: p.Packet(from), To: p.Packet(to)}
-	s.Ahead = min(s.From, packetsAhead)
-	s.First = int64(s.From-s.Ahead)*PacketSamples + int64(p.Audio.shift())
+	s.Priming = min(s.From, primingPackets)
+	s.First = int64(s.From-s.Priming)*PacketSamples + int64(p.Audio.shift())
 	s.Last = int64(s.To+packetsBehind)*PacketSamples + int64(p.Audio.shift())
 	return s
 }

@@ -39,7 +39,7 @@ func TestStretches(t *testing.T) {
 	next := 0
 	for k, c := range p.Chunks {
 		for _, s := range p.Stretches(c) {
-			if s.From != next || s.To <= s.From || s.Ahead != min(s.From, packetsAhead) || s.First != int64(s.From-s.Ahead)*PacketSamples || s.Last <= int64(s.To)*PacketSamples {
+			if s.From != next || s.To <= s.From || s.Priming != min(s.From, primingPackets) || s.First != int64(s.From-s.Priming)*PacketSamples || s.Last <= int64(s.To)*PacketSamples {
 				t.Errorf("chunk %d: stretch %+v behind packet %d", k, s, next)
 			}
 			from, to := p.Heard(s)

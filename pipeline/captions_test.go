@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/inspect"
+	"afterlive/internal/hlstest"
 )
 
 // captioned has "HI" with its pictures, as CEA-608 in channel 1 of the first field (ANSI/SCTE
@@ -65,9 +65,9 @@ func TestCaptions(t *testing.T) {
 			if tc.alter == nil {
 				return
 			}
-			_, err = inspect.Run(t.Context(), "ffmpeg", "-v", "quiet", "-nostdin", "-f", "lavfi", "-i", "movie="+out.top(t)+"[out0+subcc]", "-map", "0:s", "-f", "srt", text)
+			_, err = hlstest.Run(t.Context(), "ffmpeg", "-v", "quiet", "-nostdin", "-f", "lavfi", "-i", "movie="+out.top(t)+"[out0+subcc]", "-map", "0:s", "-f", "srt", text)
 			must(t, err)
-			said, err := inspect.Run(t.Context(), "cat", text)
+			said, err := hlstest.Run(t.Context(), "cat", text)
 			must(t, err)
 			if !strings.Contains(string(said), "HI") {
 				t.Errorf("the captions say %q", said)

@@ -20,7 +20,7 @@ import (
 	"afterlive/hlscheck"
 	"afterlive/internal/catalog"
 	"afterlive/internal/flv"
-	"afterlive/internal/inspect"
+	"afterlive/internal/hlstest"
 	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/internal/operate"
@@ -247,7 +247,7 @@ func checkClipSound(t *testing.T, list string, from, to float64, rate int, toget
 			t.Fatalf("packet %d follows after %f s", i+1, step)
 		}
 	}
-	if err := inspect.Decode(t.Context(), list); err != nil {
+	if err := hlstest.Decode(t.Context(), list); err != nil {
 		t.Error(err)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/inspect"
+	"afterlive/internal/hlstest"
 	"afterlive/ladder"
 )
 
@@ -84,7 +84,7 @@ func TestTopRenditionIsCopied(t *testing.T) {
 				t.Fatalf("copied: %+v, %+v, %d chunks", plan.Copy, top, len(plan.Chunks))
 			}
 			list := filepath.Join(dir, "flat", top.Name, "index.m3u8")
-			if a, b := units(t, "-i", file), units(t, inspect.Reading(list)...); !bytes.Equal(a, b) {
+			if a, b := units(t, "-i", file), units(t, hlstest.Reading(list)...); !bytes.Equal(a, b) {
 				t.Errorf("other pictures: %d bytes, the recording has %d", len(b), len(a))
 			}
 			low := filepath.Join(dir, "flat", "90p", "index.m3u8")

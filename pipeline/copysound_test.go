@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/inspect"
+	"afterlive/internal/hlstest"
 	"afterlive/internal/standin"
 	"afterlive/ladder"
 )
@@ -156,7 +156,7 @@ func compareSound(t *testing.T, plan *ladder.Job, begins float64, want, got []pa
 // firstPicture is when a recording's first picture is shown, in seconds.
 func firstPicture(t *testing.T, file string) float64 {
 	t.Helper()
-	return slices.MinFunc(packets(t, file, "v"), func(a, b inspect.Packet) int { return cmp.Compare(a.PTS, b.PTS) }).PTS
+	return slices.MinFunc(packets(t, file, "v"), func(a, b hlstest.Packet) int { return cmp.Compare(a.PTS, b.PTS) }).PTS
 }
 
 var lostPackets = regexp.MustCompile(`"(\d+) of \d+ frames of sound could not be decoded`)

@@ -45,7 +45,7 @@ func (u usage) blame(err error) error {
 // part.
 //
 // Where picture and sound lie together in the recording, as they mostly do, the sound is extracted on the way.
-func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Plan, w work, folder, attempt string, sound *flv.Extract, lease *worker.Lease) (used usage, err error) {
+func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Plan, w work, folder, attempt string, sound *flv.AudioSidecar, lease *worker.Lease) (used usage, err error) {
 	if w.args == nil {
 		return used, nil
 	}
@@ -112,7 +112,7 @@ func (w work) makeFolders(root string) error {
 
 // input is what ffmpeg is given of a chunk's pictures, and where that comes from; read counts
 // its bytes.
-func (p *Pipeline) input(ctx context.Context, plan *ladder.Plan, c *ladder.Chunk, sound *flv.Extract, read *atomic.Int64) (io.ReadCloser, *flv.Reader, error) {
+func (p *Pipeline) input(ctx context.Context, plan *ladder.Plan, c *ladder.Chunk, sound *flv.AudioSidecar, read *atomic.Int64) (io.ReadCloser, *flv.Reader, error) {
 	from, likely, to, together := c.Cut.Span(c.Sound)
 	if sound == nil || !together {
 		from, likely, to, together = c.Cut.From, c.Cut.Likely(), c.Cut.To, false

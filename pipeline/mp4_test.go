@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/inspect"
+	"afterlive/internal/hlstest"
 	"afterlive/internal/remux"
 	"afterlive/ladder"
 )
@@ -20,7 +20,7 @@ import (
 // hashes are those of a stream's packets, in the order of decoding.
 func hashes(t *testing.T, file, stream string) (all []string) {
 	t.Helper()
-	args := inspect.Reading(file)
+	args := hlstest.Reading(file)
 	if filepath.Ext(file) == ".mp4" { // what lies before its beginning, too
 		args = append([]string{"-ignore_editlist", "1"}, args...)
 	}
@@ -106,7 +106,7 @@ func TestMP4(t *testing.T) {
 		if said := string(runProbe(t, file)); !strings.Contains(said, "Spherical Mapping") || !strings.Contains(said, "equirectangular") {
 			t.Errorf("%s doesn't say that it is a sphere: %s", j.Asset, said)
 		}
-		if err := inspect.Decode(t.Context(), file); err != nil {
+		if err := hlstest.Decode(t.Context(), file); err != nil {
 			t.Error(err)
 		}
 		written, err := os.ReadFile(file)
@@ -127,7 +127,7 @@ func runProbe(t *testing.T, file string) []byte {
 
 func runFFmpegProbe(t *testing.T, args ...string) []byte {
 	t.Helper()
-	out, err := inspect.Run(t.Context(), "ffprobe", append([]string{"-v", "error"}, args...)...)
+	out, err := hlstest.Run(t.Context(), "ffprobe", append([]string{"-v", "error"}, args...)...)
 	must(t, err)
 	return out
 }

@@ -121,16 +121,16 @@ func (p *Pipeline) make(ctx context.Context, log *zap.Logger, plan *ladder.Plan,
 	part := &ladder.Part{Version: ladder.PartVersion, Name: w.part, Attempt: strings.ToLower(rand.Text()[:8]), Worker: p.Worker, Host: p.Host, Span: w.chunk.Span, Away: w.chunk.Away}
 	log.Info("part begun", zap.String("attempt_id", part.Attempt))
 	began := time.Now()
-	extract, err := newExtract(w.chunk.Sound, folder)
+	aside, err := newSidecar(w.chunk.Sound, folder)
 	if err != nil {
 		return nil, err
 	}
-	defer extract.file.Close()
-	used, err := p.encode(ctx, log, plan, w, folder, part.Attempt, extract.Extract, lease)
+	defer aside.file.Close()
+	used, err := p.encode(ctx, log, plan, w, folder, part.Attempt, aside.AudioSidecar, lease)
 	if err != nil {
 		return nil, used.blame(err)
 	}
-	heard, err := p.sound(ctx, plan, w, folder, extract, part)
+	heard, err := p.sound(ctx, plan, w, folder, aside, part)
 	if err != nil {
 		return nil, heard.blame(err)
 	}

@@ -11,11 +11,11 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/inspect"
+	"afterlive/internal/hlstest"
 	"afterlive/internal/job"
 	"afterlive/internal/ledger"
-	"afterlive/internal/planet"
 	"afterlive/internal/standin"
+	"afterlive/internal/testsphere"
 	"afterlive/ladder"
 )
 
@@ -46,7 +46,7 @@ func drifting(t *testing.T) []byte {
 func drift(t *testing.T) []byte {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "drifting.flv")
-	scene := planet.Scene{Width: 512, Octaves: 6, Grain: 1}
+	scene := testsphere.Scene{Width: 512, Octaves: 6, Grain: 1}
 	frames, source := io.Pipe()
 	go func() {
 		for n := range 60 {
@@ -115,7 +115,7 @@ func gray(t *testing.T, input, filter string, frames []int) [][]byte {
 		wanted = append(wanted, fmt.Sprintf("eq(n\\,%d)", n))
 	}
 	filter = "select=" + strings.Join(wanted, "+") + "," + filter + ",format=yuv420p,extractplanes=y"
-	raw := runFFmpeg(t, append(append([]string{"-nostdin"}, inspect.Reading(input)...), "-vf", filter, "-fps_mode", "passthrough", "-f", "rawvideo", "-")...)
+	raw := runFFmpeg(t, append(append([]string{"-nostdin"}, hlstest.Reading(input)...), "-vf", filter, "-fps_mode", "passthrough", "-f", "rawvideo", "-")...)
 	const size = 512 * 256
 	var out [][]byte
 	for i := range frames {

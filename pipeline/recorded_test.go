@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/inspect"
+	"afterlive/internal/hlstest"
 	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/internal/standin"
@@ -189,7 +189,7 @@ func pictures(t *testing.T, file, untagged string) (all []picture, width, height
 	t.Helper()
 	const columns, rows = 16, 9
 	list := filepath.Join(t.TempDir(), "pictures.rgb")
-	out, err := inspect.Run(t.Context(), "sh", "-c", `ffmpeg "$@" 2>&1`, "sh", "-hide_banner", "-nostdin", "-y", "-copyts", "-colorspace", untagged, "-i", file,
+	out, err := hlstest.Run(t.Context(), "sh", "-c", `ffmpeg "$@" 2>&1`, "sh", "-hide_banner", "-nostdin", "-y", "-copyts", "-colorspace", untagged, "-i", file,
 		"-map", "0:v:0", "-vf", fmt.Sprintf("showinfo,scale=%d:%d:flags=area:in_color_matrix=auto,format=rgb24", columns, rows),
 		"-fps_mode", "passthrough", "-f", "rawvideo", list)
 	must(t, err)
@@ -228,7 +228,7 @@ func flashes(all []picture) (at []float64) {
 // beepTimes are when the sound becomes loud.
 func beepTimes(t *testing.T, file string) (at []float64) {
 	t.Helper()
-	out, err := inspect.Run(t.Context(), "sh", "-c", `ffmpeg -hide_banner -nostdin -copyts -i "$1" -vn -af silencedetect=n=-20dB:d=0.2 -f null - 2>&1`, "sh", file)
+	out, err := hlstest.Run(t.Context(), "sh", "-c", `ffmpeg -hide_banner -nostdin -copyts -i "$1" -vn -af silencedetect=n=-20dB:d=0.2 -f null - 2>&1`, "sh", file)
 	must(t, err)
 	for _, m := range silenceEnds.FindAllSubmatch(out, -1) {
 		x, err := strconv.ParseFloat(string(m[1]), 64)

@@ -27,11 +27,11 @@ import (
 // sound makes a chunk's sound, a stretch at a time: decode, put each sample at its place,
 // encode, take the packets that are the chunk's. Where it is to be brought to another
 // loudness, a chunk only measures it.
-func (p *Pipeline) sound(ctx context.Context, plan *ladder.Plan, w work, folder string, from *extract, part *ladder.Part) (used usage, err error) {
+func (p *Pipeline) sound(ctx context.Context, plan *ladder.Plan, w work, folder string, from *sidecar, part *ladder.Part) (used usage, err error) {
 	if plan.Audio == nil {
 		return used, nil
 	}
-	if from.Extract != nil && !from.Done() {
+	if from.AudioSidecar != nil && !from.Done() {
 		var read atomic.Int64
 		source, err := p.readRange(ctx, plan, w.chunk.Sound.From, w.chunk.Sound.To, w.chunk.Sound.To, &read)
 		if err != nil {
@@ -69,37 +69,37 @@ func (p *Pipeline) sound(ctx context.Context, plan *ladder.Plan, w work, folder 
 	return used, nil
 }
 
-// extract is a chunk's sound in the scratch, as the recording has it; of a chunk without,
+// sidecar is a chunk's sound in the scratch, as the recording has it; of a chunk without,
 // nothing.
-type extract struct {
-	*flv.Extract
+type sidecar struct {
+	*flv.AudioSidecar
 
 	file *os.File
 }
 
-func newExtract(c flv.Cut, folder string) (*extract, error) {
+func newSidecar(c flv.Cut, folder string) (*sidecar, error) {
 	file, err := os.Create(filepath.Join(folder, "sound.flv"))
 	if err != nil {
 		return nil, fmt.Errorf("make scratch: %w", err)
 	}
 	if c.To == 0 {
-		return &extract{file: file}, nil
+		return &sidecar{file: file}, nil
 	}
-	return &extract{flv.NewExtract(c, file), file}, nil
+	return &sidecar{flv.NewAudioSidecar(c, file), file}, nil
 }
 
-func (e *extract) cut() flv.Cut {
-	if e.Extract == nil {
+func (e *sidecar) cut() flv.Cut {
+	if e.AudioSidecar == nil {
 		return flv.Cut{}
 	}
 	return e.Cut()
 }
 
 // stretch leaves a stretch of sound in its outputs' folders, as segments; or measures it.
-func (p *Pipeline) stretch(ctx context.Context, plan *ladder.Plan, w work, s ladder.Stretch, folder string, extract *extract, part *ladder.Part, used *usage) error {
+func (p *Pipeline) stretch(ctx context.Context, plan *ladder.Plan, w work, s ladder.Stretch, folder string, aside *sidecar, part *ladder.Part, used *usage) error {
 	from, to := plan.Heard(s)
-	cut := extract.cut().Narrow(from, to)
-	heard, err := p.decode(ctx, plan, cut, extract.file, folder, used)
+	cut := aside.cut().Narrow(from, to)
+	heard, err := p.decode(ctx, plan, cut, aside.file, folder, used)
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func (p *Pipeline) stretch(ctx context.Context, plan *ladder.Plan, w work, s lad
 	for _, o := range w.sounds {
 		if o.Own {
 			var unfit int
-			unfit, err = o.TakeOwn(ctx, plan, *w.chunk, s, heard.cut, extract.file, heard.frames)
+			unfit, err = o.TakeOwn(ctx, plan, *w.chunk, s, heard.cut, aside.file, heard.frames)
 			used.lost.Audio += unfit
 		} else {
 			err = o.TakeEncoded(ctx, plan, *w.chunk, s)
@@ -155,7 +155,7 @@ func (p *Pipeline) measured(plan *ladder.Plan, s ladder.Stretch, folder string, 
 	seconds := func(packets int) float64 {
 		return float64(packets) * ladder.PacketSamples / float64(plan.Audio.Rate)
 	}
-	l, err := ladder.ParseLoudness(file, seconds(s.Ahead), seconds(s.Ahead+s.To-s.From))
+	l, err := ladder.ParseLoudness(file, seconds(s.Priming), seconds(s.Priming+s.To-s.From))
 	if err != nil {
 		return job.Transient("bad_output", err)
 	}

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"afterlive/internal/catalog"
-	"afterlive/internal/inspect"
+	"afterlive/internal/hlstest"
 	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/internal/standin"
@@ -54,8 +54,8 @@ func sphere(t *testing.T) string {
 // psnr compares two videos, each after filters of its own, in dB.
 func psnr(t *testing.T, a, filterA, b, filterB string) float64 {
 	t.Helper()
-	args := append([]string{"-nostdin"}, inspect.Reading(a)...)
-	args = append(args, inspect.Reading(b)...)
+	args := append([]string{"-nostdin"}, hlstest.Reading(a)...)
+	args = append(args, hlstest.Reading(b)...)
 	log := filepath.Join(t.TempDir(), "psnr")
 	args = append(args, "-filter_complex", fmt.Sprintf("[0:v]%s,setpts=N[a];[1:v]%s,setpts=N[b];[a][b]psnr=stats_file=%s:stats_version=2", filterA, filterB, log), "-f", "null", "-")
 	runFFmpeg(t, args...)
@@ -123,7 +123,7 @@ func TestProjections(t *testing.T) {
 			}
 			for _, name := range names {
 				checkTrack(t, plan, packets(t, name, "v"))
-				out, err := inspect.Run(t.Context(), "ffprobe", append(inspect.Reading(name), "-show_entries", "stream_side_data=projection")...)
+				out, err := hlstest.Run(t.Context(), "ffprobe", append(hlstest.Reading(name), "-show_entries", "stream_side_data=projection")...)
 				must(t, err)
 				got := ""
 				if said := regexp.MustCompile(`projection=(\w+)`).FindStringSubmatch(string(out)); said != nil {

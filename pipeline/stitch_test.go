@@ -16,7 +16,7 @@ import (
 
 	"afterlive/internal/catalog"
 	"afterlive/internal/flv"
-	"afterlive/internal/inspect"
+	"afterlive/internal/hlstest"
 	"afterlive/internal/job"
 	"afterlive/internal/segment"
 	"afterlive/internal/standin"
@@ -49,7 +49,7 @@ const (
 
 func runFFmpeg(t *testing.T, args ...string) []byte {
 	t.Helper()
-	out, err := inspect.Run(t.Context(), "ffmpeg", args...)
+	out, err := hlstest.Run(t.Context(), "ffmpeg", args...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,9 +192,9 @@ func origin(s spec, picture, sound float64) float64 {
 	return math.Round(picture*1000) / 1000
 }
 
-func packets(t *testing.T, file, kind string) []inspect.Packet {
+func packets(t *testing.T, file, kind string) []hlstest.Packet {
 	t.Helper()
-	all, err := inspect.Packets(t.Context(), file, kind)
+	all, err := hlstest.Packets(t.Context(), file, kind)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,13 +207,13 @@ func extinfs(t *testing.T, playlist string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return inspect.Durations(body)
+	return hlstest.Durations(body)
 }
 
 // numbers decodes a video and reads the number that every frame shows.
 func numbers(t *testing.T, file string) []int {
 	t.Helper()
-	out := runFFmpeg(t, append(inspect.Reading(file), "-map", "0:v", "-vf", "setpts=N/TB", "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "gray", "-")...)
+	out := runFFmpeg(t, append(hlstest.Reading(file), "-map", "0:v", "-vf", "setpts=N/TB", "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "gray", "-")...)
 	const size = width * height
 	var all []int
 	for ; len(out) >= size; out = out[size:] {
@@ -243,9 +243,9 @@ func initHash(t *testing.T, file string) string {
 }
 
 // checkTrack checks a video rendition packet by packet.
-func checkTrack(t *testing.T, plan *ladder.Job, all []inspect.Packet) {
+func checkTrack(t *testing.T, plan *ladder.Job, all []hlstest.Packet) {
 	t.Helper()
-	if err := inspect.Video(all, ladder.StartOffset, plan.Rate.FPS(), plan.Frames, plan.GOPFrames); err != nil {
+	if err := hlstest.Video(all, ladder.StartOffset, plan.Rate.FPS(), plan.Frames, plan.GOPFrames); err != nil {
 		t.Error(err)
 	}
 }
@@ -254,7 +254,7 @@ func checkTrack(t *testing.T, plan *ladder.Job, all []inspect.Packet) {
 // at time start.
 func beeps(t *testing.T, file string, start float64) []float64 {
 	t.Helper()
-	out := runFFmpeg(t, append(inspect.Reading(file), "-map", "0:a", "-f", "s16le", "-ac", "1", "-ar", "48000", "-")...)
+	out := runFFmpeg(t, append(hlstest.Reading(file), "-map", "0:a", "-f", "s16le", "-ac", "1", "-ar", "48000", "-")...)
 	var onsets []float64
 	quiet := 48000
 	for i := 0; i+1 < len(out); i += 2 {
@@ -273,7 +273,7 @@ func beeps(t *testing.T, file string, start float64) []float64 {
 
 // syncOf is by how much a file's sound is behind its picture, on average: frame n
 // belongs to second late+n/rate, beep k to second k.
-func syncOf(t *testing.T, s spec, shown []inspect.Packet, frames []int, onsets []float64) float64 {
+func syncOf(t *testing.T, s spec, shown []hlstest.Packet, frames []int, onsets []float64) float64 {
 	t.Helper()
 	if len(onsets) < s.seconds-1 {
 		t.Fatalf("%d beeps in %d s", len(onsets), s.seconds)

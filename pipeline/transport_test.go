@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"afterlive/hlscheck"
-	"afterlive/internal/inspect"
+	"afterlive/internal/hlstest"
 	"afterlive/internal/job"
 	"afterlive/internal/operate"
 	"afterlive/internal/standin"
@@ -73,19 +73,19 @@ func TestTransportStreamsAreTheSame(t *testing.T) {
 				if rendition == "audio/aac" {
 					kind = "a"
 					copied := func(list string) []byte {
-						return runFFmpeg(t, append(append([]string{"-nostdin"}, inspect.Reading(list)...), "-c", "copy", "-f", "adts", "-")...)
+						return runFFmpeg(t, append(append([]string{"-nostdin"}, hlstest.Reading(list)...), "-c", "copy", "-f", "adts", "-")...)
 					}
 					if x, y := copied(a), copied(b); !bytes.Equal(x, y) {
 						t.Errorf("other sound: %d bytes, and %d in fMP4", len(y), len(x))
 					}
-				} else if x, y := units(t, inspect.Reading(a)...), units(t, inspect.Reading(b)...); !bytes.Equal(x, y) {
+				} else if x, y := units(t, hlstest.Reading(a)...), units(t, hlstest.Reading(b)...); !bytes.Equal(x, y) {
 					t.Errorf("%s: other pictures: %d bytes, and %d in fMP4", rendition, len(y), len(x))
 				}
 				if x, y := extinfs(t, a), extinfs(t, b); !slices.Equal(x, y) {
 					t.Errorf("%s: segments of %v, in fMP4 of %v", rendition, y, x)
 				}
 				sameTimes(t, rendition, packets(t, a, kind), packets(t, concatenated(t, filepath.Dir(b)), kind))
-				must(t, inspect.Decode(t.Context(), b))
+				must(t, hlstest.Decode(t.Context(), b))
 			}
 			checkTrack(t, plan, packets(t, ts+"/flat/180p/index.m3u8", "v"))
 			pictures := extinfs(t, ts+"/flat/iframes/index.m3u8")
@@ -114,7 +114,7 @@ func concatenated(t *testing.T, folder string) string {
 	return file
 }
 
-func sameTimes(t *testing.T, rendition string, want, got []inspect.Packet) {
+func sameTimes(t *testing.T, rendition string, want, got []hlstest.Packet) {
 	t.Helper()
 	if len(got) != len(want) {
 		t.Errorf("%s: %d packets, in fMP4 %d", rendition, len(got), len(want))
@@ -139,7 +139,7 @@ func TestCopyIntoTransportStreams(t *testing.T) {
 		t.Fatalf("copied: %+v, %d chunks", plan.Copy, len(plan.Chunks))
 	}
 	list := filepath.Join(dir, "flat", top.Name, "index.m3u8")
-	if a, b := units(t, "-i", file), units(t, inspect.Reading(list)...); !bytes.Equal(a, b) {
+	if a, b := units(t, "-i", file), units(t, hlstest.Reading(list)...); !bytes.Equal(a, b) {
 		t.Errorf("other pictures: %d bytes, the recording has %d", len(b), len(a))
 	}
 	checkTrack(t, plan, packets(t, list, "v"))

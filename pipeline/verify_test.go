@@ -42,10 +42,10 @@ func encodeSmall(t *testing.T) (*ladder.Plan, ladder.Chunk, string) {
 		must(t, os.MkdirAll(o.Folder, 0o755))
 	}
 	sound := w.chunk.Sound
-	extract, err := newExtract(sound, t.TempDir())
+	sidecar, err := newSidecar(sound, t.TempDir())
 	must(t, err)
-	must(t, extract.From(bytes.NewReader(recording[sound.From:sound.To])))
-	must(t, p.stretch(t.Context(), plan, w, plan.Stretches(*w.chunk)[0], folder, extract, &ladder.Part{}, &usage{}))
+	must(t, sidecar.From(bytes.NewReader(recording[sound.From:sound.To])))
+	must(t, p.stretch(t.Context(), plan, w, plan.Stretches(*w.chunk)[0], folder, sidecar, &ladder.Part{}, &usage{}))
 	return plan, chunks[0], folder
 }
 

@@ -170,11 +170,11 @@ func (s *Site) remove(_ http.ResponseWriter, r *http.Request) (any, error) {
 		}
 	}
 	dry := said[dryRun]
-	var shelf operate.Shelf
+	var recordings operate.Recordings
 	if said["recording"] {
-		shelf = s.Shelf
+		recordings = s.Recordings
 	}
-	found, err := s.Operator.FindBelongings(ctx, name, shelf, said["force"])
+	found, err := s.Operator.FindBelongings(ctx, name, recordings, said["force"])
 	switch {
 	case errors.Is(err, operate.ErrAtWork):
 		return nil, problemf(http.StatusConflict, "%w: wait until it is done, or drop it; force, if its messages are gone", err)
@@ -186,7 +186,7 @@ func (s *Site) remove(_ http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, problemf(http.StatusNotFound, "there is no asset %q", name)
 	}
 	if !dry {
-		if err := s.Operator.Remove(ctx, found, shelf); err != nil {
+		if err := s.Operator.Remove(ctx, found, recordings); err != nil {
 			return nil, err
 		}
 		s.first.forget()

@@ -47,17 +47,17 @@ type Counter interface {
 
 // Site answers. All fields but Media are needed.
 type Site struct {
-	Store    Store
-	Operator operate.Operator
-	Clipper  pipeline.Clipper
-	Shelf    operate.Shelf // of recordings
-	Work     Counter
-	Failed   Counter
-	Media    string        // where vod/ and player/ are, as https://cdn.example.org; "": beside this
-	Every    time.Duration // how often pages are told of changes
-	Access   Access
-	Version  string
-	Log      *zap.Logger
+	Store      Store
+	Operator   operate.Operator
+	Clipper    pipeline.Clipper
+	Recordings operate.Recordings // where they are, to remove them
+	Work       Counter
+	Failed     Counter
+	Media      string        // where vod/ and player/ are, as https://cdn.example.org; "": beside this
+	Every      time.Duration // how often pages are told of changes
+	Access     Access
+	Version    string
+	Log        *zap.Logger
 
 	last    shared[snapshot]
 	first   shared[any] // the page of recordings that all viewers begin with

@@ -78,7 +78,7 @@ func newStand(t *testing.T) *stand {
 	access, err := NewAccess(file, "X-Operator")
 	s.must(err)
 	pages := &Site{
-		Store: s.shop, Shelf: s.shop.Memory, Work: s.work, Failed: s.failed, Every: 20 * time.Millisecond, Access: access, Version: "test", Log: zap.NewNop(),
+		Store: s.shop, Recordings: s.shop.Memory, Work: s.work, Failed: s.failed, Every: 20 * time.Millisecond, Access: access, Version: "test", Log: zap.NewNop(),
 		Operator: operate.Operator{Failed: s.failed, Work: s.work, Store: s.shop},
 		Clipper:  pipeline.Clipper{Store: s.shop, Recordings: s.shop.Memory, Queue: s.work},
 	}

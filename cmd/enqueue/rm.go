@@ -37,11 +37,11 @@ func (c *rmCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flag
 }
 
 func (c *rmCommand) remove(ctx context.Context, stdout io.Writer, o operate.Operator, place *wiring.Place, asset string) error {
-	var shelf operate.Shelf
+	var recordings operate.Recordings
 	if c.Recording {
-		shelf = place.Recordings
+		recordings = place.Recordings
 	}
-	found, err := o.FindBelongings(ctx, asset, shelf, c.Force)
+	found, err := o.FindBelongings(ctx, asset, recordings, c.Force)
 	switch {
 	case errors.Is(err, operate.ErrAtWork):
 		return fmt.Errorf("%w (wait until it is done, or drop it; --force if its messages are gone)", err)
@@ -53,7 +53,7 @@ func (c *rmCommand) remove(ctx context.Context, stdout io.Writer, o operate.Oper
 		return fmt.Errorf("there is no such asset (%w)", errUnknown)
 	}
 	if !c.DryRun {
-		if err := o.Remove(ctx, found, shelf); err != nil {
+		if err := o.Remove(ctx, found, recordings); err != nil {
 			return err
 		}
 	}

@@ -197,7 +197,7 @@ func (h *shared) goesOn() error {
 // takePart notes that this origin has the recording, too, and goes on with it if that is due.
 func (h *shared) takePart(ctx context.Context, state *growing.State) error {
 	has := slices.Contains(state.Origins, h.member)
-	nothing := h.ending && (!h.twin.Aligned() || h.twin.Ahead() == 0)
+	nothing := h.ending && (!h.twin.Aligned() || h.twin.Unmerged() == 0)
 	switch {
 	case nothing && state.Writer() != h.member && has:
 		return growing.Leave(ctx, h.place.Recordings, h.key, h.member)
@@ -228,7 +228,7 @@ func (h *shared) mayTake(state *growing.State, nothing bool) bool {
 		return false
 	case nothing: // workers end it, if nobody else does
 		return state.Writer() == h.member || silent > forgotten && state.Waiting.Before(time.Now())
-	case h.twin.Ahead() == 0:
+	case h.twin.Unmerged() == 0:
 		return false
 	case state.Writer() == h.member:
 		return true

@@ -10,21 +10,21 @@ import (
 // Cut names the part of a recording that one task reads, and all that is needed
 // to turn those bytes into a standalone FLV. It travels in the plan.
 type Cut struct {
-	Audio  bool    `json:"audio,omitempty"`  // the sound; else the picture
-	From   int64   `json:"from"`             // first byte
-	To     int64   `json:"to"`               // behind the last byte
-	Until  int64   `json:"until,omitempty"`  // ms; the first tag at or after it is the last; 0: none is
-	Enough int64   `json:"enough,omitempty"` // by which byte that tag has come, most likely; 0: nobody knows
-	Header []byte  `json:"header,omitempty"`
-	Format *byte   `json:"format,omitempty"` // of sound that is neither AAC, which has a header, nor MP3 (annex E.4.2.1)
-	Epochs []Epoch `json:"epochs,omitempty"` // of pictures
-	Skip   []Range `json:"skip,omitempty"`   // damage
+	Audio     bool    `json:"audio,omitempty"`  // the sound; else the picture
+	From      int64   `json:"from"`             // first byte
+	To        int64   `json:"to"`               // behind the last byte
+	StopAt    int64   `json:"until,omitempty"`  // ms; the first tag at or after it is the last; 0: none is
+	LikelyEnd int64   `json:"enough,omitempty"` // by which byte that tag has come, most likely; 0: nobody knows
+	Header    []byte  `json:"header,omitempty"`
+	Format    *byte   `json:"format,omitempty"` // of sound that is neither AAC, which has a header, nor MP3 (annex E.4.2.1)
+	Epochs    []Epoch `json:"epochs,omitempty"` // of pictures
+	Skip      []Range `json:"skip,omitempty"`   // damage
 
 	Marks   []Mark   `json:"marks,omitempty"`   // of sound, the first at From and the last at To
 	Changes []Header `json:"changes,omitempty"` // of the sound's header, later on
 
 	Rate  Rate  `json:"rate,omitzero"`   // of pictures, for who must know how long the last one lasts
-	Lead  int64 `json:"lead,omitempty"`  // ms that are added to timestamps beyond [Lead]
+	Bias  int64 `json:"lead,omitempty"`  // ms that are added to timestamps beyond [TimestampBias]
 	Whole int64 `json:"whole,omitempty"` // ms; pictures shown from then on must be decoded; where 0, from the first on
 	End   int64 `json:"end,omitempty"`   // ms; and before then; 0: up to the last
 
@@ -49,15 +49,15 @@ func (x *Index) VideoCut(from, to time.Duration) Cut {
 		Oriented: v.Oriented, MinComposition: v.MinComposition.Milliseconds(), MaxComposition: v.MaxComposition.Milliseconds(),
 	}
 	if to < v.Last {
-		c.Until = (max(to, keys[start].PTS) + v.margin()).Milliseconds()
+		c.StopAt = (max(to, keys[start].PTS) + v.margin()).Milliseconds()
 		c.End = to.Milliseconds()
 		for i := start + 1; i+1 < len(keys); i++ {
-			if keys[i].DTS.Milliseconds() >= c.Until {
+			if keys[i].DTS.Milliseconds() >= c.StopAt {
 				c.To = keys[i+1].Offset
 				break
 			}
 		}
-		c.Enough = min(c.To, x.enough(time.Duration(c.Until)*time.Millisecond))
+		c.LikelyEnd = min(c.To, x.likelyEnd(time.Duration(c.StopAt)*time.Millisecond))
 	}
 	return x.finish(c)
 }
@@ -69,9 +69,9 @@ func (v *Video) Whole() time.Duration { return v.Last - v.MaxComposition - v.mar
 // margin is how much is read behind the last picture that is wanted.
 func (v *Video) margin() time.Duration { return max(250*time.Millisecond, -v.MinComposition) }
 
-// lead is what must be added to timestamps beyond [Lead], in ms: all of pictures whose
+// bias is what must be added to timestamps beyond [TimestampBias], in ms: all of pictures whose
 // decoding begins long before they are shown.
-func (x *Index) lead() int64 {
+func (x *Index) bias() int64 {
 	if x.Video == nil {
 		return 0
 	}
@@ -105,9 +105,9 @@ func (x *Index) From(zero time.Duration) *Index {
 	return &y
 }
 
-// enough is where the first tag at or after t has most likely passed: between two
+// likelyEnd is where the first tag at or after t has most likely passed: between two
 // keyframes, with an allowance for the size of the first.
-func (x *Index) enough(t time.Duration) int64 {
+func (x *Index) likelyEnd(t time.Duration) int64 {
 	keys := x.Video.Keyframes
 	k := x.KeyframeBefore(t)
 	if k+1 == len(keys) {
@@ -185,7 +185,7 @@ func (c Cut) Narrow(from, to time.Duration) Cut {
 
 // finish adds what is in force in a cut of pictures: the codec's header and the epochs.
 func (x *Index) finish(c Cut) Cut {
-	c.Lead = x.lead()
+	c.Bias = x.bias()
 	for _, h := range x.Video.Headers {
 		if h.Offset > c.From && c.Header != nil {
 			break
@@ -216,4 +216,4 @@ func (c Cut) Span(sound Cut) (from, likely, to int64, ok bool) {
 }
 
 // Likely is where as much was read as a cut most likely needs.
-func (c Cut) Likely() int64 { return cmp.Or(c.Enough, c.To) }
+func (c Cut) Likely() int64 { return cmp.Or(c.LikelyEnd, c.To) }

@@ -56,7 +56,7 @@ func TestVideoCut(t *testing.T) {
 	} {
 		c := x.VideoCut(tc.from, tc.to)
 		times, kinds := frameTimes(t, cutBytes(t, whole, c))
-		lead := Lead.Milliseconds()
+		lead := TimestampBias.Milliseconds()
 		if times[0] != tc.first+lead || times[len(times)-1] != tc.last+lead {
 			t.Errorf("[%s, %s): frames from %d to %d, want %d to %d", tc.from, tc.to, times[0]-lead, times[len(times)-1]-lead, tc.first, tc.last)
 		}
@@ -66,8 +66,8 @@ func TestVideoCut(t *testing.T) {
 		if kinds[tagAudio] > 0 || kinds[tagVideo] != len(times)+1 { // and one header
 			t.Errorf("[%s, %s): tags %v", tc.from, tc.to, kinds)
 		}
-		if _, err := io.Copy(io.Discard, c.Reader(bytes.NewReader(whole[c.From:max(c.Enough, c.From)]))); c.Until > 0 && err != nil {
-			t.Errorf("[%s, %s): bytes up to %d are not enough: %v", tc.from, tc.to, c.Enough, err)
+		if _, err := io.Copy(io.Discard, c.Reader(bytes.NewReader(whole[c.From:max(c.LikelyEnd, c.From)]))); c.StopAt > 0 && err != nil {
+			t.Errorf("[%s, %s): bytes up to %d are not enough: %v", tc.from, tc.to, c.LikelyEnd, err)
 		}
 		if size := c.To - c.From; tc.to < 60*time.Second && size > x.End*19/60 {
 			t.Errorf("[%s, %s): %d bytes of %d", tc.from, tc.to, size, x.End)
@@ -87,7 +87,7 @@ func TestVideoCutBehindThePicture(t *testing.T) {
 	for _, to := range []time.Duration{12 * time.Second, 40 * time.Second, 100 * time.Second} {
 		c := x.VideoCut(to-2*time.Second, to)
 		times, _ := frameTimes(t, cutBytes(t, r.Bytes(), c))
-		if c.To != x.Video.End || c.To >= size || len(times) != 50 || times[0] != (8*time.Second+Lead).Milliseconds() {
+		if c.To != x.Video.End || c.To >= size || len(times) != 50 || times[0] != (8*time.Second+TimestampBias).Milliseconds() {
 			t.Errorf("up to %s: [%d, %d) of a picture of %d bytes, %d frames from %d on", to, c.From, c.To, size, len(times), times[0])
 		}
 	}
@@ -108,7 +108,7 @@ func TestCutsCoverEverything(t *testing.T) {
 		for _, at := range times {
 			seen[at] = true
 		}
-		begin, end := (from + Lead).Milliseconds(), (from + 3*time.Second + Lead).Milliseconds()
+		begin, end := (from + TimestampBias).Milliseconds(), (from + 3*time.Second + TimestampBias).Milliseconds()
 		for _, at := range all {
 			if at >= begin && at < end && !seen[at] {
 				t.Fatalf("frame at %d is not in the cut from %s", at, from)
@@ -147,7 +147,7 @@ func TestVideoCutBeforeFirstPicture(t *testing.T) {
 	r.seconds(10_000, 10, 50)
 	whole := r.Bytes()
 	times, _ := frameTimes(t, cutBytes(t, whole, scan(t, whole).VideoCut(0, 6*time.Second)))
-	if first := times[0] - Lead.Milliseconds(); first != 10_000 {
+	if first := times[0] - TimestampBias.Milliseconds(); first != 10_000 {
 		t.Errorf("the first frame is at %d", first)
 	}
 }
@@ -160,7 +160,7 @@ func TestVideoCutEndsWithFrame(t *testing.T) {
 	r.seconds(at, 7, 25)
 	whole := r.Bytes()
 	times, _ := frameTimes(t, cutBytes(t, whole, scan(t, whole).VideoCut(0, 6750*time.Millisecond)))
-	if last := times[len(times)-1] - Lead.Milliseconds(); last != 7000 {
+	if last := times[len(times)-1] - TimestampBias.Milliseconds(); last != 7000 {
 		t.Errorf("the last frame is at %d", last)
 	}
 }

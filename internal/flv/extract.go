@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// Extract copies the tags of a cut of sound aside, so that a recording is read once for
+// AudioSidecar copies the tags of a cut of sound aside, so that a recording is read once for
 // picture and sound.
-type Extract struct {
+type AudioSidecar struct {
 	from Cut // the recording
 	to   Cut // what was copied: as from, but for offsets
 	out  io.Writer
@@ -17,31 +17,31 @@ type Extract struct {
 	mark, change int // behind those that are placed
 }
 
-// NewExtract is one of a cut of sound, to be written to out.
-func NewExtract(c Cut, out io.Writer) *Extract {
-	e := &Extract{from: c, to: c, out: out}
+// NewAudioSidecar is one of a cut of sound, to be written to out.
+func NewAudioSidecar(c Cut, out io.Writer) *AudioSidecar {
+	e := &AudioSidecar{from: c, to: c, out: out}
 	e.to.From, e.to.To, e.to.Skip = 0, 0, nil
 	e.to.Marks, e.to.Changes = slices.Clone(c.Marks), slices.Clone(c.Changes)
 	return e
 }
 
 // Cut is the cut of what was copied, when all was.
-func (e *Extract) Cut() Cut {
+func (e *AudioSidecar) Cut() Cut {
 	e.place(e.from.To) // what is behind the last tag
 	return e.to
 }
 
 // Done tells whether all of it was copied.
-func (e *Extract) Done() bool { return e.done }
+func (e *AudioSidecar) Done() bool { return e.done }
 
 // From copies the sound of src, which must deliver the bytes of the cut.
-func (e *Extract) From(src io.Reader) error {
+func (e *AudioSidecar) From(src io.Reader) error {
 	r := &Reader{cut: Cut{From: e.from.To}, src: bufio.NewReaderSize(src, 64<<10), pos: e.from.From, skip: e.from.Skip, kind: tagVideo, sound: e}
 	return r.Rest()
 }
 
 // take copies a tag of size bytes, whose header was read, if it is in the cut.
-func (e *Extract) take(offset int64, head []byte, body *bufio.Reader, size int) error {
+func (e *AudioSidecar) take(offset int64, head []byte, body *bufio.Reader, size int) error {
 	if offset < e.from.From || offset >= e.from.To {
 		_, err := body.Discard(size + tagTrailerSize)
 		return torn(err)
@@ -58,7 +58,7 @@ func (e *Extract) take(offset int64, head []byte, body *bufio.Reader, size int) 
 }
 
 // place notes where the marks and headers up to an offset of the recording are copied to.
-func (e *Extract) place(upTo int64) {
+func (e *AudioSidecar) place(upTo int64) {
 	for ; e.mark < len(e.from.Marks) && e.from.Marks[e.mark].Offset <= upTo; e.mark++ {
 		e.to.Marks[e.mark].Offset = e.to.To
 	}

@@ -32,9 +32,9 @@ const (
 	tagScript = 18
 )
 
-// Lead is added to every timestamp of a cut, and [Cut.Lead] where that is not enough.
+// TimestampBias is added to every timestamp of a cut, and [Cut.Bias] where that is not enough.
 // Decode timestamps may be earlier than the first picture, and FLV has no negative ones.
-const Lead = time.Second
+const TimestampBias = time.Second
 
 // Reason says, as a stable word, why a recording is refused.
 type Reason string

@@ -32,7 +32,7 @@ func Join(w io.Writer, parts []Part) (notes []string, err error) {
 		return nil, err
 	}
 	empty := 0
-	base := Lead // decoding may be earlier than the first picture
+	base := TimestampBias // decoding may be earlier than the first picture
 	var ended time.Time
 	for _, p := range parts {
 		x, err := scanPart(p)

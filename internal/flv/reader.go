@@ -23,20 +23,20 @@ type Reader struct {
 	codec   byte
 	pos     int64 // in the recording, of the next tag
 	skip    []Range
-	epoch   int      // of the next picture
-	sound   *Extract // takes the sound, if anybody does
-	done    bool     // with pictures
-	mark    int      // behind the next tag of sound
-	tag     int      // its number
-	pending []byte   // to hand out before anything else
-	body    int      // bytes of the tag's body still to hand out
-	size    int      // of that body
-	last    bool     // the tag at hand is the last
+	epoch   int           // of the next picture
+	sound   *AudioSidecar // takes the sound, if anybody does
+	done    bool          // with pictures
+	mark    int           // behind the next tag of sound
+	tag     int           // its number
+	pending []byte        // to hand out before anything else
+	body    int           // bytes of the tag's body still to hand out
+	size    int           // of that body
+	last    bool          // the tag at hand is the last
 	frames  atomic.Int64
 }
 
 // Reader turns src, which must deliver the bytes [From, To) of the recording,
-// into a standalone FLV of one track: pictures on the repaired timeline plus [Lead] and the
+// into a standalone FLV of one track: pictures on the repaired timeline plus [TimestampBias] and the
 // cut's own; of sound, tag n of the recording at (n - the first mark's) * [TagTime]. It
 // reads no more of src than it needs. A src that ends early gives io.ErrUnexpectedEOF.
 func (c Cut) Reader(src io.Reader) *Reader {
@@ -62,7 +62,7 @@ func (c Cut) Reader(src io.Reader) *Reader {
 
 // ReaderBeside is a reader of pictures from src, which must deliver the bytes of [Span], that
 // has the sound on its way extracted.
-func (c Cut) ReaderBeside(src io.Reader, sound *Extract) *Reader {
+func (c Cut) ReaderBeside(src io.Reader, sound *AudioSidecar) *Reader {
 	r := c.Reader(src)
 	r.pos, r.sound = min(c.From, sound.from.From), sound
 	r.skip = slices.Concat(c.Skip, sound.from.Skip)
@@ -179,7 +179,7 @@ func (r *Reader) next() error {
 	}
 	raw := int64(head[4])<<16 | int64(head[5])<<8 | int64(head[6]) | int64(head[7])<<24
 	t := raw + r.cut.Epochs[r.epoch].Shift
-	r.pending = appendTagHeader(r.pending[:0], r.kind, size, max(0, t+Lead.Milliseconds()+r.cut.Lead))
+	r.pending = appendTagHeader(r.pending[:0], r.kind, size, max(0, t+TimestampBias.Milliseconds()+r.cut.Bias))
 	if size >= 5 {
 		return r.frame(t)
 	}
@@ -218,7 +218,7 @@ func (r *Reader) frame(t int64) error {
 		return nil
 	}
 	start = slices.Clone(start) // what is peeked again may lie elsewhere
-	r.last = r.cut.Until > 0 && t >= r.cut.Until
+	r.last = r.cut.StopAt > 0 && t >= r.cut.StopAt
 	if r.cut.Oriented {
 		if err := r.forgetOrientation(); err != nil {
 			return torn(err)

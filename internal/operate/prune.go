@@ -48,7 +48,7 @@ type Pruned struct {
 
 // Prune removes what is older than it is to be, and tells of each; with dry, it only tells. What has failed, or is at work, stays, and so
 // does its recording. What cannot be removed keeps nothing else from it.
-func (o Operator) Prune(ctx context.Context, shelf Shelf, ages Ages, dry bool, tell func(Pruned)) error {
+func (o Operator) Prune(ctx context.Context, recordings Recordings, ages Ages, dry bool, tell func(Pruned)) error {
 	if ages.youngest() == 0 {
 		return errors.New("say for how long what is kept")
 	}
@@ -65,13 +65,13 @@ func (o Operator) Prune(ctx context.Context, shelf Shelf, ages Ages, dry bool, t
 			return errors.Join(append(faults, err)...)
 		}
 		for _, s := range jobs {
-			p, due := o.due(ctx, shelf, ages, now, s)
+			p, due := o.due(ctx, recordings, ages, now, s)
 			if p.What == prunedRecording {
 				due = due && !gone[s.Recording]
 				gone[s.Recording] = true
 			}
 			if due && p.Err == nil && !dry {
-				p.Err = o.prune(ctx, shelf, p)
+				p.Err = o.prune(ctx, recordings, p)
 			}
 			if p.Err != nil && !errors.Is(p.Err, ErrAtWork) && !errors.Is(p.Err, ErrClipped) {
 				faults = append(faults, fmt.Errorf("%s %s: %w", p.What, s.Asset, p.Err))
@@ -90,7 +90,7 @@ func (o Operator) Prune(ctx context.Context, shelf Shelf, ages Ages, dry bool, t
 }
 
 // due is what of a job is to go, as it stands now: its note may be older.
-func (o Operator) due(ctx context.Context, shelf Shelf, ages Ages, now time.Time, s catalog.Status) (p Pruned, due bool) {
+func (o Operator) due(ctx context.Context, recordings Recordings, ages Ages, now time.Time, s catalog.Status) (p Pruned, due bool) {
 	p.Status = s
 	s, err := catalog.Refresh(ctx, o.Store, s.Job)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -107,9 +107,9 @@ func (o Operator) due(ctx context.Context, shelf Shelf, ages Ages, now time.Time
 	case s.State == catalog.Published && over(ages.Assets, s.Planned):
 		p.What = prunedAsset
 		if !old {
-			shelf = nil
+			recordings = nil
 		}
-		if p.Belongings, p.Err = o.FindBelongings(ctx, s.Asset, shelf, false); p.Err == nil {
+		if p.Belongings, p.Err = o.FindBelongings(ctx, s.Asset, recordings, false); p.Err == nil {
 			p.Err = o.old(ctx, p.Belongings, now.Add(-ages.Assets))
 		}
 	case s.State == catalog.Removed: // whoever removed it was killed over it
@@ -125,7 +125,7 @@ func (o Operator) due(ctx context.Context, shelf Shelf, ages Ages, now time.Time
 		p.Err = o.belongings(ctx, s, &p.Belongings)
 	case old && !s.Unrecorded && s.Recording != "":
 		p.What = prunedRecording
-		p.Recordings, p.Err = o.recordingOf(ctx, shelf, s)
+		p.Recordings, p.Err = o.recordingOf(ctx, recordings, s)
 	default:
 		return p, false
 	}
@@ -153,7 +153,7 @@ func (o Operator) old(ctx context.Context, b Belongings, before time.Time) error
 }
 
 // recordingOf is a job's recording, if no other job may want it.
-func (o Operator) recordingOf(ctx context.Context, shelf Shelf, s catalog.Status) ([]string, error) {
+func (o Operator) recordingOf(ctx context.Context, recordings Recordings, s catalog.Status) ([]string, error) {
 	all, err := catalog.Of(ctx, o.Store, s.Asset)
 	if err != nil {
 		return nil, err
@@ -166,7 +166,7 @@ func (o Operator) recordingOf(ctx context.Context, shelf Shelf, s catalog.Status
 			return nil, err
 		}
 	}
-	return recordingsOf(ctx, shelf, []string{s.Recording})
+	return recordingsOf(ctx, recordings, []string{s.Recording})
 }
 
 // clipsAreDone is an error while a clip of a job needs its recording, or may yet.
@@ -191,8 +191,8 @@ func (o Operator) clipsAreDone(ctx context.Context, id string) error {
 }
 
 // prune removes what is due.
-func (o Operator) prune(ctx context.Context, shelf Shelf, p Pruned) error {
-	if err := o.Remove(ctx, p.Belongings, shelf); err != nil || p.What != prunedRecording {
+func (o Operator) prune(ctx context.Context, recordings Recordings, p Pruned) error {
+	if err := o.Remove(ctx, p.Belongings, recordings); err != nil || p.What != prunedRecording {
 		return err
 	}
 	return o.unrecorded(ctx, p.Status.Asset)

@@ -24,8 +24,8 @@ var ErrAtWork = errors.New("workers are at it")
 // ErrClipped is an asset that cannot be removed: clips name its segments.
 var ErrClipped = errors.New("clips are made of it")
 
-// Shelf is where recordings are.
-type Shelf interface {
+// Recordings is where recordings are.
+type Recordings interface {
 	List(ctx context.Context, prefix string) ([]string, error)
 	Delete(ctx context.Context, key string) error
 }
@@ -37,7 +37,7 @@ type Belongings struct {
 	Pointers   []string // the asset's own names
 	Segments   []string // and playlists, of all jobs
 	Documents  []string // of all jobs; their plans last
-	Recordings []string // with their indexes, in the shelf
+	Recordings []string // with their indexes, among the recordings
 	whole      bool     // it is all there is of the asset: others are told that it is gone
 	Entries    []string // of all jobs, in the asset's index: the last to go, since they lead to the rest
 }
@@ -48,8 +48,8 @@ func (b Belongings) None() bool {
 }
 
 // FindBelongings looks what there is of an asset. [ErrAtWork]: one of its jobs is not done; where none is at work any more, as its
-// messages are gone, force passes that over. Without a shelf, its recordings are left alone.
-func (o Operator) FindBelongings(ctx context.Context, asset string, shelf Shelf, force bool) (b Belongings, err error) {
+// messages are gone, force passes that over. Without recordings, those are left alone.
+func (o Operator) FindBelongings(ctx context.Context, asset string, recordings Recordings, force bool) (b Belongings, err error) {
 	if job.IsID(asset) {
 		if s, err := catalog.Look(ctx, o.Store, asset); err == nil {
 			return b, fmt.Errorf("%s is a job of asset %s: name that", asset, s.Asset)
@@ -67,7 +67,7 @@ func (o Operator) FindBelongings(ctx context.Context, asset string, shelf Shelf,
 	if err != nil {
 		return b, err
 	}
-	recordings, clips := []string{job.Prefix + asset + ".flv"}, 0
+	keys, clips := []string{job.Prefix + asset + ".flv"}, 0
 	for _, id := range ids {
 		s, err := catalog.Look(ctx, o.Store, id)
 		gone := errors.Is(err, fs.ErrNotExist) // who removed it was killed in the end
@@ -93,14 +93,14 @@ func (o Operator) FindBelongings(ctx context.Context, asset string, shelf Shelf,
 			clips++
 		}
 		if s.Recording != "" {
-			recordings = append(recordings, s.Recording)
+			keys = append(keys, s.Recording)
 		}
 	}
 	if clips > 0 { // a recording of that name has nothing to do with it
-		recordings = recordings[1:]
+		keys = keys[1:]
 	}
-	if shelf != nil {
-		b.Recordings, err = recordingsOf(ctx, shelf, recordings)
+	if recordings != nil {
+		b.Recordings, err = recordingsOf(ctx, recordings, keys)
 	}
 	return b, err
 }
@@ -209,10 +209,10 @@ func (o Operator) clipped(ctx context.Context, documents []string) error {
 }
 
 // recordingsOf are the objects of recordings: the whole, its index, extents.
-func recordingsOf(ctx context.Context, shelf Shelf, keys []string) (all []string, err error) {
+func recordingsOf(ctx context.Context, recordings Recordings, keys []string) (all []string, err error) {
 	slices.Sort(keys)
 	for _, key := range slices.Compact(keys) {
-		found, err := shelf.List(ctx, path.Dir(key)+"/")
+		found, err := recordings.List(ctx, path.Dir(key)+"/")
 		if err != nil {
 			return nil, fmt.Errorf("list %s: %w", path.Dir(key), err)
 		}
@@ -233,7 +233,7 @@ func recordingsOf(ctx context.Context, shelf Shelf, keys []string) (all []string
 const removers = 16
 
 // Remove removes all of it, one kind after the other. It may be done again.
-func (o Operator) Remove(ctx context.Context, b Belongings, shelf Shelf) error {
+func (o Operator) Remove(ctx context.Context, b Belongings, recordings Recordings) error {
 	var mine []string // that nobody was removing before
 	for _, s := range b.Jobs {
 		its := func(key string) bool { return strings.HasPrefix(key, ladder.JobPrefix(s.Job)) }
@@ -270,8 +270,8 @@ func (o Operator) Remove(ctx context.Context, b Belongings, shelf Shelf) error {
 			return err
 		}
 	}
-	if shelf != nil { // before the plans, which tell where they are
-		if err := removeAll(ctx, shelf, b.Recordings, removers); err != nil {
+	if recordings != nil { // before the plans, which tell where they are
+		if err := removeAll(ctx, recordings, b.Recordings, removers); err != nil {
 			return err
 		}
 	}

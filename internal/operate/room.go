@@ -15,7 +15,7 @@ var ErrNoRoom = errors.New("there is still too little room")
 
 // MakeRoom removes what can be spared, the oldest first, until there is enough room: results in whose place others are, then recordings of what
 // is published. What is published stays, and so does what has failed or is at work. With dry, it only tells what it would begin with.
-func (o Operator) MakeRoom(ctx context.Context, shelf Shelf, enough func() (bool, error), dry bool, tell func(Pruned)) error {
+func (o Operator) MakeRoom(ctx context.Context, recordings Recordings, enough func() (bool, error), dry bool, tell func(Pruned)) error {
 	if ok, err := enough(); ok || err != nil {
 		return err
 	}
@@ -30,7 +30,7 @@ func (o Operator) MakeRoom(ctx context.Context, shelf Shelf, enough func() (bool
 			if ages.Recordings > 0 && gone[s.Recording] {
 				continue
 			}
-			p, due := o.due(ctx, shelf, ages, time.Now(), s)
+			p, due := o.due(ctx, recordings, ages, time.Now(), s)
 			if !due || errors.Is(p.Err, ErrAtWork) || errors.Is(p.Err, ErrClipped) {
 				continue
 			}
@@ -38,7 +38,7 @@ func (o Operator) MakeRoom(ctx context.Context, shelf Shelf, enough func() (bool
 				gone[s.Recording] = true
 			}
 			if p.Err == nil && !dry {
-				p.Err = o.prune(ctx, shelf, p)
+				p.Err = o.prune(ctx, recordings, p)
 			}
 			tell(p)
 			if p.Err != nil {

@@ -96,10 +96,10 @@ func (o *Output) TakeEncoded(ctx context.Context, plan *ladder.Plan, c ladder.Ch
 	if err != nil {
 		return fmt.Errorf("read %s: %w", ladder.EncodedFile, err)
 	}
-	if want := s.Ahead + s.To - s.From; len(all) < want {
+	if want := s.Priming + s.To - s.From; len(all) < want {
 		return fmt.Errorf("%d packets of sound were encoded, at least %d are wanted", len(all), want)
 	}
-	return errors.Join(o.segmentSound(plan, c, s, all[s.Ahead:s.Ahead+s.To-s.From]), os.Remove(name))
+	return errors.Join(o.segmentSound(plan, c, s, all[s.Priming:s.Priming+s.To-s.From]), os.Remove(name))
 }
 
 // writeInit leaves an init segment where ffmpeg does.

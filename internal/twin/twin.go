@@ -231,8 +231,8 @@ func (t *Twin) Aligned() bool { return t.place.known }
 // Unlike tells that file and recording are of different streams: what the recording has of a while of the file's time isn't in the file.
 func (t *Twin) Unlike() bool { return !t.place.known && t.strange }
 
-// Ahead is how much the file has that the recording has not.
-func (t *Twin) Ahead() time.Duration {
+// Unmerged is how much the file has that the recording has not.
+func (t *Twin) Unmerged() time.Duration {
 	if !t.place.known {
 		return 0
 	}

@@ -55,7 +55,7 @@ func (s Site) Pages(flags Flags, place *Place, log *zap.Logger) (http.Handler, e
 		every = 5 * time.Second
 	}
 	pages := &site.Site{
-		Store: place.Store, Shelf: place.Recordings, Work: place.Queue, Failed: place.Failed,
+		Store: place.Store, Recordings: place.Recordings, Work: place.Queue, Failed: place.Failed,
 		Operator: operate.Operator{Failed: place.Failed, Work: place.Queue, Bucket: place.Bucket, Store: place.Store},
 		Clipper:  pipeline.Clipper{Store: place.Store, Recordings: growing.Recordings{Store: place.Recordings}, Queue: place.Queue},
 		Media:    media, Every: every, Access: access, Version: Version, Log: log,

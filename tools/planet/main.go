@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"os"
 
-	"afterlive/internal/planet"
+	"afterlive/internal/testsphere"
 )
 
 func main() {
@@ -18,7 +18,7 @@ func main() {
 }
 
 func run() error {
-	var s planet.Scene
+	var s testsphere.Scene
 	flag.IntVar(&s.Width, "width", 2048, "pixels; the height is half of it")
 	flag.IntVar(&s.Octaves, "octaves", 9, "of detail")
 	flag.Float64Var(&s.Grain, "grain", 1, "of the sensor, in steps of 256")

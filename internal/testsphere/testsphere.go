@@ -1,8 +1,8 @@
-// Package planet draws equirectangular video of a world that doesn't exist: even in
+// Package testsphere draws equirectangular video of a world that doesn't exist: even in
 // all directions but for a smooth sky and rough ground, so that no projection is
 // favoured by where things are. Tests and measurements need such content, of any
 // size, and the same everywhere.
-package planet
+package testsphere
 
 import (
 	"math"

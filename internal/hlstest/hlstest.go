@@ -1,6 +1,6 @@
-// Package inspect looks at published HLS from outside, as a player would: with
+// Package hlstest looks at published HLS from outside, as a player would: with
 // ffprobe and ffmpeg. Tests use it.
-package inspect
+package hlstest
 
 import (
 	"bytes"
