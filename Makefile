@@ -36,10 +36,10 @@ NPM := $(foreach p,fauxqs cloudformation iam,tools/$(p)/node_modules/.package-lo
 # Packages in which goroutines meet. In the others the race detector would find nothing, slowly; what e2e runs are binaries.
 RACY := ./cmd/... ./site ./internal/blob ./internal/catalog ./internal/ecs ./internal/ffmpeg ./internal/growing ./internal/operate ./internal/queue ./internal/standin ./internal/webhook ./internal/wiring ./internal/worker
 
-# Of the long tests, a quarter each day; CI runs all.
-TURN ?= $(shell expr $$(date +%j) % 4)
+# Of the long tests, a fifth each day; CI runs all.
+TURN ?= $(shell expr $$(date +%j) % 5)
 
-test: install extra tools lint suite ## [TURN=all]: lint, unit tests (with the race detector where goroutines meet), fuzz seeds, conformance, end to end; a quarter of the long tests, or all
+test: install extra tools lint suite ## [TURN=all]: lint, unit tests (with the race detector where goroutines meet), fuzz seeds, conformance, end to end; a fifth of the long tests, or all
 	cd tools/simulate && go test -count=1 ./...
 
 build: player/web/hls.mjs ## static binaries in bin/
@@ -58,7 +58,7 @@ soak: install extra tools ## 300 jobs with workers killed all the time and 5 % o
 stores: install tools $(STORES) ## the promises of our store on MinIO, SeaweedFS and rclone; builds them first (15 minutes; once a release)
 	go test -count=1 ./internal/blob -run TestOtherStores -stores -v
 
-cloud-test: install tools ## AFTERLIVE_TEST_BUCKET=… [AFTERLIVE_TEST_QUEUE=prefix- AFTERLIVE_TEST_ENDPOINT=https://…]: store, queue and a whole recording on AWS, or on any S3 and SQS (docs/deploy.md)
+cloud-test: install tools ## AFTERLIVE_TEST_BUCKET=… [AFTERLIVE_TEST_QUEUE=prefix- AFTERLIVE_TEST_ENDPOINT=https://…]: store, queue, a recording, a stream, a clip and failures on AWS, or on any S3 and SQS (docs/deploy.md)
 	@test -n "$$AFTERLIVE_TEST_BUCKET" || { echo "name a bucket that tests may write to: make cloud-test AFTERLIVE_TEST_BUCKET=…" >&2; exit 2; }
 	go test -count=1 -v -timeout 60m ./internal/blob ./internal/queue ./e2e -run 'TestYour'
 
@@ -87,9 +87,9 @@ image-suite: player/web/hls.mjs ## all tests beside the image's ffmpeg, on Debia
 
 # Lint has vet. Limits bound a test that hangs. How long tests take depends on what else the machine does. Many wait for streams, so more of them than cores run at once.
 suite: $(TOOLS)/versitygw $(TOOLS)/ec2-metadata-mock $(NPM) player/web/hls.mjs
-	@echo "long tests: turn $(TURN) of 0 to 3 (TURN=all: all of them)"
+	@echo "long tests: turn $(TURN) of 0 to 4 (TURN=all: all of them)"
 	AFTERLIVE_TEST_TURN=$(TURN) go test -vet=off -count=1 -p 3 -parallel 4 -timeout 90m $$(go list ./... | grep -vxF "$$(go list $(RACY))")
-	AFTERLIVE_TEST_TURN=$(TURN) go test -vet=off -race -short -count=1 -parallel 4 -timeout 90m $(RACY) ./pipeline # short: without what is ffmpeg's work alone, which was tested above
+	AFTERLIVE_TEST_TURN=$(TURN) go test -vet=off -race -short -count=1 -p 4 -parallel 4 -timeout 90m $(RACY) ./pipeline # short: without what is ffmpeg's work alone, which was tested above
 
 deb: install $(TOOLS)/nfpm player/web/hls.mjs ## ARCH="amd64 arm64": the Debian package, in dist/ (docs/one-box.md)
 	@VERSION=$(VERSION) tools/deb.sh $(ARCH)

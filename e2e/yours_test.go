@@ -6,7 +6,10 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +52,54 @@ func TestYourCloud(t *testing.T) {
 	enqueue(t, with("drop", "--all")...)
 	enqueue(t, with("rm", asset, "--recording")...)
 	eventually(t, patience, "nothing is published any more", func() bool { asset, _ := published(); return asset == "" })
+}
+
+// In the same cloud, a recording that grows can be watched, becomes video on demand when it ends, and is cut and downloaded.
+func TestYourStream(t *testing.T) {
+	cloud, bucket, name := standin.Yours(t)
+	place := []string{"--queue", cloud.Queue(t, "tasks"), "--failed", cloud.Queue(t, "failed"), "--recordings", "s3://" + bucket, "--store", "s3://" + bucket + "/" + name}
+	with := func(args ...string) []string { return append(args, place...) }
+	rec := t.TempDir()
+	body, err := os.ReadFile(source(t, "160x90", fps, 60))
+	must(t, err)
+	file, err := os.Create(filepath.Join(rec, name+".flv")) // as nginx writes it
+	must(t, err)
+	_, err = file.Write(body[:len(body)*9/10])
+	must(t, err)
+	startFollow(t, with("--every", "1s", "--reconnect", "0s", "--profile", "quick", rec)...)
+	startWorker(t, place...)
+	state := func() (asset, state string) {
+		if jobs := status(t, place...).Jobs; len(jobs) == 1 {
+			return jobs[0].Asset, jobs[0].State
+		}
+		return "", ""
+	}
+	eventually(t, patience, "it can be watched while it grows", func() bool { _, s := state(); return s == "live" })
+	_, err = file.Write(body[len(body)*9/10:])
+	must(t, errors.Join(err, file.Close()))
+	eventually(t, patience, "it is on demand", func() bool { _, s := state(); return s == "published" })
+	asset, _ := state()
+	here := download(t, cloud.S3(), bucket, name+"/vod/")
+	checkHLS(t, here+"/"+asset+"/master.m3u8", 60, []string{"160x90"})
+	enqueue(t, with("clip", asset, "--from", "3", "--to", "40", "--as", "cut")...)
+	eventually(t, patience, "the clip is published", func() bool {
+		_, err := commandError(t.Context(), t, "enqueue", with("mp4", "cut", "-o", filepath.Join(rec, "cut.mp4"))...)
+		return err == nil
+	})
+	if seconds := lasts(t, filepath.Join(rec, "cut.mp4")); seconds < 36.9 || seconds > 37.1 {
+		t.Errorf("the clip lasts %g s", seconds)
+	}
+	enqueue(t, with("rm", "cut")...)
+	enqueue(t, with("rm", asset, "--recording")...)
+}
+
+func lasts(t *testing.T, file string) float64 {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "ffprobe", "-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", file).Output()
+	must(t, err)
+	seconds, err := strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
+	must(t, err)
+	return seconds
 }
 
 // download copies what is below a prefix, and serves it as the store would.

@@ -89,6 +89,7 @@ const allowed, not, denied403 = "Allowed", "ImplicitlyDenied", "ExplicitlyDenied
 // The policies of the templates allow what the programs were seen to do, and refuse what is none of their business: decided by a
 // simulator of IAM that others wrote. Mistakes that were made on purpose change what it decides.
 func TestPoliciesDecide(t *testing.T) {
+	standin.InTurn(t)
 	t.Parallel()
 	for _, wrong := range decide(t, Vod, Origin) {
 		t.Error(wrong)

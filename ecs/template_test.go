@@ -112,6 +112,7 @@ func TestAlarmsAreDocumented(t *testing.T) {
 
 // Mistakes that were made on purpose are all found, by the validator or by us.
 func TestMistakesAreFound(t *testing.T) {
+	standin.InTurn(t)
 	found(t, Vod, check, []mistake{
 		{"misspelled property", "VisibilityTimeout: 120", "VisibiltyTimeout: 120"},
 		{"misspelled cooldown", "ScaleInCooldown", "ScaleInCoolDown"},

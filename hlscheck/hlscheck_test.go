@@ -21,6 +21,8 @@ import (
 	"testing/fstest"
 
 	"github.com/Eyevinn/mp4ff/mp4"
+
+	"afterlive/internal/standin"
 )
 
 // files is a presentation in memory.
@@ -208,6 +210,7 @@ func rulesOf(r *Report) (numbers []string) {
 }
 
 func TestGoodBreaksNothing(t *testing.T) {
+	standin.InTurn(t)
 	for kind := range extensions {
 		r, err := Check(t.Context(), good(t, kind).source(), "master.m3u8", Media)
 		if err != nil {

@@ -54,6 +54,7 @@ func breaks(t *testing.T, f files, may []string, want ...string) {
 
 // What ffmpeg's own muxer writes can be looked at, and breaks the rules that ffmpeg breaks.
 func TestOfFFmpeg(t *testing.T) {
+	standin.InTurn(t)
 	dir := t.TempDir()
 	video := []string{"-c:v", "libx264", "-profile:v", "high", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "50", "-sc_threshold", "0", "-maxrate", "300k", "-bufsize", "300k"}
 	hevc := []string{"-an", "-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "keyint=50:scenecut=0:log-level=none:open-gop=0"}

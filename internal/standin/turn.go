@@ -8,9 +8,9 @@ import (
 )
 
 // turns is how many parts the long tests are divided into.
-const turns = 4
+const turns = 5
 
-// InTurn skips a long test if its turn is another: "make test" runs a quarter of them each day, and all with TURN=all, as CI does. "go test" alone
+// InTurn skips a long test if its turn is another: "make test" runs a fifth of them each day, and all with TURN=all, as CI does. "go test" alone
 // runs all. $AFTERLIVE_TEST_TURN is the number of the turn, from 0.
 func InTurn(t testing.TB) {
 	t.Helper()

@@ -38,7 +38,7 @@ func Yours(t testing.TB) (c *Cloud, bucket, folder string) {
 // empty removes what a test has left: in its folder, and of recordings that are called like it.
 func (c *Cloud) empty(t testing.TB, bucket, folder string) {
 	client := c.S3()
-	for _, prefix := range []string{folder + "/", "recordings/" + folder} {
+	for _, prefix := range []string{folder + "/", "recordings/" + folder, "recordings/live/" + folder} {
 		pages := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(context.WithoutCancel(t.Context()))
