@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -207,33 +206,4 @@ func (p *Pipeline) collect(ctx context.Context, plan *ladder.Plan, outputs []*se
 		}
 	}
 	return errors.Join(err, group.Wait())
-}
-
-// inits remembers which init segments are stored: all parts of a job share them, and a store charges for each that is uploaded in vain.
-type inits struct {
-	lock sync.Mutex
-	keys map[string]bool
-}
-
-// maxInits is beyond which all is forgotten: some dozens of jobs.
-const maxInits = 1000
-
-func (i *inits) has(plan *ladder.Plan, key string) bool {
-	i.lock.Lock()
-	defer i.lock.Unlock()
-	return i.keys[ofPlan(plan, key)]
-}
-
-func (i *inits) add(plan *ladder.Plan, key string) {
-	i.lock.Lock()
-	defer i.lock.Unlock()
-	if i.keys == nil || len(i.keys) > maxInits {
-		i.keys = map[string]bool{}
-	}
-	i.keys[ofPlan(plan, key)] = true
-}
-
-// ofPlan tells a job from one of the same name that was removed: that job's files are gone.
-func ofPlan(plan *ladder.Plan, key string) string {
-	return plan.Created.Format(time.RFC3339Nano) + " " + key
 }
