@@ -7,7 +7,7 @@ import (
 )
 
 // HLSLimits is the reason of a plan whose renditions no player needs to support.
-const HLSLimits flv.Reason = "hls_limits"
+const HLSLimits flv.Code = "hls_limits"
 
 // What H.264 allows at level 5.2 (ITU-T H.264, table A-1), the highest of HLS authoring rule
 // 1.3b: macroblocks are 16x16 pixels, rates in bits per second in profile High.

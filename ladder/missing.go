@@ -28,18 +28,18 @@ var accepted = []string{NoVideo, NoAudio, LostFrames, LostAudio, LostTime}
 
 // Reasons for which a job fails of which too much is missing.
 const (
-	ReasonNoPicture flv.Reason = "no_picture"
-	ReasonNoSound   flv.Reason = "no_sound"
-	ReasonFrames    flv.Reason = "frames_missing"
-	ReasonAudio     flv.Reason = "audio_missing"
-	ReasonTime      flv.Reason = "time_missing"
+	ReasonNoPicture flv.Code = "no_picture"
+	ReasonNoSound   flv.Code = "no_sound"
+	ReasonFrames    flv.Code = "frames_missing"
+	ReasonAudio     flv.Code = "audio_missing"
+	ReasonTime      flv.Code = "time_missing"
 )
 
 // tolerance is how much of a kind may be missing, and the reason for which a job fails of
 // which more is.
 var tolerance = map[string]struct {
 	share  float64
-	reason flv.Reason
+	reason flv.Code
 }{
 	NoVideo:    {0, ReasonNoPicture},
 	NoAudio:    {0, ReasonNoSound},

@@ -90,7 +90,7 @@ func (l Layout) validate(f *faultList, p Projection) {
 
 // NotSphere is the reason for which a recording is refused that a profile would
 // have to take for a whole sphere.
-const NotSphere flv.Reason = "not_equirectangular"
+const NotSphere flv.Code = "not_equirectangular"
 
 // checkSphere refuses what would come out distorted. Encoders round: a hundredth
 // of the height is let pass.

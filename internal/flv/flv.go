@@ -36,22 +36,22 @@ const (
 // Decode timestamps may be earlier than the first picture, and FLV has no negative ones.
 const TimestampBias = time.Second
 
-// Reason says, as a stable word, why a recording is refused.
-type Reason string
+// Code says, as a stable word, why a recording is refused.
+type Code string
 
 // The reasons for which [Scan] refuses a recording. Another attempt cannot
 // change any of them.
 const (
-	NotFLV           Reason = "not_flv"
-	NoKeyframe       Reason = "no_video_keyframe"
-	UnsupportedCodec Reason = "unsupported_codec"
-	ZeroDuration     Reason = "zero_duration"
-	BadHeader        Reason = "bad_codec_header"
+	NotFLV           Code = "not_flv"
+	NoKeyframe       Code = "no_video_keyframe"
+	UnsupportedCodec Code = "unsupported_codec"
+	ZeroDuration     Code = "zero_duration"
+	BadHeader        Code = "bad_codec_header"
 )
 
 // Error is a recording that cannot be handled.
 type Error struct {
-	Reason Reason
+	Reason Code
 	Detail string // for people
 }
 
@@ -60,8 +60,8 @@ func (e *Error) Error() string { return fmt.Sprintf("%s: %s", e.Reason, e.Detail
 // Refusal is the reason: no attempt can change it.
 func (e *Error) Refusal() string { return string(e.Reason) }
 
-func refuse(r Reason, format string, args ...any) error {
-	return &Error{Reason: r, Detail: fmt.Sprintf(format, args...)}
+func refuse(c Code, format string, args ...any) error {
+	return &Error{Reason: c, Detail: fmt.Sprintf(format, args...)}
 }
 
 // Rate is a frame rate in frames per second, as a fraction (30000/1001).

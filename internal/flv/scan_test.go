@@ -117,7 +117,7 @@ func TestScanRefuses(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		input  []byte
-		reason Reason
+		reason Code
 	}{
 		{"empty", nil, NotFLV},
 		{"text", []byte("once upon a time there was a stream"), NotFLV},
