@@ -26,7 +26,7 @@ func TestReasonsAreDocumented(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, m := range regexp.MustCompile(`(?:Permanent\(|Transient\(|Reason: |reason, err = |reason := |Reason += )"([a-z_]+)"`).FindAllSubmatch(source, -1) {
+			for _, m := range regexp.MustCompile(`(?:Permanent\(|Transient\(|Reason: |reason, err = |reason := |Code += )"([a-z_]+)"`).FindAllSubmatch(source, -1) {
 				used = append(used, string(m[1]))
 			}
 		}
