@@ -202,7 +202,8 @@ func (w *Worker) handle(stop, work context.Context, d *job.Delivery, began time.
 	w.Metrics.received.Inc()
 	w.Metrics.working.Inc()
 	defer w.Metrics.working.Dec()
-	ctx, cancel := context.WithCancelCause(work)
+	collects, stages := trace.Collect(work)
+	ctx, cancel := context.WithCancelCause(collects)
 	defer cancel(nil)
 	defer w.liveness.watch(ctx)()
 	l := &lease{queue: w.Queue, receipt: d.Receipt, length: w.Lease, began: began, until: began.Add(w.Lease), log: w.Log, alive: w.liveness.beat}
@@ -223,7 +224,6 @@ func (w *Worker) handle(stop, work context.Context, d *job.Delivery, began time.
 	}()
 
 	started := time.Now()
-	ctx, stages := trace.Collect(ctx)
 	tasks, err := job.Parse(d.Body)
 	for i := range tasks {
 		tasks[i] = tasks[i].In(w.Bucket)
