@@ -40,7 +40,7 @@ type Profile struct {
 // Live is what viewers have of a recording while it grows.
 type Live string
 
-// Event: they watch it from its beginning, a few seconds behind. VOD: nothing until it has ended. That costs a third less,
+// Event: they watch it from its beginning, a few seconds behind. VOD: nothing until it has ended. That costs less,
 // since no playlist is written anew for each segment, and chunks are as long as [liveChunk].
 const (
 	Event Live = "event"

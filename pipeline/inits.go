@@ -15,7 +15,7 @@ type inits struct {
 
 const (
 	maxInits  = 1000             // beyond which all is forgotten: some dozens of jobs
-	initsTime = 10 * time.Minute // after which one is uploaded again: who has removed it by mistake has its part made anew
+	initsTime = 10 * time.Minute // after which a worker uploads it again, as somebody may have removed it by mistake
 )
 
 func (i *inits) has(plan *ladder.Plan, key string) bool {

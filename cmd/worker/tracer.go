@@ -10,7 +10,7 @@ import (
 	"afterlive/internal/wiring"
 )
 
-// tracer sends spans to --otlp; nil: nobody wants them.
+// tracer opens the receiver of --otlp. Without that flag there is none, and the tracer is nil.
 func (f *flags) tracer(ctx context.Context, name string, log *zap.Logger) (*trace.Tracer, error) {
 	if f.OTLP == "" {
 		return nil, nil //nolint:nilnil // a nil one does nothing

@@ -14,7 +14,7 @@ type Cut struct {
 	From      int64   `json:"from"`             // first byte
 	To        int64   `json:"to"`               // behind the last byte
 	StopAt    int64   `json:"until,omitempty"`  // ms; the first tag at or after it is the last; 0: none is
-	LikelyEnd int64   `json:"enough,omitempty"` // by which byte that tag has come, most likely; 0: nobody knows
+	LikelyEnd int64   `json:"enough,omitempty"` // byte at which that tag has ended, estimated; 0: unknown
 	Header    []byte  `json:"header,omitempty"`
 	Format    *byte   `json:"format,omitempty"` // of sound that is neither AAC, which has a header, nor MP3 (annex E.4.2.1)
 	Epochs    []Epoch `json:"epochs,omitempty"` // of pictures

@@ -24,7 +24,7 @@ type Reader struct {
 	pos     int64 // in the recording, of the next tag
 	skip    []Range
 	epoch   int           // of the next picture
-	sound   *AudioSidecar // takes the sound, if anybody does
+	sound   *AudioSidecar // gets the audio too, if it is set
 	done    bool          // with pictures
 	mark    int           // behind the next tag of sound
 	tag     int           // its number

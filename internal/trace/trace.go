@@ -54,7 +54,7 @@ func (t *Tracer) Close(ctx context.Context) error {
 	return nil
 }
 
-// Task is one that a worker has done, or tried to.
+// Task is an attempt at a task, whatever its outcome.
 type Task struct {
 	Job, Name, Key string // no Job: it belongs to none yet, and is not traced
 	Attempt        int
