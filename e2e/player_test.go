@@ -277,7 +277,7 @@ func playerLive(t *testing.T, address string) {
 	b.wait(fmt.Sprintf("player.stage.panes[0].video.currentTime > 9.5 && player.stage.panes[1].video.currentTime > %f", moved[1]))
 	b.look(40, 0, 75)
 	b.wait("document.querySelectorAll('.caption')[1].textContent.includes('640×320') && document.querySelectorAll('.caption')[1].textContent.includes('live')")
-	if faults := complaints(evaluate[[]string](b, "player.stage.panes.flatMap(p => p.faults)")); len(faults) > 0 {
+	if faults := complaints(evaluate[[]string](b, "player.stage.panes.flatMap(p => p.faults.map(f => f + ', ' + p.stream.title))")); len(faults) > 0 {
 		t.Errorf("hls.js complains: %v", faults)
 	}
 	// Alone, it has a button to its live edge.

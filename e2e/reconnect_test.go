@@ -145,8 +145,7 @@ func playAcross(t *testing.T, address, asset string, whole ladder.Asset) {
 		b.run(fmt.Sprintf("video.currentTime = %g", gap.At-2))
 		b.wait(fmt.Sprintf("video.currentTime > %g && !video.seeking", gap.At+2))
 	}
-	faults := slices.DeleteFunc(complaints(evaluate[[]string](b, "faults")), func(f string) bool { return strings.Contains(f, "bufferSeekOverHole") }) // as of events
-	if len(faults) > 0 {
+	if faults := complaints(evaluate[[]string](b, "faults")); len(faults) > 0 {
 		t.Errorf("hls.js complains: %v", faults)
 	}
 }

@@ -42,7 +42,7 @@ func trickHLSJS(t *testing.T, address string, transport bool) {
 		window.small = document.body.appendChild(document.createElement("video"));
 		window.trick = hls.createIFramePlayer();
 		window.complaints = [];
-		trick.on("hlsError", (_, e) => complaints.push(e.type + " " + e.details));
+		trick.on("hlsError", (_, e) => complaints.push(e.type + " " + e.details + " " + (e.reason ?? e.error?.message)));
 		const attached = new Promise((resolve) => trick.once("hlsMediaAttached", resolve));
 		trick.attachMedia(small);
 		await attached`)

@@ -127,7 +127,7 @@ export class Pane {
     });
     hls.on(Hls.Events.LEVEL_LOADED, () => this.found());
     hls.on(Hls.Events.ERROR, (_, data) => {
-      if (this.faults.push(`${data.type}: ${data.details}`) > TOLD) this.faults.shift();
+      if (this.faults.push([data.type, data.details, data.reason ?? data.error?.message].filter(Boolean).join(": ")) > TOLD) this.faults.shift();
       if (!data.fatal) return;
       if (data.type === Hls.ErrorTypes.MEDIA_ERROR && performance.now() - recovered > RECOVERY) {
         recovered = performance.now();
