@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/job"
 	"afterlive/internal/queue"
 	"afterlive/internal/standin"
+	"afterlive/job"
 )
 
 // sender puts a message on a queue.

@@ -16,9 +16,9 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/job"
 	"afterlive/internal/queue"
 	"afterlive/internal/standin"
+	"afterlive/job"
 )
 
 func TestFolder(t *testing.T) {

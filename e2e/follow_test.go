@@ -14,9 +14,9 @@ import (
 	"time"
 
 	"afterlive/internal/blob"
-	"afterlive/internal/job"
 	"afterlive/internal/queue"
 	"afterlive/internal/standin"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

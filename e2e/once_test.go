@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/job"
 	"afterlive/internal/queue"
 	"afterlive/internal/standin"
+	"afterlive/job"
 )
 
 // A recording is told of by the hook, by the bucket's own notification and by a resend, each of them

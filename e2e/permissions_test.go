@@ -16,9 +16,9 @@ import (
 	"time"
 
 	"afterlive/internal/blob"
-	"afterlive/internal/job"
 	"afterlive/internal/queue"
 	"afterlive/internal/standin"
+	"afterlive/job"
 )
 
 var update = flag.Bool("update", false, "rewrite what results are compared with")

@@ -19,9 +19,9 @@ import (
 	"time"
 
 	"afterlive/internal/blob"
-	"afterlive/internal/job"
 	"afterlive/internal/queue"
 	"afterlive/internal/standin"
+	"afterlive/job"
 )
 
 var seedFlag = flag.Uint64("seed", 0, "of the soak, to repeat it as far as time allows; 0: a new one")

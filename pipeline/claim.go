@@ -11,9 +11,9 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/internal/worker"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

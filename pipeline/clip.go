@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"afterlive/internal/catalog"
-	"afterlive/internal/job"
 	"afterlive/internal/ledger"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

@@ -21,10 +21,10 @@ import (
 	"afterlive/internal/catalog"
 	"afterlive/internal/flv"
 	"afterlive/internal/hlstest"
-	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/internal/operate"
 	"afterlive/internal/standin"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

@@ -14,9 +14,9 @@ import (
 
 	"afterlive/internal/flv"
 	"afterlive/internal/growing"
-	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/internal/worker"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

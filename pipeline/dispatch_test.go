@@ -9,10 +9,10 @@ import (
 
 	"go.uber.org/zap/zaptest"
 
-	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/internal/standin"
 	"afterlive/internal/worker"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

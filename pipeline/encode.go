@@ -17,8 +17,8 @@ import (
 
 	"afterlive/internal/ffmpeg"
 	"afterlive/internal/flv"
-	"afterlive/internal/job"
 	"afterlive/internal/worker"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

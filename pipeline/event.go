@@ -12,8 +12,8 @@ import (
 	"go.uber.org/zap"
 
 	"afterlive/internal/growing"
-	"afterlive/internal/job"
 	"afterlive/internal/ledger"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

@@ -16,10 +16,10 @@ import (
 
 	"afterlive/hlscheck"
 	"afterlive/internal/catalog"
-	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/internal/standin"
 	"afterlive/internal/worker"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

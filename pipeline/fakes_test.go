@@ -13,11 +13,11 @@ import (
 
 	"afterlive/internal/catalog"
 	"afterlive/internal/ffmpeg"
-	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/internal/operate"
 	"afterlive/internal/standin"
 	"afterlive/internal/worker"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

@@ -13,7 +13,7 @@ import (
 
 	"afterlive/internal/ffmpeg"
 	"afterlive/internal/flv"
-	"afterlive/internal/job"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/job"
 	"afterlive/internal/standin"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

@@ -16,9 +16,9 @@ import (
 	"afterlive/internal/catalog"
 	"afterlive/internal/flv"
 	"afterlive/internal/growing"
-	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/internal/standin"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

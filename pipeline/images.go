@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"afterlive/internal/job"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

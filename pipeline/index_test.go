@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"afterlive/internal/flv"
-	"afterlive/internal/job"
 	"afterlive/internal/standin"
+	"afterlive/job"
 )
 
 // uploaded is a small recording as an uploader leaves it, and the keys of what lies beside it.

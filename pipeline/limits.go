@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"afterlive/internal/flv"
-	"afterlive/internal/job"
+	"afterlive/job"
 )
 
 // Limits are what a recording may be, and what it may cost: a few bytes can claim

@@ -14,9 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/internal/standin"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

@@ -7,8 +7,8 @@ import (
 	"io/fs"
 	"strings"
 
-	"afterlive/internal/job"
 	"afterlive/internal/ledger"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

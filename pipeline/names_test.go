@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/job"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

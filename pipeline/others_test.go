@@ -5,9 +5,9 @@ import (
 	"regexp"
 	"testing"
 
-	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/internal/standin"
+	"afterlive/job"
 )
 
 // Which tasks are no crash loop, since only their messages come back: those of parts,

@@ -33,10 +33,10 @@ import (
 
 	"afterlive/internal/ffmpeg"
 	"afterlive/internal/growing"
-	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/internal/trace"
 	"afterlive/internal/worker"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"afterlive/internal/flv"
-	"afterlive/internal/job"
 	"afterlive/internal/standin"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

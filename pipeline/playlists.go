@@ -6,8 +6,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"afterlive/internal/job"
 	"afterlive/internal/ledger"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

@@ -10,8 +10,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/job"
 	"afterlive/internal/ledger"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

@@ -13,9 +13,9 @@ import (
 	"go.uber.org/zap"
 
 	"afterlive/internal/catalog"
-	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/internal/worker"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

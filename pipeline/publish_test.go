@@ -20,9 +20,9 @@ import (
 
 	"afterlive/internal/catalog"
 	"afterlive/internal/flv"
-	"afterlive/internal/job"
 	"afterlive/internal/operate"
 	"afterlive/internal/standin"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

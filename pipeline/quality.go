@@ -17,9 +17,9 @@ import (
 	"go.uber.org/zap"
 
 	"afterlive/internal/ffmpeg"
-	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/internal/worker"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

@@ -12,10 +12,10 @@ import (
 	"testing"
 
 	"afterlive/internal/hlstest"
-	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/internal/standin"
 	"afterlive/internal/testsphere"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

@@ -13,9 +13,9 @@ import (
 	"testing"
 
 	"afterlive/internal/hlstest"
-	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/internal/standin"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

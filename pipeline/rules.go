@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"afterlive/hlscheck"
-	"afterlive/internal/job"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

@@ -12,9 +12,9 @@ import (
 	"testing"
 
 	"afterlive/hlscheck"
-	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/internal/standin"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

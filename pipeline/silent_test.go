@@ -10,8 +10,8 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"afterlive/internal/job"
 	"afterlive/internal/standin"
+	"afterlive/job"
 )
 
 // hushed is a store whose source breaks off in silence.

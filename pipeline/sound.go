@@ -17,10 +17,10 @@ import (
 
 	"afterlive/internal/ffmpeg"
 	"afterlive/internal/flv"
-	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/internal/sound"
 	"afterlive/internal/worker"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

@@ -6,9 +6,9 @@ import (
 	"testing"
 
 	"afterlive/internal/catalog"
-	"afterlive/internal/job"
 	"afterlive/internal/operate"
 	"afterlive/internal/standin"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

@@ -17,9 +17,9 @@ import (
 	"afterlive/internal/catalog"
 	"afterlive/internal/flv"
 	"afterlive/internal/hlstest"
-	"afterlive/internal/job"
 	"afterlive/internal/segment"
 	"afterlive/internal/standin"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

@@ -11,9 +11,9 @@ import (
 
 	"afterlive/hlscheck"
 	"afterlive/internal/hlstest"
-	"afterlive/internal/job"
 	"afterlive/internal/operate"
 	"afterlive/internal/standin"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

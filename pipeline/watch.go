@@ -12,9 +12,9 @@ import (
 	"go.uber.org/zap"
 
 	"afterlive/internal/growing"
-	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/internal/worker"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

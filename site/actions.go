@@ -17,8 +17,8 @@ import (
 	"go.uber.org/zap"
 
 	"afterlive/internal/catalog"
-	"afterlive/internal/job"
 	"afterlive/internal/operate"
+	"afterlive/job"
 	"afterlive/ladder"
 	"afterlive/pipeline"
 )

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"afterlive/internal/catalog"
-	"afterlive/internal/job"
 	"afterlive/internal/ledger"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

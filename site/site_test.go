@@ -23,11 +23,11 @@ import (
 
 	"afterlive/internal/catalog"
 	"afterlive/internal/flv"
-	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/internal/operate"
 	"afterlive/internal/queue"
 	"afterlive/internal/standin"
+	"afterlive/job"
 	"afterlive/ladder"
 	"afterlive/pipeline"
 )

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"afterlive/internal/growing"
-	"afterlive/internal/job"
 	"afterlive/internal/operate"
 	"afterlive/internal/wiring"
+	"afterlive/job"
 	"afterlive/pipeline"
 )
 

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"afterlive/internal/growing"
-	"afterlive/internal/job"
 	"afterlive/internal/wiring"
+	"afterlive/job"
 )
 
 type endCommand struct {

@@ -18,8 +18,8 @@ import (
 	"time"
 
 	"afterlive/internal/catalog"
-	"afterlive/internal/job"
 	"afterlive/internal/wiring"
+	"afterlive/job"
 )
 
 const lockVariable = "AFTERLIVE_TEST_LOCK"

@@ -13,10 +13,10 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/internal/operate"
 	"afterlive/internal/wiring"
+	"afterlive/job"
 	"afterlive/ladder"
 	"afterlive/pipeline"
 )

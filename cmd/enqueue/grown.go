@@ -11,7 +11,7 @@ import (
 
 	"afterlive/internal/flv"
 	"afterlive/internal/growing"
-	"afterlive/internal/job"
+	"afterlive/job"
 )
 
 // existing is the task for an object that is in the bucket already; or for a recording that was followed, and whose

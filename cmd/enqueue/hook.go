@@ -16,8 +16,8 @@ import (
 	"go.uber.org/zap"
 
 	"afterlive/internal/blob"
-	"afterlive/internal/job"
 	"afterlive/internal/wiring"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"afterlive/internal/flv"
-	"afterlive/internal/job"
+	"afterlive/job"
 )
 
 // joined makes one recording of the parts of a stream, and uploads that.

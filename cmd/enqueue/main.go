@@ -15,8 +15,8 @@ import (
 	"github.com/alecthomas/kong"
 	"go.uber.org/zap"
 
-	"afterlive/internal/job"
 	"afterlive/internal/wiring"
+	"afterlive/job"
 )
 
 func main() {

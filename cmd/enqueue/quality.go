@@ -9,9 +9,9 @@ import (
 	"io/fs"
 	"text/tabwriter"
 
-	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/internal/wiring"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

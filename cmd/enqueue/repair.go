@@ -15,10 +15,10 @@ import (
 	"afterlive/internal/catalog"
 	"afterlive/internal/flv"
 	"afterlive/internal/growing"
-	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/internal/operate"
 	"afterlive/internal/wiring"
+	"afterlive/job"
 	"afterlive/ladder"
 	"afterlive/pipeline"
 )

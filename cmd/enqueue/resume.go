@@ -12,10 +12,10 @@ import (
 
 	"afterlive/internal/catalog"
 	"afterlive/internal/growing"
-	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/internal/operate"
 	"afterlive/internal/wiring"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

@@ -9,8 +9,8 @@ import (
 
 	"afterlive/internal/catalog"
 	"afterlive/internal/flv"
-	"afterlive/internal/job"
 	"afterlive/internal/wiring"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

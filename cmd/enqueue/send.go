@@ -15,9 +15,9 @@ import (
 	"afterlive/internal/catalog"
 	"afterlive/internal/flv"
 	"afterlive/internal/growing"
-	"afterlive/internal/job"
 	"afterlive/internal/operate"
 	"afterlive/internal/wiring"
+	"afterlive/job"
 	"afterlive/ladder"
 	"afterlive/pipeline"
 )

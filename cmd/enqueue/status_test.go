@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"afterlive/internal/catalog"
-	"afterlive/internal/job"
 	"afterlive/internal/wiring"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

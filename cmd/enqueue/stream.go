@@ -14,7 +14,7 @@ import (
 
 	"afterlive/internal/flv"
 	"afterlive/internal/growing"
-	"afterlive/internal/job"
+	"afterlive/job"
 )
 
 // stream is one recording that is followed.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"afterlive/internal/catalog"
-	"afterlive/internal/job"
+	"afterlive/job"
 )
 
 // done tells whether there is nothing left to watch.

@@ -21,9 +21,9 @@ import (
 	"afterlive/internal/blob"
 	"afterlive/internal/ffmpeg"
 	"afterlive/internal/growing"
-	"afterlive/internal/job"
 	"afterlive/internal/wiring"
 	"afterlive/internal/worker"
+	"afterlive/job"
 	"afterlive/ladder"
 	"afterlive/pipeline"
 )

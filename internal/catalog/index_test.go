@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"afterlive/internal/flv"
-	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/internal/standin"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

@@ -13,8 +13,8 @@ import (
 	"slices"
 	"time"
 
-	"afterlive/internal/job"
 	"afterlive/internal/ledger"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

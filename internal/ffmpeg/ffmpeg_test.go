@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/job"
 	"afterlive/internal/standin"
+	"afterlive/job"
 )
 
 // script is a stand-in for ffmpeg: what it does when it behaves badly is what

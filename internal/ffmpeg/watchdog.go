@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"afterlive/internal/job"
+	"afterlive/job"
 )
 
 var errStalled = errors.New("ffmpeg made no progress")

@@ -13,8 +13,8 @@ import (
 
 	"afterlive/internal/catalog"
 	"afterlive/internal/flv"
-	"afterlive/internal/job"
 	"afterlive/internal/standin"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

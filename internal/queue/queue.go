@@ -15,7 +15,7 @@ import (
 	"context"
 	"time"
 
-	"afterlive/internal/job"
+	"afterlive/job"
 )
 
 // Backlog counts a queue's messages. On SQS the numbers are approximate.

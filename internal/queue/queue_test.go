@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/job"
 	"afterlive/internal/queue"
 	"afterlive/internal/standin"
+	"afterlive/job"
 )
 
 // contract is what all queues offer.

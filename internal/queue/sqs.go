@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
 
-	"afterlive/internal/job"
+	"afterlive/job"
 )
 
 // SQS is a standard queue.

@@ -17,7 +17,7 @@ import (
 
 	"github.com/Eyevinn/mp4ff/mp4"
 
-	"afterlive/internal/job"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

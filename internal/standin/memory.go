@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"afterlive/internal/job"
+	"afterlive/job"
 )
 
 // Memory is a store, and recordings, in memory.

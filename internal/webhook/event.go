@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"afterlive/internal/catalog"
-	"afterlive/internal/job"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

@@ -25,9 +25,9 @@ import (
 
 	"afterlive/internal/catalog"
 	"afterlive/internal/flv"
-	"afterlive/internal/job"
 	"afterlive/internal/ledger"
 	"afterlive/internal/standin"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 

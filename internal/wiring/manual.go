@@ -8,7 +8,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"afterlive/internal/job"
+	"afterlive/job"
 )
 
 // manFlag prints a manual page, and ends.

@@ -13,8 +13,8 @@ import (
 
 	"go.uber.org/zap/zaptest"
 
-	"afterlive/internal/job"
 	"afterlive/internal/standin"
+	"afterlive/job"
 )
 
 // recordingOf is a message of a recording of its own.

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"afterlive/internal/job"
+	"afterlive/job"
 )
 
 // Doing is a task under way.

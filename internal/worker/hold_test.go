@@ -11,8 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/zap/zaptest"
 
-	"afterlive/internal/job"
 	"afterlive/internal/standin"
+	"afterlive/job"
 )
 
 // A task that will be done in time is waited for at a shutdown; any other is handed

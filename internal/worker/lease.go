@@ -9,7 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/job"
+	"afterlive/job"
 )
 
 // lease is a worker's hold on one message. Its clock is ours and monotonic: a

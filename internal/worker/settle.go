@@ -9,8 +9,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/job"
 	"afterlive/internal/trace"
+	"afterlive/job"
 )
 
 const (

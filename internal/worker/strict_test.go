@@ -17,9 +17,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/zap/zaptest"
 
-	"afterlive/internal/job"
 	"afterlive/internal/queue"
 	"afterlive/internal/standin"
+	"afterlive/job"
 )
 
 // sky is an SQS by the rules, with workers on it, in a bubble: hours pass in no

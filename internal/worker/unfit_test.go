@@ -11,8 +11,8 @@ import (
 
 	"go.uber.org/zap/zaptest"
 
-	"afterlive/internal/job"
 	"afterlive/internal/standin"
+	"afterlive/job"
 )
 
 // While there is no room, no task is taken, and nothing is wrong with the worker; when there is, it goes on.

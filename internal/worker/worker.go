@@ -14,8 +14,8 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"afterlive/internal/job"
 	"afterlive/internal/trace"
+	"afterlive/job"
 )
 
 // What ends a task that hasn't failed. They are the causes of its context.

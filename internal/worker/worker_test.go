@@ -17,8 +17,8 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"afterlive/internal/flv"
-	"afterlive/internal/job"
 	"afterlive/internal/standin"
+	"afterlive/job"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

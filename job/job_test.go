@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/job"
+	"afterlive/job"
 )
 
 func ExampleParse() {
