@@ -58,7 +58,7 @@ func BenchmarkProjections(b *testing.B) {
 		for _, name := range []string{"360", "cubemap, linear", "cubemap", "eac", "compare"} {
 			frame, most := frameCost(b, func(frames int) ([]string, []byte) {
 				recording, index := sphere(b, frames)
-				plan, err := ladder.New(index, profiles[name])
+				plan, err := ladder.New(index, profiles[name], ladder.Trim{})
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -210,7 +210,7 @@ func planOf(b *testing.B, file string, change func(*ladder.Profile)) planned {
 	if change != nil {
 		change(&profile)
 	}
-	plan, err := ladder.New(index, profile)
+	plan, err := ladder.New(index, profile, ladder.Trim{})
 	if err != nil {
 		b.Fatal(err)
 	}

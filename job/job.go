@@ -26,6 +26,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Version is the version of the message form that this package writes.
@@ -55,6 +57,9 @@ type Task struct {
 	// The video that the stream had announced, such as "1280x720": a recording without any
 	// then fails, instead of being published as sound alone.
 	Promised string `json:"promised,omitempty"`
+	Trim Trim `json:"trim,omitzero"` // what of the recording is to be left out
+	// What people call it: becomes the title of its asset.
+	Title string `json:"title,omitempty"`
 	// Send every task of its job whose part doesn't exist, though it was sent before.
 	Repair bool `json:"repair,omitempty"`
 
@@ -69,6 +74,13 @@ type Task struct {
 	Chunk int    `json:"chunk,omitempty"` // from 0
 
 	Failures int `json:"failures,omitempty"` // attempts that failed so far; interruptions are none
+}
+
+// Trim is what is to be left out of a recording, in milliseconds: so much at its start, and at its end. Another trim makes another job of it,
+// whose result takes the place of what was published of that recording before.
+type Trim struct {
+	Start int64 `json:"start_ms,omitempty"`
+	End   int64 `json:"end_ms,omitempty"`
 }
 
 // Watch is what was seen of a recording that grows.
@@ -102,8 +114,20 @@ func (t Task) JobID() string {
 	if t.Kind != Recording || t.ETag == "" {
 		return t.Job
 	}
-	return ID(t.Bucket, t.Key, t.ETag, cmp.Or(t.Profile, DefaultProfile))
+	return t.JobOf(t.ETag)
 }
+
+// JobOf is the job that a version of a task's recording becomes.
+func (t Task) JobOf(etag string) string {
+	how := cmp.Or(t.Profile, DefaultProfile)
+	if t.Trim != (Trim{}) {
+		how += fmt.Sprintf("\x00trim %d %d", t.Trim.Start, t.Trim.End)
+	}
+	return ID(t.Bucket, t.Key, etag, how)
+}
+
+// MaxTitle is how many bytes a title may have.
+const MaxTitle = 500
 
 // DefaultProfile is that of a recording whose message names none.
 const DefaultProfile = "auto"
@@ -123,7 +147,7 @@ func (t Task) Body() []byte {
 // another job when it is sent again.
 const PlanForm = 3
 
-// ID is the job that a recording becomes: a hash of what is transcoded and how,
+// ID is the job that a recording becomes, as [Task.JobOf] says: a hash of what is transcoded and how,
 // never of a message, so that duplicates collide on purpose.
 func ID(bucket, key, etag, profile string) string {
 	sum := sha256.Sum256([]byte(strings.Join([]string{bucket, key, etag, profile, strconv.Itoa(PlanForm)}, "\x00")))
@@ -159,6 +183,12 @@ func (t Task) validate() error {
 	switch {
 	case t.Version != Version:
 		return fmt.Errorf("its version is %d; this program understands %d: is it older than what sent the message?", t.Version, Version)
+	case t.Trim.Start < 0 || t.Trim.End < 0:
+		return fmt.Errorf("it is to be trimmed by %d and %d ms", t.Trim.Start, t.Trim.End)
+	case t.Trim != (Trim{}) && !t.Watch.Since.IsZero():
+		return errors.New("what grows cannot be trimmed: send it again when it has ended")
+	case len(t.Title) > MaxTitle || strings.ContainsFunc(t.Title, unicode.IsControl) || !utf8.ValidString(t.Title):
+		return fmt.Errorf("its title has %d bytes, or control characters: at most %d are allowed, of UTF-8, in one line", len(t.Title), MaxTitle)
 	case t.Kind == Recording && t.Failures >= 0:
 		return ValidKey(t.Key)
 	case t.Kind != Chunk && t.Kind != Audio && t.Kind != Quality:

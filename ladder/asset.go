@@ -10,8 +10,10 @@ type Asset struct {
 	Job       string        `json:"job"`
 	Planned   time.Time     `json:"planned"`         // of two jobs of one asset, the later planned one wins
 	Chosen    time.Time     `json:"chosen,omitzero"` // when an operator brought this job back: counts in place of planned
+	Title     string        `json:"title,omitempty"` // what people call it; operators may change it
 	Profile   string        `json:"profile"`
 	Recording string        `json:"recording"`           // its key
+	Trimmed   *Trimmed      `json:"trimmed,omitempty"`   // what of the recording was left out, as its sender asked for
 	Clip      *ClipOf       `json:"clip,omitempty"`      // it is a part of another asset
 	Live      bool          `json:"live,omitempty"`      // the recording grows, and this is how far it is
 	Began     time.Time     `json:"began,omitzero"`      // when its first moment was recorded, if that is known
@@ -32,6 +34,12 @@ type Asset struct {
 	Origins         []Origin        `json:"origins,omitempty"` // that recorded it, in turns, if they were several
 	Discontinuities []Discontinuity `json:"discontinuities,omitempty"`
 	Missing         []Missing       `json:"missing,omitempty"` // of the recording
+}
+
+// Trimmed is what a [Trim] left out of the recording, in seconds.
+type Trimmed struct {
+	Start float64 `json:"start_s"`
+	End   float64 `json:"end_s"`
 }
 
 // ClipOf is where in another asset a clip is.
@@ -55,6 +63,15 @@ func (a Asset) Outranks(p *Plan) bool {
 // made before: what grows is replaced by what is longer, and in the end by the whole.
 func (a Asset) Succeeds(before Asset) bool {
 	return before.Live && (!a.Live || a.Duration > before.Duration)
+}
+
+// TitledAfter is the asset with the title that it is to have in the place of what was published before: as long as it is the same job's, operators
+// may have changed that.
+func (a Asset) TitledAfter(before Asset) Asset {
+	if before.Job == a.Job || a.Title == "" {
+		a.Title = before.Title
+	}
+	return a
 }
 
 // AssetLadder is one multivariant playlist of an asset.
@@ -82,12 +99,15 @@ type AssetRendition struct {
 func (p *Presentation) Asset() Asset {
 	plan := p.plan
 	a := Asset{
-		Version: AssetVersion, Job: plan.Job, Planned: plan.Created, Profile: plan.Profile,
+		Version: AssetVersion, Job: plan.Job, Planned: plan.Created, Title: plan.Title, Profile: plan.Profile,
 		Recording: plan.Recording.Key, Live: p.event, Abandoned: plan.Abandoned, Duration: plan.Duration, Master: MasterFile,
 		Effort: p.fold.Effort.of(plan), Origins: plan.Origins, Discontinuities: plan.Discontinuities, Missing: p.Missing(),
 	}
 	if !plan.Live.IsZero() {
 		a.Began = plan.Live.Add(plan.Begins + plan.Rate.Time(plan.First()) + p.fold.away(plan.First())).Round(time.Millisecond)
+	}
+	if t := plan.Trim; t != (Trim{}) && plan.Clip == nil {
+		a.Trimmed = &Trimmed{t.Start.Seconds(), t.End.Seconds()}
 	}
 	if c := plan.Clip; c != nil {
 		a.Clip = &ClipOf{c.Asset, plan.seconds(c.From), plan.seconds(c.To)}

@@ -108,7 +108,7 @@ func TestChunkEnds(t *testing.T) {
 		{200 * time.Hour, 12005},
 	} {
 		x := index(320, 180, flv.Rate{Num: 10, Den: 1}, tc.recording, time.Second)
-		out, err := New(x, profile(t, "flat"))
+		out, err := New(x, profile(t, "flat"), Trim{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -168,7 +168,7 @@ func TestDueWhileItGrows(t *testing.T) {
 				}
 				return x
 			}
-			p, err := New(at(12*time.Second, true), profile(t, "flat"))
+			p, err := New(at(12*time.Second, true), profile(t, "flat"), Trim{})
 			if err != nil || !p.Grows {
 				t.Fatal(p, err)
 			}

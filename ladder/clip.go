@@ -84,7 +84,7 @@ func (j *Job) Pieces(s Span) (all []Piece) {
 // gain is the filter that brought the job's sound to its loudness.
 func (j *Job) PlanClip(s Span, pieces []Piece, published []AssetLadder, gain string) (*Job, error) {
 	p := *j.Plan
-	p.Version, p.Clip = PlanVersion, &Clip{Asset: j.Asset, Job: j.Job, Span: s}
+	p.Version, p.Clip = max(p.Version, PlanClip), &Clip{Asset: j.Asset, Job: j.Job, Span: s}
 	p.Grows, p.Quality, p.Fit, p.Scan = false, 0, nil, 0
 	p.Recording.Indexed = true
 	p.Accept = accepted // who cuts it has seen it

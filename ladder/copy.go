@@ -67,6 +67,8 @@ func keyframeAt(x *flv.Index, frame int) bool {
 func (p *Plan) copyFault(x *flv.Index, profile Profile) string {
 	v, f := x.Video, x.Video.Forms[0]
 	switch gop := v.Rate.Time(v.Steady.GOP); {
+	case p.Trim != (Trim{}):
+		return "the recording is trimmed, to the frame"
 	case profile.Ladders[0].Projection.cube():
 		return "the first ladder is a cube's: its picture is another one"
 	case x.Epochs() > 1 || len(x.Damage) > 0:

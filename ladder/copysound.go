@@ -68,7 +68,7 @@ func (p *Plan) planSound(x *flv.Index, profile Profile) {
 	if !own {
 		return
 	}
-	p.Version = PlanGrown // older workers would encode it
+	p.Version = max(p.Version, PlanGrown) // older workers would encode it
 	first := int(math.Round(p.timeline(x).Audio.First().Seconds() * float64(p.Audio.Rate)))
 	p.Audio.Copy.Shift = (first%PacketSamples + PacketSamples) % PacketSamples
 	p.Audio.Copy.First = (first-p.Audio.Copy.Shift)/PacketSamples + 1
@@ -82,6 +82,8 @@ func (p *Plan) copiedSoundFault(x *flv.Index, wanted Sound) string {
 		limit = maxSoundBps
 	}
 	switch rate := Bitrate(float64(8*a.Bytes) / max(1e-3, (a.End()-a.First()).Seconds())); {
+	case p.Trim != (Trim{}):
+		return "the recording is trimmed, to the frame"
 	case x.Open:
 		return "the recording was still growing when it was planned: whether all of it can be copied was not known yet"
 	case p.Audio.Loudness != 0:

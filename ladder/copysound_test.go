@@ -64,7 +64,7 @@ func TestSoundIsCopied(t *testing.T) {
 			if tc.spoil != nil {
 				tc.spoil(x, &own)
 			}
-			p, err := New(x, own)
+			p, err := New(x, own, Trim{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -85,7 +85,7 @@ func TestSoundIsCopied(t *testing.T) {
 	encode.Audio.Mode = SoundEncode
 	x := index(1280, 720, flv.Rate{Num: 25, Den: 1}, time.Minute, 2*time.Second)
 	steadySound(x, 0, 128_000)
-	if p, err := New(x, encode); err != nil || p.Audio.Copy != nil {
+	if p, err := New(x, encode, Trim{}); err != nil || p.Audio.Copy != nil {
 		t.Errorf("it is copied though the profile says encode: %v, %v", p.Audio.Copy, err)
 	}
 }

@@ -1,6 +1,10 @@
 package ladder
 
-import "afterlive/internal/flv"
+import (
+	"slices"
+
+	"afterlive/internal/flv"
+)
 
 // End is what is known of a recording when it has ended, stored as jobs/<job>/end.json: nothing
 // that a plan, or a chunk, would need.
@@ -72,7 +76,8 @@ func (p *Plan) End(x *flv.Index, chunks []Span) *End {
 	for _, d := range x.Damage {
 		e.Lost += d.To - d.From
 	}
-	for _, g := range x.Gaps[:min(len(x.Gaps), maxDiscontinuities)] {
+	gaps := slices.DeleteFunc(slices.Clone(x.Gaps), func(g flv.Gap) bool { return g.At < -reordering }) // before what is left of it
+	for _, g := range gaps[:min(len(gaps), maxDiscontinuities)] {
 		e.Discontinuities = append(e.Discontinuities, Discontinuity{At: max(0, g.At).Seconds(), Lost: g.Lost.Seconds(), Reconnect: g.Reconnect})
 	}
 	if x.Video != nil && len(p.Ladders) > 0 {

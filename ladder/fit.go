@@ -50,6 +50,9 @@ func (p *Plan) Samples(x *flv.Index) (all []Chunk) {
 	if p.Fit == nil || p.Fit.After {
 		return nil
 	}
+	if y, err := p.trimmed(x); err == nil {
+		x = y
+	}
 	n := max(1, min(maxSamples, int(x.Duration/sampleEvery)))
 	frames := p.Rate.Frame(sampleLength)
 	for i := range n {

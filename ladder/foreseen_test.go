@@ -39,7 +39,7 @@ func TestForeseen(t *testing.T) {
 			if tc.fps > 30 { // the plan's cap is 1.4 times the profile's then
 				own.Ladders[0].Rungs[0].Maxrate = tc.maxrate * 10 / 14
 			}
-			_, err := New(index(tc.width, tc.height, flv.Rate{Num: tc.fps, Den: 1}, 10*time.Second, 2*time.Second), own)
+			_, err := New(index(tc.width, tc.height, flv.Rate{Num: tc.fps, Den: 1}, 10*time.Second, 2*time.Second), own, Trim{})
 			if tc.fault == "" {
 				if err != nil {
 					t.Error(err)

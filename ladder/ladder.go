@@ -23,11 +23,13 @@ type Plan struct {
 	Version   int       `json:"v"`
 	Job       string    `json:"job"`
 	Asset     string    `json:"asset"`
-	Profile   string    `json:"profile"` // the one chosen, never "auto"
+	Title     string    `json:"title,omitempty"` // what people call it
+	Profile   string    `json:"profile"`         // the one chosen, never "auto"
 	Created   time.Time `json:"created"`
 	Recording Recording `json:"recording"`
 	Source    Source    `json:"source"`
 
+	Trim          Trim          `json:"trim,omitzero"`    // what is left out of the recording
 	Grows         bool          `json:"grows,omitempty"`  // it was made from the head of a recording that had not ended
 	Live          time.Time     `json:"live,omitzero"`    // when its first moment was recorded, if that is known
 	Begins        time.Duration `json:"begins,omitempty"` // on the recording's timeline: what is heard before is left out
@@ -52,6 +54,12 @@ type Plan struct {
 	Storyboard *Storyboard `json:"storyboard,omitempty"`
 	Fit        *Fit        `json:"fit,omitempty"`
 	Copy       *Copy       `json:"copy,omitempty"`
+}
+
+// Trim is what is to be left out of a recording: so much at its start, and at its end.
+type Trim struct {
+	Start time.Duration `json:"start,omitempty"`
+	End   time.Duration `json:"end,omitempty"`
 }
 
 // Recording is the object that the plan was made from. Every later read names
@@ -99,8 +107,15 @@ type Rendition struct {
 
 // New plans a recording: which renditions of which size, and all else that doesn't depend on
 // its length. The caller fills in the job, the asset, the recording and the time.
-func New(x *flv.Index, profile Profile) (*Plan, error) {
-	p := &Plan{Version: PlanOldest, Profile: profile.Name, Container: profile.Container, Accept: profile.Accept, Grows: x.Open}
+func New(x *flv.Index, profile Profile, trim Trim) (*Plan, error) {
+	p := &Plan{Version: PlanOldest, Profile: profile.Name, Container: profile.Container, Accept: profile.Accept, Trim: trim, Grows: x.Open}
+	x, err := p.trimmed(x)
+	if err != nil {
+		return nil, err
+	}
+	if trim != (Trim{}) {
+		p.Version = PlanTrimmed // older workers would publish all of it
+	}
 	if err := tooMuch(missing(x), p.Accept); err != nil {
 		return nil, err
 	}
@@ -135,8 +150,26 @@ func New(x *flv.Index, profile Profile) (*Plan, error) {
 // IsEvent tells whether viewers watch the recording while it grows.
 func (p *Plan) IsEvent() bool { return p.Grows && p.LiveFrames == 0 }
 
+// trimmed is an index without what is to be left out of the recording.
+func (p *Plan) trimmed(x *flv.Index) (*flv.Index, error) {
+	if p.Trim == (Trim{}) {
+		return x, nil
+	}
+	start := p.Trim.Start
+	if v := x.Video; v != nil && start > 0 { // at a frame, and counted as on the timeline of what is published without a trim
+		start = v.Rate.Time(v.Rate.Frame(start))
+		if v.First <= reordering {
+			start += v.First
+		}
+	}
+	return x.Trimmed(start, p.Trim.End)
+}
+
 // timeline is an index on the timeline of the output.
 func (p *Plan) timeline(x *flv.Index) *flv.Index {
+	if y, err := p.trimmed(x); err == nil { // or it would have no plan
+		x = y
+	}
 	if p.copies() {
 		return p.pictureAlone(x)
 	}
@@ -154,7 +187,7 @@ const reordering = 100 * time.Millisecond
 
 // video plans the picture.
 func (p *Plan) video(x *flv.Index, profile Profile) error {
-	if x.Video.First <= reordering {
+	if x.Video.First >= 0 && x.Video.First <= reordering {
 		p.Begins = x.Video.First
 		x = x.From(p.Begins)
 	}

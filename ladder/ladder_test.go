@@ -89,7 +89,7 @@ func plan(t *testing.T, x *flv.Index, p Profile) *planned {
 	if p.Chunk == 0 {
 		p.Chunk = time.Minute
 	}
-	out, err := New(x, p)
+	out, err := New(x, p, Trim{})
 	if err != nil {
 		t.Fatal(err)
 	}

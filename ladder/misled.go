@@ -17,7 +17,7 @@ func (p *Plan) Misled(x *flv.Index, profile Profile) string {
 	if !p.Grows || x.Open {
 		return ""
 	}
-	whole, err := New(x, profile)
+	whole, err := New(x, profile, Trim{})
 	if err != nil {
 		return "" // too much of it is missing, which publishing will find, too
 	}

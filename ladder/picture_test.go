@@ -102,7 +102,7 @@ func TestMissing(t *testing.T) {
 	} {
 		x := base()
 		tc.change(x)
-		p, err := New(x, flat)
+		p, err := New(x, flat, Trim{})
 		if refused := err != nil; refused != (tc.accept != "") {
 			t.Errorf("%s: %v", tc.name, err)
 			continue
@@ -110,7 +110,7 @@ func TestMissing(t *testing.T) {
 		if tc.accept != "" {
 			tolerant := flat
 			tolerant.Accept = []string{tc.accept}
-			if p, err = New(x, tolerant); err != nil {
+			if p, err = New(x, tolerant, Trim{}); err != nil {
 				t.Errorf("%s, accepted: %v", tc.name, err)
 				continue
 			}
@@ -134,7 +134,7 @@ func TestSoundAlone(t *testing.T) {
 	}
 	x := index(1280, 720, flv.Rate{Num: 30, Den: 1}, time.Minute, 2*time.Second)
 	x.Audio = nil
-	if _, err := New(x, profile(t, "audio")); err == nil {
+	if _, err := New(x, profile(t, "audio"), Trim{}); err == nil {
 		t.Error("a recording without sound has become one")
 	}
 }

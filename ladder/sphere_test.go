@@ -45,7 +45,7 @@ func TestNotASphere(t *testing.T) {
 		for size, want := range map[[2]int]string{
 			{3840, 1920}: "", {1920, 962}: "", {1920, 1080}: "flat", {2048, 2048}: "stereo", {3840, 2160}: "flat", {1920, 1920}: "stereo",
 		} {
-			_, err := New(index(size[0], size[1], flv.Rate{Num: 30, Den: 1}, time.Minute, time.Second), profile(t, name))
+			_, err := New(index(size[0], size[1], flv.Rate{Num: 30, Den: 1}, time.Minute, time.Second), profile(t, name), Trim{})
 			refused, ok := errors.AsType[*flv.Error](err)
 			if (want == "") != (err == nil) || (want != "" && (!ok || refused.Reason != NotSphere || !strings.Contains(refused.Detail, want))) {
 				t.Errorf("%s of %v: %v, want %q", name, size, err, want)

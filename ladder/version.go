@@ -4,7 +4,9 @@ package ladder
 // that it understands. One goes up when a program of before would misread the document,
 // or leave out what matters; a new field that may be ignored changes none.
 const (
-	PlanVersion    = 5 // it is a clip
+	PlanVersion    = PlanTrimmed
+	PlanTrimmed    = 6 // something of the recording is to be left out
+	PlanClip       = 5 // it is a clip
 	PlanGrown      = 4 // of a plan whose recording grew, or whose sound is copied; others are still of PlanOldest
 	ChunkVersion   = 1
 	EndVersion     = 1

@@ -102,7 +102,7 @@ func TestImagesAreVerified(t *testing.T) {
 	index, err := flv.Scan(bytes.NewReader(recording))
 	must(t, err)
 	p, _, _ := newSmall(t, recording)
-	plan, err := ladder.New(index, p.Profiles["stitch"])
+	plan, err := ladder.New(index, p.Profiles["stitch"], ladder.Trim{})
 	must(t, err)
 	chunks := plan.Due(index, nil)
 	w := chunkWork(plan, chunks[0], 0)

@@ -168,15 +168,13 @@ func (p *Pipeline) result(ctx context.Context, t job.Task) (string, error) {
 		if err != nil || r == nil {
 			return "", cmp.Or(err, fs.ErrNotExist)
 		}
-		id := func(version string) string {
-			return job.ID(t.In(p.Bucket).Bucket, t.Key, version, cmp.Or(t.Profile, job.DefaultProfile))
-		}
-		if plan, err := ledger.Plan(ctx, p.Store, id(r.ETag)); err == nil {
+		t = t.In(p.Bucket)
+		if plan, err := ledger.Plan(ctx, p.Store, t.JobOf(r.ETag)); err == nil {
 			if whole, err := ledger.Job(ctx, p.Store, plan); err == nil && whole.Replan != "" {
-				return ladder.EndKey(id(growing.Replanned(r.ETag))), nil
+				return ladder.EndKey(t.JobOf(growing.Replanned(r.ETag))), nil
 			}
 		}
-		return ladder.EndKey(id(r.ETag)), nil
+		return ladder.EndKey(t.JobOf(r.ETag)), nil
 	case job.Quality:
 		plan, err := ledger.Plan(ctx, p.Store, t.Job)
 		if err != nil {

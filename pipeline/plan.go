@@ -27,9 +27,9 @@ func (p *Pipeline) look(ctx context.Context, t job.Task, lease *worker.Lease) er
 	if bucket != p.Bucket {
 		return job.Permanent("wrong_bucket", fmt.Errorf("the recording is in bucket %q, this worker reads %q", bucket, p.Bucket))
 	}
-	profile := cmp.Or(t.Profile, job.DefaultProfile)
+	t = t.In(bucket)
 	if t.ETag != "" {
-		lease.Belongs(job.ID(bucket, t.Key, t.ETag, profile))
+		lease.Belongs(t.JobID())
 	}
 	for sent, seen := 0, int64(-1); ; {
 		r, err := p.find(ctx, t)
@@ -37,13 +37,14 @@ func (p *Pipeline) look(ctx context.Context, t job.Task, lease *worker.Lease) er
 		case err != nil:
 			return err
 		case r == nil:
-			return p.replaced(ctx, t, job.ID(bucket, t.Key, t.ETag, profile), lease)
+			return p.replaced(ctx, t, lease)
+		case !r.ended() && t.Trim != (job.Trim{}): // nobody knows yet where its end is
+			return job.Permanent("bad_message", errors.New("the recording still grows, and cannot be trimmed: replay this when it has ended"))
 		case r.size == seen && !r.ended(): // nothing came meanwhile
 			return nil
 		}
 		seen = r.size
-		lease.Belongs(job.ID(bucket, t.Key, r.ETag, profile))
-		plan, err := p.planned(ctx, job.ID(bucket, t.Key, r.ETag, profile), r, profile, lease)
+		plan, err := p.planned(ctx, t, r, lease)
 		if err == nil && plan == nil {
 			return nil
 		}
@@ -67,7 +68,7 @@ func (p *Pipeline) look(ctx context.Context, t job.Task, lease *worker.Lease) er
 			}
 			continue
 		}
-		n, plan, err = p.replan(ctx, plan, r, t.In(bucket), lease)
+		n, plan, err = p.replan(ctx, plan, r, t, lease)
 		if sent += n; err != nil || sent > 0 {
 			return err
 		}
@@ -78,9 +79,9 @@ func (p *Pipeline) look(ctx context.Context, t job.Task, lease *worker.Lease) er
 
 // replaced is what becomes of a message whose recording is no longer there, but another version. A bucket tells of that one
 // itself; nobody else may, so the message then fails, unless all tasks of its job were sent in time: those tell themselves.
-func (p *Pipeline) replaced(ctx context.Context, t job.Task, id string, lease *worker.Lease) error {
+func (p *Pipeline) replaced(ctx context.Context, t job.Task, lease *worker.Lease) error {
 	sent := false
-	plan, err := ledger.Plan(ctx, p.Store, id)
+	plan, err := ledger.Plan(ctx, p.Store, t.JobID())
 	if err == nil {
 		var d ledger.Dispatch
 		d, _, err = ledger.Dispatched(ctx, p.Store, plan)
@@ -112,8 +113,7 @@ func (p *Pipeline) replan(ctx context.Context, plan *ladder.Plan, r *known, t jo
 		return 0, plan, err
 	}
 	r.index.Promised = cmp.Or(r.index.Promised, r.promised)
-	profile := cmp.Or(t.Profile, job.DefaultProfile)
-	anew, err := p.planned(ctx, job.ID(t.Bucket, t.Key, r.ETag, profile), r, profile, lease)
+	anew, err := p.planned(ctx, t, r, lease)
 	if err != nil {
 		return 0, plan, err
 	}
@@ -174,8 +174,9 @@ func grown(t job.Task, state *growing.State) *known {
 	}
 }
 
-// planned is a recording's plan, made if there is none; nil: too little of it is there.
-func (p *Pipeline) planned(ctx context.Context, id string, r *known, profile string, lease *worker.Lease) (*ladder.Plan, error) {
+// planned is the plan that a task asks for of a recording, made if there is none; nil: too little of it is there.
+func (p *Pipeline) planned(ctx context.Context, t job.Task, r *known, lease *worker.Lease) (*ladder.Plan, error) {
+	id := t.JobOf(r.ETag)
 	lease.Belongs(id)
 	plan, err := ledger.Plan(ctx, p.Store, id)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -184,7 +185,7 @@ func (p *Pipeline) planned(ctx context.Context, id string, r *known, profile str
 	if r.state != nil && r.state.Index == nil {
 		return nil, nil //nolint:nilnil // see above
 	}
-	if err := p.makePlan(ctx, id, r, profile); err != nil {
+	if err := p.makePlan(ctx, t, r); err != nil {
 		return nil, err
 	}
 	return ledger.Plan(ctx, p.Store, id)
@@ -211,8 +212,9 @@ func (p *Pipeline) indexed(ctx context.Context, r *known) (*flv.Index, error) {
 
 // makePlan looks into a recording and stores its plan, unless there is one by then:
 // somebody else's, or our own, if the answer to an earlier try got lost.
-func (p *Pipeline) makePlan(ctx context.Context, id string, r *known, profile string) error {
+func (p *Pipeline) makePlan(ctx context.Context, t job.Task, r *known) error {
 	began := time.Now()
+	id, trim := t.JobOf(r.ETag), ladder.Trim{Start: milliseconds(t.Trim.Start), End: milliseconds(t.Trim.End)}
 	if err := NameFree(ctx, p.Store, r.Key); err != nil {
 		return fmt.Errorf("plan %s: %w", r.Key, err)
 	}
@@ -220,18 +222,21 @@ func (p *Pipeline) makePlan(ctx context.Context, id string, r *known, profile st
 	if err != nil {
 		return err
 	}
-	chosen, err := p.Profiles.Choose(profile, index)
+	chosen, err := p.Profiles.Choose(cmp.Or(t.Profile, job.DefaultProfile), index)
 	if err != nil {
 		return job.Permanent("no_profile", err)
 	}
-	plan, err := ladder.New(index, chosen)
+	plan, err := ladder.New(index, chosen, trim)
 	if err != nil {
 		return fmt.Errorf("plan %s: %w", r.Key, err)
 	}
 	plan.Job, plan.Asset, plan.Recording, plan.Created = id, job.Asset(r.Key), r.Recording, time.Now().UTC()
-	plan.Scan = r.took
+	plan.Scan, plan.Title = r.took, t.Title
 	if r.state != nil { // older workers don't know where such a recording's bytes are
-		plan.Version, plan.Live = ladder.PlanGrown, r.state.Began
+		plan.Version = max(plan.Version, ladder.PlanGrown)
+		if plan.Live = r.state.Began; !plan.Live.IsZero() {
+			plan.Live = plan.Live.Add(trim.Start)
+		}
 	}
 	if err := p.fit(ctx, plan, index); err != nil {
 		return fmt.Errorf("plan %s: %w", r.Key, err)
@@ -245,6 +250,8 @@ func (p *Pipeline) makePlan(ctx context.Context, id string, r *known, profile st
 	p.note(ctx, id)
 	return nil
 }
+
+func milliseconds(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
 
 func (p *Pipeline) scan(ctx context.Context, r *known) (*flv.Index, error) {
 	body, err := p.Recordings.Read(ctx, r.Key, r.ETag, 0, r.size)

@@ -140,6 +140,9 @@ func (p *Pipeline) point(ctx context.Context, plan *ladder.Plan, asset ladder.As
 		if asset.Live && current.Job == plan.Job {
 			asset.Waiting = current.Waiting // until a look finds that it isn't so any more
 		}
+		if current.Job != "" {
+			asset = asset.TitledAfter(current)
+		}
 		won, err := ledger.Write(ctx, p.Store, ladder.PointerKey(plan.Asset), asset, etag)
 		if err != nil {
 			return err

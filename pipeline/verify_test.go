@@ -24,7 +24,7 @@ func encodeSmall(t *testing.T) (*ladder.Plan, ladder.Chunk, string) {
 		t.Fatal(err)
 	}
 	p, _, _ := newSmall(t, recording)
-	plan, err := ladder.New(index, p.Profiles["stitch"])
+	plan, err := ladder.New(index, p.Profiles["stitch"], ladder.Trim{})
 	if err != nil {
 		t.Fatal(err)
 	}

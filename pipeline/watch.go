@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -93,7 +92,7 @@ func (p *Pipeline) watchOn(ctx context.Context, t job.Task, state *growing.State
 	case state.End != t.Watch.Seen:
 		t.Watch.Seen, t.Watch.Since = state.End, time.Now().UTC()
 	}
-	key := ladder.WatchKey(job.ID(t.In(p.Bucket).Bucket, t.Key, state.ID, cmp.Or(t.Profile, job.DefaultProfile)))
+	key := ladder.WatchKey(t.In(p.Bucket).JobOf(state.ID))
 	var last watched
 	etag, err := ledger.Load(ctx, p.Store, key, &last)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -44,7 +44,7 @@ while :; do
 	now="$depth wait, $flight at work, $alive workers"
 	[ $alive -ge $want ] || { start_worker ${#fleet[@]}; now+=", one more"; }
 	if [ -z "$killed" ] && [ ${#fleet[@]} -gt 1 ] && kill -STOP "${fleet[0]}"; then # so that it is still at work when it is killed
-		if pgrep -P "${fleet[0]}" ffmpeg >/dev/null; then
+		if grep -q "part begun" "$data/worker-0.log" && pgrep -P "${fleet[0]}" ffmpeg >/dev/null; then # a worker also asks ffmpeg for its version when it starts
 			kill -KILL "${fleet[0]}"
 			{ wait "${fleet[0]}" || true; } 2>/dev/null
 			killed=yes now+=", one is killed"

@@ -80,7 +80,7 @@ func (c *hookCommand) hook(ctx context.Context, log *zap.Logger, flags wiring.Fl
 	if err != nil {
 		return fmt.Errorf("%w (the recording is kept as %s; "+job.CLI+" sweep will try again)", err, s.flv(e.ID))
 	}
-	log.Info("recording is enqueued", zap.String("key", t.Key), zap.String("job", job.ID(t.Bucket, t.Key, t.ETag, t.Profile)))
+	log.Info("recording is enqueued", zap.String("key", t.Key), zap.String("job", t.JobID()))
 	return nil
 }
 

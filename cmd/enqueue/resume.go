@@ -110,6 +110,7 @@ func (r *resuming) job(ctx context.Context, s catalog.Status) error {
 		return r.clip(ctx, s, plan)
 	}
 	t := job.Task{Kind: job.Recording, Bucket: r.place.Bucket, Key: plan.Recording.Key, ETag: plan.Recording.ETag, Profile: job.DefaultProfile, Repair: true}
+	t.Trim, t.Title = operate.TrimOf(plan), plan.Title
 	if t.JobID() != s.Job { // a job's name tells which profile was asked for
 		t.Profile = plan.Profile
 	}
@@ -242,7 +243,7 @@ func (r *resuming) planned(ctx context.Context, t job.Task) (bool, error) {
 			return true, nil
 		case err != nil:
 			return false, err
-		case plan.Recording.Key == t.Key && (t.ETag == "" || plan.Recording.ETag == t.ETag || plan.Version == ladder.PlanGrown): // a version that grew has a name of its own
+		case plan.Recording.Key == t.Key && (t.ETag == "" || plan.Recording.ETag == t.ETag || growing.IsVersion(plan.Recording.ETag)): // a version that grew has a name of its own
 			return true, nil
 		}
 	}

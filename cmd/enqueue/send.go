@@ -44,7 +44,7 @@ func (c *sendCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Fl
 		return err
 	}
 	t.Repair = c.Repair
-	id := job.ID(t.Bucket, t.Key, t.ETag, t.Profile)
+	id := t.JobID()
 	if err := s.operator().Resume(ctx, id, c.Repair); err != nil {
 		s.note(err)
 	}

@@ -2,6 +2,8 @@ package flv
 
 import (
 	"cmp"
+	"fmt"
+	"math"
 	"slices"
 	"sort"
 	"time"
@@ -84,15 +86,18 @@ func (x *Index) From(zero time.Duration) *Index {
 	if d == 0 {
 		return x
 	}
-	y, v := *x, *x.Video
-	y.Video = &v
+	y := *x
 	y.Duration -= ms(d)
-	v.First, v.Last, v.FirstDTS = v.First-ms(d), v.Last-ms(d), v.FirstDTS-ms(d)
-	v.Keyframes = slices.Clone(v.Keyframes)
-	for i := range v.Keyframes {
-		v.Keyframes[i] = v.Keyframes[i].moved(-ms(d))
+	if x.Video != nil {
+		v := *x.Video
+		v.First, v.Last, v.FirstDTS = v.First-ms(d), v.Last-ms(d), v.FirstDTS-ms(d)
+		v.Keyframes = slices.Clone(v.Keyframes)
+		for i := range v.Keyframes {
+			v.Keyframes[i] = v.Keyframes[i].moved(-ms(d))
+		}
+		v.Epochs = shifted(v.Epochs, -d)
+		y.Video = &v
 	}
-	v.Epochs = shifted(v.Epochs, -d)
 	y.Gaps = slices.Clone(x.Gaps)
 	for i := range y.Gaps {
 		y.Gaps[i].At -= ms(d)
@@ -103,6 +108,30 @@ func (x *Index) From(zero time.Duration) *Index {
 		y.Audio = &a
 	}
 	return &y
+}
+
+// Trimmed is the index on the timeline of what is left of a recording without its first start and its last end: zero is start, and what lies
+// outside [0, Duration) remains in the index, for decoders to begin with.
+func (x *Index) Trimmed(start, end time.Duration) (*Index, error) {
+	if start < 0 || end < 0 || start+end >= x.Duration {
+		return nil, &Error{Reason: ZeroDuration, Detail: fmt.Sprintf("without its first %s and its last %s, nothing is left of its %s", start, end, x.Duration)}
+	}
+	y := *x.From(start)
+	y.Duration -= end
+	share := y.Duration.Seconds() / x.Duration.Seconds()
+	part := func(n int) int { return max(1, int(math.Round(share*float64(n)))) }
+	if y.Video != nil {
+		v := *y.Video
+		v.Frames, v.Dropped = part(v.Frames), int(share*float64(v.Dropped))
+		y.Video = &v
+	}
+	if y.Audio != nil {
+		a := *y.Audio
+		a.Frames = part(a.Frames)
+		y.Audio = &a
+	}
+	y.Gaps = slices.DeleteFunc(slices.Clone(y.Gaps), func(g Gap) bool { return g.At >= y.Duration })
+	return &y, nil
 }
 
 // likelyEnd is where the first tag at or after t has most likely passed: between two

@@ -200,7 +200,15 @@ func (o Operator) replan(ctx context.Context, t job.Task, profile string) (job.T
 	if plan.Clip != nil {
 		return t, fmt.Errorf("replay job %s with profile %s: it is a clip of %s, and has the renditions of that", t.Job, profile, plan.Clip.Asset)
 	}
-	return job.Task{Kind: job.Recording, Bucket: o.Bucket, Key: plan.Recording.Key, ETag: plan.Recording.ETag, Profile: profile}, nil
+	return job.Task{
+		Kind: job.Recording, Bucket: o.Bucket, Key: plan.Recording.Key, ETag: plan.Recording.ETag, Profile: profile,
+		Trim: TrimOf(plan), Title: plan.Title,
+	}, nil
+}
+
+// TrimOf is what a task says of what a plan leaves out of its recording.
+func TrimOf(plan *ladder.Plan) job.Trim {
+	return job.Trim{Start: plan.Trim.Start.Milliseconds(), End: plan.Trim.End.Milliseconds()}
 }
 
 // Forget removes the notes of a task's failures: from now on it is in work.

@@ -142,11 +142,13 @@ function offerStoryboard(asset, url) {
   if (!first) return async () => {};
   /** @type {import("./storyboard.js").Cue[]} */
   const cues = [];
-  storyboard.attach(cues, element("seek", HTMLInputElement), element("preview", HTMLElement), clock);
+  const came = storyboard.attach(cues, element("seek", HTMLInputElement), element("preview", HTMLElement), clock);
   return async (now) => {
     const track = new URL(now.storyboard ?? first, url).href;
     const answer = await fetch(track).catch(() => undefined);
-    if (answer?.ok) cues.splice(0, cues.length, ...storyboard.parse(await answer.text(), track));
+    if (!answer?.ok) return;
+    cues.splice(0, cues.length, ...storyboard.parse(await answer.text(), track));
+    came();
   };
 }
 

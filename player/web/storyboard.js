@@ -31,12 +31,17 @@ export function parse(text, url) {
  * @param {HTMLInputElement} seek
  * @param {HTMLElement} box - above the bar
  * @param {(seconds: number) => string} clock
+ * @returns {() => void} to be called when there are others: somebody may be pointing
  */
 export function attach(cues, seek, box, clock) {
   const picture = document.createElement("div");
   const time = document.createElement("span");
   box.replaceChildren(picture, time);
-  const hide = () => (box.hidden = true);
+  let again = () => {}; // shows what is pointed at
+  const hide = () => {
+    again = () => {};
+    box.hidden = true;
+  };
   const show = (/** @type {number} */ at) => {
     const cue = cues.findLast((c) => c.from <= at) ?? cues[0];
     if (!cue) return;
@@ -53,10 +58,17 @@ export function attach(cues, seek, box, clock) {
     box.style.bottom = `${innerHeight - bar.top + 8}px`;
   };
   seek.addEventListener("pointermove", (e) => {
-    const bar = seek.getBoundingClientRect();
-    const share = Math.max(0, Math.min(1, (e.clientX - bar.left) / bar.width));
-    show(Number(seek.min) + share * (Number(seek.max) - Number(seek.min)));
+    again = () => {
+      const bar = seek.getBoundingClientRect();
+      const share = Math.max(0, Math.min(1, (e.clientX - bar.left) / bar.width));
+      show(Number(seek.min) + share * (Number(seek.max) - Number(seek.min)));
+    };
+    again();
   });
-  seek.addEventListener("input", () => show(Number(seek.value)));
+  seek.addEventListener("input", () => {
+    again = () => show(Number(seek.value));
+    again();
+  });
   for (const end of ["pointerleave", "pointercancel", "change", "blur"]) seek.addEventListener(end, hide);
+  return () => again();
 }

@@ -1,0 +1,109 @@
+package pipeline
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"afterlive/internal/flv"
+	"afterlive/internal/ledger"
+	"afterlive/internal/standin"
+	"afterlive/job"
+	"afterlive/ladder"
+)
+
+// A trimmed recording has exactly the frames that are left, from the one that is shown at its new beginning, and the audio of their time.
+func TestTrim(t *testing.T) {
+	standin.InTurn(t)
+	t.Parallel()
+	for _, tc := range []struct {
+		spec
+		start, end time.Duration
+	}{
+		{spec{rate: flv.Rate{Num: 25, Den: 1}, seconds: 20, gop: 2, bframes: 2}, 7400 * time.Millisecond, 3200 * time.Millisecond},
+		{spec{rate: flv.Rate{Num: 30000, Den: 1001}, seconds: 16, gop: 3}, 5017 * time.Millisecond, 0}, // between two frames
+		{spec{rate: flv.Rate{Num: 25, Den: 1}, seconds: 16, gop: 2, bframes: 2, open: true, jitter: true}, 0, 4 * time.Second},
+		{spec{rate: flv.Rate{Num: 25, Den: 1}, seconds: 16, gop: 8, bframes: 2, late: 2}, 6 * time.Second, 5 * time.Second},
+	} {
+		t.Run(fmt.Sprint(tc.spec, tc.start, tc.end), func(t *testing.T) {
+			recording, err := os.ReadFile(tc.make(t, 1))
+			must(t, err)
+			c := toClip(t, smallTask.Key, recording, fmt.Sprintf(stitchProfile, 6), "stitch")
+			_, address := c.check(t, c.job)
+			whole := numbers(t, address+"/flat/"+c.job.Ladders[0].Renditions[0].Name+"/index.m3u8")
+			sounds := beeps(t, address+"/audio/aac/index.m3u8", packets(t, address+"/audio/aac/index.m3u8", "a")[0].PTS)
+			task := job.Task{Kind: job.Recording, Key: smallTask.Key, ETag: c.store.ETag(smallTask.Key), Profile: "stitch", Trim: job.Trim{Start: tc.start.Milliseconds(), End: tc.end.Milliseconds()}}
+			must(t, c.Do(t.Context(), task, nil))
+			drain(t, c.Pipeline, c.queue)
+			got := c.published(t, c.asset)
+			if got.Job != task.JobID() {
+				t.Errorf("the job is %s, its task says %s", got.Job, task.JobID())
+			}
+			_, address = c.check(t, got)
+			list := address + "/flat/" + got.Ladders[0].Renditions[0].Name + "/index.m3u8"
+			checkTrack(t, got, packets(t, list, "v"))
+			all := numbers(t, list)
+			first := got.Rate.Frame(tc.start)
+			if want := len(whole) - first - got.Rate.Frame(tc.end); len(all) < want-1 || len(all) > want+1 { // ends are rounded to frames
+				t.Errorf("%d frames, not %d", len(all), want)
+			}
+			if !slices.Equal(all, whole[first:min(len(whole), first+len(all))]) {
+				t.Errorf("its frames are the recording's %v, the whole has %v", all, whole[first:])
+			}
+			sound := address + "/audio/aac/index.m3u8"
+			later := got.Rate.Time(first).Seconds()
+			for _, at := range beeps(t, sound, packets(t, sound, "a")[0].PTS) {
+				if !slices.ContainsFunc(sounds, func(s float64) bool { return math.Abs(s-at-later) < 0.005 }) && at > ladder.StartOffset+0.1 {
+					t.Errorf("a beep comes at %f, in the whole they are at %v", at+later, sounds)
+				}
+			}
+			var asset ladder.Asset
+			_, err = ledger.Load(t.Context(), c.store, ladder.PointerKey(c.asset), &asset)
+			must(t, err)
+			if len(asset.Missing) > 0 || asset.Trimmed == nil || asset.Trimmed.Start != tc.start.Seconds() || asset.Trimmed.End != tc.end.Seconds() {
+				t.Errorf("missing %+v, trimmed %+v", asset.Missing, asset.Trimmed)
+			}
+			c.job = got
+			_, clip := c.clip(t, ClipWish{From: 2 * time.Second, To: 5 * time.Second, As: "clip"})
+			_, address = c.check(t, clip)
+			part := numbers(t, address+"/flat/"+got.Ladders[0].Renditions[0].Name+"/index.m3u8")
+			if from := got.Rate.Frame(2 * time.Second); !slices.Equal(part, all[from:from+len(part)]) {
+				t.Errorf("a clip of it has frames %v", part)
+			}
+		})
+	}
+}
+
+// What cannot be trimmed so is refused in plain words. Nothing of what was published before is touched.
+func TestTrimRefused(t *testing.T) {
+	recording := streamed(t, "25", 4, 0)
+	for name, trim := range map[string]job.Trim{"nothing is left": {Start: 3000, End: 2000}, "negative": {Start: -1}} {
+		t.Run(name, func(t *testing.T) {
+			store, queue := standin.NewMemory(), &standin.Messages{}
+			store.Put(smallTask.Key, recording)
+			p := newPipeline(t, store, queue, recordedProfile)
+			task := job.Task{Kind: job.Recording, Key: smallTask.Key, Profile: "recorded", Trim: trim}
+			if trim.Start < 0 {
+				if _, err := job.Parse(task.Body()); err == nil {
+					t.Error("it is a message")
+				}
+				return
+			}
+			if reason, final := job.Verdict(p.Do(t.Context(), task, nil)); reason != string(flv.ZeroDuration) || !final {
+				t.Errorf("reason %s, final %t", reason, final)
+			}
+		})
+	}
+	f := follow(t, "recordings/live/talk.flv", "recorded", recordedProfile)
+	for _, piece := range growsFor(t, 8)[:1] {
+		f.grow(t, piece, false)
+	}
+	p := newPipeline(t, f.store, f.queue, recordedProfile)
+	task := job.Task{Kind: job.Recording, Key: "recordings/live/talk.flv", Profile: "recorded", Trim: job.Trim{Start: 1000}}
+	if reason, _ := job.Verdict(p.Do(t.Context(), task, nil)); reason != "bad_message" {
+		t.Errorf("a recording that grows: %s", reason)
+	}
+}
