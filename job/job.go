@@ -57,7 +57,7 @@ type Task struct {
 	// The video that the stream had announced, such as "1280x720": a recording without any
 	// then fails, instead of being published as sound alone.
 	Promised string `json:"promised,omitempty"`
-	Trim Trim `json:"trim,omitzero"` // what of the recording is to be left out
+	Trim     Trim   `json:"trim,omitzero"` // what of the recording is to be left out
 	// What people call it: becomes the title of its asset.
 	Title string `json:"title,omitempty"`
 	// Send every task of its job whose part doesn't exist, though it was sent before.
@@ -126,8 +126,18 @@ func (t Task) JobOf(etag string) string {
 	return ID(t.Bucket, t.Key, etag, how)
 }
 
-// MaxTitle is how many bytes a title may have.
-const MaxTitle = 500
+const maxTitle = 500 // bytes
+
+// ValidTitle refuses titles that are no single line of text.
+func ValidTitle(title string) error {
+	switch {
+	case len(title) > maxTitle:
+		return fmt.Errorf("the title has %d bytes, at most %d are allowed", len(title), maxTitle)
+	case !utf8.ValidString(title) || strings.ContainsFunc(title, unicode.IsControl):
+		return fmt.Errorf("the title %q is not one line of text (UTF-8)", title)
+	}
+	return nil
+}
 
 // DefaultProfile is that of a recording whose message names none.
 const DefaultProfile = "auto"
@@ -187,8 +197,8 @@ func (t Task) validate() error {
 		return fmt.Errorf("it is to be trimmed by %d and %d ms", t.Trim.Start, t.Trim.End)
 	case t.Trim != (Trim{}) && !t.Watch.Since.IsZero():
 		return errors.New("what grows cannot be trimmed: send it again when it has ended")
-	case len(t.Title) > MaxTitle || strings.ContainsFunc(t.Title, unicode.IsControl) || !utf8.ValidString(t.Title):
-		return fmt.Errorf("its title has %d bytes, or control characters: at most %d are allowed, of UTF-8, in one line", len(t.Title), MaxTitle)
+	case ValidTitle(t.Title) != nil:
+		return ValidTitle(t.Title)
 	case t.Kind == Recording && t.Failures >= 0:
 		return ValidKey(t.Key)
 	case t.Kind != Chunk && t.Kind != Audio && t.Kind != Quality:

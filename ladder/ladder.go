@@ -48,6 +48,7 @@ type Plan struct {
 	Ladders []Ladder `json:"ladders"`
 	Audio   *Audio   `json:"audio,omitempty"`
 
+	Keep   Keep     `json:"keep,omitzero"`    // for how long what is made of it is kept
 	Accept []string `json:"accept,omitempty"` // what may be missing of the recording all the same
 
 	Captions   []Caption   `json:"captions,omitempty"`
@@ -108,7 +109,7 @@ type Rendition struct {
 // New plans a recording: which renditions of which size, and all else that doesn't depend on
 // its length. The caller fills in the job, the asset, the recording and the time.
 func New(x *flv.Index, profile Profile, trim Trim) (*Plan, error) {
-	p := &Plan{Version: PlanOldest, Profile: profile.Name, Container: profile.Container, Accept: profile.Accept, Trim: trim, Grows: x.Open}
+	p := &Plan{Version: PlanOldest, Profile: profile.Name, Container: profile.Container, Accept: profile.Accept, Keep: profile.Keep, Trim: trim, Grows: x.Open}
 	x, err := p.trimmed(x)
 	if err != nil {
 		return nil, err

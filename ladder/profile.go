@@ -34,6 +34,7 @@ type Profile struct {
 	Quality     int             `yaml:"quality"`     // frames to compare with the recording after publishing; of spheres
 	Captions    string          `yaml:"captions"`    // the language of closed captions that recordings carry, as BCP 47 has it
 	Accept      []string        `yaml:"accept"`      // what may be missing of a recording: see [Missing]
+	Keep        Keep            `yaml:"keep"`        // for how long what is made is kept, if prune runs
 	Ladders     []ProfileLadder `yaml:"ladders"`     // none: the sound alone
 }
 

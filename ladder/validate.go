@@ -42,6 +42,7 @@ func (p Profile) validate() error {
 	f.addf(p.Deinterlace != Frames && p.Deinterlace != Fields, "deinterlace is %q, it must be %q, or %q for one picture of every field", p.Deinterlace, Frames, Fields)
 	f.addf(p.Loudness != 0 && (p.Loudness < quietest || p.Loudness > loudestTarget), "loudness is %g LUFS, it must be %g to %g, or 0: left as it is", p.Loudness, quietest, loudestTarget)
 	f.addf(!languageTag.MatchString(p.Captions), "captions is %q, it must be the language of closed captions, such as en or pt-BR", p.Captions)
+	f.addf(p.Keep.Check() != nil, "keep: %v", p.Keep.Check())
 	f.addf(p.Source != "" && p.Source != SourceCopy, "source is %q, it must be %q or left out", p.Source, SourceCopy)
 	f.addf(len(p.Ladders) == 0 && !slices.Contains(p.Accept, NoVideo), "it has no ladders; a profile for sound alone says accept: [%s]", NoVideo)
 	for _, what := range p.Accept {

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"afterlive/internal/flv"
+	"afterlive/job"
 )
 
 // Beside a recording may lie its index, from its uploader: the file went through their hands
@@ -47,6 +48,15 @@ func ScanFile(ctx context.Context, file string) (*Scanned, error) {
 		return nil, fmt.Errorf("index recording: %w", err)
 	}
 	return &Scanned{index, file, info}, nil
+}
+
+// Trims is an error of type [*flv.Error] if nothing is left of the recording without that.
+func (s *Scanned) Trims(t job.Trim) error {
+	if t == (job.Trim{}) {
+		return nil
+	}
+	_, err := s.index.Trimmed(milliseconds(t.Start), milliseconds(t.End))
+	return err
 }
 
 // Store puts the index beside the recording, which was uploaded under that key and version. promised is the video that the stream has announced.

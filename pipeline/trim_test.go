@@ -10,6 +10,7 @@ import (
 
 	"afterlive/internal/flv"
 	"afterlive/internal/ledger"
+	"afterlive/internal/operate"
 	"afterlive/internal/standin"
 	"afterlive/job"
 	"afterlive/ladder"
@@ -105,5 +106,34 @@ func TestTrimRefused(t *testing.T) {
 	task := job.Task{Kind: job.Recording, Key: "recordings/live/talk.flv", Profile: "recorded", Trim: job.Trim{Start: 1000}}
 	if reason, _ := job.Verdict(p.Do(t.Context(), task, nil)); reason != "bad_message" {
 		t.Errorf("a recording that grows: %s", reason)
+	}
+}
+
+// A title comes with the recording's message, or from an operator, and stays when another job takes the place of what was published.
+func TestTitleStays(t *testing.T) {
+	store, queue := standin.NewMemory(), &standin.Messages{}
+	store.Put(smallTask.Key, streamed(t, "25", 4, 0))
+	p := newPipeline(t, store, queue, recordedProfile)
+	for n, tc := range []struct{ sent, operator, want string }{
+		{"", "", ""},
+		{"A talk", "", "A talk"},
+		{"", "", "A talk"},
+		{"", "The talk", "The talk"},
+		{"", "", "The talk"},
+		{"Another", "", "Another"},
+	} {
+		if tc.operator != "" {
+			must(t, operate.Operator{Store: store}.Entitle(t.Context(), job.Asset(smallTask.Key), tc.operator))
+		} else { // another trim is another job
+			task := job.Task{Kind: job.Recording, Key: smallTask.Key, Profile: "recorded", Title: tc.sent, Trim: job.Trim{Start: int64(40 * n)}}
+			must(t, p.Do(t.Context(), task, nil))
+			drain(t, p, queue)
+		}
+		var asset ladder.Asset
+		_, err := ledger.Load(t.Context(), store, ladder.PointerKey(job.Asset(smallTask.Key)), &asset)
+		must(t, err)
+		if asset.Title != tc.want {
+			t.Errorf("%d: its title is %q, not %q", n, asset.Title, tc.want)
+		}
 	}
 }

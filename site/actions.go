@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"net/http"
 	"strconv"
 	"sync"
@@ -250,6 +251,23 @@ type sendWish struct {
 	Key     string `json:"key"`
 	Profile string `json:"profile"`
 	Repair  bool   `json:"repair"`
+	Title   string `json:"title"`
+
+	// What is left out at its start and its end.
+	TrimStart float64 `json:"trim_start_s"`
+	TrimEnd   float64 `json:"trim_end_s"`
+}
+
+// task is what a wish asks for.
+func (w sendWish) task(bucket, etag string) (job.Task, error) {
+	t := job.Task{
+		Version: job.Version, Kind: job.Recording, Bucket: bucket, Key: w.Key, ETag: etag, Profile: cmp.Or(w.Profile, job.DefaultProfile), Repair: w.Repair, Title: w.Title,
+		Trim: job.Trim{Start: int64(math.Round(1000 * min(w.TrimStart, farthest))), End: int64(math.Round(1000 * min(w.TrimEnd, farthest)))},
+	}
+	if _, err := job.Parse(t.Body()); err != nil {
+		return t, problem{http.StatusBadRequest, err}
+	}
+	return t, nil
 }
 
 // send sends a recording that is in the store to the workers.
@@ -274,7 +292,10 @@ func (s *Site) send(_ http.ResponseWriter, r *http.Request) (any, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	t := job.Task{Kind: job.Recording, Bucket: s.Operator.Bucket, Key: w.Key, ETag: etag, Profile: cmp.Or(w.Profile, job.DefaultProfile), Repair: w.Repair}
+	t, err := w.task(s.Operator.Bucket, etag)
+	if err != nil {
+		return nil, err
+	}
 	if !w.DryRun {
 		if err := s.Operator.Resume(ctx, t.JobID(), w.Repair); err != nil {
 			return nil, err
@@ -285,4 +306,32 @@ func (s *Site) send(_ http.ResponseWriter, r *http.Request) (any, error) {
 		s.Log.Info("operator's action", zap.String("key", w.Key), zap.String("what", "sent"), zap.String("from", r.RemoteAddr))
 	}
 	return publication{w.DryRun, job.Asset(w.Key), t.JobID()}, nil
+}
+
+// titleWish is the body of a wish to give an asset a title.
+type titleWish struct {
+	Asset string `json:"asset"`
+	Title string `json:"title"`
+}
+
+// title gives an asset a title.
+func (s *Site) title(_ http.ResponseWriter, r *http.Request) (any, error) {
+	w, err := wishOf[titleWish](r)
+	if err != nil {
+		return nil, err
+	}
+	if !fs.ValidPath(w.Asset) {
+		return nil, problemf(http.StatusNotFound, "there is no asset %q", w.Asset)
+	}
+	switch err := s.Operator.Entitle(r.Context(), w.Asset, w.Title); {
+	case errors.Is(err, operate.ErrNoAsset):
+		return nil, problem{http.StatusNotFound, err}
+	case errors.Is(err, operate.ErrTitle):
+		return nil, problem{http.StatusBadRequest, err}
+	case err != nil:
+		return nil, err
+	}
+	s.first.forget()
+	s.Log.Info("operator's action", zap.String("asset", w.Asset), zap.String("what", "titled"), zap.String("from", r.RemoteAddr))
+	return w, nil
 }

@@ -16,6 +16,7 @@ import (
 // recording is what viewers see of a job.
 type recording struct {
 	Asset       string        `json:"asset"`
+	Title       string        `json:"title,omitempty"`
 	State       catalog.State `json:"state"`
 	At          time.Time     `json:"at"` // when it was planned: soon after its begin, or its end
 	Duration    float64       `json:"duration_s"`
@@ -28,7 +29,7 @@ type recording struct {
 
 func toViewers(s catalog.Status) recording {
 	r := recording{
-		Asset: s.Asset, State: s.Shown, At: s.Planned, Duration: s.Duration, Poster: s.Poster, Projections: s.Projections, Waiting: s.Waiting, Abandoned: s.Abandoned, Missing: s.Missing,
+		Asset: s.Asset, Title: s.Title, State: s.Shown, At: s.Planned, Duration: s.Duration, Poster: s.Poster, Projections: s.Projections, Waiting: s.Waiting, Abandoned: s.Abandoned, Missing: s.Missing,
 	}
 	if r.State != catalog.Published {
 		r.Duration = 0 // it grows

@@ -96,6 +96,7 @@ func (s *Site) Handler() (http.Handler, error) {
 		"POST /api/v1/jobs/{job}/publish":      s.operators(s.publish),
 		"POST /api/v1/recordings":              s.operators(s.send),
 		"POST /api/v1/clips":                   s.operators(s.clip),
+		"POST /api/v1/titles":                  s.operators(s.title),
 		"DELETE /api/v1/recordings/{asset...}": s.operators(s.remove),
 		"GET /api/v1/{rest...}":                nowhere,
 	} {

@@ -354,12 +354,14 @@ func TestSend(t *testing.T) {
 	s.shop.Put("recordings/live/new.flv", []byte("FLV"))
 	s.add(1, "live/talk", "")
 	for body, want := range map[string]int{
-		`{"key": "recordings/live/none.flv"}`:           http.StatusNotFound,
-		`{"key": "recordings/../x.flv"}`:                http.StatusBadRequest,
-		`{"key": "vod/x.flv"}`:                          http.StatusBadRequest,
-		`{"key": "recordings/live/new.mp4"}`:            http.StatusBadRequest,
-		`{}`:                                            http.StatusBadRequest,
-		`{"key": "recordings/live/new.flv", "as": "x"}`: http.StatusBadRequest,
+		`{"key": "recordings/live/none.flv"}`: http.StatusNotFound,
+		`{"key": "recordings/../x.flv"}`:      http.StatusBadRequest,
+		`{"key": "vod/x.flv"}`:                http.StatusBadRequest,
+		`{"key": "recordings/live/new.mp4"}`:  http.StatusBadRequest,
+		`{}`:                                  http.StatusBadRequest,
+		`{"key": "recordings/live/new.flv", "title": "two\nlines"}`: http.StatusBadRequest,
+		`{"key": "recordings/live/new.flv", "trim_start_s": -1}`:    http.StatusBadRequest,
+		`{"key": "recordings/live/new.flv", "as": "x"}`:             http.StatusBadRequest,
 	} {
 		if w := s.ask(http.MethodPost, "/api/v1/recordings", body, token); w.Code != want {
 			t.Errorf("%s: %d %s", body, w.Code, w.Body)
@@ -375,6 +377,32 @@ func TestSend(t *testing.T) {
 	}
 	if b, err := s.work.Backlog(t.Context()); err != nil || b.Waiting != 1 {
 		t.Errorf("sent: %+v, %v", b, err)
+	}
+}
+
+// A title is what viewers read, and search; a worker that publishes the asset again leaves it.
+func TestTitle(t *testing.T) {
+	s := newStand(t)
+	s.add(1, "live/talk", "")
+	for body, want := range map[string]int{
+		`{"asset": "none", "title": "x"}`:               http.StatusNotFound,
+		`{"asset": "../x", "title": "x"}`:               http.StatusNotFound,
+		`{"asset": "live/talk", "title": "two\nlines"}`: http.StatusBadRequest,
+	} {
+		if w := s.ask(http.MethodPost, "/api/v1/titles", body, token); w.Code != want {
+			t.Errorf("%s: %d %s", body, w.Code, w.Body)
+		}
+	}
+	if w := s.ask(http.MethodPost, "/api/v1/titles", `{"asset": "live/talk", "title": "x"}`, ""); w.Code != http.StatusUnauthorized {
+		t.Errorf("without a token: %d", w.Code)
+	}
+	const title = `<img src=x onerror="alert(1)"> ` + "\u05d0"
+	told[any](s, http.MethodPost, "/api/v1/titles", `{"asset": "live/talk", "title": "<img src=x onerror=\"alert(1)\"> \u05d0"}`)
+	type page struct{ Recordings []recording }
+	for _, query := range []string{"", "?q=ONERROR"} {
+		if got := told[page](s, http.MethodGet, "/api/v1/recordings"+query, "").Recordings; len(got) != 1 || got[0].Title != title {
+			t.Errorf("%q: %+v", query, got)
+		}
 	}
 }
 

@@ -59,6 +59,7 @@ type commands struct {
 	Drop    dropCommand    `cmd:"" help:"Remove tasks from the failed queue. Recordings stay."`
 	Publish publishCommand `cmd:"" help:"Publish a complete job again, in the place of a later one: brings an earlier result back."`
 	Clip    clipCommand    `cmd:"" help:"Make a new asset of a part of an asset, exact to the frame."`
+	Title   titleCommand   `cmd:"" help:"Give an asset a title, which viewers read in place of its name."`
 	MP4     mp4Command     `cmd:"" name:"mp4" help:"Write a rendition of an asset as one MP4 file."`
 	GC      gcCommand      `cmd:"" name:"gc" help:"Remove segments of finished jobs that no playlist names, left by attempts that failed or came second."`
 	Rm      rmCommand      `cmd:"" name:"rm" help:"Remove assets: their playlists, segments and jobs; with --recording, also their recordings."`

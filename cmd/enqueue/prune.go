@@ -11,35 +11,15 @@ import (
 
 	"afterlive/internal/operate"
 	"afterlive/internal/wiring"
+	"afterlive/ladder"
 )
 
-// age is a time for which something is kept.
-type age time.Duration
-
-// UnmarshalText reads 90d, or what time.ParseDuration does.
-func (a *age) UnmarshalText(text []byte) error {
-	if days, ok := strings.CutSuffix(string(text), "d"); ok {
-		n, err := strconv.ParseFloat(days, 64)
-		if err != nil || n < 0 || n > 36500 {
-			return fmt.Errorf("%q is not a number of days", text)
-		}
-		*a = age(n * 24 * float64(time.Hour))
-		return nil
-	}
-	d, err := time.ParseDuration(string(text))
-	if err == nil && d < 0 {
-		err = errors.New("it is negative")
-	}
-	*a = age(d)
-	return err
-}
-
 type pruneCommand struct {
-	Recordings age  `name:"keep-recordings" help:"Remove recordings of published assets after this time. The assets stay, but cannot be made again." placeholder:"7d" env:"AFTERLIVE_KEEP_RECORDINGS"`
-	Superseded age  `name:"keep-superseded" help:"Remove superseded results after this time. Until then, publish brings them back." placeholder:"1d" env:"AFTERLIVE_KEEP_SUPERSEDED"`
-	Assets     age  `name:"keep-assets" help:"Remove published assets after this time. Recordings that are kept longer stay." placeholder:"90d" env:"AFTERLIVE_KEEP_ASSETS"`
-	MinFree    size `help:"In a folder: if its disk has less free space, also remove replaced results, and then recordings of what is published, the oldest first." placeholder:"20G" env:"AFTERLIVE_KEEP_FREE"`
-	DryRun     bool `help:"Only say what would be removed."`
+	Recordings ladder.Age `name:"keep-recordings" help:"Remove recordings of published assets after this time. The assets stay, but cannot be made again." placeholder:"7d" env:"AFTERLIVE_KEEP_RECORDINGS"`
+	Superseded ladder.Age `name:"keep-superseded" help:"Remove superseded results after this time. Until then, publish brings them back." placeholder:"1d" env:"AFTERLIVE_KEEP_SUPERSEDED"`
+	Assets     ladder.Age `name:"keep-assets" help:"Remove published assets after this time. Recordings that are kept longer stay." placeholder:"90d" env:"AFTERLIVE_KEEP_ASSETS"`
+	MinFree    size       `help:"In a folder: if its disk has less free space, also remove replaced results, and then recordings of what is published, the oldest first." placeholder:"20G" env:"AFTERLIVE_KEEP_FREE"`
+	DryRun     bool       `help:"Only say what would be removed."`
 }
 
 // size is a number of bytes.
@@ -65,7 +45,7 @@ func (s *size) UnmarshalText(text []byte) error {
 
 // Help explains what --help has no place for.
 func (*pruneCommand) Help() string {
-	return `Without a flag for it, a kind of data is kept forever, unless --min-free needs its room. prune never removes a failed or unfinished job, or its recording. ` +
+	return `If a recording's profile says how long something is kept (keep), that counts. Else the flags do, and without a flag it is kept forever, unless --min-free needs its room. prune never removes a failed or unfinished job, or its recording. ` +
 		`A timer runs it once a day (packaging/systemd/afterlive-prune.timer).
 
   enqueue prune --keep-recordings 7d --keep-superseded 1d --keep-assets 90d --dry-run`
@@ -73,13 +53,10 @@ func (*pruneCommand) Help() string {
 
 // Run removes what is older than it is to be.
 func (c *pruneCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) error {
-	ages := operate.Ages{Recordings: time.Duration(c.Recordings), Superseded: time.Duration(c.Superseded), Assets: time.Duration(c.Assets)}
-	switch {
-	case c.MinFree > 0 && flags.OnAWS():
+	if c.MinFree > 0 && flags.OnAWS() {
 		return errors.New("--min-free is for a folder: a bucket is never full")
-	case ages == (operate.Ages{}) && c.MinFree == 0:
-		return errors.New("say for how long what is kept: --keep-recordings, --keep-superseded, --keep-assets, or --min-free")
 	}
+	keep := ladder.Keep{Recordings: c.Recordings, Superseded: c.Superseded, Assets: c.Assets}
 	return atPlace(ctx, flags, func(o operate.Operator, place *wiring.Place) error {
 		count := 0
 		tell := func(p operate.Pruned) {
@@ -92,10 +69,7 @@ func (c *pruneCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.F
 			fmt.Fprintf(stdout, "%s %s (job %s, planned %s): %d segments and playlists, %d objects of the recording %s\n", p.What, p.Status.Asset, p.Status.Job,
 				p.Status.Planned.Local().Format(time.DateTime), len(p.Pointers)+len(p.Segments), len(p.Recordings), did)
 		}
-		var err error
-		if ages != (operate.Ages{}) {
-			err = o.Prune(ctx, place.Recordings, ages, c.DryRun, tell)
-		}
+		err := o.Prune(ctx, place.Recordings, keep, c.DryRun, tell)
 		if c.MinFree > 0 {
 			err = errors.Join(err, o.MakeRoom(ctx, place.Recordings, func() (bool, error) {
 				free, err := wiring.Free(flags.Data)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"afterlive/internal/catalog"
 	"afterlive/internal/flv"
@@ -28,6 +29,10 @@ type sendCommand struct {
 	Join      bool     `help:"Make one asset of the parts of one stream, in the order given. Needs room for all of them in the temporary folder (TMPDIR)."`
 	Force     bool     `help:"Send the file even if it seems that it cannot be published. A worker checks it again."`
 	Repair    bool     `help:"Also send what was sent before, for every part that doesn't exist: its message was lost, or somebody removed the part."`
+	Replace   bool     `help:"If another recording has this name: put this one in its place. What was published stays until this one is."`
+	Title     string   `help:"What viewers read in place of the asset's name. To change it later: title."`
+	TrimStart moment   `help:"Leave out so much at the start, to the frame: seconds, or 1:30, 1m30s." placeholder:"TIME"`
+	TrimEnd   moment   `help:"Leave out so much at the end." placeholder:"TIME"`
 	Profile   string   `help:"auto (a 2:1 picture is 360, any other flat), flat, 360, cubemap, eac, compare, or one of the workers' own." default:"auto"`
 }
 
@@ -37,8 +42,9 @@ func (c *sendCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Fl
 		return err
 	}
 	defer func() { err = errors.Join(err, place.Close()) }()
-	s := sender{place: place, profile: c.Profile, force: c.Force, note: func(err error) { fmt.Fprintln(stdout, "note:", err) }}
+	s := sender{place: place, profile: c.Profile, title: c.Title, force: c.Force, replace: c.Replace, note: func(err error) { fmt.Fprintln(stdout, "note:", err) }}
 
+	s.trim = job.Trim{Start: time.Duration(c.TrimStart).Milliseconds(), End: time.Duration(c.TrimEnd).Milliseconds()}
 	t, err := c.task(ctx, stdout, s)
 	if err != nil {
 		return err
@@ -71,6 +77,8 @@ func (c *sendCommand) task(ctx context.Context, stdout io.Writer, s sender) (job
 		return job.Task{}, errors.New("--join needs --as: what is the whole to be called?")
 	case !c.Join && len(c.Recording) > 1:
 		return job.Task{}, errors.New("one recording at a time; or --join, if these are parts of one stream")
+	case c.Replace && strings.HasPrefix(first, "s3://") && !c.Join:
+		return job.Task{}, fmt.Errorf("%s is in the bucket already: --replace is for what is uploaded", first)
 	case !c.Join && c.As != "" && strings.HasPrefix(first, "s3://"):
 		return job.Task{}, fmt.Errorf("%s is in the bucket already, and is called as it is: --as is for what is uploaded", first)
 	}
@@ -113,14 +121,19 @@ func withoutFLV(name string) string {
 type sender struct {
 	place    *wiring.Place
 	profile  string
+	title    string
+	trim     job.Trim
 	promised string      // the video that the stream has announced
 	ours     bool        // files are, to be removed once they are uploaded
 	force    bool        // what is no recording is sent, too
+	replace  bool        // another recording of that name makes way
 	note     func(error) // of what nobody needs, and did not come off
 }
 
 func (s sender) task(key, etag string) job.Task {
-	return job.Task{Version: job.Version, Kind: job.Recording, Bucket: s.place.Bucket, Key: key, ETag: etag, Profile: s.profile, Promised: s.promised}
+	return job.Task{
+		Version: job.Version, Kind: job.Recording, Bucket: s.place.Bucket, Key: key, ETag: etag, Profile: s.profile, Promised: s.promised, Title: s.title, Trim: s.trim,
+	}
 }
 
 func (s sender) operator() operate.Operator { return operate.Operator{Store: s.place.Store} }
@@ -211,8 +224,14 @@ func (s sender) file(ctx context.Context, file, key string) (job.Task, error) {
 		}
 	}
 	switch {
+	case existed && !same && s.replace:
+		if err := s.operator().MakeWay(ctx, s.place.Recordings, job.Asset(key), key); err != nil {
+			return job.Task{}, fmt.Errorf("replace %s: %w", key, err)
+		}
+		s.replace = false // who comes between is not replaced
+		return s.file(ctx, file, key)
 	case existed && !same:
-		return job.Task{}, fmt.Errorf("%s: %w; choose another with --as", key, errTaken)
+		return job.Task{}, fmt.Errorf("%s: %w; choose another with --as, or --replace it", key, errTaken)
 	case !same:
 		return job.Task{}, fmt.Errorf("upload %s: the object has %d bytes, the file %d: did it change meanwhile?", key, size, info.Size())
 	}
@@ -231,6 +250,9 @@ func (s sender) file(ctx context.Context, file, key string) (job.Task, error) {
 // refused here: a worker fails it, so that operators find it in the failed queue.
 func (s sender) scan(ctx context.Context, file string) (*pipeline.Scanned, error) {
 	scanned, err := pipeline.ScanFile(ctx, file)
+	if err == nil {
+		err = scanned.Trims(s.trim)
+	}
 	_, refused := errors.AsType[*flv.Error](err)
 	switch {
 	case refused && !s.ours && !s.force:

@@ -279,7 +279,7 @@ type Pages interface {
 type Query struct {
 	Since  time.Time // they were planned then, or later; zero: whenever
 	Until  time.Time // they were planned before; zero: whenever
-	Name   string    // is in their asset's name, in whatever case
+	Name   string    // is in their asset's name or title, in whatever case
 	States []State   // none: in any state
 	Limit  int       // at most so many
 	After  string    // where the page before ended; "": the newest comes first
@@ -349,7 +349,7 @@ func (q Query) read(ctx context.Context, store ledger.Store, keys []string) (all
 		all, err = fresh(ctx, store, all)
 	}
 	all = slices.DeleteFunc(all, func(s Status) bool {
-		return q.Shown && s.Shown == "" || len(q.States) > 0 && !slices.Contains(q.States, s.State) || q.Name != "" && !strings.Contains(strings.ToLower(s.Asset), q.Name)
+		return q.Shown && s.Shown == "" || len(q.States) > 0 && !slices.Contains(q.States, s.State) || q.Name != "" && !strings.Contains(strings.ToLower(s.Asset+"\n"+s.Title), q.Name)
 	})
 	return all, at, err
 }

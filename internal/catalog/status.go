@@ -48,6 +48,7 @@ func (s State) Settled() bool {
 type Status struct {
 	Job         string         `json:"job"`
 	Asset       string         `json:"asset"`
+	Title       string         `json:"title,omitempty"` // what people call it, once it can be watched
 	Profile     string         `json:"profile"`
 	Recording   string         `json:"recording,omitempty"`  // its key
 	Clip        *ladder.ClipOf `json:"clip,omitempty"`       // it is a part of another asset, and has no recording of its own
@@ -71,6 +72,7 @@ type Status struct {
 	Abandoned   bool           `json:"abandoned,omitempty"`     // its recorder went away: what that had not shipped is missing
 	Missing     int            `json:"missing,omitempty"`       // how many things of the recording are, by asset.json
 	Effort      *ladder.Total  `json:"effort,omitempty"`        // that it took, once published
+	Keep        ladder.Keep    `json:"keep,omitzero"`           // for how long its profile keeps what was made
 	Published   string         `json:"published_job,omitempty"` // whose result the asset is at the moment
 }
 
@@ -145,7 +147,7 @@ func unplanned(id string, n ledger.Note) (Status, error) {
 func howFar(plan *ladder.Job, done map[string]bool) Status {
 	s := Status{
 		Job: plan.Job, Asset: plan.Asset, Profile: plan.Profile, Recording: plan.Recording.Key, Planned: plan.Created, State: Working,
-		Parts: len(plan.PartNames()), Done: len(done), Duration: plan.Duration,
+		Parts: len(plan.PartNames()), Done: len(done), Duration: plan.Duration, Keep: plan.Keep,
 	}
 	if c := plan.Clip; c != nil {
 		s.Recording, s.Clip = "", &ladder.ClipOf{Asset: c.Asset, From: plan.Rate.Time(c.From).Seconds(), To: plan.Rate.Time(c.To).Seconds()}
@@ -186,7 +188,7 @@ func (s *Status) decide(plan *ladder.Job, done map[string]bool, pointer ladder.A
 // published is what the asset says of its job.
 func (s *Status) published(plan *ladder.Plan, pointer ladder.Asset) {
 	s.State, s.Master, s.Effort = Published, ladder.StableMasterKey(plan.Asset), &pointer.Effort
-	s.Abandoned, s.Missing = pointer.Abandoned, len(pointer.Missing)
+	s.Title, s.Abandoned, s.Missing = pointer.Title, pointer.Abandoned, len(pointer.Missing)
 	if pointer.Poster != "" {
 		s.Poster = path.Join("vod", plan.Asset, pointer.Poster)
 	}

@@ -14,23 +14,6 @@ import (
 	"afterlive/ladder"
 )
 
-// Ages say for how long something is kept; 0: for ever.
-type Ages struct {
-	Recordings time.Duration // of assets that are published, since they were planned: they stay published
-	Superseded time.Duration // results in whose place others are, since then
-	Assets     time.Duration // that are published, since they were planned: all that there is of them but recordings that are to be kept longer
-}
-
-// youngest is the least of the ages that are set.
-func (a Ages) youngest() (least time.Duration) {
-	for _, age := range []time.Duration{a.Recordings, a.Superseded, a.Assets} {
-		if age > 0 && (least == 0 || age < least) {
-			least = age
-		}
-	}
-	return least
-}
-
 // What is pruned.
 const (
 	prunedAsset      = "asset"
@@ -46,17 +29,14 @@ type Pruned struct {
 	Err error // why it stays
 }
 
-// Prune removes what is older than it is to be, and tells of each; with dry, it only tells. What has failed, or is at work, stays, and so
-// does its recording. What cannot be removed keeps nothing else from it.
-func (o Operator) Prune(ctx context.Context, recordings Recordings, ages Ages, dry bool, tell func(Pruned)) error {
-	if ages.youngest() == 0 {
-		return errors.New("say for how long what is kept")
-	}
-	if ages.Assets > 0 && ages.Recordings > ages.Assets {
-		return errors.New("recordings cannot be kept longer than assets: nothing would lead to them any more")
+// Prune removes what is older than its profile says, or where that says nothing, than keep does, and tells of each; with dry, it only tells. What has
+// failed, or is at work, stays, and so does its recording. What cannot be removed keeps nothing else from it.
+func (o Operator) Prune(ctx context.Context, recordings Recordings, keep ladder.Keep, dry bool, tell func(Pruned)) error {
+	if err := keep.Check(); err != nil {
+		return err
 	}
 	now := time.Now()
-	q := catalog.Query{Until: now.Add(-ages.youngest()), States: []catalog.State{catalog.Published, catalog.Superseded, catalog.Removed}, Limit: 200, Noted: true}
+	q := catalog.Query{States: []catalog.State{catalog.Published, catalog.Superseded, catalog.Removed}, Limit: 200, Noted: true}
 	var faults []error
 	gone := map[string]bool{} // recordings: several jobs may have one
 	for {
@@ -65,7 +45,11 @@ func (o Operator) Prune(ctx context.Context, recordings Recordings, ages Ages, d
 			return errors.Join(append(faults, err)...)
 		}
 		for _, s := range jobs {
-			p, due := o.due(ctx, recordings, ages, now, s)
+			keep := s.Keep.Or(keep)
+			if least := time.Duration(keep.Youngest()); s.State != catalog.Removed && (least == 0 || now.Sub(s.Planned) <= least) {
+				continue
+			}
+			p, due := o.due(ctx, recordings, keep, now, s)
 			if p.What == prunedRecording {
 				due = due && !gone[s.Recording]
 				gone[s.Recording] = true
@@ -90,7 +74,7 @@ func (o Operator) Prune(ctx context.Context, recordings Recordings, ages Ages, d
 }
 
 // due is what of a job is to go, as it stands now: its note may be older.
-func (o Operator) due(ctx context.Context, recordings Recordings, ages Ages, now time.Time, s catalog.Status) (p Pruned, due bool) {
+func (o Operator) due(ctx context.Context, recordings Recordings, keep ladder.Keep, now time.Time, s catalog.Status) (p Pruned, due bool) {
 	p.Status = s
 	s, err := catalog.Refresh(ctx, o.Store, s.Job)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -101,16 +85,16 @@ func (o Operator) due(ctx context.Context, recordings Recordings, ages Ages, now
 		return p, true
 	}
 	p.Status = s
-	over := func(age time.Duration, since time.Time) bool { return age > 0 && now.Sub(since) > age }
-	old := over(ages.Recordings, s.Planned)
+	over := func(age ladder.Age, since time.Time) bool { return age > 0 && now.Sub(since) > time.Duration(age) }
+	old := over(keep.Recordings, s.Planned)
 	switch {
-	case s.State == catalog.Published && over(ages.Assets, s.Planned):
+	case s.State == catalog.Published && over(keep.Assets, s.Planned):
 		p.What = prunedAsset
 		if !old {
 			recordings = nil
 		}
 		if p.Belongings, p.Err = o.FindBelongings(ctx, s.Asset, recordings, false); p.Err == nil {
-			p.Err = o.old(ctx, p.Belongings, now.Add(-ages.Assets))
+			p.Err = o.old(ctx, p.Belongings, now.Add(-time.Duration(keep.Assets)))
 		}
 	case s.State == catalog.Removed: // whoever removed it was killed over it
 		p.What = prunedAsset
@@ -120,7 +104,7 @@ func (o Operator) due(ctx context.Context, recordings Recordings, ages Ages, now
 			break
 		}
 		p.Belongings, p.Err = o.FindBelongings(ctx, s.Asset, nil, false)
-	case s.State == catalog.Superseded && over(ages.Superseded, s.Since):
+	case s.State == catalog.Superseded && over(keep.Superseded, s.Since):
 		p.What = prunedSuperseded
 		p.Err = o.belongings(ctx, s, &p.Belongings)
 	case old && !s.Unrecorded && s.Recording != "":

@@ -64,17 +64,17 @@ func aged(t *testing.T, store *standin.Memory, n int, days float64, state catalo
 
 // What is older than it is to be goes; what has failed or is at work stays, with its recording, as does all that nothing is said of.
 func TestPrune(t *testing.T) {
-	const day = 24 * time.Hour
+	const day = ladder.Age(24 * time.Hour)
 	for _, tc := range []struct {
 		name string
-		ages Ages
+		ages ladder.Keep
 		gone []string // keys that contain one of these
 	}{
-		{"recordings", Ages{Recordings: 7 * day}, []string{"recordings/live/published-2", "recordings/live/published-3", "recordings/live/superseded-6"}},
-		{"assets", Ages{Assets: 90 * day}, []string{"vod/live/published-3", "0000000000000003"}},
-		{"assets and recordings", Ages{Assets: 90 * day, Recordings: 90 * day}, []string{"vod/live/published-3", "0000000000000003", "recordings/live/published-3"}},
-		{"superseded", Ages{Superseded: time.Nanosecond}, []string{"0000000000000006"}},
-		{"nothing is so old", Ages{Recordings: 1000 * day, Superseded: 1000 * day, Assets: 1000 * day}, nil},
+		{"recordings", ladder.Keep{Recordings: 7 * day}, []string{"recordings/live/published-2", "recordings/live/published-3", "recordings/live/superseded-6"}},
+		{"assets", ladder.Keep{Assets: 90 * day}, []string{"vod/live/published-3", "0000000000000003"}},
+		{"assets and recordings", ladder.Keep{Assets: 90 * day, Recordings: 90 * day}, []string{"vod/live/published-3", "0000000000000003", "recordings/live/published-3"}},
+		{"superseded", ladder.Keep{Superseded: 1}, []string{"0000000000000006"}},
+		{"nothing is so old", ladder.Keep{Recordings: 1000 * day, Superseded: 1000 * day, Assets: 1000 * day}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			store := standin.NewMemory()
@@ -118,9 +118,40 @@ func TestPrune(t *testing.T) {
 			}
 		})
 	}
-	for _, ages := range []Ages{{}, {Assets: day, Recordings: 2 * day}} {
-		if err := (Operator{}).Prune(t.Context(), nil, ages, true, func(Pruned) {}); err == nil {
-			t.Errorf("%+v is taken", ages)
+	wrong := ladder.Keep{Assets: day, Recordings: 2 * day}
+	if err := (Operator{}).Prune(t.Context(), nil, wrong, true, func(Pruned) {}); err == nil {
+		t.Errorf("%+v is taken", wrong)
+	}
+}
+
+// What a recording's profile says counts before what prune is told.
+func TestPruneByProfile(t *testing.T) {
+	const day = ladder.Age(24 * time.Hour)
+	for _, tc := range []struct {
+		profile, told ladder.Keep
+		gone          []string
+	}{
+		{ladder.Keep{Recordings: 7 * day}, ladder.Keep{}, []string{prunedRecording}},
+		{ladder.Keep{Assets: 20 * day}, ladder.Keep{Recordings: 7 * day}, []string{prunedAsset}},
+		{ladder.Keep{Recordings: 40 * day}, ladder.Keep{Recordings: 7 * day}, nil},
+		{ladder.Keep{Recordings: 40 * day, Assets: 50 * day}, ladder.Keep{Assets: 7 * day}, nil},
+		{ladder.Keep{}, ladder.Keep{}, nil},
+	} {
+		store := standin.NewMemory()
+		aged(t, store, 1, 30, catalog.Published)
+		id := fmt.Sprintf("%016x", 1)
+		plan, err := ledger.Plan(t.Context(), store, id)
+		must(t, err)
+		plan.Keep = tc.profile
+		body, err := json.Marshal(plan)
+		must(t, err)
+		store.Put(ladder.PlanKey(id), body)
+		_, err = catalog.Refresh(t.Context(), store, id)
+		must(t, err)
+		var gone []string
+		must(t, Operator{Store: store}.Prune(t.Context(), store, tc.told, false, func(p Pruned) { gone = append(gone, p.What) }))
+		if !slices.Equal(gone, tc.gone) {
+			t.Errorf("profile %+v, told %+v: %v are removed, not %v", tc.profile, tc.told, gone, tc.gone)
 		}
 	}
 }
@@ -128,13 +159,13 @@ func TestPrune(t *testing.T) {
 // What has changed since it was noted counts: a result that was brought back, and one that was removed in part, whoever was killed over it; and an
 // asset stays while any job of it is young, or has failed.
 func TestPruneLooksAgain(t *testing.T) {
-	const day, id, later = 24 * time.Hour, "0000000000000006", "00000000000003ee"
+	const day, id, later = ladder.Age(24 * time.Hour), "0000000000000006", "00000000000003ee"
 	begin := func() (*standin.Memory, Operator) {
 		store := standin.NewMemory()
 		aged(t, store, 6, 30, catalog.Superseded)
 		return store, Operator{Store: store}
 	}
-	prune := func(o Operator, store *standin.Memory, ages Ages) (told []Pruned) {
+	prune := func(o Operator, store *standin.Memory, ages ladder.Keep) (told []Pruned) {
 		if err := o.Prune(t.Context(), store, ages, false, func(p Pruned) { told = append(told, p) }); err != nil {
 			t.Fatal(err)
 		}
@@ -152,8 +183,8 @@ func TestPruneLooksAgain(t *testing.T) {
 		store.Put(ladder.PointerKey("live/superseded-6"), body)
 	}
 	store, o := begin() // it is noted superseded, and was brought back
-	pointer(store, ladder.Asset{Version: 1, Job: id, Planned: time.Now().Add(-30 * day), Chosen: time.Now().Add(-time.Hour)})
-	if told := prune(o, store, Ages{Superseded: time.Nanosecond, Assets: 7 * day}); !there(store, id) {
+	pointer(store, ladder.Asset{Version: 1, Job: id, Planned: time.Now().Add(-30 * 24 * time.Hour), Chosen: time.Now().Add(-time.Hour)})
+	if told := prune(o, store, ladder.Keep{Superseded: 1, Assets: 7 * day}); !there(store, id) {
 		t.Errorf("what is published was pruned: %+v", told)
 	}
 	store, o = begin() // that was killed in the middle
@@ -161,7 +192,7 @@ func TestPruneLooksAgain(t *testing.T) {
 	if _, err := catalog.Refresh(t.Context(), store, id); err != nil {
 		t.Fatal(err)
 	}
-	prune(o, store, Ages{Assets: 29 * day, Superseded: 1000 * day})
+	prune(o, store, ladder.Keep{Assets: 29 * day, Superseded: 1000 * day})
 	if there(store, id) {
 		t.Error("half of it stays")
 	}
@@ -178,16 +209,23 @@ func TestPruneLooksAgain(t *testing.T) {
 	if err := store.Delete(t.Context(), ladder.PartKey(later, ladder.ChunkPart(0))); err != nil {
 		t.Fatal(err)
 	}
-	pointer(store, ladder.Asset{Version: 1, Job: id, Planned: time.Now().Add(-30 * day)})
+	pointer(store, ladder.Asset{Version: 1, Job: id, Planned: time.Now().Add(-30 * 24 * time.Hour)})
 	for _, id := range []string{id, later} {
 		if _, err := catalog.Refresh(t.Context(), store, id); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if told := prune(o, store, Ages{Assets: 7 * day, Recordings: 7 * day}); !there(store, id) || !there(store, later) {
+	if told := prune(o, store, ladder.Keep{Assets: 7 * day, Recordings: 7 * day}); !there(store, id) || !there(store, later) {
 		t.Errorf("an asset of which a job has failed was pruned: %+v", told)
 	}
 	if _, _, err := store.Get("recordings/live/superseded-6.flv"); err != nil {
 		t.Errorf("and its recording: %v", err)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }

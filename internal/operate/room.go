@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"afterlive/internal/catalog"
+	"afterlive/ladder"
 )
 
 // ErrNoRoom is that nothing more can be removed, and there is still too little room.
@@ -23,14 +24,14 @@ func (o Operator) MakeRoom(ctx context.Context, recordings Recordings, enough fu
 	if err != nil {
 		return err
 	}
-	const youngest = time.Nanosecond // however young it is
+	const youngest ladder.Age = 1 // however young it is
 	gone := map[string]bool{}
-	for _, ages := range []Ages{{Superseded: youngest}, {Recordings: youngest}} {
+	for _, keep := range []ladder.Keep{{Superseded: youngest}, {Recordings: youngest}} {
 		for _, s := range all {
-			if ages.Recordings > 0 && gone[s.Recording] {
+			if keep.Recordings > 0 && gone[s.Recording] {
 				continue
 			}
-			p, due := o.due(ctx, recordings, ages, time.Now(), s)
+			p, due := o.due(ctx, recordings, keep, time.Now(), s)
 			if !due || errors.Is(p.Err, ErrAtWork) || errors.Is(p.Err, ErrClipped) {
 				continue
 			}

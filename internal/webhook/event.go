@@ -23,6 +23,7 @@ type Event struct {
 // Data is how the recording stands when that is told, which may be later than when it happened.
 type Data struct {
 	Asset       string        `json:"asset"`
+	Title       string        `json:"title,omitempty"`
 	Job         string        `json:"job"`
 	Profile     string        `json:"profile"`
 	Recording   string        `json:"recording,omitempty"` // its key
@@ -41,7 +42,7 @@ type Data struct {
 
 func (s *Sender) event(kind, id string, number int, at time.Time, of catalog.Status) Event {
 	d := Data{
-		Asset: of.Asset, Job: of.Job, Profile: of.Profile, Recording: of.Recording, State: of.State, Duration: of.Duration, Poster: s.address(of.Poster),
+		Asset: of.Asset, Title: of.Title, Job: of.Job, Profile: of.Profile, Recording: of.Recording, State: of.State, Duration: of.Duration, Poster: s.address(of.Poster),
 		Projections: of.Projections, Abandoned: of.Abandoned, Missing: of.Missing, Task: of.Task, Reason: of.Reason, Detail: of.Detail,
 		Advice: strings.NewReplacer("JOB", of.Job, "ASSET", of.Asset).Replace(job.Advice(of.Reason)),
 	}

@@ -62,7 +62,7 @@ async function start() {
   if (request.time !== undefined) stage.sync.seek(request.time);
   if (asset) {
     controls.frameRate = asset.frame_rate ?? 0;
-    document.title = `${request.asset} – afterlive`;
+    document.title = `${asset.title || request.asset} – afterlive`;
     offerLadders(asset, request, stage, open);
     void offerQuality(asset, request.assetURL ?? "");
     void follow(asset, request.assetURL ?? "", element("event", HTMLElement), offerStoryboard(asset, request.assetURL ?? ""));

@@ -25,7 +25,7 @@ import { isProjection, PROJECTIONS } from "./projection.js";
  * @property {{width: number, height: number}[]} [renditions]
  */
 
-/** @typedef {{job: string, recording: string, live?: boolean, waiting?: string, abandoned?: boolean, duration_s: number, frame_rate?: number, ladders: Ladder[], quality?: string, poster?: string, storyboard?: string}} Asset */
+/** @typedef {{job: string, title?: string, recording: string, live?: boolean, waiting?: string, abandoned?: boolean, duration_s: number, frame_rate?: number, ladders: Ladder[], quality?: string, poster?: string, storyboard?: string}} Asset */
 
 /**
  * @typedef {object} Request

@@ -99,6 +99,19 @@ export function clipping(asset, player) {
 	return [h("h2", {}, "Clip"), h("p", { class: "row" }, from.row, to.row, h("label", {}, "Name ", name), make)];
 }
 
+/**
+ * A form for a title.
+ * @param {string} asset @param {string} title - that it has
+ */
+export function titling(asset, title) {
+	const input = h("input", { value: title, placeholder: "none: its name is shown", autocomplete: "off", size: 40, maxLength: 500, dir: "auto", id: "title" });
+	const save = button("Save", "Save the title of " + asset, "save-title", async () => {
+		await call("POST", "titles", { asset, title: input.value.trim() });
+		return true;
+	});
+	return [h("h2", {}, "Title"), h("p", { class: "row" }, h("label", {}, "Title ", input), save)];
+}
+
 /** @param {string} asset */
 export function removal(asset) {
 	const address = "recordings/" + asset.split("/").map(encodeURIComponent).join("/");

@@ -3,7 +3,7 @@ import { call, site } from "./api.js";
 import { clock, h, pageOf, show, when } from "./dom.js";
 import { fault, go } from "./main.js";
 
-/** @typedef {{ asset: string, state: string, at: string, duration_s: number, poster?: string, projections?: string[] }} Recording */
+/** @typedef {{ asset: string, title?: string, state: string, at: string, duration_s: number, poster?: string, projections?: string[] }} Recording */
 
 const often = 10_000; // milliseconds between looks, while the first page is shown
 
@@ -68,5 +68,5 @@ function card(r) {
 	const picture = r.poster && h("img", { src: site.media + "/" + r.poster.split("/").map(encodeURIComponent).join("/"), alt: "", loading: "lazy" });
 	return h("li", {}, h("a", { href: pageOf(r.asset) },
 		h("span", { class: "poster" }, picture, live && h("span", { class: "live" }, r.state === "live" ? "LIVE" : "INTERRUPTED"), h("span", {}, [form, r.duration_s > 0 && clock(r.duration_s)].filter(Boolean).join(" · "))),
-		h("span", { class: "name" }, r.asset), when(r.at)));
+		h("span", { class: "name", dir: "auto" }, r.title || r.asset), when(r.at)));
 }
