@@ -1,8 +1,12 @@
 package e2e
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -60,6 +64,8 @@ func TestPages(t *testing.T) {
 		})
 	}
 	t.Run("serve", func(t *testing.T) { servedApart(t, data, tokens) })
+	t.Run("mp4", func(t *testing.T) { downloaded(t, data, address) })
+	t.Run("title", func(t *testing.T) { page{openBrowser(t), axe}.entitles("http://" + address) })
 	t.Run("clip", func(t *testing.T) { page{openBrowser(t), axe}.clips("http://"+address, data) })
 }
 
@@ -190,6 +196,49 @@ func (p page) operates(failed string) {
 	p.press(kb.Enter)
 	p.good("chunk-00000")
 	p.wait("document.querySelectorAll('svg.line rect').length === 1")
+}
+
+// downloaded is an MP4, which the API makes as the command line does.
+func downloaded(t *testing.T, data, address string) {
+	t.Helper()
+	made := filepath.Join(t.TempDir(), "talk.mp4")
+	enqueue(t, "mp4", "--data", data, "live/talk", "-o", made)
+	want, err := os.ReadFile(made)
+	must(t, err)
+	for query, status := range map[string]int{"": http.StatusOK, "?rendition=none": http.StatusConflict} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/api/v1/mp4/live/talk"+query, nil)
+		must(t, err)
+		request.Header.Set("Authorization", "Bearer "+operatorToken)
+		resp, err := http.DefaultClient.Do(request)
+		must(t, err)
+		got, err := io.ReadAll(resp.Body)
+		must(t, errors.Join(err, resp.Body.Close()))
+		if resp.StatusCode != status || status == http.StatusOK && (!bytes.Equal(got, want) || resp.Header.Get("Content-Disposition") != "attachment; filename=talk.mp4") {
+			t.Errorf("%q: %s, %d bytes, not %d, %v", query, resp.Status, len(got), len(want), resp.Header)
+		}
+	}
+}
+
+// entitles gives a recording a title that would be more than a title if a page took it for HTML, on its page.
+func (p page) entitles(address string) {
+	p.Helper()
+	title := `<img src=x onerror=alert(1)> "Keynote" ` + "\u05e9\u05dc\u05d5\u05dd"
+	p.navigate(address + "/")
+	p.run("window.alert = () => { window.alerted = true }; sessionStorage.setItem('afterlive-token', " + quoted(operatorToken) + ")")
+	p.navigate(address + "/recordings/live/talk")
+	p.good("live/talk")
+	p.tabTo("e.id === 'title'")
+	p.press(strings.Split(title, "")...)
+	p.tabTo("e.id === 'save-title'")
+	p.press(kb.Enter)
+	p.wait("document.querySelector('h1').textContent === " + quoted(title) + " && document.title.startsWith(" + quoted(title) + ")")
+	p.good(title)
+	p.navigate(address + "/?q=keynote")
+	p.good(title)
+	p.wait("document.querySelectorAll('.gallery a').length === 1")
+	p.run("while (!(await (await fetch('/vod/live/talk/asset.json')).json()).title) await new Promise(r => setTimeout(r, 200))") // it is cached for 5 s
+	p.navigate(address + "/player/?asset=live/talk")
+	p.wait("document.title.startsWith(" + quoted(title) + ")")
 }
 
 // clips makes a clip on a recording's page, one of its ends taken from the player.

@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"math"
 	"os"
@@ -13,7 +12,6 @@ import (
 	"time"
 
 	"afterlive/internal/hlstest"
-	"afterlive/internal/remux"
 	"afterlive/ladder"
 )
 
@@ -38,14 +36,6 @@ func (c *clipped) toMP4(t *testing.T, asset, name string) (*Rendition, string) {
 	t.Helper()
 	r, err := FindRendition(t.Context(), c.store, asset, name)
 	must(t, err)
-	var tracks []remux.Track
-	for _, track := range r.Tracks {
-		one := remux.Track{Init: r.Plan.Key(track.Ladder, track.Rendition, track.Init)}
-		for _, s := range track.Segments {
-			one.Segments = append(one.Segments, r.Plan.Key(track.Ladder, track.Rendition, s.URI))
-		}
-		tracks = append(tracks, one)
-	}
 	dir := t.TempDir()
 	out, err := os.Create(filepath.Join(dir, "talk.mp4"))
 	must(t, err)
@@ -53,10 +43,7 @@ func (c *clipped) toMP4(t *testing.T, asset, name string) (*Rendition, string) {
 	scratch, err := os.Create(filepath.Join(dir, "scratch"))
 	must(t, err)
 	defer scratch.Close()
-	must(t, remux.Write(t.Context(), out, scratch, func(_ context.Context, key string) ([]byte, error) {
-		body, _, err := c.store.Get(key)
-		return body, err
-	}, tracks, r.Begins))
+	must(t, r.WriteMP4(t.Context(), c.store, out, scratch))
 	return r, out.Name()
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"afterlive/internal/ledger"
+	"afterlive/internal/remux"
 	"afterlive/job"
 	"afterlive/ladder"
 )
@@ -21,6 +23,29 @@ type Rendition struct {
 	Begins float64
 	Tracks []ladder.Track // the video's, if there is one, and the sound's
 	Plan   *ladder.Plan
+}
+
+// ErrNoMP4 is an error of [FindRendition] that whoever asks can mend.
+var ErrNoMP4 = errors.New("no MP4 can be made of it")
+
+// WriteMP4 writes the packets of a rendition as one MP4, its index first. Until all of them were read they are in the scratch, which must be empty.
+func (r *Rendition) WriteMP4(ctx context.Context, store Store, w io.Writer, scratch io.ReadWriteSeeker) error {
+	load := func(ctx context.Context, key string) ([]byte, error) {
+		body, _, err := store.Load(ctx, key)
+		if err != nil {
+			return nil, fmt.Errorf("load %s: %w", key, err)
+		}
+		return body, nil
+	}
+	var all []remux.Track
+	for _, t := range r.Tracks {
+		one := remux.Track{Init: r.Plan.Key(t.Ladder, t.Rendition, t.Init)}
+		for _, s := range t.Segments {
+			one.Segments = append(one.Segments, r.Plan.Key(t.Ladder, t.Rendition, s.URI))
+		}
+		all = append(all, one)
+	}
+	return remux.Write(ctx, w, scratch, load, all, r.Begins)
 }
 
 // FindRendition finds a rendition of a published asset, by its name or that of its ladder and its own; "": the largest of the first ladder. Of one
@@ -54,8 +79,11 @@ func FindRendition(ctx context.Context, store Store, asset, name string) (*Rendi
 			}
 		}
 	}
+	if plan.Container == ladder.TS {
+		return nil, fmt.Errorf("%w: its segments are transport streams: replay it with a profile without container: ts", ErrNoMP4)
+	}
 	if r.Name == "" && (name != "" || len(names) > 0) {
-		return nil, fmt.Errorf("%s has no rendition %q: it has %s", asset, name, strings.Join(names, ", "))
+		return nil, fmt.Errorf("%w: %s has no rendition %q: it has %s", ErrNoMP4, asset, name, strings.Join(names, ", "))
 	}
 	if sound := plan.SoundOf(r.Name); sound != "" {
 		r.Tracks = append(r.Tracks, fold.Tracks[ladder.AudioLadder+"/"+sound])
@@ -64,7 +92,7 @@ func FindRendition(ctx context.Context, store Store, asset, name string) (*Rendi
 	if slices.ContainsFunc(r.Tracks, func(t ladder.Track) bool {
 		return slices.ContainsFunc(t.Segments, func(s ladder.Segment) bool { return s.Gap })
 	}) {
-		return nil, fmt.Errorf("some of %s was given up ("+job.CLI+" failed tells why): replay that first", asset)
+		return nil, fmt.Errorf("%w: some of %s was given up ("+job.CLI+" failed tells why): replay that first", ErrNoMP4, asset)
 	}
 	return r, nil
 }

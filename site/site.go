@@ -62,6 +62,8 @@ type Site struct {
 	last    shared[snapshot]
 	first   shared[any] // the page of recordings that all viewers begin with
 	sifting sync.Mutex
+
+	remuxing chan struct{} // has room for one
 }
 
 // Handler answers the site's paths: /, /recordings/…, /work, /failures, /jobs/…, /site/… and /api/v1/….
@@ -72,6 +74,7 @@ func (s *Site) Handler() (http.Handler, error) {
 	}
 	mux := http.NewServeMux()
 	s.last, s.first = newShared[snapshot](), newShared[any]()
+	s.remuxing = make(chan struct{}, 1)
 	policy := s.policy()
 	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, files, "page.html") })
 	for _, path := range []string{"GET /{$}", "GET /recordings/{asset...}", "GET /work", "GET /failures", "GET /jobs/{job}"} {
@@ -89,6 +92,7 @@ func (s *Site) Handler() (http.Handler, error) {
 		"GET /api/v1/jobs":                     s.operators(s.jobs),
 		"GET /api/v1/jobs/{job}":               s.operators(s.job),
 		"GET /api/v1/jobs/{job}/parts":         s.operators(s.parts),
+		"GET /api/v1/mp4/{asset...}":           s.operators(s.mp4),
 		"GET /api/v1/work":                     s.operators(s.work),
 		"GET /api/v1/events":                   s.operators(s.events),
 		"POST /api/v1/jobs/{job}/replay":       s.operators(s.replay),

@@ -11,9 +11,7 @@ import (
 	"strings"
 
 	"afterlive/internal/operate"
-	"afterlive/internal/remux"
 	"afterlive/internal/wiring"
-	"afterlive/ladder"
 	"afterlive/pipeline"
 )
 
@@ -41,9 +39,6 @@ func (c *mp4Command) Run(ctx context.Context, stdout io.Writer, flags wiring.Fla
 		}
 		if err != nil {
 			return err
-		}
-		if r.Plan.Container == ladder.TS {
-			return errors.New("its segments are transport streams, of which no MP4 can be made: replay it with a profile without container: ts")
 		}
 		out := c.Out
 		if out == "" {
@@ -73,29 +68,10 @@ func (c *mp4Command) write(ctx context.Context, place *wiring.Place, r *pipeline
 	if err != nil {
 		return 0, err
 	}
-	load := func(ctx context.Context, key string) ([]byte, error) {
-		body, _, err := place.Store.Load(ctx, key)
-		if err != nil {
-			return nil, fmt.Errorf("load %s: %w", key, err)
-		}
-		return body, nil
-	}
-	err = remux.Write(ctx, part, scratch, load, tracks(r), r.Begins)
+	err = r.WriteMP4(ctx, place.Store, part, scratch)
 	info, statErr := part.Stat()
 	if err = errors.Join(err, statErr, part.Chmod(0o644), part.Close()); err == nil {
 		size, err = info.Size(), os.Link(part.Name(), out) // not over what somebody else has put there meanwhile
 	}
 	return size, errors.Join(err, os.Remove(part.Name()))
-}
-
-// tracks are a rendition's, by keys.
-func tracks(r *pipeline.Rendition) (all []remux.Track) {
-	for _, t := range r.Tracks {
-		one := remux.Track{Init: r.Plan.Key(t.Ladder, t.Rendition, t.Init)}
-		for _, s := range t.Segments {
-			one.Segments = append(one.Segments, r.Plan.Key(t.Ladder, t.Rendition, s.URI))
-		}
-		all = append(all, one)
-	}
-	return all
 }
