@@ -39,6 +39,7 @@ func TestPlayer(t *testing.T) {
 	t.Run("bucket", func(t *testing.T) { playerInBucket(t, address) })
 	t.Run("bounds", func(t *testing.T) { playerBounds(t, address) })
 	t.Run("errors", func(t *testing.T) { playerErrors(t, address) })
+	t.Run("schemas", func(t *testing.T) { keepSchemas(t, data) })
 }
 
 // Every ladder plays, also across the boundary of two chunks after a seek: one

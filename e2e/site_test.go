@@ -19,6 +19,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"afterlive/internal/standin"
+	"afterlive/internal/webhook"
 	"afterlive/ladder"
 )
 
@@ -67,6 +68,15 @@ func TestPages(t *testing.T) {
 	t.Run("mp4", func(t *testing.T) { downloaded(t, data, address) })
 	t.Run("title", func(t *testing.T) { page{openBrowser(t), axe}.entitles("http://" + address) })
 	t.Run("clip", func(t *testing.T) { page{openBrowser(t), axe}.clips("http://"+address, data) })
+	t.Run("schemas", func(t *testing.T) {
+		keepSchemas(t, data)
+		told, err := os.ReadFile(events)
+		must(t, err)
+		schema := compiled(t, webhook.Event{})
+		for line := range strings.Lines(string(told)) {
+			fits(t, schema, "event", []byte(line))
+		}
+	})
 }
 
 // page is a browser that shows the site.
