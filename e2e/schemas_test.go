@@ -72,7 +72,7 @@ func TestSchemas(t *testing.T) {
 	for _, d := range spoken {
 		text, err := json.MarshalIndent(schemaOf(t, d.of, d.about, false), "", "  ")
 		must(t, err)
-		file, got := filepath.Join(standin.Root(), "docs/schemas", d.name+".json"), string(text)+"\n"
+		file, got := filepath.Join(standin.Root(), "docs", "schemas", d.name+".json"), string(text)+"\n"
 		if *update {
 			writeFile(t, file, got)
 			continue

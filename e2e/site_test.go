@@ -216,7 +216,7 @@ func downloaded(t *testing.T, data, address string) {
 	want, err := os.ReadFile(made)
 	must(t, err)
 	for query, status := range map[string]int{"": http.StatusOK, "?rendition=none": http.StatusConflict} {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/api/v1/mp4/live/talk"+query, nil)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/api/v1/mp4/live/talk"+query, http.NoBody)
 		must(t, err)
 		request.Header.Set("Authorization", "Bearer "+operatorToken)
 		resp, err := http.DefaultClient.Do(request)

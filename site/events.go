@@ -117,7 +117,7 @@ func (s *Site) events(w http.ResponseWriter, r *http.Request) (any, error) {
 		switch {
 		case err != nil:
 			last = snapshot{} // what comes next ends it
-			err = tell(w, "fault", map[string]string{"error": err.Error()})
+			err = tell(w, "fault", problemText(err.Error()))
 		case !reflect.DeepEqual(now, last):
 			last, now.At = now, at
 			err = tell(w, "work", now)

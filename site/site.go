@@ -56,6 +56,7 @@ type Site struct {
 	Media      string        // where vod/ and player/ are, as https://cdn.example.org; "": beside this
 	Every      time.Duration // how often pages are told of changes
 	Access     Access
+	Uploads    *Uploads // nil: there are none
 	Version    string
 	Log        *zap.Logger
 
@@ -106,6 +107,15 @@ func (s *Site) Handler() (http.Handler, error) {
 	} {
 		mux.Handle(path, s.answer(h))
 	}
+	if s.Uploads != nil {
+		uploads, err := s.Uploads.handler(s)
+		if err != nil {
+			return nil, err
+		}
+		for _, path := range []string{"POST /api/v1/uploads", "HEAD /api/v1/uploads/{upload}", "PATCH /api/v1/uploads/{upload}", "DELETE /api/v1/uploads/{upload}"} {
+			mux.Handle(path, uploads)
+		}
+	}
 	h := http.NewCrossOriginProtection().Handler(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", policy)
@@ -141,6 +151,9 @@ func problemf(status int, format string, args ...any) error {
 	return problem{status, fmt.Errorf(format, args...)}
 }
 
+// problemText is an error as clients get it.
+func problemText(text string) map[string]string { return map[string]string{"error": text} }
+
 // nothing is the answer of who has answered already.
 var nothing = struct{}{}
 
@@ -165,7 +178,7 @@ func (s *Site) answer(h handler) http.Handler {
 			if status >= http.StatusInternalServerError && !s.Access.Operator(r) {
 				text = "something went wrong here; the log says what"
 			}
-			v = map[string]string{"error": text}
+			v = problemText(text)
 		}
 		_ = json.NewEncoder(w).Encode(v) // the client may have gone
 	})
@@ -192,7 +205,7 @@ func nowhere(_ http.ResponseWriter, r *http.Request) (any, error) {
 // about is what a page needs to know first.
 func (s *Site) about(_ http.ResponseWriter, r *http.Request) (any, error) {
 	return map[string]any{
-		"version": s.Version, "media": s.Media, "operator": s.Access.Operator(r), "login": len(s.Access.tokens) > 0,
+		"version": s.Version, "media": s.Media, "operator": s.Access.Operator(r), "login": len(s.Access.tokens) > 0, "uploads": s.Uploads != nil,
 	}, nil
 }
 

@@ -64,6 +64,9 @@ type stand struct {
 	handler http.Handler
 	work    *queue.SQLite
 	failed  *queue.SQLite
+
+	receiver *shelf
+	uploads  *Uploads
 }
 
 func newStand(t *testing.T) *stand {
@@ -82,6 +85,9 @@ func newStand(t *testing.T) *stand {
 		Operator: operate.Operator{Failed: s.failed, Work: s.work, Store: s.shop},
 		Clipper:  pipeline.Clipper{Store: s.shop, Recordings: s.shop.Memory, Queue: s.work},
 	}
+	s.receiver = &shelf{}
+	pages.Uploads = &Uploads{Folder: t.TempDir(), Free: func() (int64, error) { return 1 << 20, nil }, Receiver: s.receiver, Log: zap.NewNop()}
+	s.uploads = pages.Uploads
 	s.handler, err = pages.Handler()
 	s.must(err)
 	return s
@@ -162,7 +168,7 @@ func TestOperatorsAlone(t *testing.T) {
 	var api struct{ Paths map[string]map[string]any }
 	s.must(yaml.Unmarshal(openapi, &api))
 	before := len(s.shop.Objects)
-	fill := strings.NewReplacer("{job}", id(1), "{asset}", "live/other")
+	fill := strings.NewReplacer("{job}", id(1), "{asset}", "live/other", "{upload}", "none")
 	count := 0
 	for path, methods := range api.Paths {
 		for method, m := range methods {

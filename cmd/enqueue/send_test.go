@@ -101,8 +101,8 @@ func TestSendTrimsAndTitles(t *testing.T) {
 	}
 	recording, err := streamed()
 	must(t, err)
-	real := b.record("real.flv", string(recording))
-	if _, err := b.run("send", real, "--trim-start", "1h"); err == nil || !strings.Contains(err.Error(), "nothing is left") || len(b.sent()) > 0 {
+	talk := b.record("real.flv", string(recording))
+	if _, err := b.run("send", talk, "--trim-start", "1h"); err == nil || !strings.Contains(err.Error(), "nothing is left") || len(b.sent()) > 0 {
 		t.Errorf("all of it trimmed: %v", err)
 	}
 }

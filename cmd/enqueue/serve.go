@@ -17,7 +17,8 @@ import (
 )
 
 type serveCommand struct {
-	Listen string `help:"Address to listen on." default:"127.0.0.1:8090" placeholder:"ADDR" env:"AFTERLIVE_LISTEN"`
+	Listen  string `help:"Address to listen on." default:"127.0.0.1:8090" placeholder:"ADDR" env:"AFTERLIVE_LISTEN"`
+	Uploads string `help:"Folder for recordings while they are uploaded by HTTP (tus), which operators may then do. It needs room for all that come at once." placeholder:"FOLDER" env:"AFTERLIVE_UPLOADS"`
 	wiring.Site
 
 	LogFormat string `help:"json or console." enum:"json,console" default:"json" env:"AFTERLIVE_LOG_FORMAT"`
@@ -46,7 +47,11 @@ func (c *serveCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.F
 		return err
 	}
 	return atPlace(ctx, flags, func(_ operate.Operator, place *wiring.Place) error {
-		pages, err := c.Pages(flags, place, log)
+		var uploads *site.Uploads
+		if c.Uploads != "" {
+			uploads = &site.Uploads{Folder: c.Uploads, Free: func() (int64, error) { return wiring.Free(c.Uploads) }, Receiver: receiver{place, log}, Log: log}
+		}
+		pages, err := c.Pages(flags, place, uploads, log) //nolint:contextcheck // an upload has the context of its request
 		if err != nil {
 			return err
 		}
@@ -67,6 +72,15 @@ func (c *serveCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.F
 		log.Info("serving http", zap.String("addr", listener.Addr().String()))
 		fmt.Fprintf(stdout, "http://%s/\n", listener.Addr())
 		server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
+		if uploads != nil {
+			sweeping, stop := context.WithCancel(ctx)
+			swept := make(chan struct{})
+			go func() {
+				defer close(swept)
+				uploads.Run(sweeping)
+			}()
+			defer func() { stop(); <-swept }()
+		}
 		ended := make(chan error, 1)
 		go func() { ended <- server.Serve(listener) }()
 		select {

@@ -29,7 +29,7 @@ func (f *flags) serve(ctx context.Context, log *zap.Logger, place *wiring.Place,
 		fmt.Fprintln(w, "ok")
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
-	if err := f.pages(mux, place, log); err != nil {
+	if err := f.pages(mux, place, log); err != nil { //nolint:contextcheck // likewise: requests have their own
 		return nil, err
 	}
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -57,7 +57,7 @@ func (f *flags) pages(mux *http.ServeMux, place *wiring.Place, log *zap.Logger) 
 		mux.Handle("GET /{$}", http.RedirectHandler("/player/", http.StatusFound))
 		return nil
 	}
-	pages, err := f.Pages(f.Flags, place, log)
+	pages, err := f.Pages(f.Flags, place, nil, log)
 	if err != nil {
 		return err
 	}

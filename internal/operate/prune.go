@@ -46,7 +46,7 @@ func (o Operator) Prune(ctx context.Context, recordings Recordings, keep ladder.
 		}
 		for _, s := range jobs {
 			keep := s.Keep.Or(keep)
-			if least := time.Duration(keep.Youngest()); s.State != catalog.Removed && (least == 0 || now.Sub(s.Planned) <= least) {
+			if young(s, keep, now) {
 				continue
 			}
 			p, due := o.due(ctx, recordings, keep, now, s)
@@ -71,6 +71,12 @@ func (o Operator) Prune(ctx context.Context, recordings Recordings, keep ladder.
 			return errors.Join(faults...)
 		}
 	}
+}
+
+// young tells whether nothing of a job can be due, whatever its state is by now.
+func young(s catalog.Status, keep ladder.Keep, now time.Time) bool {
+	least := time.Duration(keep.Youngest())
+	return s.State != catalog.Removed && (least == 0 || now.Sub(s.Planned) <= least)
 }
 
 // due is what of a job is to go, as it stands now: its note may be older.

@@ -40,8 +40,8 @@ func (s Site) media() (string, error) {
 	return media, nil
 }
 
-// Pages is what serves the pages of a place.
-func (s Site) Pages(flags Flags, place *Place, log *zap.Logger) (http.Handler, error) {
+// Pages is what serves the pages of a place, and takes uploads, unless there are none.
+func (s Site) Pages(flags Flags, place *Place, uploads *site.Uploads, log *zap.Logger) (http.Handler, error) {
 	media, err := s.media()
 	if err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func (s Site) Pages(flags Flags, place *Place, log *zap.Logger) (http.Handler, e
 		Store: place.Store, Recordings: place.Recordings, Work: place.Queue, Failed: place.Failed,
 		Operator: operate.Operator{Failed: place.Failed, Work: place.Queue, Bucket: place.Bucket, Store: place.Store},
 		Clipper:  pipeline.Clipper{Store: place.Store, Recordings: growing.Recordings{Store: place.Recordings}, Queue: place.Queue},
-		Media:    media, Every: every, Access: access, Version: Version, Log: log,
+		Media:    media, Every: every, Access: access, Uploads: uploads, Version: Version, Log: log,
 	}
 	return pages.Handler()
 }

@@ -2,8 +2,8 @@
 
 const storage = "afterlive-token";
 
-/** @type {{ version: string, media: string, operator: boolean, login: boolean }} */
-export let site = { version: "", media: "", operator: false, login: false };
+/** @type {{ version: string, media: string, operator: boolean, login: boolean, uploads: boolean }} */
+export let site = { version: "", media: "", operator: false, login: false, uploads: false };
 
 /** Finds out what this site is, and whether whoever looks is an operator. */
 export async function about() {

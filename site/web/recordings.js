@@ -2,6 +2,7 @@
 import { call, site } from "./api.js";
 import { clock, h, pageOf, show, when } from "./dom.js";
 import { fault, go } from "./main.js";
+import { uploading } from "./upload.js";
 
 /** @typedef {{ asset: string, title?: string, state: string, at: string, duration_s: number, poster?: string, projections?: string[] }} Recording */
 
@@ -40,7 +41,7 @@ export async function recordings({ query, signal }) {
 		more.disabled = false;
 	});
 	await first();
-	show(h("h1", {}, "Recordings"), search(query), said, list, more);
+	show(h("h1", {}, "Recordings"), search(query), uploading(signal), said, list, more);
 	if (query.size) return;
 	const timer = setInterval(() => older || document.hidden || first().catch(() => {}), often);
 	signal.addEventListener("abort", () => clearInterval(timer));

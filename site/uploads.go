@@ -1,0 +1,236 @@
+package site
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tus/tusd/v2/pkg/filelocker"
+	"github.com/tus/tusd/v2/pkg/filestore"
+	tus "github.com/tus/tusd/v2/pkg/handler"
+	"go.uber.org/zap"
+	"golang.org/x/exp/slog"
+
+	"afterlive/job"
+)
+
+// Uploads takes recordings by HTTP, by tus 1.0: whoever is interrupted goes on where he was. What has come whole is sent to the workers before that
+// is confirmed; if that fails for now, it is tried again, also by the next process.
+type Uploads struct {
+	Folder   string // where they are until then
+	Free     func() (int64, error)
+	Receiver Receiver
+	Log      *zap.Logger
+
+	store filestore.FileStore
+}
+
+// Receiver is where uploads go.
+type Receiver interface {
+	// Check looks whether a recording can be taken, before anything of it has come. [ErrRefused]: it cannot.
+	Check(ctx context.Context, u Upload) error
+	// Take has a file transcoded. [ErrRefused]: it cannot be, and never will.
+	Take(ctx context.Context, file string, u Upload) (job.Task, error)
+}
+
+// ErrRefused is an upload that will not be taken however often it is sent.
+var ErrRefused = errors.New("it is not taken")
+
+// Upload is what a client says of a recording, as metadata of its upload.
+type Upload struct {
+	Name    string // of its asset: "as", or its "filename" without extension
+	Profile string // "profile"
+	Title   string // "title"
+	Trim    job.Trim
+}
+
+func uploadOf(metadata tus.MetaData) (Upload, error) {
+	file := path.Base(strings.ReplaceAll(metadata["filename"], `\`, "/"))
+	u := Upload{
+		Name:    cmp.Or(strings.Trim(metadata["as"], "/"), strings.TrimSuffix(file, path.Ext(file))),
+		Profile: cmp.Or(metadata["profile"], job.DefaultProfile), Title: metadata["title"],
+	}
+	if u.Name == "" || u.Name == "." {
+		return u, fmt.Errorf(`%w: say what its asset is to be called: metadata "as" or "filename"`, ErrRefused)
+	}
+	for name, into := range map[string]*int64{"trim_start_s": &u.Trim.Start, "trim_end_s": &u.Trim.End} {
+		if text := metadata[name]; text != "" {
+			seconds, err := strconv.ParseFloat(text, 64)
+			if err != nil || seconds < 0 || seconds > farthest {
+				return u, fmt.Errorf("%w: %s is %q, it must be seconds", ErrRefused, name, text)
+			}
+			*into = int64(1000 * seconds)
+		}
+	}
+	return u, nil
+}
+
+const uploadsPath = "/api/v1/uploads/"
+
+// handler answers what clients ask of uploads; only operators may.
+func (u *Uploads) handler(s *Site) (http.Handler, error) {
+	if err := os.MkdirAll(u.Folder, 0o750); err != nil {
+		return nil, fmt.Errorf("make folder for uploads: %w", err)
+	}
+	u.store = filestore.New(u.Folder)
+	composer := tus.NewStoreComposer()
+	u.store.UseIn(composer)
+	filelocker.New(u.Folder).UseIn(composer)
+	protocol, err := tus.NewHandler(tus.Config{
+		StoreComposer: composer, BasePath: uploadsPath, DisableDownload: true, DisableConcatenation: true, RespectForwardedHeaders: true,
+		Cors: &tus.CorsConfig{Disable: true}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), // what went wrong, we log
+		PreUploadCreateCallback: func(e tus.HookEvent) (tus.HTTPResponse, tus.FileInfoChanges, error) {
+			return tus.HTTPResponse{}, tus.FileInfoChanges{}, u.refusal(u.check(e))
+		},
+		PreFinishResponseCallback: func(e tus.HookEvent) (tus.HTTPResponse, error) {
+			t, err := u.take(context.WithoutCancel(e.Context), e.Upload) // also if the client has gone
+			if err != nil {
+				return tus.HTTPResponse{}, u.refusal(err)
+			}
+			s.first.forget()
+			return tus.HTTPResponse{Header: tus.HTTPHeader{"Afterlive-Job": t.JobID()}}, nil
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("take uploads: %w", err)
+	}
+	answered := http.StripPrefix(uploadsPath, protocol)
+	return s.answer(s.operators(func(w http.ResponseWriter, r *http.Request) (any, error) {
+		if r.URL.Path+"/" == uploadsPath { // where uploads are made
+			r = r.Clone(r.Context())
+			r.URL.Path += "/"
+		}
+		answered.ServeHTTP(w, r)
+		return nothing, nil
+	})), nil
+}
+
+// check looks at an upload before anything of it has come.
+func (u *Uploads) check(e tus.HookEvent) error {
+	if e.Upload.SizeIsDeferred {
+		return fmt.Errorf("%w: say how long it is (Upload-Length)", ErrRefused)
+	}
+	w, err := uploadOf(e.Upload.MetaData)
+	if err != nil {
+		return err
+	}
+	free, err := u.Free()
+	if err != nil {
+		return err
+	}
+	if e.Upload.Size > free {
+		return tus.Error{ErrorCode: "ERR_NO_ROOM", HTTPResponse: said(http.StatusInsufficientStorage, fmt.Sprintf("there are %d bytes free for uploads, it has %d", free, e.Upload.Size))}
+	}
+	return u.Receiver.Check(e.Context, w)
+}
+
+// take sends what has come whole to the workers, and removes it then, or if it is refused.
+func (u *Uploads) take(ctx context.Context, info tus.FileInfo) (job.Task, error) {
+	w, err := uploadOf(info.MetaData)
+	var t job.Task
+	if err == nil {
+		t, err = u.Receiver.Take(ctx, filepath.Join(u.Folder, info.ID), w)
+	}
+	log := u.Log.With(zap.String("asset", w.Name), zap.String("upload", info.ID), zap.Int64("bytes", info.Size))
+	switch {
+	case err == nil:
+		log.Info("recording was uploaded", zap.String("job", t.JobID()))
+	case errors.Is(err, ErrRefused):
+		log.Warn("uploaded recording is refused", zap.Error(err))
+	default:
+		log.Error("uploaded recording cannot be sent; this is tried again", zap.Error(err))
+		return t, err
+	}
+	return t, errors.Join(err, u.remove(ctx, info.ID))
+}
+
+func (u *Uploads) remove(ctx context.Context, id string) error {
+	upload, err := u.store.GetUpload(ctx, id)
+	if err != nil {
+		return fmt.Errorf("remove upload %s: %w", id, err)
+	}
+	if err := u.store.AsTerminatableUpload(upload).Terminate(ctx); err != nil {
+		return fmt.Errorf("remove upload %s: %w", id, err)
+	}
+	return nil
+}
+
+// uploadsKept is for how long somebody may go on with an upload.
+const uploadsKept = 7 * 24 * time.Hour
+
+// Run looks now and then for uploads that came whole and could not be sent, and for those that nobody goes on with.
+func (u *Uploads) Run(ctx context.Context) {
+	for {
+		if err := u.sweep(ctx); err != nil && ctx.Err() == nil {
+			u.Log.Error("cannot look for uploads that are left", zap.Error(err))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(5 * time.Minute):
+		}
+	}
+}
+
+func (u *Uploads) sweep(ctx context.Context) error {
+	names, err := filepath.Glob(filepath.Join(u.Folder, "*.info"))
+	if err != nil {
+		return fmt.Errorf("list uploads: %w", err)
+	}
+	var faults []error
+	for _, name := range names {
+		id := strings.TrimSuffix(filepath.Base(name), ".info")
+		upload, err := u.store.GetUpload(ctx, id)
+		if err != nil { // somebody has just removed it
+			continue
+		}
+		info, err := upload.GetInfo(ctx)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("look at upload %s: %w", id, err))
+			continue
+		}
+		written, err := os.Stat(filepath.Join(u.Folder, id))
+		switch {
+		case err != nil:
+			faults = append(faults, fmt.Errorf("look at upload %s: %w", id, err))
+		case info.Offset == info.Size && time.Since(written.ModTime()) > time.Minute: // else who brought it is about to send it
+			_, _ = u.take(ctx, info) // it says what is wrong
+		case info.Offset < info.Size && time.Since(written.ModTime()) > uploadsKept:
+			u.Log.Warn("upload is removed: nobody went on with it", zap.String("upload", id), zap.Int64("bytes", info.Offset), zap.Int64("of", info.Size))
+			faults = append(faults, u.remove(ctx, id))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// refusal is an error as tus has it.
+func (u *Uploads) refusal(err error) error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[tus.Error](err); ok {
+		return e
+	}
+	if errors.Is(err, ErrRefused) {
+		return tus.Error{ErrorCode: "ERR_REFUSED", HTTPResponse: said(http.StatusConflict, err.Error())}
+	}
+	return tus.Error{ErrorCode: "ERR_LATER", HTTPResponse: said(http.StatusServiceUnavailable, "it has come, and cannot be sent to the workers for now; that is tried again: "+err.Error())}
+}
+
+func said(status int, text string) tus.HTTPResponse {
+	body, err := json.Marshal(problemText(text))
+	if err != nil {
+		panic(err) // a string cannot fail
+	}
+	return tus.HTTPResponse{StatusCode: status, Body: string(body) + "\n", Header: tus.HTTPHeader{"Content-Type": "application/json"}}
+}
