@@ -287,6 +287,7 @@ func source(t *testing.T, size string, fps, seconds int) string {
 // report is what "enqueue status --json" prints.
 type report struct {
 	Jobs []struct {
+		Job      string  `json:"job"`
 		Asset    string  `json:"asset"`
 		State    string  `json:"state"`
 		Reason   string  `json:"reason"`

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"maps"
+	"net/http"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -57,7 +60,9 @@ func TestPermissionsAreThoseUsed(t *testing.T) {
 	}
 
 	garbage := writeFile(t, filepath.Join(t.TempDir(), "diary.flv"), "Dear diary,\n")
-	enqueue(t, append([]string{"send", "--force", "--as", "diary", garbage}, s.place...)...)
+	for _, name := range []string{"diary", "other"} {
+		enqueue(t, append([]string{"send", "--force", "--as", name, garbage}, s.place...)...)
+	}
 	enqueue(t, append([]string{"send", "--as", "measured", "--profile", "sphere", source(t, "512x256", fps, 2)}, s.place...)...)
 	gone := job.Task{Kind: job.Recording, Key: job.Prefix + "gone.flv"}
 	must(t, queue.NewSQS(s.strict.Config(), "http://strict/tasks", 0).Send(t.Context(), gone.Body(), 0))
@@ -84,8 +89,16 @@ func TestPermissionsAreThoseUsed(t *testing.T) {
 	for _, c := range s.strict.Calls()[before:] {
 		used["worker "+permissionOfSQS(c)] = true
 	}
-	if r := status(t, s.place...); r.Failed != 2 || len(r.Jobs) < 4 {
+	if r := status(t, s.place...); r.Failed != 3 || len(r.Jobs) < 4 {
 		t.Fatalf("status %+v", r)
+	}
+
+	before = len(s.strict.Calls())
+	s.proxy.Script(nil) // begins its record anew
+	s.pages(t)
+	record("pages")
+	for _, c := range s.strict.Calls()[before:] {
+		used["pages "+permissionOfSQS(c)] = true
 	}
 
 	got := strings.Join(slices.Sorted(maps.Keys(used)), "\n") + "\n"
@@ -132,7 +145,10 @@ func permissionsOfS3(who string, c standin.Call) []string {
 	case "DELETE uploadId":
 		all = []string{"s3:AbortMultipartUpload" + object}
 	case "DELETE":
-		all = []string{"s3:DeleteObject" + strings.TrimSuffix(object, "*") + folderOf(key)}
+		if who == "origin" {
+			object = strings.TrimSuffix(object, "*") + folderOf(key)
+		}
+		all = []string{"s3:DeleteObject" + object}
 	case "GET list-type":
 		all = []string{"s3:ListBucket " + bucket}
 	default:
@@ -142,6 +158,61 @@ func permissionsOfS3(who string, c standin.Call) []string {
 		all = append(all, "s3:ListBucket "+bucket)
 	}
 	return all
+}
+
+// pages looks at all pages, and does all that operators can do there.
+func (s *sky) pages(t *testing.T) {
+	t.Helper()
+	address := "127.0.0.1:" + standin.FreePort(t)
+	serve := exec.Command(filepath.Join(bin, "enqueue"), append([]string{"serve", "--listen", address, "--media", "https://cdn.example.org", "--on-event", "cat >/dev/null"}, s.place...)...)
+	serve.Env = append(standin.Environ(t), "AFTERLIVE_TOKENS="+operatorToken)
+	must(t, serve.Start())
+	defer func() {
+		must(t, serve.Process.Signal(syscall.SIGTERM))
+		must(t, serve.Wait())
+	}()
+	ask := func(method, path, body string) (status int) {
+		request, err := http.NewRequestWithContext(t.Context(), method, "http://"+address+"/api/v1/"+path, strings.NewReader(body))
+		must(t, err)
+		request.Header.Set("Authorization", "Bearer "+operatorToken)
+		resp, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return 0
+		}
+		_, err = io.Copy(io.Discard, resp.Body)
+		must(t, errors.Join(err, resp.Body.Close()))
+		return resp.StatusCode
+	}
+	eventually(t, patience, "it serves", func() bool { return ask(http.MethodGet, "site", "") == http.StatusOK })
+	jobs := map[string]string{}
+	for _, j := range status(t, s.place...).Jobs {
+		jobs[j.Asset] = j.Job
+	}
+	for _, c := range []struct{ method, path, body string }{
+		{http.MethodGet, "recordings", ""},
+		{http.MethodGet, "recordings/measured", ""},
+		{http.MethodGet, "jobs", ""},
+		{http.MethodGet, "jobs/" + jobs["measured"], ""},
+		{http.MethodGet, "jobs/" + jobs["measured"] + "/parts", ""},
+		{http.MethodGet, "work", ""},
+		{http.MethodGet, "mp4/measured", ""},
+		{http.MethodPost, "titles", `{"asset": "measured", "title": "Measured"}`},
+		{http.MethodPost, "clips", `{"asset": "measured", "from_s": 0.2, "to_s": 1.6, "as": "clip"}`},
+		{http.MethodPost, "jobs/" + jobs["measured"] + "/publish", "{}"},
+		{http.MethodPost, "recordings", `{"key": "recordings/measured.flv", "profile": "flat"}`},
+		{http.MethodPost, "jobs/" + jobs["diary"] + "/replay", "{}"},
+		{http.MethodPost, "jobs/" + jobs["other"] + "/drop", "{}"},
+		{http.MethodDelete, "recordings/diary?recording=true&force=true", ""},
+		{http.MethodDelete, "recordings/clip?force=true", ""},
+	} {
+		if got := ask(c.method, c.path, c.body); got != http.StatusOK {
+			t.Errorf("%s %s: %d", c.method, c.path, got)
+		}
+	}
+	eventually(t, patience, "events are delivered", func() bool {
+		left, err := blob.NewS3(s.cloud.Config, "vod", "").List(t.Context(), "index/outbox/")
+		return err == nil && len(left) == 0
+	})
 }
 
 // folderOf is where an extent is: nothing else of recordings is ever removed.

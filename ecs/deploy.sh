@@ -4,7 +4,9 @@
 # deploy.sh key STACK                           sets the publishers' key of the live origin, from standard input
 # deploy.sh live STACK REGISTRY Encoders=203.0.113.0/24 [NAME=VALUE...]
 #                                               the live origin: ecs/origin.yaml, as STACK-live, at /hls/ of the same CDN
-# deploy.sh down STACK                          removes both; buckets and the recordings' disk remain
+# deploy.sh pages STACK REGISTRY PagesCertificate=arn:aws:acm:… [NAME=VALUE...]
+#                                               web pages, HTTP API and webhooks: ecs/pages.yaml, as STACK-pages
+# deploy.sh down STACK                          removes all; buckets and the recordings' disk remain
 #
 # REGISTRY is what comes before /worker and /origin, of ECR: $ACCOUNT.dkr.ecr.$REGION.amazonaws.com/afterlive
 # Account, region and credentials are those of the AWS CLI. VERSION is the images' tag (git's, by default).
@@ -24,7 +26,7 @@ fail() {
 }
 
 usage() {
-	sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
+	sed -n '2,16s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 }
 
@@ -216,6 +218,28 @@ live() {
 	echo "stream to $(output "$name-live" Rtmp); watch at https://$(output "$name" Cdn)/hls/NAME/index.m3u8"
 }
 
+pages() {
+	local name=$1 registry=$2
+	shift 2
+	account
+	made "$name" || fail "there is no stack $name: ecs/deploy.sh up $name $registry"
+	local parameters=("VodStack=$name" "$@")
+	given KmsKey "$@" || parameters+=("KmsKey=$(parameter "$name" KmsKey)")
+	given Media "$@" || parameters+=("Media=https://$(output "$name" Cdn)")
+	given Architecture "$@" || parameters+=("Architecture=$(parameter "$name" Architecture)")
+	if ! made "$name-pages"; then
+		given PagesCertificate "$@" || fail "say which certificate of ACM in $region the pages have, as PagesCertificate=arn:aws:acm:$region:…"
+		if ! given Vpc "$@"; then
+			network
+			parameters+=("Vpc=$vpc" "Subnets=$subnets")
+		fi
+	fi
+	given Image "$@" || parameters+=("Image=$(image "$registry" origin)")
+	stack ecs/vod.yaml "$name" # tells the pages where things are, if an older version made it
+	stack ecs/pages.yaml "$name-pages" "${parameters[@]}"
+	echo "let the name of the certificate point at $(output "$name-pages" Address) (CNAME). The operators' token: aws secretsmanager get-secret-value --secret-id $(output "$name-pages" Token) --query SecretString --output text"
+}
+
 update() { # the origin's instance: installs what the stack names now, unless a stream is live
 	local command status=
 	command=$(aws ssm send-command --instance-ids "$1" --document-name AWS-RunShellScript --parameters commands=/usr/local/bin/afterlive-update --query Command.CommandId --output text)
@@ -235,6 +259,10 @@ down() {
 	if [ -t 0 ]; then
 		read -r -p "Removes $name, its CDN, queues and all messages in them. Its name, to confirm: " answer
 		[[ $answer == "$name" ]] || fail "nothing was removed"
+	fi
+	if made "$name-pages"; then # it needs what the other has
+		aws cloudformation update-termination-protection --stack-name "$name-pages" --no-enable-termination-protection >/dev/null || true # else what follows fails, and says so
+		remove "$name-pages"
 	fi
 	if made "$name-live"; then
 		stack ecs/vod.yaml "$name" LiveOrigin= LiveHeader=
@@ -256,7 +284,7 @@ command=${1:-}
 shift || true
 case $command in
 push | key | down) [ $# -eq 1 ] || usage ;;
-up | live) [ $# -ge 2 ] || usage ;;
+up | live | pages) [ $# -ge 2 ] || usage ;;
 *) usage ;;
 esac
 [ -n "$1" ] || usage

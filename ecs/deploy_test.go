@@ -312,6 +312,40 @@ func TestDeployLive(t *testing.T) {
 	}
 }
 
+func TestDeployPages(t *testing.T) {
+	there := map[string]string{"events": "CREATE_COMPLETE"}
+	const certificate = "PagesCertificate=arn:aws:acm:eu-west-1:1:certificate/1"
+	calls, said, err := situation{stacks: there}.deploy(t, "pages", "events", registry, certificate)
+	if err != nil {
+		t.Fatal(err, said)
+	}
+	given := parameters(t, calls, "events-pages", 0)
+	given["KmsKey"] = "none" // which is the default
+	complete(t, Pages, given)
+	if given["Subnets"] != "subnet-1,subnet-2,subnet-3" || given["VodStack"] != "events" || given["Image"] != registry+"/origin@sha256:1234" || given["Media"] != "https://the-output" {
+		t.Errorf("given %v", given)
+	}
+	if !strings.Contains(said, "point at the-output (CNAME)") || strings.Contains(said, "secret\n") {
+		t.Errorf("it says %s", said)
+	}
+	if _, said, err := (situation{stacks: there}).deploy(t, "pages", "events", registry); err == nil || !strings.Contains(said, "PagesCertificate=") {
+		t.Errorf("without a certificate: %v, %s", err, said)
+	}
+	if _, said, err := (situation{}).deploy(t, "pages", "events", registry, certificate); err == nil || !strings.Contains(said, "deploy.sh up events") {
+		t.Errorf("without a fleet: %v, %s", err, said)
+	}
+	there["events-pages"] = "CREATE_COMPLETE"
+	calls, said, err = situation{stacks: there}.deploy(t, "pages", "events", registry) // a newer version; nothing need be said again
+	if err != nil || parameters(t, calls, "events-pages", 0)["Image"] != registry+"/origin@sha256:1234" {
+		t.Errorf("%v, %s", err, said)
+	}
+	calls, said, err = situation{stacks: there}.deploy(t, "down", "events")
+	first, second := slices.Index(calls, "aws cloudformation wait stack-delete-complete --stack-name events-pages"), slices.Index(calls, "aws cloudformation delete-stack --stack-name events")
+	if err != nil || first < 0 || second < first {
+		t.Errorf("down: %v, %s, %q", err, said, calls)
+	}
+}
+
 func TestDeployDown(t *testing.T) {
 	both := map[string]string{"events": "CREATE_COMPLETE", "events-live": "UPDATE_COMPLETE"}
 	calls, said, err := situation{stacks: both, env: []string{"HOSTS=yes"}}.deploy(t, "down", "events")

@@ -34,7 +34,7 @@ func rendered(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		if name, ok := v["Fn::ImportValue"].(string); ok {
-			exported := map[string]string{"jobs-arn": "Jobs.Arn", "recordings-arn": "Recordings.Arn"}
+			exported := map[string]string{"jobs-arn": "Jobs.Arn", "failed-arn": "Failed.Arn", "recordings-arn": "Recordings.Arn", "vod-arn": "Vod.Arn"}
 			return values[exported[strings.TrimPrefix(name, "${VodStack}-")]]
 		}
 		if join, ok := v["Fn::Join"].([]any); ok {
@@ -91,7 +91,7 @@ const allowed, not, denied403 = "Allowed", "ImplicitlyDenied", "ExplicitlyDenied
 func TestPoliciesDecide(t *testing.T) {
 	standin.InTurn(t)
 	t.Parallel()
-	for _, wrong := range decide(t, Vod, Origin) {
+	for _, wrong := range decide(t, Vod, Origin, Pages) {
 		t.Error(wrong)
 	}
 	for _, m := range []mistake{
@@ -108,7 +108,7 @@ func TestPoliciesDecide(t *testing.T) {
 		if !strings.Contains(Vod, m.old) {
 			t.Fatalf("%s: the template no longer says %q", m.name, m.old)
 		}
-		if len(decide(t, strings.ReplaceAll(Vod, m.old, m.new), Origin)) == 0 {
+		if len(decide(t, strings.ReplaceAll(Vod, m.old, m.new), Origin, Pages)) == 0 {
 			t.Errorf("%s: nobody has noticed", m.name)
 		}
 	}
@@ -122,22 +122,23 @@ func TestPoliciesDecide(t *testing.T) {
 		if !strings.Contains(Origin, m.old) {
 			t.Fatalf("%s: the template no longer says %q", m.name, m.old)
 		}
-		if len(decide(t, Vod, strings.ReplaceAll(Origin, m.old, m.new))) == 0 {
+		if len(decide(t, Vod, strings.ReplaceAll(Origin, m.old, m.new), Pages)) == 0 {
 			t.Errorf("%s: nobody has noticed", m.name)
 		}
 	}
 }
 
 // decide simulates all requests, and tells of those that are decided wrongly.
-func decide(t *testing.T, vodText, originText string) (wrong []string) {
+func decide(t *testing.T, vodText, originText, pagesText string) (wrong []string) {
 	t.Helper()
 	vod, err := Parse(vodText)
 	keyed, err2 := Parse(vodText, "KmsKey="+values["KmsKey"])
 	origin, err3 := Parse(originText)
-	if err := errors.Join(err, err2, err3); err != nil {
+	pages, err4 := Parse(pagesText)
+	if err := errors.Join(err, err2, err3, err4); err != nil {
 		t.Fatal(err)
 	}
-	all := slices.Concat(recorded(t, vod, origin), foreign(vod, origin), services(vod), trust(vod, origin), key(vod, keyed))
+	all := slices.Concat(recorded(t, vod, origin, pages), foreign(vod, origin), strange(pages), services(vod), trust(vod, origin, pages), key(vod, keyed))
 	body, err := json.Marshal(all)
 	if err != nil {
 		t.Fatal(err)
@@ -190,7 +191,7 @@ var examples = map[string]string{
 }
 
 // recorded is what the programs do.
-func recorded(t *testing.T, vod, origin Template) (all []request) {
+func recorded(t *testing.T, vod, origin, pages Template) (all []request) {
 	t.Helper()
 	lines := strings.Split(strings.TrimSpace(read(t, filepath.Join("testdata", "permissions.txt"))), "\n")
 	for who, more := range beside {
@@ -205,8 +206,11 @@ func recorded(t *testing.T, vod, origin Template) (all []request) {
 			t.Errorf("there is no example of %q", resource)
 		}
 		r := as(vod, "WorkerRole", action, examples[resource], allowed)
-		if who == "origin" {
+		switch who {
+		case "origin":
 			r = as(origin, "OriginRole", action, examples[resource], allowed)
+		case "pages":
+			r = as(pages, "PagesRole", action, examples[resource], allowed)
 		}
 		if action == "cloudwatch:PutMetricData" {
 			r.Context = map[string]string{"cloudwatch:namespace": "events"}
@@ -257,6 +261,23 @@ func foreign(vod, origin Template) (all []request) {
 	return append(all, other)
 }
 
+// strange is what the pages may not.
+func strange(pages Template) (all []request) {
+	for resource, actions := range map[string][]string{
+		examples["recordings/recordings/*"]: {"s3:PutObject"},
+		examples["jobs"]:                    {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:PurgeQueue"},
+		examples["failed"]:                  {"sqs:PurgeQueue", "sqs:SendMessage"},
+		values["Vod.Arn"] + "/player/a.js":  {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"},
+		values["Vod.Arn"]:                   {"s3:PutBucketPolicy", "s3:DeleteBucket"},
+		values["CdnSecret"]:                 {"secretsmanager:GetSecretValue"},
+	} {
+		for _, action := range actions {
+			all = append(all, as(pages, "PagesRole", action, resource, not))
+		}
+	}
+	return all
+}
+
 // services are AWS's own, by the policies of buckets, queues and topics; and nobody comes in clear text.
 func services(vod Template) (all []request) {
 	policy := func(name string) any { return rendered(vod.Property(name, "PolicyDocument")) }
@@ -295,12 +316,15 @@ func services(vod Template) (all []request) {
 }
 
 // trust is who may be a role.
-func trust(vod, origin Template) (all []request) {
-	service := map[string]string{"WorkerRole": "ecs-tasks", "ExecutionRole": "ecs-tasks", "AwakeRole": "scheduler", "OriginRole": "ec2"}
+func trust(vod, origin, pages Template) (all []request) {
+	service := map[string]string{"WorkerRole": "ecs-tasks", "ExecutionRole": "ecs-tasks", "AwakeRole": "scheduler", "OriginRole": "ec2", "PagesRole": "ecs-tasks"}
 	for _, role := range slices.Sorted(maps.Keys(service)) {
 		t := vod
-		if role == "OriginRole" {
+		switch role {
+		case "OriginRole":
 			t = origin
+		case "PagesRole":
+			t = pages
 		}
 		policy := rendered(t.Property(role, "AssumeRolePolicyDocument"))
 		ask := func(principal, from, want string) {

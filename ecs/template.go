@@ -1,5 +1,5 @@
-// Package ecs is the CloudFormation templates of the fleet (vod.yaml) and of the live
-// origin (origin.yaml), and what other packages need to know of them: the simulation
+// Package ecs is the CloudFormation templates of the fleet (vod.yaml), of the live
+// origin (origin.yaml) and of the web pages (pages.yaml), and what other packages need to know of them: the simulation
 // its scaling policies, tests what its roles allow.
 package ecs
 
@@ -21,6 +21,11 @@ var Vod string
 //
 //go:embed origin.yaml
 var Origin string
+
+// Pages is the template of the web pages.
+//
+//go:embed pages.yaml
+var Pages string
 
 // Template is a template, or a part of one. Intrinsic functions are their arguments,
 // but conditions are decided.

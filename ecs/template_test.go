@@ -18,11 +18,13 @@ import (
 var samples = map[string]string{
 	"KmsKey": "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab", "Certificate": "arn:aws:acm:us-east-1:123456789012:certificate/12345678-1234-1234-1234-123456789012",
 	"PrivateSubnet": "subnet-0123456789abcdef0", "CdnName": "vod.example.org", "AccessLogs": "logs-of-ours", "WebAcl": "arn:aws:wafv2:us-east-1:123456789012:global/webacl/all/12345678-1234-1234-1234-123456789012",
-	"LiveOrigin": "origin.example.org", "LiveHeader": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:cdn-abcdef", "Operator": "ops@example.org",
+	"Webhook": "https://example.org/hook", "LiveOrigin": "origin.example.org", "LiveHeader": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:cdn-abcdef", "Operator": "ops@example.org",
 }
 
 // given is a template with samples for defaults.
 func given(template string) string {
+	const certificate = "  PagesCertificate:\n    Type: String\n" // the validator takes one that it doesn't know for none
+	template = strings.Replace(template, certificate, certificate+"    Default: arn:aws:acm:eu-west-1:123456789012:certificate/12345678-1234-1234-1234-123456789012\n", 1)
 	return regexp.MustCompile(`(?m)^ {2}(\w+):\n {4}Type: String\n {4}Default: ""$`).ReplaceAllStringFunc(template, func(m string) string {
 		name, _, _ := strings.Cut(strings.TrimSpace(m), ":")
 		return strings.Replace(m, `""`, `"`+samples[name]+`"`, 1)
@@ -53,7 +55,7 @@ func validate(t *testing.T, templates ...string) []string {
 }
 
 func TestTemplatesAreValid(t *testing.T) {
-	for i, said := range validate(t, Vod, Origin) {
+	for i, said := range validate(t, Vod, Origin, Pages) {
 		if said != "" {
 			t.Errorf("template %d: %s", i, said)
 		}
@@ -61,7 +63,7 @@ func TestTemplatesAreValid(t *testing.T) {
 	if err := check(Vod); err != nil {
 		t.Error(err)
 	}
-	if err := checkOrigin(Origin); err != nil {
+	if err := errors.Join(checkOrigin(Origin), checkPages(Pages)); err != nil {
 		t.Error(err)
 	}
 }
@@ -80,7 +82,8 @@ func TestFiltersFindTheirLines(t *testing.T) {
 func TestAlarmsAreDocumented(t *testing.T) {
 	vod, err := Parse(Vod)
 	origin, err2 := Parse(Origin)
-	if err := errors.Join(err, err2); err != nil {
+	pages, err3 := Parse(Pages)
+	if err := errors.Join(err, err2, err3); err != nil {
 		t.Fatal(err)
 	}
 	page, err := os.ReadFile(filepath.Join(standin.Root(), "docs", "operations.md"))
@@ -91,7 +94,7 @@ func TestAlarmsAreDocumented(t *testing.T) {
 	for _, m := range regexp.MustCompile("alarm `(\\w+)`").FindAllStringSubmatch(string(page), -1) {
 		told = append(told, m[1])
 	}
-	for _, template := range []Template{vod, origin} {
+	for _, template := range []Template{vod, origin, pages} {
 		resources, ok := template["Resources"].(map[string]any)
 		if !ok {
 			t.Fatal("the template has no resources")
@@ -268,7 +271,7 @@ func TestLint(t *testing.T) {
 	}
 	dir := t.TempDir()
 	args := []string{"-r", "us-east-1", "eu-central-1", "ap-southeast-2", "-t"}
-	for name, text := range map[string]string{"vod.yaml": Vod, "origin.yaml": Origin} {
+	for name, text := range map[string]string{"vod.yaml": Vod, "origin.yaml": Origin, "pages.yaml": Pages} {
 		write(t, filepath.Join(dir, name), given(text))
 		args = append(args, filepath.Join(dir, name))
 	}

@@ -1,6 +1,7 @@
 package site
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -19,29 +20,33 @@ type Access struct {
 // minToken is the least length of a token, in characters.
 const minToken = 16
 
-// NewAccess reads the operators' tokens from a file, one a line, and heeds a header that a proxy in front sets for them alone. Both
+// NewAccess takes the operators' tokens, one a line, from a file and as they are, and heeds a header that a proxy in front sets for them alone. All
 // may be empty.
-func NewAccess(file, header string) (a Access, err error) {
+func NewAccess(file, tokens, header string) (a Access, err error) {
 	a.header = header
-	if file == "" {
+	if file == "" && tokens == "" {
 		return a, nil
 	}
-	body, err := os.ReadFile(file)
-	if err != nil {
-		return a, fmt.Errorf("read tokens: %w", err)
+	if file != "" {
+		body, err := os.ReadFile(file)
+		if err != nil {
+			return a, fmt.Errorf("read tokens: %w", err)
+		}
+		tokens += "\n" + string(body)
 	}
-	for line := range strings.Lines(string(body)) {
+	where := cmp.Or(file, "$AFTERLIVE_TOKENS")
+	for line := range strings.Lines(tokens) {
 		line = strings.TrimSpace(line)
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
 		if len(line) < minToken {
-			return a, fmt.Errorf("read tokens: one in %s has fewer than %d characters (make one: openssl rand -hex 16)", file, minToken)
+			return a, fmt.Errorf("read tokens: one in %s has fewer than %d characters (make one: openssl rand -hex 16)", where, minToken)
 		}
 		a.tokens = append(a.tokens, sha256.Sum256([]byte(line)))
 	}
 	if len(a.tokens) == 0 {
-		return a, errors.New("read tokens: there is none in " + file)
+		return a, errors.New("read tokens: there is none in " + where)
 	}
 	return a, nil
 }

@@ -78,7 +78,7 @@ func newStand(t *testing.T) *stand {
 	s.work, s.failed = queue.NewSQLite(db, "jobs", 0), queue.NewSQLite(db, "failed", 0)
 	file := filepath.Join(t.TempDir(), "tokens")
 	s.must(os.WriteFile(file, []byte("# operators\n"+token+"\n"), 0o600))
-	access, err := NewAccess(file, "X-Operator")
+	access, err := NewAccess(file, "another token of theirs", "X-Operator")
 	s.must(err)
 	pages := &Site{
 		Store: s.shop, Recordings: s.shop.Memory, Work: s.work, Failed: s.failed, Every: 20 * time.Millisecond, Access: access, Version: "test", Log: zap.NewNop(),
@@ -199,6 +199,9 @@ func TestOperatorsAlone(t *testing.T) {
 			t.Errorf("%s answers %d", path, w.Code)
 		}
 	}
+	if w := s.ask(http.MethodGet, "/api/v1/work", "", "another token of theirs"); w.Code != http.StatusOK {
+		t.Errorf("a token that is no file's: %d", w.Code)
+	}
 	if w := s.ask(http.MethodGet, "/api/v1/work", "", "", "X-Operator", "anna"); w.Code != http.StatusOK {
 		t.Errorf("an operator of the proxy's: %d", w.Code)
 	}
@@ -212,7 +215,7 @@ func TestOperatorsAlone(t *testing.T) {
 
 // Without tokens, nobody is an operator.
 func TestNoOperators(t *testing.T) {
-	access, err := NewAccess("", "")
+	access, err := NewAccess("", "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +231,7 @@ func TestNoOperators(t *testing.T) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := NewAccess(file, ""); err == nil || !strings.Contains(err.Error(), says) {
+		if _, err := NewAccess(file, "", ""); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("tokens %q: %v", text, err)
 		}
 	}

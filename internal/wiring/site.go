@@ -23,11 +23,13 @@ import (
 // Site are the flags of what serves the pages, and of who is told of what becomes of recordings.
 type Site struct {
 	TokenFile      string `help:"File with the tokens of operators, one a line. Without it, there are no operators: pages show recordings only." placeholder:"FILE" env:"AFTERLIVE_TOKEN_FILE"`
+	Tokens         string `hidden:"" env:"AFTERLIVE_TOKENS"` // for containers, whose secrets are variables: flags are seen by all
 	Media          string `help:"Address where viewers find vod/ and player/, as https://cdn.example.org. Pages and webhooks link to it. Default, in a folder: beside the pages." placeholder:"URL" env:"AFTERLIVE_MEDIA"`
 	OperatorHeader string `help:"Header that marks requests of operators. The proxy in front must set it for operators only, and remove it from all other requests." placeholder:"NAME" env:"AFTERLIVE_OPERATOR_HEADER"`
 
 	Webhook           []string `help:"URL to which events are POSTed: a recording is live, ready, has failed or was removed. May be given several times." placeholder:"URL" env:"AFTERLIVE_WEBHOOK"`
 	WebhookSecretFile string   `help:"File with the secret that signs webhooks (whsec_… or any text of 24 bytes and more)." placeholder:"FILE" env:"AFTERLIVE_WEBHOOK_SECRET_FILE"`
+	WebhookSecret     string   `hidden:"" env:"AFTERLIVE_WEBHOOK_SECRET"`
 	OnEvent           []string `help:"Shell command that is run for each event, with the event as JSON on its standard input." placeholder:"COMMAND" sep:"none" env:"AFTERLIVE_ON_EVENT"`
 }
 
@@ -46,7 +48,7 @@ func (s Site) Pages(flags Flags, place *Place, uploads *site.Uploads, log *zap.L
 	if err != nil {
 		return nil, err
 	}
-	access, err := site.NewAccess(s.TokenFile, s.OperatorHeader)
+	access, err := site.NewAccess(s.TokenFile, s.Tokens, s.OperatorHeader)
 	if err != nil {
 		return nil, err
 	}
@@ -76,15 +78,20 @@ func (s Site) Tell(ctx context.Context, place *Place, name string, log *zap.Logg
 	for _, command := range s.OnEvent {
 		sender.Targets = append(sender.Targets, webhook.Command(command))
 	}
-	if len(s.Webhook) > 0 && s.WebhookSecretFile == "" {
-		return nil, errors.New("--webhook needs --webhook-secret-file, so that receivers can tell who asks (make one: openssl rand -base64 32)")
-	}
-	for _, address := range s.Webhook {
-		secret, err := os.ReadFile(s.WebhookSecretFile)
+	secret := s.WebhookSecret
+	switch {
+	case len(s.Webhook) == 0:
+	case s.WebhookSecretFile != "":
+		body, err := os.ReadFile(s.WebhookSecretFile)
 		if err != nil {
 			return nil, fmt.Errorf("read webhook secret: %w", err)
 		}
-		target, err := webhook.NewURL(address, strings.TrimSpace(string(secret)), nil)
+		secret = string(body)
+	case secret == "":
+		return nil, errors.New("--webhook needs --webhook-secret-file, so that receivers can tell who asks (make one: openssl rand -base64 32)")
+	}
+	for _, address := range s.Webhook {
+		target, err := webhook.NewURL(address, strings.TrimSpace(secret), nil)
 		if err != nil {
 			return nil, err
 		}
