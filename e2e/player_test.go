@@ -33,6 +33,7 @@ func TestPlayer(t *testing.T) {
 	t.Run("embedded", func(t *testing.T) { playerEmbedded(t, address) })
 	t.Run("plain", func(t *testing.T) { playerPlain(t, address) })
 	t.Run("live", func(t *testing.T) { playerLive(t, address) })
+	t.Run("headset", func(t *testing.T) { playerHeadset(t, address) })
 	t.Run("states", func(t *testing.T) { playerStates(t, address) })
 	t.Run("lost", func(t *testing.T) { playerLost(t, address) })
 	t.Run("quality", func(t *testing.T) { playerQuality(t, data, address) })

@@ -1,6 +1,7 @@
 // The bar below the picture, and the keys.
 
 import { Captions } from "./captions.js";
+import { Headset } from "./headset.js";
 import { keep, kept } from "./choices.js";
 import { face } from "./faces.js";
 
@@ -35,6 +36,7 @@ export class Controls {
     this.levels = ""; // those that the menu shows
     this.hushed = false; // the viewer has said whether there is to be sound
     this.frameRate = 0; // frames a second, where it is known
+    this.headset = new Headset(stage, button("headset"), fail);
     this.captions = new Captions(stage, element("words", HTMLElement), button("words-on"));
     button("sound").onclick = () => this.mute(false);
     button("compass").onclick = () => stage.looking.set(stage.looking.home);
@@ -262,6 +264,7 @@ export class Controls {
     this.live();
     this.loudness();
     this.captions.update();
+    this.headset.update();
     this.around();
     button("sound").hidden = !video.muted || !wanted || this.hushed;
     const begun = video.played.length > 0 || stage.sync.wanted;

@@ -17,6 +17,7 @@ export function plain(canvas) {
     upload() {},
     clear() {},
     draw() {},
+    drawEye() {},
   };
   return /** @type {View} */ (/** @type {unknown} */ (view));
 }

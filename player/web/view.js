@@ -19,6 +19,7 @@ uniform sampler2D onePicture, twoPicture;
 uniform bool difference;
 uniform float gain;
 uniform mat3 look;
+uniform vec2 shift; // of the view's middle, at distance 1: an eye's is not where it looks
 uniform vec2 reach; // of the view, at distance 1; of a flat picture, how much larger than it the pane is
 in vec2 at;
 out vec4 colour;
@@ -58,7 +59,7 @@ vec3 seen(Source s, sampler2D picture, vec3 d) {
 }
 
 void main() {
-  vec3 d = normalize(look * vec3(at * reach, -1.));
+  vec3 d = normalize(look * vec3(at * reach + shift, -1.));
   vec3 c = seen(one, onePicture, d);
   if (difference) c = gain * abs(c - seen(two, twoPicture, d));
   colour = vec4(c, 1.);
@@ -185,7 +186,33 @@ export class View {
     gl.uniform1i(this.at("difference"), two ? 1 : 0);
     gl.uniform1f(this.at("gain"), gain);
     gl.uniformMatrix3fv(this.at("look"), false, rotation(look));
+    gl.uniform2f(this.at("shift"), 0, 0);
     gl.uniform2fv(this.at("reach"), one.geometry.code === 0 ? frame(place, one) : reach(place, look));
+    gl.drawArrays(gl.TRIANGLES, 0, 3);
+  }
+
+  /**
+   * Draws what an eye of a headset sees, into the framebuffer that is bound.
+   * @param {Rectangle} place - y from the bottom, as WebXR has it
+   * @param {Float32Array} projection - of WebXR, 4x4, column by column
+   * @param {Float32Array} turned - where the eye is and looks, likewise
+   * @param {number} ahead - degrees about the vertical, to where it looks that looks ahead
+   * @param {Picture} picture - of a sphere
+   */
+  drawEye(place, projection, turned, ahead, picture) {
+    const { gl } = this;
+    const [p, t] = [(/** @type {number} */ i) => projection[i] ?? 0, (/** @type {number} */ i) => turned[i] ?? 0];
+    gl.viewport(place.x, place.y, place.width, place.height);
+    gl.enable(gl.SCISSOR_TEST);
+    gl.scissor(place.x, place.y, place.width, place.height);
+    this.source("one", 0, picture);
+    this.source("two", 1, picture);
+    gl.uniform1i(this.at("difference"), 0);
+    const [c, s] = [Math.cos((-ahead * Math.PI) / 180), Math.sin((-ahead * Math.PI) / 180)];
+    const column = (/** @type {number} */ i) => [c * t(i) + s * t(i + 2), t(i + 1), c * t(i + 2) - s * t(i)];
+    gl.uniformMatrix3fv(this.at("look"), false, [...column(0), ...column(4), ...column(8)]);
+    gl.uniform2f(this.at("shift"), p(8) / p(0), p(9) / p(5));
+    gl.uniform2f(this.at("reach"), 1 / p(0), 1 / p(5));
     gl.drawArrays(gl.TRIANGLES, 0, 3);
   }
 
