@@ -34,7 +34,7 @@ const folder = mkdtempSync(join(tmpdir(), "afterlive-audit-"));
 const faults = [];
 try {
   const acknowledged = JSON.parse(readFileSync("acknowledged.json", "utf8"));
-  for (const name of ["vod", "origin"]) {
+  for (const name of ["vod", "origin", "pages"]) {
     const app = new App({ outdir: join(folder, name) });
     const stack = new Stack(app, name);
     new CfnInclude(stack, "template", { templateFile: `../../ecs/${name}.yaml` });
