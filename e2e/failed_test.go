@@ -68,7 +68,12 @@ func operators(t *testing.T, place []string, failed func(*testing.T) sender) {
 	}
 	dir := t.TempDir()
 	run("send", "--force", "--as", "diary", writeFile(t, filepath.Join(dir, "diary.flv"), "Dear diary,\ntoday I was streamed.\n"))
-	run("send", "--as", "talk", "--profile", "future", source(t, "320x180", 25, 14))
+	talk := source(t, "320x180", 25, 14)
+	eventually(t, patience, "the worker has said which profiles it knows", func() bool {
+		out, err := commandError(t.Context(), t, "enqueue", append([]string{"send", "--as", "refused", "--profile", "future", talk}, place...)...)
+		return err != nil && strings.Contains(out, `no worker knows the profile "future": they know auto, `)
+	})
+	run("send", "--force", "--as", "talk", "--profile", "future", talk)
 	work()
 	count(2)
 

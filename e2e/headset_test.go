@@ -74,4 +74,13 @@ func playerHeadset(t *testing.T, address string) {
 	if said := b.text("String(window.failedBecause)"); said != "undefined" {
 		t.Errorf("it says %s", said)
 	}
+	// A flat video has a window of its own, a sphere none.
+	const played = "Object.defineProperty(document, 'pictureInPictureEnabled', {configurable: true, value: true}); HTMLVideoElement.prototype.requestPictureInPicture = async function () { window.small = this }; player.controls.update()"
+	b.run(played)
+	b.wait("document.getElementById('pip').hidden")
+	b.visit(address + "/player/?asset=short")
+	b.run(played)
+	b.wait("!document.getElementById('pip').hidden")
+	b.run("document.getElementById('pip').click()")
+	b.wait("window.small === player.stage.panes[0].video")
 }

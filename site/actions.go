@@ -292,6 +292,11 @@ func (s *Site) send(_ http.ResponseWriter, r *http.Request) (any, error) {
 	} else if err != nil {
 		return nil, err
 	}
+	if known, err := catalog.ProfileUnknown(ctx, s.Store, time.Now(), w.Profile); err != nil {
+		return nil, err
+	} else if known != "" {
+		return nil, problemf(http.StatusConflict, "no worker knows the profile %q: they know auto, %s", w.Profile, known)
+	}
 	t, err := w.task(s.Operator.Bucket, etag)
 	if err != nil {
 		return nil, err

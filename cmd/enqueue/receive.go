@@ -27,8 +27,17 @@ func (r receiver) sender(u site.Upload) (s sender, key string) {
 	return sender{place: r.place, profile: u.Profile, title: u.Title, trim: u.Trim, note: note}, job.Prefix + withoutFLV(u.Name) + ".flv"
 }
 
-// Check refuses a name that is taken, and what would be no message.
+// Check refuses a name that is taken, a profile that no worker knows, and what would be no message.
 func (r receiver) Check(ctx context.Context, u site.Upload) error {
+	s, _ := r.sender(u)
+	if err := s.known(ctx); err != nil {
+		return fmt.Errorf("%w: %w", site.ErrRefused, err)
+	}
+	return r.free(ctx, u)
+}
+
+// free refuses what will never be taken, whatever workers there are.
+func (r receiver) free(ctx context.Context, u site.Upload) error {
 	s, key := r.sender(u)
 	if _, err := job.Parse(s.task(key, "").Body()); err != nil {
 		return fmt.Errorf("%w: %w", site.ErrRefused, err)
@@ -42,7 +51,7 @@ func (r receiver) Check(ctx context.Context, u site.Upload) error {
 
 // Take uploads a file into the store, and sends its message.
 func (r receiver) Take(ctx context.Context, file string, u site.Upload) (job.Task, error) {
-	if err := r.Check(ctx, u); err != nil {
+	if err := r.free(ctx, u); err != nil {
 		return job.Task{}, err
 	}
 	s, key := r.sender(u)

@@ -82,7 +82,7 @@ func (c *sendCommand) task(ctx context.Context, stdout io.Writer, s sender) (job
 	case !c.Join && c.As != "" && strings.HasPrefix(first, "s3://"):
 		return job.Task{}, fmt.Errorf("%s is in the bucket already, and is called as it is: --as is for what is uploaded", first)
 	}
-	if err := s.free(ctx, key); err != nil {
+	if err := errors.Join(s.free(ctx, key), s.known(ctx)); err != nil {
 		return job.Task{}, err
 	}
 	switch {
@@ -137,6 +137,18 @@ func (s sender) task(key, etag string) job.Task {
 }
 
 func (s sender) operator() operate.Operator { return operate.Operator{Store: s.place.Store} }
+
+// known refuses a profile that no worker knows. Where none can be asked, the one that comes will say it.
+func (s sender) known(ctx context.Context) error {
+	known, err := catalog.ProfileUnknown(ctx, s.place.Store, time.Now(), s.profile)
+	if err != nil {
+		s.note(err)
+	}
+	if known == "" || s.force {
+		return nil
+	}
+	return fmt.Errorf("no worker knows the profile %q: they know auto, %s (--force sends it all the same)", s.profile, known)
+}
 
 // free refuses a name under which nothing can be published. Where that cannot be known, the
 // worker will say it.

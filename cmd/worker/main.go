@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -200,7 +202,7 @@ func (f *flags) work(ctx, stop context.Context, cancel context.CancelFunc, log *
 		}
 		defer server.Close()
 	}
-	defer report(ctx, place.Store, w, host, log)()
+	defer report(ctx, place.Store, w, host, slices.Sorted(maps.Keys(profiles)), log)()
 	if f.CloudWatch != "" {
 		defer toCloudWatch(ctx, log, registry, f.CloudWatch)()
 	}

@@ -14,12 +14,12 @@ import (
 )
 
 // report has a worker write how it is, every minute, for people who look; until end is called, which writes that it has ended.
-func report(ctx context.Context, store ledger.Store, w *worker.Worker, host ladder.Host, log *zap.Logger) (end func()) {
+func report(ctx context.Context, store ledger.Store, w *worker.Worker, host ladder.Host, profiles []string, log *zap.Logger) (end func()) {
 	began := time.Now().UTC()
 	write := func(ctx context.Context, ended bool) {
 		ctx, cancel := context.WithTimeout(ctx, catalog.Every/4)
 		defer cancel()
-		now := catalog.Worker{Name: w.Name, Host: host, Program: w.Program, Slots: w.Slots, Began: began, Seen: time.Now().UTC(), Ended: ended, Tasks: []catalog.Doing{}}
+		now := catalog.Worker{Name: w.Name, Host: host, Program: w.Program, Slots: w.Slots, Began: began, Seen: time.Now().UTC(), Ended: ended, Tasks: []catalog.Doing{}, Profiles: profiles}
 		tasks, why := w.Doing()
 		now.Why = why
 		for _, t := range tasks {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"afterlive/internal/ledger"
+	"afterlive/job"
 	"afterlive/ladder"
 )
 
@@ -25,10 +26,13 @@ type Worker struct {
 	Program string      `json:"program"` // its version, and ffmpeg's
 	Slots   int         `json:"slots"`
 	Tasks   []Doing     `json:"tasks"` // that it does now
-	Began   time.Time   `json:"began"`
-	Seen    time.Time   `json:"seen"`            // when this was written
-	Why     string      `json:"why,omitempty"`   // it takes no task for now
-	Ended   bool        `json:"ended,omitempty"` // it was shut down
+
+	Profiles []string `json:"profiles,omitempty"` // that it knows, beside auto
+
+	Began time.Time `json:"began"`
+	Seen  time.Time `json:"seen"`            // when this was written
+	Why   string    `json:"why,omitempty"`   // it takes no task for now
+	Ended bool      `json:"ended,omitempty"` // it was shut down
 }
 
 // Doing is a task that a worker does.
@@ -104,4 +108,24 @@ func OldWorkers(ctx context.Context, store ledger.Store, now time.Time) ([]strin
 		return nil, fmt.Errorf("list workers: %w", err)
 	}
 	return slices.DeleteFunc(keys, func(key string) bool { return key >= hourOf(now.Add(-time.Hour)) }), nil
+}
+
+// ProfileUnknown says which profiles there are if every worker that was seen lately knows another; "": one knows it, or none can be asked.
+func ProfileUnknown(ctx context.Context, store ledger.Store, now time.Time, profile string) (known string, err error) {
+	if profile == "" || profile == job.DefaultProfile {
+		return "", nil
+	}
+	workers, err := Workers(ctx, store, now)
+	if err != nil {
+		return "", err
+	}
+	var all []string
+	for _, w := range workers {
+		if len(w.Profiles) == 0 || slices.Contains(w.Profiles, profile) { // an older one does not say
+			return "", nil
+		}
+		all = append(all, w.Profiles...)
+	}
+	slices.Sort(all)
+	return strings.Join(slices.Compact(all), ", "), nil
 }

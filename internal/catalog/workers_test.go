@@ -32,3 +32,32 @@ func TestWorkers(t *testing.T) {
 		t.Errorf("old: %v, %v", old, err)
 	}
 }
+
+// A profile is unknown if all workers that can be asked know others.
+func TestProfileUnknown(t *testing.T) {
+	store := standin.NewMemory()
+	now := time.Date(2026, 11, 26, 18, 1, 0, 0, time.UTC)
+	ask := func(profile, want string) {
+		t.Helper()
+		if known, err := ProfileUnknown(t.Context(), store, now, profile); err != nil || known != want {
+			t.Errorf("%s: %q, %v, want %q", profile, known, err, want)
+		}
+	}
+	note := func(name string, ago time.Duration, profiles ...string) {
+		t.Helper()
+		if err := NoteWorker(t.Context(), store, Worker{Name: name, Seen: now.Add(-ago), Tasks: []Doing{}, Profiles: profiles}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask("36O", "") // nobody is there
+	note("died", time.Hour, "36O")
+	note("one", time.Second, "360", "flat")
+	ask("36O", "360, flat")
+	ask("360", "")
+	ask("auto", "")
+	note("two", time.Second, "own", "flat")
+	ask("36O", "360, flat, own")
+	ask("own", "")
+	note("older", time.Second)
+	ask("36O", "")
+}

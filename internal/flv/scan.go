@@ -144,6 +144,33 @@ func (s *Scanner) Lasts() time.Duration {
 	return d
 }
 
+// formats are what people take for an FLV, by how they begin.
+var formats = []struct {
+	at     int // byte
+	begins string
+	is     string
+	remux  bool // ffmpeg makes an FLV of it without encoding
+}{
+	{4, "ftyp", "an MP4 or MOV", true}, {0, "\x1aE\xdf\xa3", "a Matroska or WebM file", true}, {0, "G@", "an MPEG transport stream", true}, {0, "\x00\x00\x01\xba", "an MPEG program stream", true},
+	{0, "RIFF", "an AVI or WAV file", false}, {0, "#EXTM3U", "an HLS playlist", false}, {0, "<", "an HTML or XML page", false}, {0, "\xff\xd8\xff", "a JPEG", false}, {0, "\x89PNG", "a PNG", false},
+	{0, "\x1f\x8b", "compressed by gzip", false}, {0, "PK\x03\x04", "a ZIP archive", false},
+}
+
+// instead says what the file is that is no FLV, as far as its first bytes tell.
+func (s *Scanner) instead() string {
+	head, _ := s.r.Peek(16) // a short file has less
+	for _, f := range formats {
+		if len(head) < f.at || !bytes.HasPrefix(head[f.at:], []byte(f.begins)) {
+			continue
+		}
+		if f.remux {
+			return fmt.Sprintf("it is %s: \"ffmpeg -i FILE -c copy FILE.flv\" makes an FLV of it if it has H.264 and AAC", f.is)
+		}
+		return "it is " + f.is
+	}
+	return fmt.Sprintf("the file starts with %q, an FLV with \"FLV\\x01\"", head[:min(4, len(head))])
+}
+
 func (s *Scanner) fileHeader() error {
 	head, err := s.r.Peek(fileHeaderSize)
 	if err != nil && err != io.EOF { //nolint:errorlint // see readError
@@ -153,7 +180,7 @@ func (s *Scanner) fileHeader() error {
 	case len(head) == 0:
 		return refuse(NotFLV, "the file is empty")
 	case !bytes.HasPrefix(head, []byte("FLV\x01")):
-		return refuse(NotFLV, "the file starts with %q, an FLV with \"FLV\\x01\"", head[:min(4, len(head))])
+		return refuse(NotFLV, "%s", s.instead())
 	case len(head) < fileHeaderSize:
 		return refuse(NotFLV, "the file ends inside its header")
 	}

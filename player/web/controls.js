@@ -47,6 +47,7 @@ export class Controls {
     button("restart").onclick = () => this.restart();
     button("difference").onclick = () => this.difference();
     button("curves").onclick = () => this.curves();
+    button("pip").onclick = () => this.smallWindow();
     button("motion").onclick = () => this.motion();
     button("motion").hidden = !("ondeviceorientation" in window) || !matchMedia("(pointer: coarse)").matches;
     range("seek").oninput = () => stage.sync.seek(Number(range("seek").value));
@@ -190,6 +191,16 @@ export class Controls {
     button("curves").ariaPressed = String(!measured.hidden);
   }
 
+  /** A flat video in a window of its own, above others, and back. */
+  async smallWindow() {
+    try {
+      if (document.pictureInPictureElement) await document.exitPictureInPicture();
+      else await this.video?.requestPictureInPicture();
+    } catch (e) {
+      this.fail(`The browser shows no small window: ${e instanceof Error ? e.message : e}`);
+    }
+  }
+
   async motion() {
     const on = button("motion").ariaPressed !== "true";
     try {
@@ -265,6 +276,7 @@ export class Controls {
     this.loudness();
     this.captions.update();
     this.headset.update();
+    button("pip").hidden = !document.pictureInPictureEnabled || this.stage.panes.length !== 1 || this.stage.panes[0]?.stream.projection !== "flat";
     this.around();
     button("sound").hidden = !video.muted || !wanted || this.hushed;
     const begun = video.played.length > 0 || stage.sync.wanted;
