@@ -23,7 +23,7 @@ func (k Keep) Check() error {
 	return nil
 }
 
-// Or is k, and what it doesn't say as other has it.
+// Or is k, and what it doesn't say as other has it. An asset is kept as long as its recording, if both are to go: nothing would lead to that any more.
 func (k Keep) Or(other Keep) Keep {
 	pick := func(a, b Age) Age {
 		if a > 0 {
@@ -31,7 +31,11 @@ func (k Keep) Or(other Keep) Keep {
 		}
 		return b
 	}
-	return Keep{pick(k.Recordings, other.Recordings), pick(k.Superseded, other.Superseded), pick(k.Assets, other.Assets)}
+	all := Keep{pick(k.Recordings, other.Recordings), pick(k.Superseded, other.Superseded), pick(k.Assets, other.Assets)}
+	if all.Assets > 0 {
+		all.Assets = max(all.Assets, all.Recordings)
+	}
+	return all
 }
 
 // Youngest is the least of the ages that are set; 0: none is.

@@ -36,6 +36,7 @@ func (o Operator) Prune(ctx context.Context, recordings Recordings, keep ladder.
 		return err
 	}
 	now := time.Now()
+	rule := func(s catalog.Status) ladder.Keep { return s.Keep.Or(keep) }
 	q := catalog.Query{States: []catalog.State{catalog.Published, catalog.Superseded, catalog.Removed}, Limit: 200, Noted: true}
 	var faults []error
 	gone := map[string]bool{} // recordings: several jobs may have one
@@ -45,11 +46,10 @@ func (o Operator) Prune(ctx context.Context, recordings Recordings, keep ladder.
 			return errors.Join(append(faults, err)...)
 		}
 		for _, s := range jobs {
-			keep := s.Keep.Or(keep)
-			if young(s, keep, now) {
+			if young(s, rule(s), now) {
 				continue
 			}
-			p, due := o.due(ctx, recordings, keep, now, s)
+			p, due := o.due(ctx, recordings, rule, now, s)
 			if p.What == prunedRecording {
 				due = due && !gone[s.Recording]
 				gone[s.Recording] = true
@@ -73,6 +73,9 @@ func (o Operator) Prune(ctx context.Context, recordings Recordings, keep ladder.
 	}
 }
 
+// keepRule says for how long what a job made is kept.
+type keepRule func(catalog.Status) ladder.Keep
+
 // young tells whether nothing of a job can be due, whatever its state is by now.
 func young(s catalog.Status, keep ladder.Keep, now time.Time) bool {
 	least := time.Duration(keep.Youngest())
@@ -80,7 +83,7 @@ func young(s catalog.Status, keep ladder.Keep, now time.Time) bool {
 }
 
 // due is what of a job is to go, as it stands now: its note may be older.
-func (o Operator) due(ctx context.Context, recordings Recordings, keep ladder.Keep, now time.Time, s catalog.Status) (p Pruned, due bool) {
+func (o Operator) due(ctx context.Context, recordings Recordings, rule keepRule, now time.Time, s catalog.Status) (p Pruned, due bool) {
 	p.Status = s
 	s, err := catalog.Refresh(ctx, o.Store, s.Job)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -91,6 +94,7 @@ func (o Operator) due(ctx context.Context, recordings Recordings, keep ladder.Ke
 		return p, true
 	}
 	p.Status = s
+	keep := rule(s) // its note may lack it
 	over := func(age ladder.Age, since time.Time) bool { return age > 0 && now.Sub(since) > time.Duration(age) }
 	old := over(keep.Recordings, s.Planned)
 	switch {
@@ -115,7 +119,7 @@ func (o Operator) due(ctx context.Context, recordings Recordings, keep ladder.Ke
 		p.Err = o.belongings(ctx, s, &p.Belongings)
 	case old && !s.Unrecorded && s.Recording != "":
 		p.What = prunedRecording
-		p.Recordings, p.Err = o.recordingOf(ctx, recordings, s)
+		p.Recordings, p.Err = o.recordingOf(ctx, recordings, s, func(other catalog.Status) bool { return over(rule(other).Recordings, other.Planned) })
 	default:
 		return p, false
 	}
@@ -142,8 +146,8 @@ func (o Operator) old(ctx context.Context, b Belongings, before time.Time) error
 	return nil
 }
 
-// recordingOf is a job's recording, if no other job may want it.
-func (o Operator) recordingOf(ctx context.Context, recordings Recordings, s catalog.Status) ([]string, error) {
+// recordingOf is a job's recording, if no other job may want it, and its time is over for each.
+func (o Operator) recordingOf(ctx context.Context, recordings Recordings, s catalog.Status, over func(catalog.Status) bool) ([]string, error) {
 	all, err := catalog.Of(ctx, o.Store, s.Asset)
 	if err != nil {
 		return nil, err
@@ -151,6 +155,9 @@ func (o Operator) recordingOf(ctx context.Context, recordings Recordings, s cata
 	for _, other := range all {
 		if other.State != catalog.Published && other.State != catalog.Superseded && other.State != catalog.Dropped {
 			return nil, fmt.Errorf("job %s is %s: %w", other.Job, other.State, ErrAtWork)
+		}
+		if other.Recording == s.Recording && !other.Unrecorded && !over(other) {
+			return nil, fmt.Errorf("job %s, planned %s, keeps it: %w", other.Job, other.Planned.Format(time.DateTime), ErrAtWork)
 		}
 		if err := o.clipsAreDone(ctx, other.Job); err != nil {
 			return nil, err

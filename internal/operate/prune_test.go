@@ -1,7 +1,9 @@
 package operate
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -155,6 +157,77 @@ func TestPruneByProfile(t *testing.T) {
 		}
 	}
 }
+
+// A recording stays as long as one of its jobs keeps it, and what a plan says counts where its note lacks it. Nothing is left to which nothing leads.
+func TestPruneKeepsForEachJob(t *testing.T) {
+	const day = ladder.Age(24 * time.Hour)
+	setKeep := func(store *standin.Memory, id string, keep ladder.Keep, noted bool) {
+		t.Helper()
+		plan, err := ledger.Plan(t.Context(), store, id)
+		must(t, err)
+		plan.Keep = keep
+		body, err := json.Marshal(plan)
+		must(t, err)
+		store.Put(ladder.PlanKey(id), body)
+		if noted {
+			_, err = catalog.Refresh(t.Context(), store, id)
+			must(t, err)
+		}
+	}
+	prune := func(store *standin.Memory, keep ladder.Keep) (gone []string) {
+		t.Helper()
+		must(t, Operator{Store: store}.Prune(t.Context(), store, keep, false, func(p Pruned) {
+			if p.Err == nil {
+				gone = append(gone, p.What)
+			}
+		}))
+		return gone
+	}
+	store := standin.NewMemory()
+	aged(t, store, 6, 2, catalog.Superseded)
+	setKeep(store, fmt.Sprintf("%016x", 6), ladder.Keep{Recordings: day}, true)
+	setKeep(store, fmt.Sprintf("%016x", 1006), ladder.Keep{Recordings: 90 * day}, true)
+	if gone := prune(store, ladder.Keep{}); len(gone) > 0 {
+		t.Errorf("the published job keeps its recording, and %v are removed", gone)
+	}
+	store = standin.NewMemory()
+	aged(t, store, 1, 10, catalog.Published)
+	setKeep(store, fmt.Sprintf("%016x", 1), ladder.Keep{Recordings: 90 * day}, false)
+	if gone := prune(store, ladder.Keep{Recordings: 7 * day}); len(gone) > 0 {
+		t.Errorf("the plan keeps it, its note doesn't say so, and %v are removed", gone)
+	}
+	store = standin.NewMemory()
+	aged(t, store, 1, 10, catalog.Published)
+	setKeep(store, fmt.Sprintf("%016x", 1), ladder.Keep{Assets: 7 * day}, true)
+	if gone := prune(store, ladder.Keep{Recordings: 30 * day}); len(gone) > 0 {
+		t.Errorf("its recording is kept longer, and %v are removed", gone)
+	}
+}
+
+// If making way is broken off, the older job no longer leads to the recording's name.
+func TestMakeWay(t *testing.T) {
+	store := standin.NewMemory()
+	aged(t, store, 1, 10, catalog.Published)
+	const asset, key = "live/published-1", "recordings/live/published-1.flv"
+	o := Operator{Store: store}
+	if err := o.MakeWay(t.Context(), broken{store}, asset, key); err == nil {
+		t.Error("the recording cannot be removed, and nobody says so")
+	}
+	store.Put(key, []byte("another"))
+	must(t, o.Prune(t.Context(), store, ladder.Keep{Recordings: ladder.Age(7 * 24 * time.Hour)}, false, func(Pruned) {}))
+	if body, _, err := store.Get(key); err != nil || string(body) != "another" {
+		t.Errorf("what came in its place is %q, %v", body, err)
+	}
+	must(t, o.MakeWay(t.Context(), store, asset, key))
+	if _, _, err := store.Get(key); err == nil {
+		t.Error("it is still there")
+	}
+}
+
+// broken are recordings that cannot be removed.
+type broken struct{ *standin.Memory }
+
+func (broken) Delete(context.Context, string) error { return errors.New("it is away") }
 
 // What has changed since it was noted counts: a result that was brought back, and one that was removed in part, whoever was killed over it; and an
 // asset stays while any job of it is young, or has failed.

@@ -25,8 +25,8 @@ func (o Operator) MakeWay(ctx context.Context, recordings Recordings, asset, key
 	if err != nil {
 		return err
 	}
-	if err := removeAll(ctx, recordings, found, removers); err != nil {
+	if err := o.unrecorded(ctx, asset); err != nil { // first: by its age, an older job would lead prune to what comes in its place
 		return err
 	}
-	return o.unrecorded(ctx, asset)
+	return removeAll(ctx, recordings, found, removers)
 }

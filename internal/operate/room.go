@@ -31,7 +31,7 @@ func (o Operator) MakeRoom(ctx context.Context, recordings Recordings, enough fu
 			if keep.Recordings > 0 && gone[s.Recording] {
 				continue
 			}
-			p, due := o.due(ctx, recordings, keep, time.Now(), s)
+			p, due := o.due(ctx, recordings, func(catalog.Status) ladder.Keep { return keep }, time.Now(), s)
 			if !due || errors.Is(p.Err, ErrAtWork) || errors.Is(p.Err, ErrClipped) {
 				continue
 			}
