@@ -10,7 +10,8 @@ type Asset struct {
 	Job       string        `json:"job"`
 	Planned   time.Time     `json:"planned"`         // of two jobs of one asset, the later planned one wins
 	Chosen    time.Time     `json:"chosen,omitzero"` // when an operator brought this job back: counts in place of planned
-	Title     string        `json:"title,omitempty"` // what people call it; operators may change it
+	Title     string        `json:"title,omitempty"` // what people call it
+	Titled    time.Time     `json:"titled,omitzero"` // since when; without a title, since when it has none any more
 	Profile   string        `json:"profile"`
 	Recording string        `json:"recording"`           // its key
 	Trimmed   *Trimmed      `json:"trimmed,omitempty"`   // what of the recording was left out, as its sender asked for
@@ -65,14 +66,16 @@ func (a Asset) Succeeds(before Asset) bool {
 	return before.Live && (!a.Live || a.Duration > before.Duration)
 }
 
-// TitledAfter is the asset with the title that it is to have in the place of what was published before: as long as it is the same job's, operators
-// may have changed that.
-func (a Asset) TitledAfter(before Asset) Asset {
-	if before.Job == a.Job || a.Title == "" {
-		a.Title = before.Title
-	}
-	return a
+// Title is what people call an asset since a moment: of two, the later one counts.
+//
+// Stored as jobs/<job>/title.json if the message of a job's recording brought it.
+type Title struct {
+	Text string    `json:"title"`
+	At   time.Time `json:"at"`
 }
+
+// TitleKey is where that is.
+func TitleKey(job string) string { return JobPrefix(job) + "title.json" }
 
 // AssetLadder is one multivariant playlist of an asset.
 type AssetLadder struct {
@@ -99,7 +102,7 @@ type AssetRendition struct {
 func (p *Presentation) Asset() Asset {
 	plan := p.plan
 	a := Asset{
-		Version: AssetVersion, Job: plan.Job, Planned: plan.Created, Title: plan.Title, Profile: plan.Profile,
+		Version: AssetVersion, Job: plan.Job, Planned: plan.Created, Profile: plan.Profile,
 		Recording: plan.Recording.Key, Live: p.event, Abandoned: plan.Abandoned, Duration: plan.Duration, Master: MasterFile,
 		Effort: p.fold.Effort.of(plan), Origins: plan.Origins, Discontinuities: plan.Discontinuities, Missing: p.Missing(),
 	}

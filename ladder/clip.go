@@ -86,8 +86,8 @@ func (j *Job) PlanClip(s Span, pieces []Piece, published []AssetLadder, gain str
 	p := *j.Plan
 	p.Version, p.Clip = max(p.Version, PlanClip), &Clip{Asset: j.Asset, Job: j.Job, Span: s}
 	p.Grows, p.Quality, p.Fit, p.Scan = false, 0, nil, 0
-	p.Recording.Indexed, p.Title, p.Keep = true, "", Keep{} // who makes a clip wants it
-	p.Accept = accepted                                     // who cuts it has seen it
+	p.Recording.Indexed, p.Keep = true, Keep{} // who makes a clip wants it
+	p.Accept = accepted                        // who cuts it has seen it
 	encodes := slices.ContainsFunc(pieces, func(c Piece) bool { return c.Of == Encoded })
 	p.Ladders = nil
 	for _, l := range j.Ladders {

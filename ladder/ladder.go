@@ -23,8 +23,7 @@ type Plan struct {
 	Version   int       `json:"v"`
 	Job       string    `json:"job"`
 	Asset     string    `json:"asset"`
-	Title     string    `json:"title,omitempty"` // what people call it
-	Profile   string    `json:"profile"`         // the one chosen, never "auto"
+	Profile   string    `json:"profile"` // the one chosen, never "auto"
 	Created   time.Time `json:"created"`
 	Recording Recording `json:"recording"`
 	Source    Source    `json:"source"`

@@ -164,6 +164,10 @@ func (p *Pipeline) Done(ctx context.Context, t job.Task) (bool, error) {
 func (p *Pipeline) result(ctx context.Context, t job.Task) (string, error) {
 	switch t.Kind {
 	case job.Recording:
+		t, err := p.wished(ctx, t)
+		if err != nil {
+			return "", err
+		}
 		r, err := p.find(ctx, t)
 		if err != nil || r == nil {
 			return "", cmp.Or(err, fs.ErrNotExist)

@@ -27,7 +27,10 @@ func (p *Pipeline) look(ctx context.Context, t job.Task, lease *worker.Lease) er
 	if bucket != p.Bucket {
 		return job.Permanent("wrong_bucket", fmt.Errorf("the recording is in bucket %q, this worker reads %q", bucket, p.Bucket))
 	}
-	t = t.In(bucket)
+	t, err := p.wished(ctx, t.In(bucket))
+	if err != nil {
+		return err
+	}
 	if t.ETag != "" {
 		lease.Belongs(t.JobID())
 	}
@@ -179,16 +182,19 @@ func (p *Pipeline) planned(ctx context.Context, t job.Task, r *known, lease *wor
 	id := t.JobOf(r.ETag)
 	lease.Belongs(id)
 	plan, err := ledger.Plan(ctx, p.Store, id)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return plan, err
+	if errors.Is(err, fs.ErrNotExist) {
+		if r.state != nil && r.state.Index == nil {
+			return nil, nil //nolint:nilnil // see above
+		}
+		if err := p.makePlan(ctx, t, r); err != nil {
+			return nil, err
+		}
+		plan, err = ledger.Plan(ctx, p.Store, id)
 	}
-	if r.state != nil && r.state.Index == nil {
-		return nil, nil //nolint:nilnil // see above
+	if err == nil && t.Title != "" {
+		err = p.entitle(ctx, plan, t.Title)
 	}
-	if err := p.makePlan(ctx, t, r); err != nil {
-		return nil, err
-	}
-	return ledger.Plan(ctx, p.Store, id)
+	return plan, err
 }
 
 // indexed is what there is to know of a recording.
@@ -231,7 +237,7 @@ func (p *Pipeline) makePlan(ctx context.Context, t job.Task, r *known) error {
 		return fmt.Errorf("plan %s: %w", r.Key, err)
 	}
 	plan.Job, plan.Asset, plan.Recording, plan.Created = id, job.Asset(r.Key), r.Recording, time.Now().UTC()
-	plan.Scan, plan.Title = r.took, t.Title
+	plan.Scan = r.took
 	if r.state != nil { // older workers don't know where such a recording's bytes are
 		plan.Version = max(plan.Version, ladder.PlanGrown)
 		if plan.Live = r.state.Began; !plan.Live.IsZero() {

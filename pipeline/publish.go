@@ -140,8 +140,8 @@ func (p *Pipeline) point(ctx context.Context, plan *ladder.Plan, asset ladder.As
 		if asset.Live && current.Job == plan.Job {
 			asset.Waiting = current.Waiting // until a look finds that it isn't so any more
 		}
-		if current.Job != "" {
-			asset = asset.TitledAfter(current)
+		if err := p.called(ctx, &asset, current); err != nil {
+			return err
 		}
 		won, err := ledger.Write(ctx, p.Store, ladder.PointerKey(plan.Asset), asset, etag)
 		if err != nil {
@@ -164,6 +164,39 @@ func (p *Pipeline) point(ctx context.Context, plan *ladder.Plan, asset ladder.As
 		}
 	}
 	return p.writeStableMaster(ctx, plan.Asset)
+}
+
+// called gives an asset the title that it is to have in the place of what was published before: the one that was given last.
+func (p *Pipeline) called(ctx context.Context, asset *ladder.Asset, before ladder.Asset) error {
+	asset.Title, asset.Titled = before.Title, before.Titled
+	if before.Job == asset.Job {
+		return nil
+	}
+	sent, _, err := ledger.TitleOf(ctx, p.Store, asset.Job)
+	if err == nil && sent.At.After(asset.Titled) {
+		asset.Title, asset.Titled = sent.Text, sent.At
+	}
+	return err
+}
+
+// entitle notes the title with which a job's recording was sent, also if the job is published already. The same message again changes nothing.
+func (p *Pipeline) entitle(ctx context.Context, plan *ladder.Plan, text string) error {
+	title, etag, err := ledger.TitleOf(ctx, p.Store, plan.Job)
+	if err != nil || title.Text == text {
+		return err
+	}
+	title = ladder.Title{Text: text, At: time.Now().UTC()}
+	if _, err := ledger.Write(ctx, p.Store, ladder.TitleKey(plan.Job), title, etag); err != nil { // who was first has noted one, too
+		return err
+	}
+	if _, err := ledger.Entitle(ctx, p.Store, plan.Asset, plan.Job, title); err != nil {
+		if errors.Is(err, fs.ErrNotExist) { // who publishes it will
+			return nil
+		}
+		return err
+	}
+	p.note(ctx, plan.Job)
+	return nil
 }
 
 // tellMissing tells operators of what was published incomplete.

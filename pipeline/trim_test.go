@@ -5,9 +5,11 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"afterlive/internal/catalog"
 	"afterlive/internal/flv"
 	"afterlive/internal/ledger"
 	"afterlive/internal/operate"
@@ -120,11 +122,19 @@ func TestTitleStays(t *testing.T) {
 		{"", "", "A talk"},
 		{"", "The talk", "The talk"},
 		{"", "", "The talk"},
+		{"again", "", "The talk"}, // what was published before, with its own title, is published again
 		{"Another", "", "Another"},
+		{"", "none", ""},
+		{"", "", ""},
 	} {
-		if tc.operator != "" {
-			must(t, operate.Operator{Store: store}.Entitle(t.Context(), job.Asset(smallTask.Key), tc.operator))
-		} else { // another trim is another job
+		switch {
+		case tc.operator != "":
+			must(t, operate.Operator{Store: store}.Entitle(t.Context(), job.Asset(smallTask.Key), strings.TrimSuffix(tc.operator, "none")))
+		case tc.sent == "again":
+			task := job.Task{Kind: job.Recording, Key: smallTask.Key, ETag: store.ETag(smallTask.Key), Profile: "recorded", Trim: job.Trim{Start: 40}}
+			_, _, err := PublishAgain(t.Context(), store, task.JobID())
+			must(t, err)
+		default: // another trim is another job
 			task := job.Task{Kind: job.Recording, Key: smallTask.Key, Profile: "recorded", Title: tc.sent, Trim: job.Trim{Start: int64(40 * n)}}
 			must(t, p.Do(t.Context(), task, nil))
 			drain(t, p, queue)
@@ -135,5 +145,66 @@ func TestTitleStays(t *testing.T) {
 		if asset.Title != tc.want {
 			t.Errorf("%d: its title is %q, not %q", n, asset.Title, tc.want)
 		}
+	}
+}
+
+// A title also comes to a job that was planned, or published, before it: by the bucket's own notification, say. Once.
+func TestTitleComesLater(t *testing.T) {
+	store, queue := standin.NewMemory(), &standin.Messages{}
+	store.Put(smallTask.Key, streamed(t, "25", 4, 0))
+	p := newPipeline(t, store, queue, recordedProfile)
+	task := job.Task{Kind: job.Recording, Key: smallTask.Key, Profile: "recorded"}
+	title := func(want string) {
+		t.Helper()
+		must(t, p.Do(t.Context(), task, nil))
+		drain(t, p, queue)
+		var asset ladder.Asset
+		_, err := ledger.Load(t.Context(), store, ladder.PointerKey(job.Asset(smallTask.Key)), &asset)
+		must(t, err)
+		if asset.Title != want {
+			t.Errorf("its title is %q, not %q", asset.Title, want)
+		}
+	}
+	title("")
+	task.Title = "A talk"
+	title("A talk")
+	must(t, operate.Operator{Store: store}.Entitle(t.Context(), job.Asset(smallTask.Key), "The talk"))
+	title("The talk") // the message comes again
+	task.Title = "Another"
+	title("Another")
+}
+
+// What a bucket tells of is made as its sender wants it, whichever message comes first; another recording in its place is not.
+func TestBucketTellsFirst(t *testing.T) {
+	store, queue := standin.NewMemory(), &standin.Messages{}
+	recording := streamed(t, "25", 4, 0)
+	sent := job.Task{Kind: job.Recording, Key: smallTask.Key, Profile: "recorded", Title: "A talk", Trim: job.Trim{Start: 1000}}
+	must(t, NoteWish(t.Context(), store, sent, int64(len(recording)+1))) // of an upload that was broken off
+	must(t, NoteWish(t.Context(), store, sent, int64(len(recording))))
+	store.Put(smallTask.Key, recording)
+	sent.ETag = store.ETag(smallTask.Key)
+	p := newPipeline(t, store, queue, recordedProfile)
+	told := job.Task{Kind: job.Recording, Key: smallTask.Key, ETag: sent.ETag, Notified: true}
+	must(t, p.Do(t.Context(), told, nil))
+	if plan := onlyPlan(t, store); plan.Job != sent.JobID() || plan.Profile != "recorded" || plan.Trim.Start != time.Second {
+		t.Errorf("planned %+v", plan.Plan)
+	}
+	if done, err := p.Done(t.Context(), told); err != nil || !done {
+		t.Errorf("its task is done: %t, %v", done, err)
+	}
+	must(t, p.Do(t.Context(), sent, nil))
+	drain(t, p, queue)
+	var asset ladder.Asset
+	_, err := ledger.Load(t.Context(), store, ladder.PointerKey(job.Asset(smallTask.Key)), &asset)
+	must(t, err)
+	if jobs, err := catalog.Of(t.Context(), store, job.Asset(smallTask.Key)); err != nil || len(jobs) != 1 || asset.Title != "A talk" || asset.Trimmed == nil {
+		t.Errorf("%d jobs, %v; published %+v", len(jobs), err, asset)
+	}
+	if w, err := p.wished(t.Context(), told); err != nil || w.Trim != sent.Trim {
+		t.Errorf("%+v, %v", w, err)
+	}
+	store.Put(smallTask.Key, append(recording, 0))
+	if w, err := p.wished(t.Context(), told); err != nil || w != told {
+		t.Errorf("for another recording: %+v, %v", w, err)
 	}
 }

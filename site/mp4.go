@@ -8,14 +8,15 @@ import (
 	"net/http"
 	"os"
 	"path"
+	"sync"
 
 	"go.uber.org/zap"
 
 	"afterlive/pipeline"
 )
 
-// mp4 sends a rendition as one MP4. Nothing is sent before all of it was read. One is made at a time: each needs its size in the folder for temporary
-// files.
+// mp4 sends a rendition as one MP4. Nothing is sent before all of it was read. One is made at a time, from the store: each needs its size
+// in the folder for temporary files.
 func (s *Site) mp4(w http.ResponseWriter, r *http.Request) (any, error) {
 	name, ctx := r.PathValue("asset"), r.Context()
 	if !fs.ValidPath(name) {
@@ -30,12 +31,17 @@ func (s *Site) mp4(w http.ResponseWriter, r *http.Request) (any, error) {
 	case err != nil:
 		return nil, err
 	}
+	if r.Method == http.MethodHead { // that there is one
+		w.Header().Set("Content-Type", "video/mp4")
+		return nothing, nil
+	}
 	select {
 	case s.remuxing <- struct{}{}:
-		defer func() { <-s.remuxing }()
 	case <-ctx.Done():
 		return nothing, nil
 	}
+	free := sync.OnceFunc(func() { <-s.remuxing })
+	defer free()
 	scratch, err := os.CreateTemp("", "afterlive-mp4-*")
 	if err != nil {
 		return nil, fmt.Errorf("make MP4 of %s: %w", name, err)
@@ -44,7 +50,7 @@ func (s *Site) mp4(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err := os.Remove(scratch.Name()); err != nil { // it goes with the process, too
 		return nil, fmt.Errorf("make MP4 of %s: %w", name, err)
 	}
-	out := &attachment{ResponseWriter: w, name: path.Base(name) + ".mp4"}
+	out := &attachment{ResponseWriter: w, name: path.Base(name) + ".mp4", begins: free} // a client may take as long as it likes
 	err = rendition.WriteMP4(ctx, s.Store, out, scratch)
 	switch {
 	case err != nil && out.begun: // whoever loads it must not take it for whole
@@ -60,13 +66,15 @@ func (s *Site) mp4(w http.ResponseWriter, r *http.Request) (any, error) {
 type attachment struct {
 	http.ResponseWriter
 
-	name  string
-	begun bool
+	name   string
+	begins func()
+	begun  bool
 }
 
 func (a *attachment) Write(b []byte) (int, error) {
 	if !a.begun {
 		a.begun = true
+		a.begins()
 		a.Header().Set("Content-Type", "video/mp4")
 		a.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": a.name}))
 	}

@@ -11,8 +11,10 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tus/tusd/v2/pkg/filelocker"
@@ -33,6 +35,7 @@ type Uploads struct {
 	Log      *zap.Logger
 
 	store filestore.FileStore
+	taken sync.Map // ids of uploads that are being sent to the workers
 }
 
 // Receiver is where uploads go.
@@ -52,13 +55,15 @@ type Upload struct {
 	Profile string // "profile"
 	Title   string // "title"
 	Trim    job.Trim
+	Size    int64 // bytes
 }
 
-func uploadOf(metadata tus.MetaData) (Upload, error) {
+func uploadOf(info tus.FileInfo) (Upload, error) {
+	metadata := info.MetaData
 	file := path.Base(strings.ReplaceAll(metadata["filename"], `\`, "/"))
 	u := Upload{
 		Name:    cmp.Or(strings.Trim(metadata["as"], "/"), strings.TrimSuffix(file, path.Ext(file))),
-		Profile: cmp.Or(metadata["profile"], job.DefaultProfile), Title: metadata["title"],
+		Profile: cmp.Or(metadata["profile"], job.DefaultProfile), Title: metadata["title"], Size: info.Size,
 	}
 	if u.Name == "" || u.Name == "." {
 		return u, fmt.Errorf(`%w: say what its asset is to be called: metadata "as" or "filename"`, ErrRefused)
@@ -74,6 +79,11 @@ func uploadOf(metadata tus.MetaData) (Upload, error) {
 	}
 	return u, nil
 }
+
+// answerKey is under which a request's context has its answer.
+type answerKey struct{}
+
+var uploadID = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
 const uploadsPath = "/api/v1/uploads/"
 
@@ -93,6 +103,9 @@ func (u *Uploads) handler(s *Site) (http.Handler, error) {
 			return tus.HTTPResponse{}, tus.FileInfoChanges{}, u.refusal(u.check(e))
 		},
 		PreFinishResponseCallback: func(e tus.HookEvent) (tus.HTTPResponse, error) {
+			if w, ok := e.Context.Value(answerKey{}).(http.ResponseWriter); ok { // tusd has set one by how long a part may take, and this may take longer
+				_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // a server without deadlines has none to clear
+			}
 			t, err := u.take(context.WithoutCancel(e.Context), e.Upload) // also if the client has gone
 			if err != nil {
 				return tus.HTTPResponse{}, u.refusal(err)
@@ -106,8 +119,11 @@ func (u *Uploads) handler(s *Site) (http.Handler, error) {
 	}
 	answered := http.StripPrefix(uploadsPath, protocol)
 	return s.answer(s.operators(func(w http.ResponseWriter, r *http.Request) (any, error) {
+		if id := r.PathValue("upload"); id != "" && !uploadID.MatchString(id) { // tusd makes names of files of it
+			return nil, problemf(http.StatusNotFound, "there is no upload %q", id)
+		}
+		r = r.Clone(context.WithValue(r.Context(), answerKey{}, w))
 		if r.URL.Path+"/" == uploadsPath { // where uploads are made
-			r = r.Clone(r.Context())
 			r.URL.Path += "/"
 		}
 		answered.ServeHTTP(w, r)
@@ -120,7 +136,7 @@ func (u *Uploads) check(e tus.HookEvent) error {
 	if e.Upload.SizeIsDeferred {
 		return fmt.Errorf("%w: say how long it is (Upload-Length)", ErrRefused)
 	}
-	w, err := uploadOf(e.Upload.MetaData)
+	w, err := uploadOf(e.Upload)
 	if err != nil {
 		return err
 	}
@@ -136,7 +152,11 @@ func (u *Uploads) check(e tus.HookEvent) error {
 
 // take sends what has come whole to the workers, and removes it then, or if it is refused.
 func (u *Uploads) take(ctx context.Context, info tus.FileInfo) (job.Task, error) {
-	w, err := uploadOf(info.MetaData)
+	if _, busy := u.taken.LoadOrStore(info.ID, true); busy {
+		return job.Task{}, errors.New("it is being sent")
+	}
+	defer u.taken.Delete(info.ID)
+	w, err := uploadOf(info)
 	var t job.Task
 	if err == nil {
 		t, err = u.Receiver.Take(ctx, filepath.Join(u.Folder, info.ID), w)
@@ -200,7 +220,9 @@ func (u *Uploads) sweep(ctx context.Context) error {
 			continue
 		}
 		written, err := os.Stat(filepath.Join(u.Folder, id))
+		_, busy := u.taken.Load(id)
 		switch {
+		case busy:
 		case err != nil:
 			faults = append(faults, fmt.Errorf("look at upload %s: %w", id, err))
 		case info.Offset == info.Size && time.Since(written.ModTime()) > time.Minute: // else who brought it is about to send it
@@ -222,7 +244,8 @@ func (u *Uploads) refusal(err error) error {
 		return e
 	}
 	if errors.Is(err, ErrRefused) {
-		return tus.Error{ErrorCode: "ERR_REFUSED", HTTPResponse: said(http.StatusConflict, err.Error())}
+		// Not 409: clients try that again.
+		return tus.Error{ErrorCode: "ERR_REFUSED", HTTPResponse: said(http.StatusUnprocessableEntity, err.Error())}
 	}
 	return tus.Error{ErrorCode: "ERR_LATER", HTTPResponse: said(http.StatusServiceUnavailable, "it has come, and cannot be sent to the workers for now; that is tried again: "+err.Error())}
 }

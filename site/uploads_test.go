@@ -19,6 +19,7 @@ import (
 // shelf is a receiver that keeps what it is given, unless it has a fault.
 type shelf struct {
 	fault error
+	slow  func()            // what happens meanwhile
 	taken map[string]string // contents, by names
 }
 
@@ -30,6 +31,9 @@ func (s *shelf) Check(_ context.Context, u Upload) error {
 }
 
 func (s *shelf) Take(_ context.Context, file string, u Upload) (job.Task, error) {
+	if s.slow != nil {
+		s.slow()
+	}
 	body, err := os.ReadFile(file)
 	if err := errors.Join(err, s.fault); err != nil {
 		return job.Task{}, err
@@ -115,7 +119,7 @@ func TestUploadIsRefused(t *testing.T) {
 		metadata("as", "/"):     "what its asset is to be called",
 		metadata("filename", "a.flv", "trim_start_s", "later"): "must be seconds",
 	} {
-		if _, w := s.begin(7, meta); w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), says) {
+		if _, w := s.begin(7, meta); w.Code != http.StatusUnprocessableEntity || !strings.Contains(w.Body.String(), says) {
 			t.Errorf("%s: %d %s", meta, w.Code, w.Body)
 		}
 	}
@@ -124,7 +128,7 @@ func TestUploadIsRefused(t *testing.T) {
 	}
 	s.receiver.fault = fmt.Errorf("%w: it is no FLV", ErrRefused)
 	path, _ := s.begin(3, metadata("as", "talk"))
-	if w := s.sendPart(path, 0, "MP4"); w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "it is no FLV") {
+	if w := s.sendPart(path, 0, "MP4"); w.Code != http.StatusUnprocessableEntity || !strings.Contains(w.Body.String(), "it is no FLV") {
 		t.Errorf("what is none: %d %s", w.Code, w.Body)
 	}
 	if s.left() != 0 {
@@ -162,5 +166,33 @@ func TestUploadIsSentLater(t *testing.T) {
 	s.must(s.uploads.sweep(t.Context()))
 	if s.left() != 0 || len(s.receiver.taken) != 1 {
 		t.Errorf("%d are left, taken %v", s.left(), s.receiver.taken)
+	}
+}
+
+// While a request sends what has come, nobody else does; and what is no name of an upload leads nowhere.
+func TestUploadIsSentOnce(t *testing.T) {
+	s := newStand(t)
+	path, _ := s.begin(3, metadata("as", "talk"))
+	takes := 0
+	s.receiver.slow = func() {
+		takes++
+		at := time.Now().Add(-time.Hour)
+		s.must(os.Chtimes(filepath.Join(s.uploads.Folder, filepath.Base(path)), at, at))
+		s.must(s.uploads.sweep(t.Context()))
+	}
+	if w := s.sendPart(path, 0, "FLV"); w.Code != http.StatusNoContent || takes != 1 {
+		t.Errorf("%d %s, taken %d times", w.Code, w.Body, takes)
+	}
+	other := filepath.Join(filepath.Dir(s.uploads.Folder), "other.info")
+	s.must(os.WriteFile(other, []byte("{}"), 0o600))
+	for _, id := range []string{"..%2Fother", "%2e%2e%2fother", "other", strings.Repeat("a", 31) + "%2F", ".."} {
+		for _, method := range []string{http.MethodDelete, http.MethodHead, http.MethodPatch} {
+			if w := s.ask(method, "/api/v1/uploads/"+id, "", token, "Tus-Resumable", "1.0.0", "Upload-Offset", "0", "Content-Type", "application/offset+octet-stream"); w.Code < 300 {
+				t.Errorf("%s %s: %d", method, id, w.Code)
+			}
+		}
+	}
+	if _, err := os.Stat(other); err != nil {
+		t.Error(err)
 	}
 }

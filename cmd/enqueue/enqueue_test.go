@@ -42,6 +42,7 @@ func holdLock(file string) error {
 	if err != nil {
 		return err
 	}
+	defer f.Close() // or the garbage collector would, and with it goes the lock
 	if err := syscall.FcntlFlock(f.Fd(), syscall.F_SETLK, &syscall.Flock_t{Type: syscall.F_WRLCK}); err != nil {
 		return err
 	}

@@ -115,3 +115,21 @@ func TestFollowFlags(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A recording that was followed makes way for another when it has ended, and not before.
+func TestSendReplacesWhatWasFollowed(t *testing.T) {
+	b := newBox(t)
+	path, _ := grown(t, b, "talk-1764000000.flv")
+	recording, err := streamed()
+	must(t, err)
+	other := b.record("other.flv", string(recording))
+	again := []string{"send", other, "--as", "live/talk/talk-1764000000", "--replace"}
+	if _, err := b.run(again...); err == nil || !strings.Contains(err.Error(), "still grows") {
+		t.Errorf("while it grows: %v", err)
+	}
+	b.must("hook", "--path="+path, "--app=live", "--name=talk")
+	b.must(again...)
+	if got := b.stored("recordings/live/talk/talk-1764000000.flv"); got != string(recording) {
+		t.Errorf("stored are %d bytes, not %d", len(got), len(recording))
+	}
+}

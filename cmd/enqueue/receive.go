@@ -29,9 +29,12 @@ func (r receiver) sender(u site.Upload) (s sender, key string) {
 
 // Check refuses a name that is taken, a profile that no worker knows, and what would be no message.
 func (r receiver) Check(ctx context.Context, u site.Upload) error {
-	s, _ := r.sender(u)
+	s, key := r.sender(u)
 	if err := s.known(ctx); err != nil {
 		return fmt.Errorf("%w: %w", site.ErrRefused, err)
+	}
+	if size, _, err := r.place.Recordings.Stat(ctx, key); err == nil && size != u.Size { // better now than when all of it has come
+		return fmt.Errorf("%w: %s: %w", site.ErrRefused, key, errTaken)
 	}
 	return r.free(ctx, u)
 }

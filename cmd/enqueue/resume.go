@@ -110,7 +110,7 @@ func (r *resuming) job(ctx context.Context, s catalog.Status) error {
 		return r.clip(ctx, s, plan)
 	}
 	t := job.Task{Kind: job.Recording, Bucket: r.place.Bucket, Key: plan.Recording.Key, ETag: plan.Recording.ETag, Profile: job.DefaultProfile, Repair: true}
-	t.Trim, t.Title = operate.TrimOf(plan), plan.Title
+	t.Trim = operate.TrimOf(plan)
 	if t.JobID() != s.Job { // a job's name tells which profile was asked for
 		t.Profile = plan.Profile
 	}

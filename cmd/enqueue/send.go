@@ -206,6 +206,9 @@ func (s sender) file(ctx context.Context, file, key string) (job.Task, error) {
 		return job.Task{}, fmt.Errorf("%s is not a file", file)
 	}
 	grew, err := s.finish(ctx, file, key)
+	if errors.Is(err, errTaken) && s.replace {
+		return s.inItsPlace(ctx, file, key)
+	}
 	if err != nil {
 		return job.Task{}, err
 	}
@@ -218,6 +221,11 @@ func (s sender) file(ctx context.Context, file, key string) (job.Task, error) {
 	_, _, err = s.place.Recordings.Stat(ctx, key) // spares sending what is there
 	existed := err == nil
 	if errors.Is(err, fs.ErrNotExist) {
+		if t := s.task(key, ""); s.place.Bucket != "" && (t.Trim != job.Trim{} || t.Title != "" || t.Profile != job.DefaultProfile) {
+			if err := pipeline.NoteWish(ctx, s.place.Recordings, t, info.Size()); err != nil { // or the bucket would have all of it published
+				return job.Task{}, err
+			}
+		}
 		err = s.upload(ctx, key, file)
 		existed = errors.Is(err, fs.ErrExist)
 	}
@@ -237,11 +245,7 @@ func (s sender) file(ctx context.Context, file, key string) (job.Task, error) {
 	}
 	switch {
 	case existed && !same && s.replace:
-		if err := s.operator().MakeWay(ctx, s.place.Recordings, job.Asset(key), key); err != nil {
-			return job.Task{}, fmt.Errorf("replace %s: %w", key, err)
-		}
-		s.replace = false // who comes between is not replaced
-		return s.file(ctx, file, key)
+		return s.inItsPlace(ctx, file, key)
 	case existed && !same:
 		return job.Task{}, fmt.Errorf("%s: %w; choose another with --as, or --replace it", key, errTaken)
 	case !same:
@@ -256,6 +260,21 @@ func (s sender) file(ctx context.Context, file, key string) (job.Task, error) {
 		}
 	}
 	return s.task(key, etag), nil
+}
+
+// inItsPlace uploads a recording in the place of another.
+func (s sender) inItsPlace(ctx context.Context, file, key string) (job.Task, error) {
+	state, _, err := growing.Load(ctx, s.place.Recordings, key)
+	if err == nil && !state.Ended {
+		err = errors.New("it still grows: " + job.CLI + " end ends it")
+	} else if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = s.operator().MakeWay(ctx, s.place.Recordings, job.Asset(key), key)
+	}
+	if err != nil {
+		return job.Task{}, fmt.Errorf("replace %s: %w", key, err)
+	}
+	s.replace = false // who comes between is not replaced
+	return s.file(ctx, file, key)
 }
 
 // scan indexes a file that is to be uploaded, and refuses what is no recording; nil: a worker is to index it. What nginx has recorded is not

@@ -202,7 +202,7 @@ func (o Operator) replan(ctx context.Context, t job.Task, profile string) (job.T
 	}
 	return job.Task{
 		Kind: job.Recording, Bucket: o.Bucket, Key: plan.Recording.Key, ETag: plan.Recording.ETag, Profile: profile,
-		Trim: TrimOf(plan), Title: plan.Title,
+		Trim: TrimOf(plan),
 	}, nil
 }
 

@@ -221,7 +221,7 @@ func recordingsOf(ctx context.Context, recordings Recordings, keys []string) (al
 			if !its {
 				continue
 			}
-			if rest == "" || strings.HasSuffix(rest, ".index.json") && rest[0] == '.' || strings.HasPrefix(rest, ".growing/") {
+			if rest == "" || strings.HasSuffix(rest, ".index.json") && rest[0] == '.' || rest == ".wish.json" || strings.HasPrefix(rest, ".growing/") {
 				all = append(all, name)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"afterlive/internal/ledger"
 	"afterlive/job"
@@ -17,27 +18,17 @@ var ErrNoAsset = errors.New("there is no such asset")
 // ErrTitle refuses a title.
 var ErrTitle = errors.New("it cannot be a title")
 
-// Entitle gives an asset a title, which also stays when another job of its recording takes its place, unless that one brings its own.
+// Entitle gives an asset a title, which also stays when another job takes its place, unless a recording is sent with another title after this.
 func (o Operator) Entitle(ctx context.Context, asset, title string) error {
 	if err := job.ValidTitle(title); err != nil {
 		return fmt.Errorf("%w: %w", ErrTitle, err)
 	}
-	for {
-		var pointer ladder.Asset
-		etag, err := ledger.Load(ctx, o.Store, ladder.PointerKey(asset), &pointer)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
-			return fmt.Errorf("%w: %s", ErrNoAsset, asset)
-		}
-		if err != nil {
-			return fmt.Errorf("give %s a title: %w", asset, err)
-		}
-		pointer.Title = title
-		won, err := ledger.Write(ctx, o.Store, ladder.PointerKey(asset), pointer, etag)
-		if err != nil {
-			return fmt.Errorf("give %s a title: %w", asset, err)
-		}
-		if won { // else a worker has just lengthened it, or published another job
-			return o.Note(ctx, pointer.Job)
-		}
+	id, err := ledger.Entitle(ctx, o.Store, asset, "", ladder.Title{Text: title, At: time.Now().UTC()})
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
+		return fmt.Errorf("%w: %s", ErrNoAsset, asset)
 	}
+	if err != nil {
+		return fmt.Errorf("give %s a title: %w", asset, err)
+	}
+	return o.Note(ctx, id)
 }

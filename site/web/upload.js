@@ -23,7 +23,7 @@ const metadata = (pairs) => Object.entries(pairs).filter(([, v]) => v).map(([k, 
  * @param {AbortSignal} signal
  */
 async function send(file, about, told, signal) {
-	const kept = `afterlive-upload:${file.name}:${file.size}:${file.lastModified}`;
+	const kept = `afterlive-upload:${file.size}:${file.lastModified}:${metadata(about)}`;
 	let address = localStorage.getItem(kept) ?? "", offset = -1; // not known
 	for (let wait = 1000; ; ) {
 		try {
