@@ -208,3 +208,37 @@ func TestBucketTellsFirst(t *testing.T) {
 		t.Errorf("for another recording: %+v, %v", w, err)
 	}
 }
+
+// Damage that is trimmed away is none.
+func TestDamageIsTrimmedAway(t *testing.T) {
+	recording := source{seconds: 40, audio: aacSound, size: "160x90"}.make(t)
+	for i := len(recording) / 20; i < len(recording)/5; i++ {
+		recording[i] = 0xff
+	}
+	for _, tc := range []struct {
+		trim   job.Trim
+		reason string
+	}{
+		{job.Trim{}, string(ladder.ReasonTime)},
+		{job.Trim{End: 2000}, string(ladder.ReasonTime)},
+		{job.Trim{Start: 25_000}, ""},
+	} {
+		store, queue := standin.NewMemory(), &standin.Messages{}
+		store.Put(smallTask.Key, recording)
+		p := newPipeline(t, store, queue, recordedProfile)
+		err := p.Do(t.Context(), job.Task{Kind: job.Recording, Key: smallTask.Key, Profile: "recorded", Trim: tc.trim}, nil)
+		if reason, _ := job.Verdict(err); err != nil && reason != tc.reason || err == nil && tc.reason != "" {
+			t.Errorf("%+v: %v, want %q", tc.trim, err, tc.reason)
+		}
+		if err != nil {
+			continue
+		}
+		drain(t, p, queue)
+		var asset ladder.Asset
+		_, err = ledger.Load(t.Context(), store, ladder.PointerKey(job.Asset(smallTask.Key)), &asset)
+		must(t, err)
+		if len(asset.Missing) > 0 || asset.Duration < 5 { // where it was damaged, the timeline is closed up
+			t.Errorf("missing %+v, %f s", asset.Missing, asset.Duration)
+		}
+	}
+}

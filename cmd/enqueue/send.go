@@ -221,12 +221,7 @@ func (s sender) file(ctx context.Context, file, key string) (job.Task, error) {
 	_, _, err = s.place.Recordings.Stat(ctx, key) // spares sending what is there
 	existed := err == nil
 	if errors.Is(err, fs.ErrNotExist) {
-		if t := s.task(key, ""); s.place.Bucket != "" && (t.Trim != job.Trim{} || t.Title != "" || t.Profile != job.DefaultProfile) {
-			if err := pipeline.NoteWish(ctx, s.place.Recordings, t, info.Size()); err != nil { // or the bucket would have all of it published
-				return job.Task{}, err
-			}
-		}
-		err = s.upload(ctx, key, file)
+		err = s.upload(ctx, key, file, info.Size())
 		existed = errors.Is(err, fs.ErrExist)
 	}
 	if err != nil && !existed {
@@ -294,7 +289,13 @@ func (s sender) scan(ctx context.Context, file string) (*pipeline.Scanned, error
 	return scanned, ctx.Err()
 }
 
-func (s sender) upload(ctx context.Context, key, file string) error {
+// upload stores a file. A bucket may tell of it before its sender does, and must know how it is wanted.
+func (s sender) upload(ctx context.Context, key, file string, size int64) error {
+	if t := s.task(key, ""); s.place.Bucket != "" && (t.Trim != job.Trim{} || t.Title != "" || t.Profile != job.DefaultProfile) {
+		if err := pipeline.NoteWish(ctx, s.place.Recordings, t, size); err != nil {
+			return err
+		}
+	}
 	if s.ours {
 		return s.place.Recordings.Upload(ctx, key, file)
 	}

@@ -131,7 +131,22 @@ func (x *Index) Trimmed(start, end time.Duration) (*Index, error) {
 		y.Audio = &a
 	}
 	y.Gaps = slices.DeleteFunc(slices.Clone(y.Gaps), func(g Gap) bool { return g.At >= y.Duration })
+	if y.Video != nil {
+		first, last := y.near()
+		y.Damage = slices.DeleteFunc(slices.Clone(y.Damage), func(d Range) bool { return d.To <= first || d.From >= last })
+	}
 	return &y, nil
+}
+
+// near are the bytes of all keyframes from a while before zero to a while behind the end: nothing beyond is read for what lies between.
+func (x *Index) near() (first, last int64) {
+	const while = 10 * time.Second
+	keys := x.Video.Keyframes
+	first, last = keys[x.KeyframeBefore(-while)].Offset, x.End
+	if i := slices.IndexFunc(keys, func(k Keyframe) bool { return k.PTS > x.Duration+while }); i >= 0 {
+		last = keys[i].Offset
+	}
+	return first, last
 }
 
 // likelyEnd is where the first tag at or after t has most likely passed: between two
