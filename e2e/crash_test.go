@@ -105,7 +105,7 @@ func TestCrashAtEveryS3Operation(t *testing.T) {
 func (s *sky) publish(t *testing.T, profile string, script func(standin.Call) standin.Fault, started ...chan *worker) string {
 	t.Helper()
 	s.proxy.Script(nil)
-	enqueue(t, append([]string{"send", "s3://recs/recordings/talk.flv", "--profile", profile}, s.place...)...)
+	enqueue(t, append([]string{"send", "--force", "s3://recs/recordings/talk.flv", "--profile", profile}, s.place...)...) // those who died knew other profiles
 	s.proxy.Script(script)
 	w := s.start(t, profile)
 	for _, told := range started {

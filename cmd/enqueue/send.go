@@ -192,9 +192,18 @@ func (s sender) object(ctx context.Context, uri string) (key string, size int64,
 
 var errTaken = errors.New("the name is taken by another recording")
 
-// file uploads a recording, unless the very same is there already. It confirms
-// the object's size before it returns.
+// file uploads a recording; with replace, also in the place of another.
 func (s sender) file(ctx context.Context, file, key string) (job.Task, error) {
+	t, err := s.put(ctx, file, key)
+	if errors.Is(err, errTaken) && s.replace {
+		return s.inItsPlace(ctx, file, key)
+	}
+	return t, err
+}
+
+// put uploads a recording, unless the very same is there already. It confirms
+// the object's size before it returns.
+func (s sender) put(ctx context.Context, file, key string) (job.Task, error) {
 	if _, err := job.Parse(s.task(key, "").Body()); err != nil {
 		return job.Task{}, err
 	}
@@ -206,9 +215,6 @@ func (s sender) file(ctx context.Context, file, key string) (job.Task, error) {
 		return job.Task{}, fmt.Errorf("%s is not a file", file)
 	}
 	grew, err := s.finish(ctx, file, key)
-	if errors.Is(err, errTaken) && s.replace {
-		return s.inItsPlace(ctx, file, key)
-	}
 	if err != nil {
 		return job.Task{}, err
 	}
@@ -239,8 +245,6 @@ func (s sender) file(ctx context.Context, file, key string) (job.Task, error) {
 		}
 	}
 	switch {
-	case existed && !same && s.replace:
-		return s.inItsPlace(ctx, file, key)
 	case existed && !same:
 		return job.Task{}, fmt.Errorf("%s: %w; choose another with --as, or --replace it", key, errTaken)
 	case !same:
@@ -268,8 +272,7 @@ func (s sender) inItsPlace(ctx context.Context, file, key string) (job.Task, err
 	if err != nil {
 		return job.Task{}, fmt.Errorf("replace %s: %w", key, err)
 	}
-	s.replace = false // who comes between is not replaced
-	return s.file(ctx, file, key)
+	return s.put(ctx, file, key) // who comes between is not replaced
 }
 
 // scan indexes a file that is to be uploaded, and refuses what is no recording; nil: a worker is to index it. What nginx has recorded is not
