@@ -1,6 +1,7 @@
 package ladder
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -12,7 +13,7 @@ import (
 type Keep struct {
 	Recordings Age `yaml:"recordings" json:"recordings,omitempty"` // of assets that are published, since they were planned: they stay published
 	Superseded Age `yaml:"superseded" json:"superseded,omitempty"` // results in whose place others are, since then
-	Assets     Age `yaml:"assets" json:"assets,omitempty"`         // that are published, since they were planned: all that there is of them but recordings that are to be kept longer
+	Assets     Age `yaml:"assets" json:"assets,omitempty"`         // that are published, since they were planned: all that there is of them; their recordings only if those have an age, too
 }
 
 // Check refuses what would leave recordings behind to which nothing leads any more.
@@ -25,13 +26,7 @@ func (k Keep) Check() error {
 
 // Or is k, and what it doesn't say as other has it. An asset is kept as long as its recording, if both are to go: nothing would lead to that any more.
 func (k Keep) Or(other Keep) Keep {
-	pick := func(a, b Age) Age {
-		if a > 0 {
-			return a
-		}
-		return b
-	}
-	all := Keep{pick(k.Recordings, other.Recordings), pick(k.Superseded, other.Superseded), pick(k.Assets, other.Assets)}
+	all := Keep{cmp.Or(k.Recordings, other.Recordings), cmp.Or(k.Superseded, other.Superseded), cmp.Or(k.Assets, other.Assets)}
 	if all.Assets > 0 {
 		all.Assets = max(all.Assets, all.Recordings)
 	}

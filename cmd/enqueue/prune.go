@@ -17,7 +17,7 @@ import (
 type pruneCommand struct {
 	Recordings ladder.Age `name:"keep-recordings" help:"Remove recordings of published assets after this time. The assets stay, but cannot be made again." placeholder:"7d" env:"AFTERLIVE_KEEP_RECORDINGS"`
 	Superseded ladder.Age `name:"keep-superseded" help:"Remove superseded results after this time. Until then, publish brings them back." placeholder:"1d" env:"AFTERLIVE_KEEP_SUPERSEDED"`
-	Assets     ladder.Age `name:"keep-assets" help:"Remove published assets after this time. Recordings that are kept longer stay." placeholder:"90d" env:"AFTERLIVE_KEEP_ASSETS"`
+	Assets     ladder.Age `name:"keep-assets" help:"Remove published assets after this time, with their recordings if --keep-recordings is given, too; else recordings stay." placeholder:"90d" env:"AFTERLIVE_KEEP_ASSETS"`
 	MinFree    size       `help:"In a folder: if its disk has less free space, also remove replaced results, and then recordings of what is published, the oldest first." placeholder:"20G" env:"AFTERLIVE_KEEP_FREE"`
 	DryRun     bool       `help:"Only say what would be removed."`
 }
