@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -52,6 +53,43 @@ func TestNothingInstalledIsTracked(t *testing.T) {
 		}
 		if exec.CommandContext(t.Context(), "git", "-C", standin.Root(), "check-ignore", "-q", "--no-index", inside).Run() != nil {
 			t.Errorf("make clean removes %s, which git does not ignore", name)
+		}
+	}
+}
+
+// An image is built from what .dockerignore lets through: every package of its programs is to be there, and every file that a stage copies.
+func TestImagesAreSentWhatTheyBuild(t *testing.T) {
+	ignore, err := os.ReadFile(standin.Root() + "/.dockerignore")
+	must(t, err)
+	sent := func(name string) bool {
+		for line := range strings.Lines(string(ignore)) {
+			if allowed, ok := strings.CutPrefix(strings.TrimSpace(line), "!"); ok && (name == allowed || strings.HasPrefix(name, allowed+"/")) {
+				return true
+			}
+		}
+		return false
+	}
+	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{with .Module}}{{if .Main}}{{$.Dir}}{{end}}{{end}}", "./cmd/worker", "./cmd/enqueue")
+	list.Dir = standin.Root()
+	packages, err := list.Output()
+	must(t, err)
+	wanted := strings.Fields(string(packages))
+	if len(wanted) < 20 {
+		t.Fatalf("the programs consist of %d packages", len(wanted))
+	}
+	for i, dir := range wanted {
+		if wanted[i], err = filepath.Rel(standin.Root(), dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dockerfile, err := os.ReadFile(standin.Root() + "/Dockerfile")
+	must(t, err)
+	for _, copied := range regexp.MustCompile(`(?m)^COPY ([^-\n].*) \S+$`).FindAllSubmatch(dockerfile, -1) {
+		wanted = append(wanted, strings.Fields(string(copied[1]))...)
+	}
+	for _, name := range wanted {
+		if name != "." && !sent(name) {
+			t.Errorf("the Dockerfile needs %s, which .dockerignore keeps from it", name)
 		}
 	}
 }
