@@ -15,7 +15,7 @@ help: ## this list
 demo: install build ## a live 360 stream becomes VOD, on this machine alone (CI=1: ends by itself)
 	@tools/demo.sh
 
-source: install ## URL=rtmp://… [PROJECTION=flat SIZE=1280x720 RATE=30 GOP=2 BITRATE=3M LENGTH=60 KEY=…]: streams a test picture
+source: install ## URL=rtmp://… [PROJECTION=flat SIZE=1280x720 RATE=30 GOP=2 BITRATE=3M LENGTH=60 KEY=…]: streams a test pattern
 	@tools/source.sh $(foreach v,PROJECTION SIZE RATE GOP BITRATE LENGTH KEY,$(if $($(v)),$(v)=$($(v)))) $(URL)
 
 lab1: install build ## workshop: encoder, origin, player, and how far viewers are behind (1 minute)
@@ -28,13 +28,13 @@ lab3: install build ## workshop: a queue, a fleet that grows with it, a killed w
 	@tools/lab3.sh
 
 # Tests of many cases of a kind: "make test" tries a share of them, "make soak" all.
-MANY := TestPublisherComesBack|TestDifferential|TestHostileMedia|TestTruncatedAnywhere|TestCrashAtEveryStoreOperation|TestEachStoreOperation|TestStitchingIsInvisible|TestFollowed|TestWhatPeopleRecord|TestChunksBeside|TestHeadMisleads|TestNoSeam|TestLoudness|TestOwnSound|TestTopRendition|TestCopyFallsBack|TestDrift|TestPresentationsKeep|TestTransportStreams
+MANY := TestPublisherComesBack|TestDifferential|TestHostileMedia|TestTruncatedAnywhere|TestCrashAtEveryStoreOperation|TestEachStoreOperation|TestStitchingIsInvisible|TestFollowed|TestWhatPeopleRecord|TestChunksBeside|TestHeadMisleads|TestNoSeam|TestLoudness|TestOwnAudio|TestTopRendition|TestCopyFallsBack|TestDrift|TestPresentationsKeep|TestTransportStreams
 
 STORES := $(foreach s,minio rclone weed,$(TOOLS)/$(s))
 NPM := $(foreach p,fauxqs cloudformation iam,tools/$(p)/node_modules/.package-lock.json)
 
 # Packages in which goroutines meet. In the others the race detector would find nothing, slowly; what e2e runs are binaries.
-RACY := ./cmd/... ./site ./internal/blob ./internal/catalog ./internal/ecs ./internal/ffmpeg ./internal/growing ./internal/operate ./internal/queue ./internal/standin ./internal/webhook ./internal/wiring ./internal/worker
+RACY := ./cmd/... ./site ./internal/blob ./internal/catalog ./internal/ecs ./internal/ffmpeg ./internal/growing ./internal/operate ./internal/queue ./internal/testenv ./internal/webhook ./internal/config ./internal/worker
 
 # Of the long tests, a fifth each day; CI runs all.
 TURN ?= $(shell expr $$(date +%j) % 5)
@@ -43,7 +43,7 @@ test: install extra tools lint suite ## [TURN=all]: lint, unit tests (with the r
 	cd tools/simulate && go test -count=1 ./...
 
 build: player/web/hls.mjs ## static binaries in bin/
-	CGO_ENABLED=0 go build -trimpath -ldflags "-X afterlive/internal/wiring.Version=$(VERSION)" -o bin/ ./cmd/... ./tools/viewers
+	CGO_ENABLED=0 go build -trimpath -ldflags "-X afterlive/internal/config.Version=$(VERSION)" -o bin/ ./cmd/... ./tools/viewers
 
 lint: $(TOOLS)/golangci-lint player/web/hls.mjs ## golangci-lint, strict, each exception explained in .golangci.yml; types of the player's JavaScript
 	$(TOOLS)/golangci-lint run --allow-parallel-runners ./...
@@ -73,7 +73,7 @@ push: image ## REGISTRY=…: pushes the images (docs/deploy.md)
 	VERSION=$(VERSION) ecs/deploy.sh push $(REGISTRY)
 
 deploy: player/web/hls.mjs ## STACK=… REGISTRY=… [SET="Name=value …"]: the fleet and its CDN on AWS (docs/deploy.md)
-	CGO_ENABLED=0 go build -trimpath -ldflags "-X afterlive/internal/wiring.Version=$(VERSION)" -o bin/ ./cmd/enqueue
+	CGO_ENABLED=0 go build -trimpath -ldflags "-X afterlive/internal/config.Version=$(VERSION)" -o bin/ ./cmd/enqueue
 	VERSION=$(VERSION) ecs/deploy.sh up $(STACK) $(REGISTRY) $(SET)
 
 image: install player/web/hls.mjs ## container images of worker and origin, with docker or buildah

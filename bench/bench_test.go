@@ -16,7 +16,7 @@ import (
 	"testing"
 	"text/tabwriter"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 var (
@@ -47,12 +47,12 @@ func run(m *testing.M) (int, error) {
 		return 0, err
 	}
 	defer os.RemoveAll(bin)
-	made = filepath.Join(standin.Root(), "data", "bench")
+	made = filepath.Join(testenv.Root(), "data", "bench")
 	if err := os.MkdirAll(made, 0o755); err != nil {
 		return 0, err
 	}
-	build := exec.Command("go", "build", "-trimpath", "-o", bin+"/", "./cmd/...", "./tools/planet")
-	build.Dir = standin.Root()
+	build := exec.Command("go", "build", "-trimpath", "-o", bin+"/", "./cmd/...", "./tools/testsphere")
+	build.Dir = testenv.Root()
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("build: %w\n%s", err, out)

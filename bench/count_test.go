@@ -8,12 +8,12 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // count lets all that workers and enqueue say to S3 pass through a relay. The returned
 // function tells how many bytes S3 has sent since.
-func count(b *testing.B, c *standin.Cloud) func() int64 {
+func count(b *testing.B, c *testenv.Cloud) func() int64 {
 	b.Helper()
 	backend, err := url.Parse(c.Endpoint)
 	if err != nil {

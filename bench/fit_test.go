@@ -22,12 +22,12 @@ import (
 func contents(b *testing.B) map[string]string {
 	b.Helper()
 	all := map[string]string{"camera": camera(b, 1)}
-	for name, picture := range map[string]string{
+	for name, pattern := range map[string]string{
 		"slides": "testsrc2=s=1280x720:r=1/10,fps=30",
 		"stage":  "life=s=320x180:r=30:mold=10:ratio=0.2:death_color=#402010:life_color=#f0e0a0,scale=1280:720:flags=bilinear,noise=alls=12:allf=t",
 	} {
 		file := filepath.Join(made, name+"-1min.flv")
-		unlessMade(b, file, "ffmpeg -v error -nostdin -y -f lavfi -i '"+picture+"' -f lavfi -i sine=f=440:r=44100 -t 60 "+
+		unlessMade(b, file, "ffmpeg -v error -nostdin -y -f lavfi -i '"+pattern+"' -f lavfi -i sine=f=440:r=44100 -t 60 "+
 			"-c:v libx264 -preset veryfast -crf 18 -maxrate 8M -bufsize 16M -pix_fmt yuv420p -g 60 -keyint_min 60 -sc_threshold 0 -c:a aac -b:a 128k -f flv $OUT")
 		all[name] = file
 	}
@@ -115,13 +115,13 @@ func index(all []rung, name string) int {
 
 // seen is the mean over networks of the best SSIM that each can play.
 func (m measured) seen() float64 {
-	const networks, least, most, sound = 60, 150e3, 8e6, 128e3
+	const networks, least, most, audio = 60, 150e3, 8e6, 128e3
 	total := 0.0
 	for i := range networks {
 		rate := least * math.Pow(most/least, float64(i)/(networks-1))
 		best := m.rungs[len(m.rungs)-1].ssim // of those that are too much for it, the least
 		for _, r := range m.rungs {
-			if r.rate+sound <= rate {
+			if r.rate+audio <= rate {
 				best = max(best, r.ssim)
 			}
 		}

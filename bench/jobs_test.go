@@ -12,7 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/ladder"
 )
 
@@ -49,7 +49,7 @@ func BenchmarkJobs(b *testing.B) {
 	}
 }
 
-// mayRead is how much of a recording may be read, in parts of it: each chunk reads the sound from 6 s before it on, and the pictures that lie between.
+// mayRead is how much of a recording may be read, in parts of it: each chunk reads the audio from 6 s before it on, and the frames that lie between.
 func mayRead(plan planned) string {
 	d := plan.Rate.Time(plan.chunks[len(plan.chunks)-1].To)
 	ends, _ := ladder.ChunkEnds(d)
@@ -68,7 +68,7 @@ func sizeOf(b *testing.B, file string) int64 {
 // throughCloud publishes through the SQS and the S3 that stand in for AWS's.
 func throughCloud(b *testing.B, file string) outcome {
 	b.Helper()
-	c := standin.Start(b)
+	c := testenv.Start(b)
 	c.Bucket(b, "recordings", false)
 	c.Bucket(b, "vod", true)
 	counter := count(b, c)
@@ -101,11 +101,11 @@ func fetchAsset(b *testing.B, url string) *ladder.Asset {
 }
 
 // workshop does what the worker of AWS's reference does, as it is described: download;
-// one process for eight fixed rungs, whatever the source, padded to 16:9, and a sound;
+// one process for eight fixed rungs, whatever the source, padded to 16:9, and an audio track;
 // one more for each to cut it into segments of 10 s; upload, one file after the other.
 func workshop(b *testing.B, file string) outcome {
 	b.Helper()
-	c := standin.Start(b)
+	c := testenv.Start(b)
 	c.Bucket(b, "ingress", false)
 	c.Bucket(b, "egress", false)
 	put(b, c, "ingress", "recording.flv", file)
@@ -149,7 +149,7 @@ func workshopArgs(file string) []string {
 	return append(args, "-map", "0:a", "-c:a", "aac", "-b:a", "64k", "audio.mp4")
 }
 
-func put(b *testing.B, c *standin.Cloud, bucket, key, file string) {
+func put(b *testing.B, c *testenv.Cloud, bucket, key, file string) {
 	b.Helper()
 	f, err := os.Open(file)
 	if err != nil {
@@ -161,7 +161,7 @@ func put(b *testing.B, c *standin.Cloud, bucket, key, file string) {
 	}
 }
 
-func get(b *testing.B, c *standin.Cloud, bucket, key, file string) {
+func get(b *testing.B, c *testenv.Cloud, bucket, key, file string) {
 	b.Helper()
 	object, err := c.S3().GetObject(context.WithoutCancel(b.Context()), &s3.GetObjectInput{Bucket: &bucket, Key: &key})
 	if err != nil {

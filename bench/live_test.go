@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/ladder"
 )
 
@@ -68,7 +68,7 @@ type stage struct{ dir, rec, data, rtmp, profiles string }
 func newStage(b *testing.B) *stage {
 	b.Helper()
 	dir := b.TempDir()
-	s := &stage{dir: dir, rec: filepath.Join(dir, "rec"), data: filepath.Join(dir, "data"), rtmp: "127.0.0.1:" + standin.FreePort(b), profiles: filepath.Join(dir, "profiles.yaml")}
+	s := &stage{dir: dir, rec: filepath.Join(dir, "rec"), data: filepath.Join(dir, "data"), rtmp: "127.0.0.1:" + testenv.FreePort(b), profiles: filepath.Join(dir, "profiles.yaml")}
 	write := func(name, body string) {
 		if err := os.WriteFile(name, []byte(body), 0o644); err != nil {
 			b.Fatal(err)

@@ -25,12 +25,12 @@ func planet(b *testing.B, width int) string {
 	b.Helper()
 	file := filepath.Join(made, fmt.Sprintf("planet-%d.mkv", width))
 	size := fmt.Sprintf("%dx%d", width, width/2)
-	unlessMade(b, file, filepath.Join(bin, "planet")+fmt.Sprintf(" -width %d -fps 30 -frames 180 -octaves 8 | ", width)+
+	unlessMade(b, file, filepath.Join(bin, "testsphere")+fmt.Sprintf(" -width %d -fps 30 -frames 180 -octaves 8 | ", width)+
 		"ffmpeg -v error -nostdin -y -f rawvideo -s "+size+" -pix_fmt yuv420p -r 30 -i pipe:0 -c:v libx264 -preset ultrafast -crf 12 -f matroska $OUT")
 	return file
 }
 
-// drift is the filter of a camera that moves over a larger picture.
+// drift is the filter of a camera that moves over a larger frame.
 func drift(width, height int) string {
 	return fmt.Sprintf("\"crop=%d:%d:x='(iw-ow)/2*(1+sin(n/97))':y='(ih-oh)/2*(1+cos(n/151))'\"", width, height)
 }

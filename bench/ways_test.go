@@ -27,7 +27,7 @@ type outcome struct {
 	disk int64         // bytes that its scratch held at once
 	read int64         // bytes of the recording
 	plan *ladder.Plan  // what was to be made, where a worker has decided
-	bits int64         // bytes of picture that came of it, I-frames for trick play aside
+	bits int64         // bytes of video that came of it, I-frames for trick play aside
 }
 
 // job is a recording to be published by workers.
@@ -262,7 +262,7 @@ func oneProcess(b *testing.B, file string, plan planned) outcome {
 // behindInput leaves out how a part's input is read.
 func behindInput(args []string) []string { return args[slices.Index(args, "-filter_complex"):] }
 
-// bytesOf is what the picture's renditions take.
+// bytesOf is what the video's renditions take.
 func bytesOf(b *testing.B, dir string, plan *ladder.Plan) (total int64) {
 	b.Helper()
 	for _, r := range plan.Ladders[0].Renditions {
@@ -281,7 +281,7 @@ func bytesOf(b *testing.B, dir string, plan *ladder.Plan) (total int64) {
 	return total
 }
 
-// rungByRung is one process for each rendition, and one for the sound.
+// rungByRung is one process for each rendition, and one for the audio.
 func rungByRung(b *testing.B, file string, whole planned) outcome {
 	b.Helper()
 	var all outcome

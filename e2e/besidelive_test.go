@@ -7,11 +7,11 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/ladder"
 )
 
-// shades samples how bright the middle of each pane's picture is, for some seconds, and on a busy machine for as many more as it takes. The
+// shades samples how bright the middle of each pane's video is, for some seconds, and on a busy machine for as many more as it takes. The
 // event's is one of fourteen shades, and another each half second.
 const shades = `(async () => {
 	const context = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d", { willReadFrequently: true });
@@ -30,9 +30,9 @@ const shades = `(async () => {
 // While an event is live, the player holds the origin's own live stream, a sphere in a rectangle, beside the cube that the workers make of it: at
 // the same moment.
 func TestLiveBesideItsCube(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	alongside(t)
-	data, address := folder(t), "127.0.0.1:"+standin.FreePort(t)
+	data, address := folder(t), "127.0.0.1:"+testenv.FreePort(t)
 	o := startOrigin(t, "data: "+data+"\nprofile: cube\n")
 	startFollow(t, "--data", data, "--profile", "cube", "--every", "2s", o.dir+"/rec")
 	startWorker(t, "--data", data, "--http", address, "--slots", "2")

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 var box = flag.String("box", "", "folder with a fresh Debian, for the test of the package: make deb-test")
@@ -31,7 +31,7 @@ func bootBox(t *testing.T, base string) *boxed {
 	t.Helper()
 	b := &boxed{root: filepath.Join(folder(t), "root")}
 	command(t, "cp", "-a", base, b.root)
-	packages, err := filepath.Glob(standin.Root() + "/dist/afterlive_*_amd64.deb")
+	packages, err := filepath.Glob(testenv.Root() + "/dist/afterlive_*_amd64.deb")
 	must(t, err)
 	if len(packages) == 0 {
 		t.Fatal("no package in dist/: make deb")
@@ -118,7 +118,7 @@ func TestBox(t *testing.T) {
 	if *box == "" {
 		t.Skip("with -box: make deb-test")
 	}
-	page, err := os.ReadFile(standin.Root() + "/docs/one-box.md")
+	page, err := os.ReadFile(testenv.Root() + "/docs/one-box.md")
 	must(t, err)
 	steps := map[string][]string{}
 	for _, m := range boxCommand.FindAllStringSubmatch(string(page), -1) {

@@ -11,13 +11,13 @@ import (
 
 	"github.com/goccy/go-yaml"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // helm runs Helm, where it is.
 func helm(t *testing.T, args ...string) (string, error) {
 	t.Helper()
-	program := filepath.Join(standin.Root(), ".tools", "bin", "helm")
+	program := filepath.Join(testenv.Root(), ".tools", "bin", "helm")
 	if _, err := os.Stat(program); err != nil {
 		t.Skip("Helm is not here: make chart builds it, and runs this")
 	}
@@ -48,7 +48,7 @@ func (o object) at(path string) string {
 // rendered are the objects of the chart, by kind.
 func rendered(t *testing.T, settings ...string) map[string]object {
 	t.Helper()
-	args := []string{"template", "--kube-version", "1.31.0", "event", filepath.Join(standin.Root(), "packaging", "helm")}
+	args := []string{"template", "--kube-version", "1.31.0", "event", filepath.Join(testenv.Root(), "packaging", "helm")}
 	for _, s := range settings {
 		args = append(args, "--set-string", s)
 	}
@@ -72,7 +72,7 @@ func rendered(t *testing.T, settings ...string) map[string]object {
 
 // The chart lints, and renders to workers that read settings which the worker knows, hardened, with time to end.
 func TestChart(t *testing.T) {
-	chart := filepath.Join(standin.Root(), "packaging", "helm")
+	chart := filepath.Join(testenv.Root(), "packaging", "helm")
 	on := []string{"image.repository=r.example.org/worker", "image.tag=v1", "recordings=s3://recs", "store=s3://vod"}
 	aws := append([]string{"queue=https://sqs.eu-west-1.amazonaws.com/1/jobs", "failed=https://sqs.eu-west-1.amazonaws.com/1/failed"}, on...)
 	own := append([]string{"queue=postgres://afterlive@db/afterlive", "secret=store", "endpoint=https://s3.example.org", "profiles=- name: mine"}, on...)
@@ -139,8 +139,8 @@ func TestChart(t *testing.T) {
 func knownVariables(t *testing.T, environment string) {
 	t.Helper()
 	source := ""
-	for _, file := range []string{"cmd/worker/main.go", "internal/wiring/wiring.go"} {
-		body, err := os.ReadFile(filepath.Join(standin.Root(), file))
+	for _, file := range []string{"cmd/worker/main.go", "internal/config/config.go"} {
+		body, err := os.ReadFile(filepath.Join(testenv.Root(), file))
 		if err != nil {
 			t.Fatal(err)
 		}

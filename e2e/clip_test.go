@@ -8,14 +8,14 @@ import (
 	"testing"
 
 	"afterlive/internal/hlstest"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // A clip and an MP4, by command, in a folder and on S3.
 func TestClipByCommand(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	alongside(t)
-	cloud := standin.Start(t)
+	cloud := testenv.Start(t)
 	cloud.Bucket(t, "recs", false)
 	cloud.Bucket(t, "vod", true)
 	recording := source(t, "320x180", 25, 21)

@@ -13,7 +13,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // service is what compose.yaml says of a container, as far as this test starts it likewise.
@@ -73,13 +73,13 @@ func served(path string) string {
 	return string(body)
 }
 
-// The containers of compose.yaml, started by docker as it says, worker first, so that it is the one that makes the volume: a test picture is
+// The containers of compose.yaml, started by docker as it says, worker first, so that it is the one that makes the volume: a test image is
 // published, and seen on the pages. What compose itself does beside that (ports, restarts) isn't tested.
 func TestImageCompose(t *testing.T) {
 	if !*images {
 		t.Skip("needs docker: make image-test")
 	}
-	body, err := os.ReadFile(standin.Root() + "/compose.yaml")
+	body, err := os.ReadFile(testenv.Root() + "/compose.yaml")
 	must(t, err)
 	var file struct {
 		Services map[string]service `yaml:"services"`

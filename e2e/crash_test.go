@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"afterlive/internal/blob"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // soak makes long tests run whole; "make soak" sets it.
@@ -19,16 +19,16 @@ var soak = flag.Bool("soak", false, "run the long tests whole")
 // sky is an S3 that we didn't write behind a proxy that lets it fail, and an SQS by
 // the rules: what workers are tormented on.
 type sky struct {
-	strict *standin.Strict
-	proxy  *standin.Proxy
-	cloud  *standin.Cloud
+	strict *testenv.Strict
+	proxy  *testenv.Proxy
+	cloud  *testenv.Cloud
 	place  []string
 	viewer viewer
 }
 
 func newSky(t *testing.T) *sky {
 	t.Helper()
-	s := &sky{strict: standin.NewStrict(), cloud: standin.Start(t)}
+	s := &sky{strict: testenv.NewStrict(), cloud: testenv.Start(t)}
 	s.cloud.Bucket(t, "recs", false)
 	s.cloud.Bucket(t, "vod", true)
 	s.viewer = viewer{s.cloud.Endpoint + "/vod"}
@@ -52,7 +52,7 @@ func another(t *testing.T, name string) string {
 // effect and after: whoever looks sees the old result or the new one, whole, and the
 // next worker finishes. "make test" tries some of them.
 func TestCrashAtEveryS3Operation(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	alongside(t)
 	s := newSky(t)
 	const most = 200
@@ -75,11 +75,11 @@ func TestCrashAtEveryS3Operation(t *testing.T) {
 	for k := begin; k <= operations; k += step {
 		for i, after := range []bool{false, true} {
 			started := make(chan *worker, 1) // a worker looks at its buckets as soon as it runs
-			crash := func(c standin.Call) standin.Fault {
+			crash := func(c testenv.Call) testenv.Fault {
 				if c.N != k {
-					return standin.Fault{}
+					return testenv.Fault{}
 				}
-				return standin.Fault{Break: true, After: after, Then: func() { _ = (<-started).Process.Kill() }}
+				return testenv.Fault{Break: true, After: after, Then: func() { _ = (<-started).Process.Kill() }}
 			}
 			profile := fmt.Sprintf("quick%d", 2*k+i-1)
 			seen := s.publish(t, profile, crash, started)
@@ -102,7 +102,7 @@ func TestCrashAtEveryS3Operation(t *testing.T) {
 
 // publish sends the recording with a profile, and runs a worker until all is done or
 // it dies of the script. It returns the job that is seen then.
-func (s *sky) publish(t *testing.T, profile string, script func(standin.Call) standin.Fault, started ...chan *worker) string {
+func (s *sky) publish(t *testing.T, profile string, script func(testenv.Call) testenv.Fault, started ...chan *worker) string {
 	t.Helper()
 	s.proxy.Script(nil)
 	enqueue(t, append([]string{"send", "--force", "s3://recs/recordings/talk.flv", "--profile", profile}, s.place...)...) // those who died knew other profiles

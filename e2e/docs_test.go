@@ -11,7 +11,7 @@ import (
 	"testing"
 	"unicode"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 var (
@@ -26,12 +26,12 @@ func documents(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md"} {
-		files, err := filepath.Glob(filepath.Join(standin.Root(), pattern))
+		files, err := filepath.Glob(filepath.Join(testenv.Root(), pattern))
 		must(t, err)
 		for _, file := range files {
 			body, err := os.ReadFile(file)
 			must(t, err)
-			name, err := filepath.Rel(standin.Root(), file)
+			name, err := filepath.Rel(testenv.Root(), file)
 			must(t, err)
 			all[name] = string(body)
 		}
@@ -59,7 +59,7 @@ func anchor(heading string) string {
 // "make" is only told to do what it can.
 func TestDocs(t *testing.T) {
 	docs := documents(t)
-	makefile, err := os.ReadFile(standin.Root() + "/Makefile")
+	makefile, err := os.ReadFile(testenv.Root() + "/Makefile")
 	must(t, err)
 	reached := map[string]bool{"README.md": true}
 	for name, body := range docs {
@@ -71,7 +71,7 @@ func TestDocs(t *testing.T) {
 			if m[1] != "" {
 				to = filepath.Join(filepath.Dir(name), m[1])
 			}
-			if _, err := os.Stat(filepath.Join(standin.Root(), to)); err != nil {
+			if _, err := os.Stat(filepath.Join(testenv.Root(), to)); err != nil {
 				t.Errorf("%s links to %s: %v", name, m[1], err)
 			}
 			if to != name {
@@ -117,7 +117,7 @@ func TestProseIsWrapped(t *testing.T) {
 
 // What documents mark as runnable runs as it stands, in a folder that has but the programs in bin/.
 func TestDocumentedCommands(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	alongside(t)
 	blocks := 0
 	for name, body := range documents(t) {
@@ -126,7 +126,7 @@ func TestDocumentedCommands(t *testing.T) {
 		for _, m := range runnable.FindAllStringSubmatch(body, -1) {
 			blocks++
 			cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", m[1])
-			cmd.Dir, cmd.Env = dir, standin.Environ(t)
+			cmd.Dir, cmd.Env = dir, testenv.Environ(t)
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("%s: %v\n%s\n%s", name, err, m[1], out)
 			}
@@ -139,11 +139,11 @@ func TestDocumentedCommands(t *testing.T) {
 
 // Every fault of the list has a row, and every test that a row names exists.
 func TestFaultsAreShown(t *testing.T) {
-	page, err := os.ReadFile(standin.Root() + "/docs/reliability.md")
+	page, err := os.ReadFile(testenv.Root() + "/docs/reliability.md")
 	must(t, err)
 	tests := map[string]bool{}
 	for _, pattern := range []string{"/*/*_test.go", "/*/*/*_test.go"} {
-		files, err := filepath.Glob(standin.Root() + pattern)
+		files, err := filepath.Glob(testenv.Root() + pattern)
 		must(t, err)
 		for _, name := range files {
 			source, err := os.ReadFile(name)

@@ -16,12 +16,12 @@ import (
 	"afterlive/internal/blob"
 	"afterlive/internal/flv"
 	"afterlive/internal/growing"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/ladder"
 )
 
-// A stream of two hours, whose sound card runs faster than the encoder's clock by 100 millionths, is followed as it grows: at its end, too, picture
-// and sound are in step to 20 ms. By count, the sound would be 0.7 s late by then. "make soak" does it.
+// A stream of two hours, whose sound card runs faster than the encoder's clock by 100 millionths, is followed as it grows: at its end, too, video
+// and audio are in step to 20 ms. By count, the audio would be 0.7 s late by then. "make soak" does it.
 func TestTwoHoursOfDrift(t *testing.T) {
 	if !*soak {
 		t.Skip("make soak runs this: it takes minutes")
@@ -30,7 +30,7 @@ func TestTwoHoursOfDrift(t *testing.T) {
 	recorded := drifting(t, lasts, fast, every)
 	data, rec := t.TempDir(), t.TempDir()
 	startFollow(t, "--data", data, "--profile", "quick", "--every", "1s", rec)
-	startWorker(t, "--data", data, "--http", "127.0.0.1:"+standin.FreePort(t), "--slots", "2")
+	startWorker(t, "--data", data, "--http", "127.0.0.1:"+testenv.FreePort(t), "--slots", "2")
 	name := "talk-1764000000"
 	file, err := os.Create(filepath.Join(rec, name+".flv"))
 	must(t, err)
@@ -67,11 +67,11 @@ func TestTwoHoursOfDrift(t *testing.T) {
 	}
 	t.Logf("%d flashes and beeps, at most %.1f ms apart; the last %.1f ms", len(flashes), 1000*worst, 1000*(beeps[len(flashes)-1]-flashes[len(flashes)-1]))
 	if worst > 0.02 {
-		t.Errorf("picture and sound are up to %.1f ms apart", 1000*worst)
+		t.Errorf("video and audio are up to %.1f ms apart", 1000*worst)
 	}
 }
 
-// drifting is a recording with a flash and a beep every so many seconds. Its sound has more samples than belong to its timestamps.
+// drifting is a recording with a flash and a beep every so many seconds. Its audio has more samples than belong to its timestamps.
 func drifting(t *testing.T, seconds int, fast float64, every int) []byte {
 	t.Helper()
 	number := func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
@@ -92,13 +92,13 @@ func drifting(t *testing.T, seconds int, fast float64, every int) []byte {
 		if err != nil {
 			return body
 		}
-		if x.Kind == flv.Sound {
+		if x.Kind == flv.AudioFrame {
 			flv.Retime(body[x.Offset:x.Offset+x.Size], int64(math.Round(float64(x.Time)/fast)))
 		}
 	}
 }
 
-// flashesOf are the times at which the picture is no longer dark.
+// flashesOf are the times at which the video is no longer dark.
 func flashesOf(t *testing.T, master string) []float64 {
 	t.Helper()
 	return timesOf(t, `black_end:([0-9.]+)`, "-i", master, "-map", "0:v:0", "-an", "-vf", "blackdetect=d=1:pix_th=0.6", "-f", "null", "-")

@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // bin is where the binaries are.
@@ -50,7 +50,7 @@ func buildAndRun(m *testing.M) (int, error) {
 		return 0, err
 	}
 	build := exec.Command("go", "build", "-o", bin+"/", "./cmd/...", "./tools/viewers")
-	build.Dir = standin.Root()
+	build.Dir = testenv.Root()
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("build: %w\n%s", err, out)
@@ -66,7 +66,7 @@ func buildAndRun(m *testing.M) (int, error) {
 // alongside lets a test run beside others, with an environment of its own.
 func alongside(t *testing.T) {
 	t.Helper()
-	standin.Apart(t)
+	testenv.Apart(t)
 	t.Parallel()
 }
 
@@ -131,7 +131,7 @@ func enqueue(t *testing.T, args ...string) string {
 	t.Helper()
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "enqueue"), args...)
-	cmd.Env = standin.Environ(t)
+	cmd.Env = testenv.Environ(t)
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
@@ -166,7 +166,7 @@ func startWorkerIn(t *testing.T, home *netns, args ...string) *worker {
 	own := w.scratch
 	file := writeFile(t, filepath.Join(t.TempDir(), "profiles.yaml"), profiles)
 	w.Cmd = exec.Command(filepath.Join(bin, "worker"), append([]string{"--scratch", own, "--profiles", file}, args...)...)
-	w.Env = append(standin.Environ(t), "AFTERLIVE_SLOTS=1") // unless args say otherwise: one task after the other
+	w.Env = append(testenv.Environ(t), "AFTERLIVE_SLOTS=1") // unless args say otherwise: one task after the other
 	w.Stderr = w.log
 	home.inside(w.Cmd)
 	if err := w.Start(); err != nil {
@@ -339,7 +339,7 @@ func terminate(t *testing.T, w *worker, s syscall.Signal) {
 func commandError(ctx context.Context, t *testing.T, name string, args ...string) (string, error) {
 	t.Helper()
 	cmd := exec.CommandContext(ctx, filepath.Join(bin, name), args...)
-	cmd.Env = standin.Environ(t)
+	cmd.Env = testenv.Environ(t)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

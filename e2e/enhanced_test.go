@@ -53,7 +53,7 @@ func enhanced(tags []rtmpTag, fourCC string) (all []rtmpTag) {
 }
 
 // nginx-rtmp records no video of enhanced RTMP. Nobody gets to see that as a success: the
-// encoder has announced video, and the job fails for the lack of it. Sound alone that
+// encoder has announced video, and the job fails for the lack of it. Audio alone that
 // announced nothing else is published.
 func TestEnhancedRTMP(t *testing.T) {
 	alongside(t)
@@ -81,7 +81,7 @@ func TestEnhancedRTMP(t *testing.T) {
 			t.Errorf("%s is %q, want %q", name, got[name], state)
 		}
 	}
-	// Where the sound alone will do.
+	// Where the audio alone will do.
 	enqueue(t, "replay", "--data", data, "--reason", "no_picture", "--profile", "audio")
 	startWorker(t, "--data", data, "--exit-when-idle").finish(t)
 	published := 0
@@ -91,6 +91,6 @@ func TestEnhancedRTMP(t *testing.T) {
 		}
 	}
 	if published != 2 {
-		t.Errorf("%d of two recordings are published as sound alone: %+v", published, status(t, "--data", data).Jobs)
+		t.Errorf("%d of two recordings are published as audio alone: %+v", published, status(t, "--data", data).Jobs)
 	}
 }

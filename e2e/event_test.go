@@ -18,7 +18,7 @@ import (
 	"afterlive/ecs"
 	"afterlive/internal/blob"
 	"afterlive/internal/queue"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // bridge takes the S3 stand-in's own notifications and sends them on as S3 would: to
@@ -121,11 +121,11 @@ func (b *bridge) matches(bucket, configuration, key string) bool {
 // whatever name, becomes video on demand once, though S3 tells twice; and S3 tells
 // operators what is ready, and what has failed.
 func TestS3EventsAreJobs(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	alongside(t)
 	b := newBridge(t)
 	filter := writeFile(t, filepath.Join(t.TempDir(), "filter.json"), `{"s3:ObjectCreated:*": true}`)
-	cloud := standin.Start(t, "--event-webhook-url", b.URL, "--event-filter", filter)
+	cloud := testenv.Start(t, "--event-webhook-url", b.URL, "--event-filter", filter)
 	cloud.Bucket(t, "recs", false)
 	cloud.Bucket(t, "vod", true)
 	jobs := cloud.Queue(t, "tasks")

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/ladder"
 )
 
@@ -25,7 +25,7 @@ video.addEventListener("playing", () => { window.first ??= video.currentTime });
 window.faults = [];
 const hls = new Hls({ startPosition: 0 });
 hls.on(Hls.Events.ERROR, (_, e) => faults.push([e.type, e.details, e.reason ?? e.error?.message, "at", video.currentTime].join(" ")));
-// Not to where a segment begins: there, its sound begins up to a packet later, and hls.js tells of a hole that it seeks over.
+// Not to where a segment begins: there, its audio begins up to a packet later, and hls.js tells of a hole that it seeks over.
 window.toEdge = () => { video.currentTime = Math.floor(hls.liveSyncPosition / 6) * 6 + 1 };
 window.live = () => hls.levels[hls.currentLevel].details.live;
 hls.loadSource("/vod/%[1]s/master.m3u8");
@@ -46,9 +46,9 @@ shakaPlayer.attach(video).then(() => shakaPlayer.load("/vod/%[1]s/master.m3u8", 
 // Two players that others wrote open an event a minute after its start, play it from there, seek to its edge, and stay
 // on it through its end without an error.
 func TestPlayersOfAnEvent(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	alongside(t)
-	data, address := folder(t), "127.0.0.1:"+standin.FreePort(t)
+	data, address := folder(t), "127.0.0.1:"+testenv.FreePort(t)
 	o := startOrigin(t, "data: "+data+"\nprofile: quick\n")
 	startFollow(t, "--data", data, "--profile", "quick", "--every", "2s", o.dir+"/rec")
 	startWorker(t, "--data", data, "--http", address, "--slots", "2")
@@ -152,7 +152,7 @@ func eventServer(t *testing.T, worker, asset string) string {
 	mux := http.NewServeMux()
 	mux.Handle("/", httputil.NewSingleHostReverseProxy(backend))
 	mux.HandleFunc("/shaka.js", func(w http.ResponseWriter, r *http.Request) {
-		http.ServeFile(w, r, standin.Root()+"/player/node_modules/shaka-player/dist/shaka-player.compiled-es2021.js")
+		http.ServeFile(w, r, testenv.Root()+"/player/node_modules/shaka-player/dist/shaka-player.compiled-es2021.js")
 	})
 	for name, page := range eventPages {
 		mux.HandleFunc("/"+name, func(w http.ResponseWriter, _ *http.Request) {

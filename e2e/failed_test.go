@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"afterlive/internal/queue"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 )
 
@@ -24,7 +24,7 @@ type sender interface {
 // Operators see what failed, repair it, and give it up: alike in a folder and on
 // SQS and S3.
 func TestFailedTasks(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	t.Run("folder", func(t *testing.T) {
 		alongside(t)
 		data := t.TempDir()
@@ -32,7 +32,7 @@ func TestFailedTasks(t *testing.T) {
 	})
 	t.Run("SQS", func(t *testing.T) {
 		alongside(t)
-		cloud := standin.Start(t)
+		cloud := testenv.Start(t)
 		cloud.Bucket(t, "recs", false)
 		cloud.Bucket(t, "vod", true)
 		failed := cloud.Queue(t, "failed")
@@ -151,7 +151,7 @@ func publishedJob(t *testing.T, place []string, asset string) string {
 // missing, of recordings that nobody can do. All are handled and none is lost; what
 // is done is found so without encoding.
 func TestReplayThousand(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	alongside(t)
 	data := t.TempDir()
 	recording := source(t, "320x180", 25, 14)

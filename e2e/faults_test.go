@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // A second signal ends a worker at once, and so does a third; the task is handed back
@@ -38,7 +38,7 @@ func TestSecondSignal(t *testing.T) {
 func TestSignalBeforeTheStoreIsThere(t *testing.T) {
 	alongside(t)
 	s := newSky(t)
-	s.proxy.Script(func(standin.Call) standin.Fault { return standin.Fault{Code: "SlowDown", Status: 503} })
+	s.proxy.Script(func(testenv.Call) testenv.Fault { return testenv.Fault{Code: "SlowDown", Status: 503} })
 	w := startWorker(t, s.place...)
 	eventually(t, patience, "it looks for its store", func() bool { return strings.Contains(w.output(t), "cannot be reached yet") })
 	terminate(t, w, syscall.SIGTERM)
@@ -49,15 +49,15 @@ func TestSignalBeforeTheStoreIsThere(t *testing.T) {
 func TestSecondSignalWhileIdle(t *testing.T) {
 	s := newSky(t)
 	polls := make(chan time.Time, 1)
-	s.strict.Script(func(c standin.Call) standin.Fault {
+	s.strict.Script(func(c testenv.Call) testenv.Fault {
 		if c.Op != "ReceiveMessage" {
-			return standin.Fault{}
+			return testenv.Fault{}
 		}
 		select {
 		case polls <- c.Time:
 		default:
 		}
-		return standin.Fault{Hang: true} // until the worker gives it up
+		return testenv.Fault{Hang: true} // until the worker gives it up
 	})
 	w := startWorker(t, s.place...)
 	began := <-polls

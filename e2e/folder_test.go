@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"afterlive/internal/queue"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 )
 
@@ -67,7 +67,7 @@ func TestHTTP(t *testing.T) {
 	alongside(t)
 	data := t.TempDir()
 	enqueue(t, "send", "--data", data, "--as", "talk", "--profile", "quick", source(t, "320x180", 25, 3))
-	addr := "127.0.0.1:" + standin.FreePort(t)
+	addr := "127.0.0.1:" + testenv.FreePort(t)
 	startWorker(t, "--data", data, "--http", addr)
 	enqueue(t, "status", "--watch", "--timeout", patience.String(), "--data", data)
 	checkHLS(t, "http://"+addr+"/vod/talk/master.m3u8", 3, []string{"320x180", "160x90"})
@@ -86,7 +86,7 @@ func TestHTTP(t *testing.T) {
 
 // A worker that is killed at any moment costs the chunk at hand, and nothing else.
 func TestKilledWorker(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	alongside(t)
 	recording := source(t, "320x180", 25, 36)
 	seed := uint64(time.Now().UnixNano())
@@ -137,7 +137,7 @@ func TestKilledWorker(t *testing.T) {
 // SIGTERM: another worker can have the task, of which much is left to do, long before its
 // lease ends, and the worker is gone with its encoder.
 func TestTerminatedWorker(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	alongside(t)
 	data := t.TempDir()
 	enqueue(t, "send", "--data", data, "--as", "talk", "--profile", "slow", source(t, "640x360", 25, 60))
@@ -231,7 +231,7 @@ func TestBadRecordings(t *testing.T) {
 
 // The worker's memory and its scratch do not grow with the recording.
 func TestFlatMemoryAndScratch(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	alongside(t)
 	type peak struct{ memory, scratch int64 }
 	measure := func(seconds int) peak {
@@ -262,7 +262,7 @@ func TestFlatMemoryAndScratch(t *testing.T) {
 	if long.memory > short.memory+16<<20 {
 		t.Errorf("memory grew from %d to %d bytes", short.memory, long.memory)
 	}
-	// The sound, one task, is encoded some hundred times as fast as it plays: what
+	// The audio, one task, is encoded some hundred times as fast as it plays: what
 	// it writes in the second between two collections is all that lies about.
 	if long.scratch > short.scratch+6<<20 {
 		t.Errorf("scratch grew from %d to %d bytes", short.scratch, long.scratch)

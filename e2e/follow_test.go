@@ -15,7 +15,7 @@ import (
 
 	"afterlive/internal/blob"
 	"afterlive/internal/queue"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 	"afterlive/ladder"
 )
@@ -36,7 +36,7 @@ func startFollowIn(t *testing.T, home *netns, args ...string) *follower {
 	t.Helper()
 	f := &follower{log: filepath.Join(t.TempDir(), "follow.log")}
 	f.Cmd = exec.Command(filepath.Join(bin, "enqueue"), append([]string{"follow", "--log-file", f.log}, args...)...)
-	f.Env = standin.Environ(t)
+	f.Env = testenv.Environ(t)
 	home.inside(f.Cmd)
 	must(t, f.Start())
 	t.Cleanup(func() {
@@ -72,7 +72,7 @@ func onDemand(t *testing.T, asset string) (a ladder.Asset, ok bool) {
 // and is on demand soon after its end. Each chunk has one message and is encoded once, though the hook
 // tells of the recording too, and in the end the store has the recording as one object.
 func TestStreamIsFollowed(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	alongside(t)
 	s := newSky(t)
 	o := startOrigin(t, fmt.Sprintf("queue: %s\nfailed: %s\nrecordings: s3://recs\nstore: s3://vod\n", s.place[1], s.place[3]))
@@ -184,7 +184,7 @@ func (s *sky) tellAgain(t *testing.T, key string) {
 // The recorder and its disk are gone for good: what was shipped is on demand once an operator says so, and not while it
 // may still grow.
 func TestRecorderIsGone(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	alongside(t)
 	s := newSky(t)
 	rec := t.TempDir()

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"afterlive/internal/blob"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/ladder"
 )
 
@@ -25,7 +25,7 @@ import (
 // the time. "make soak" has 20 streams, "make test" 3. Whatever nginx wrote is in the store in the end, byte for
 // byte, and on demand; each extent was written once; what could be watched never shrank.
 func TestFollowStorm(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	alongside(t)
 	seed := *seedFlag
 	if seed == 0 {
@@ -219,7 +219,7 @@ func (s *storm) allThere(t *testing.T, aside string) {
 
 // writtenOnce wants each extent to have been stored once; but for one that was removed with the others while another
 // process was about to store it, too.
-func writtenOnce(t *testing.T, calls []standin.Call) {
+func writtenOnce(t *testing.T, calls []testenv.Call) {
 	t.Helper()
 	written, stored := map[string]int{}, 0
 	for _, c := range calls {

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"afterlive/internal/hlstest"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/internal/testsphere"
 )
 
@@ -36,7 +36,7 @@ func world(t *testing.T) string {
 // address of the worker that serves it.
 func published(t *testing.T) (data, address string) {
 	t.Helper()
-	data, address = t.TempDir(), "127.0.0.1:"+standin.FreePort(t)
+	data, address = t.TempDir(), "127.0.0.1:"+testenv.FreePort(t)
 	enqueue(t, "send", "--data", data, "--as", "world", "--profile", "sphere", world(t))
 	enqueue(t, "send", "--data", data, "--as", "short", "--profile", "quick", source(t, "320x180", 25, 5))
 	startWorker(t, "--data", data, "--http", address)

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 var images = flag.Bool("image", false, "run the images: make image-test")
@@ -35,7 +35,7 @@ type container string
 
 // hardened starts an image as another user, on a read-only root, without any
 // capability, nor a way to one. What it writes is in memory.
-func hardened(t *testing.T, cloud *standin.Cloud, image, scratch string, options, args []string) container {
+func hardened(t *testing.T, cloud *testenv.Cloud, image, scratch string, options, args []string) container {
 	t.Helper()
 	run := []string{
 		"run", "-d", "--network", "host", "--read-only", "--user", "65532:65532", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
@@ -106,7 +106,7 @@ func TestImageWorker(t *testing.T) {
 	if !*images {
 		t.Skip("needs docker: make image-test")
 	}
-	cloud := standin.Start(t)
+	cloud := testenv.Start(t)
 	cloud.Bucket(t, "recs", false)
 	cloud.Bucket(t, "vod", true)
 	place := []string{"--queue", cloud.Queue(t, "tasks"), "--failed", cloud.Queue(t, "failed"), "--recordings", "s3://recs", "--store", "s3://vod"}
@@ -181,7 +181,7 @@ func TestImageOrigin(t *testing.T) {
 		}
 		must(t, listener.Close())
 	}
-	cloud := standin.Start(t)
+	cloud := testenv.Start(t)
 	cloud.Bucket(t, "recs", false)
 	cloud.Bucket(t, "vod", true)
 	queue, failed := cloud.Queue(t, "tasks"), cloud.Queue(t, "failed")

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // row is the numbers at the end of the last row of a lab's tables that begins like that.
@@ -35,9 +35,9 @@ func row(t *testing.T, out, begins string, count int) []float64 {
 func TestLabs(t *testing.T) {
 	alongside(t)
 	lab := func(t *testing.T, name string) string {
-		cmd := exec.CommandContext(t.Context(), filepath.Join(standin.Root(), "tools", name+".sh"))
+		cmd := exec.CommandContext(t.Context(), filepath.Join(testenv.Root(), "tools", name+".sh"))
 		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-		cmd.Env = append(standin.Environ(t), "CI=1", "BIN="+bin, "LAB_DATA="+folder(t))
+		cmd.Env = append(testenv.Environ(t), "CI=1", "BIN="+bin, "LAB_DATA="+folder(t))
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v\n%s", err, out)
@@ -46,7 +46,7 @@ func TestLabs(t *testing.T) {
 		return string(out)
 	}
 	t.Run("latency", func(t *testing.T) {
-		standin.InTurn(t)
+		testenv.InTurn(t)
 		out := lab(t, "lab1")
 		if n := len(regexp.MustCompile(`(?m)^ {3}\w+: 640x360, 30 frames/s, H264, [1-9]\d+ bit/s$`).FindAllString(out, -1)); n != 4 {
 			t.Errorf("%d streams are in /stat, of 4", n)
@@ -59,7 +59,7 @@ func TestLabs(t *testing.T) {
 		}
 	})
 	t.Run("cache", func(t *testing.T) {
-		standin.InTurn(t)
+		testenv.InTurn(t)
 		out := lab(t, "lab2")
 		right, uncached := row(t, out, "playlists 1 s, segments 20 s", 5), row(t, out, "playlists never", 5)
 		through, old := row(t, out, "segments never", 5), row(t, out, "playlists 30 s", 5)
@@ -71,7 +71,7 @@ func TestLabs(t *testing.T) {
 		}
 	})
 	t.Run("fleet", func(t *testing.T) {
-		standin.InTurn(t)
+		testenv.InTurn(t)
 		out := lab(t, "lab3")
 		for _, want := range []string{", one is killed", " was done by a second worker", "(no_recording) replayed", "lab/lost  published"} {
 			if !strings.Contains(out, want) {

@@ -20,7 +20,7 @@ import (
 
 	"afterlive/hlscheck"
 	"afterlive/internal/hlstest"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // origin is a running nginx with the project's own configuration, elsewhere.
@@ -36,8 +36,8 @@ func startOrigin(t *testing.T, config string, changes ...[2]string) origin {
 // startOriginIn starts one in a network namespace, or here.
 func startOriginIn(t *testing.T, home *netns, config string, changes ...[2]string) origin {
 	t.Helper()
-	o := origin{rtmp: "127.0.0.1:" + standin.FreePort(t), http: "127.0.0.1:" + standin.FreePort(t), dir: folder(t)}
-	conf, err := os.ReadFile(standin.Root() + "/nginx/nginx.conf")
+	o := origin{rtmp: "127.0.0.1:" + testenv.FreePort(t), http: "127.0.0.1:" + testenv.FreePort(t), dir: folder(t)}
+	conf, err := os.ReadFile(testenv.Root() + "/nginx/nginx.conf")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,12 +61,12 @@ func startOriginIn(t *testing.T, home *netns, config string, changes ...[2]strin
 	// Hooks outlive nginx, and write to folders that are removed with the test.
 	t.Cleanup(func() { settle(func() bool { return len(o.hooks()) == 0 }) })
 	cmd := exec.CommandContext(t.Context(), "nginx", "-c", writeFile(t, filepath.Join(o.dir, "nginx.conf"), text), "-p", o.dir, "-e", o.dir+"/nginx.log", "-g", "daemon off;")
-	cmd.Env = standin.Environ(t)
+	cmd.Env = testenv.Environ(t)
 	home.inside(cmd)
 	if home != nil {
 		home.reach(t, o.rtmp)
 	}
-	standin.Background(t, cmd, o.rtmp)
+	testenv.Background(t, cmd, o.rtmp)
 	eventually(t, patience, "nginx is there", func() bool { return size(o.dir+"/nginx.pid") > 0 })
 	return o
 }
@@ -121,7 +121,7 @@ func get(t *testing.T, address string) (string, http.Header) {
 // and S3, with two workers.
 func TestLiveStreamBecomesVOD(t *testing.T) {
 	alongside(t)
-	cloud := standin.Start(t)
+	cloud := testenv.Start(t)
 	cloud.Bucket(t, "recs", false)
 	cloud.Bucket(t, "vod", true)
 	queue, failed := cloud.Queue(t, "tasks"), cloud.Queue(t, "failed")
@@ -177,7 +177,7 @@ func TestLiveStreamBecomesVOD(t *testing.T) {
 var (
 	uri        = regexp.MustCompile(`(?m)^[^#\s].*$`)
 	resolution = regexp.MustCompile(`(?m)^#EXT-X-STREAM-INF:.*RESOLUTION=(\d+x\d+)`)
-	soundURI   = regexp.MustCompile(`TYPE=AUDIO.*URI="([^"]+)"`)
+	audioURI   = regexp.MustCompile(`TYPE=AUDIO.*URI="([^"]+)"`)
 )
 
 const fps = 25 // of all recordings whose result is checked
@@ -218,15 +218,15 @@ func checkHLS(t *testing.T, master string, duration float64, sizes []string) {
 			t.Errorf("%s: EXTINF %v, the first rendition's %v", name, d, durations)
 		}
 	}
-	m := soundURI.FindStringSubmatch(body)
+	m := audioURI.FindStringSubmatch(body)
 	if m == nil {
-		t.Fatalf("no sound in the master:\n%s", body)
+		t.Fatalf("no audio in the master:\n%s", body)
 	}
-	sound, err := hlstest.Packets(t.Context(), base+m[1], "a")
+	audio, err := hlstest.Packets(t.Context(), base+m[1], "a")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := hlstest.Audio(sound, 44100, start+duration); err != nil {
+	if err := hlstest.Audio(audio, 44100, start+duration); err != nil {
 		t.Error(err)
 	}
 	keepsTheRules(t, master)

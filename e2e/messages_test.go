@@ -14,7 +14,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // speakers are the functions whose strings people read: errors, output and log.
@@ -28,13 +28,13 @@ func TestMessages(t *testing.T) {
 	const golden = "testdata/messages.golden"
 	var out strings.Builder
 	for _, dir := range []string{"cmd", "hlscheck", "internal", "ladder", "pipeline", "site"} {
-		must(t, filepath.WalkDir(filepath.Join(standin.Root(), dir), func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.Contains(path, "/standin/") {
+		must(t, filepath.WalkDir(filepath.Join(testenv.Root(), dir), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.Contains(path, "/testenv/") {
 				return err
 			}
 			said, err := messages(path)
 			if err == nil && len(said) > 0 {
-				name, _ := filepath.Rel(standin.Root(), path)
+				name, _ := filepath.Rel(testenv.Root(), path)
 				fmt.Fprintf(&out, "# %s\n%s\n\n", name, strings.Join(said, "\n"))
 			}
 			return err

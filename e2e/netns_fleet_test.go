@@ -9,21 +9,21 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // An origin and two workers, each in a network of its own, from which nothing but the queue (PostgreSQL) and the store can be reached.
 // Streams are recorded, workers killed all the time; every recording is published. What is killed four times is given up, as what kills
 // its worker must be, and an operator replays it. "make soak" does it with 100.
 func TestFleetInNamespaces(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	alongside(t)
 	streams, every := 4, 2*time.Second
 	if *soak {
 		streams, every = 100, 5*time.Second
 	}
-	address := standin.Postgres(t)
-	cloud := standin.Start(t)
+	address := testenv.Postgres(t)
+	cloud := testenv.Start(t)
 	cloud.Bucket(t, "recs", false)
 	cloud.Bucket(t, "vod", true)
 	db, err := url.Parse(address)

@@ -8,14 +8,14 @@ import (
 	"testing"
 
 	"afterlive/internal/queue"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 )
 
 // A recording is told of by the hook, by the bucket's own notification and by a resend, each of them
 // twice, while two workers take messages: each chunk has one message, and is encoded once.
 func TestEachChunkIsEncodedOnce(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	alongside(t)
 	s := newSky(t)
 	file := filepath.Join(t.TempDir(), "talk-1.flv")

@@ -13,14 +13,14 @@ import (
 	"time"
 
 	"afterlive/internal/flv"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/ladder"
 )
 
 // An origin dies at a random moment of a stream, with all that runs on it, and its disk is gone: what follow had brought
 // into the store is on demand by itself. At most what came in its last interval is lost. "make soak" has ten.
 func TestOriginDies(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	alongside(t)
 	s := newSky(t)
 	seed := *seedFlag
@@ -61,7 +61,7 @@ func TestOriginDies(t *testing.T) {
 	all.Wait()
 	slices.Sort(lost)
 	t.Logf("lost, in seconds: %.2f", lost)
-	if most := 6 + 25.0/fps; *soak && lost[len(lost)-1] > most { // a keyframe is every 25 pictures; on a busy machine, follow may come late
+	if most := 6 + 25.0/fps; *soak && lost[len(lost)-1] > most { // a keyframe is every 25 frames; on a busy machine, follow may come late
 		t.Errorf("more than %g s are lost", most)
 	}
 }

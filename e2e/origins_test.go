@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"afterlive/internal/flv"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/ladder"
 )
 
@@ -78,12 +78,12 @@ func (l *line) cut(down bool) {
 }
 
 // An encoder publishes to two origins. One loses its connection twice, the other once, and then dies: the recording that they make together
-// has every picture, and so has the video on demand, by a number in each picture.
+// has every frame, and so has the video on demand, by a number in each frame.
 func TestTwoOrigins(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	alongside(t)
 	data := folder(t)
-	startWorker(t, "--data", data, "--http", "127.0.0.1:"+standin.FreePort(t), "--slots", "2")
+	startWorker(t, "--data", data, "--http", "127.0.0.1:"+testenv.FreePort(t), "--slots", "2")
 	var lines []*line
 	var origins []origin
 	var followers []*follower
@@ -134,10 +134,10 @@ func TestTwoOrigins(t *testing.T) {
 	numbers := numbersOf(t, folder+asset.Ladders[0].Renditions[0].MediaList)
 	for i, n := range numbers {
 		if n != numbers[0]+i {
-			t.Fatalf("picture %d has number %d, the first one %d", i, n, numbers[0])
+			t.Fatalf("frame %d has number %d, the first one %d", i, n, numbers[0])
 		}
 	}
-	t.Logf("pictures %d to %d are on demand", numbers[0], numbers[len(numbers)-1])
+	t.Logf("frames %d to %d are on demand", numbers[0], numbers[len(numbers)-1])
 	eventually(t, patience, "nothing is left at the origin that lives", func() bool {
 		left, err := filepath.Glob(origins[0].dir + "/rec/*.flv")
 		copies, err2 := filepath.Glob(origins[0].dir + "/rec/.spool/*.flv")
@@ -145,10 +145,10 @@ func TestTwoOrigins(t *testing.T) {
 	})
 }
 
-// hasAll wants a recording to have each picture and each packet of sound that the encoder has made since the recording's first, at the same time.
+// hasAll wants a recording to have each frame and each audio packet that the encoder has made since the recording's first, at the same time.
 func hasAll(t *testing.T, recording, local string) {
 	t.Helper()
-	for _, kind := range []flv.Kind{flv.Picture, flv.Sound} {
+	for _, kind := range []flv.Kind{flv.VideoFrame, flv.AudioFrame} {
 		got, want := tagsOf(t, recording, kind), tagsOf(t, local, kind)
 		first := slices.IndexFunc(want, func(x flv.Tag) bool { return len(got) > 0 && x.Sum == got[0].Sum })
 		if first < 0 || first > 3*fps || len(got) != len(want)-first {
@@ -184,14 +184,14 @@ func tagsOf(t *testing.T, name string, kind flv.Kind) (all []flv.Tag) {
 
 const numberBits = 16 // each 20 pixels wide
 
-// numbersOf are the numbers in a rendition's pictures.
+// numbersOf are the numbers in a rendition's frames.
 func numbersOf(t *testing.T, playlist string) (all []int) {
 	t.Helper()
 	gray, err := exec.CommandContext(t.Context(), "ffmpeg", "-v", "error", "-i", playlist, "-map", "0:v", "-vf", fmt.Sprintf("scale=%d:1:flags=area,format=gray", numberBits), "-f", "rawvideo", "pipe:1").Output()
 	must(t, err)
-	for picture := range slices.Chunk(gray, numberBits) {
+	for frame := range slices.Chunk(gray, numberBits) {
 		n := 0
-		for bit, y := range picture {
+		for bit, y := range frame {
 			if y > 127 {
 				n |= 1 << bit
 			}
@@ -203,15 +203,15 @@ func numbersOf(t *testing.T, playlist string) (all []int) {
 
 // Two streams of one name that are not the same, at two origins, are kept apart, and both are on demand.
 func TestUnlikeOrigins(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	alongside(t)
 	data := folder(t)
-	startWorker(t, "--data", data, "--http", "127.0.0.1:"+standin.FreePort(t), "--slots", "2")
+	startWorker(t, "--data", data, "--http", "127.0.0.1:"+testenv.FreePort(t), "--slots", "2")
 	var followers []*follower
 	for n, name := range []string{"a", "b"} {
 		o := startOrigin(t, "data: "+data+"\nprofile: quick\n")
 		followers = append(followers, startFollow(t, "--data", data, "--profile", "quick", "--every", "2s", "--reconnect", "0s", "--origin", name, o.dir+"/rec"))
-		go publishPicture(t, o, []string{"mandelbrot=s=320x180", "cellauto=s=320x180"}[n], 40)
+		go publishVideo(t, o, []string{"mandelbrot=s=320x180", "cellauto=s=320x180"}[n], 40)
 	}
 	eventually(t, patience, "both are on demand", func() bool {
 		found, err := filepath.Glob(data + "/vod/live/talk/*/" + ladder.PointerFile)
@@ -225,7 +225,7 @@ func TestUnlikeOrigins(t *testing.T) {
 	for _, f := range followers {
 		log, err := os.ReadFile(f.log)
 		must(t, err)
-		said += strings.Count(string(log), "its pictures are not those of the recording that another origin ships under this name")
+		said += strings.Count(string(log), "its frames are not those of the recording that another origin ships under this name")
 	}
 	if said != 1 {
 		t.Errorf("said %d times", said)
@@ -236,17 +236,17 @@ func TestUnlikeOrigins(t *testing.T) {
 	}
 }
 
-// publishPicture streams a picture and silence.
-func publishPicture(t *testing.T, o origin, picture string, seconds int) {
+// publishVideo streams a test pattern and silence.
+func publishVideo(t *testing.T, o origin, pattern string, seconds int) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "ffmpeg", "-v", "quiet", "-nostdin", "-re", "-f", "lavfi", "-i", picture+fmt.Sprintf(":r=%d", fps), "-f", "lavfi", "-i", "anullsrc=r=44100", "-t", fmt.Sprint(seconds),
+	cmd := exec.CommandContext(t.Context(), "ffmpeg", "-v", "quiet", "-nostdin", "-re", "-f", "lavfi", "-i", pattern+fmt.Sprintf(":r=%d", fps), "-f", "lavfi", "-i", "anullsrc=r=44100", "-t", fmt.Sprint(seconds),
 		"-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "25", "-c:a", "aac", "-f", "flv", "rtmp://"+o.rtmp+"/live/talk")
 	if err := cmd.Run(); err != nil && t.Context().Err() == nil {
 		t.Errorf("publish: %v", err)
 	}
 }
 
-// publishTo streams pictures that have their number in them, and a tone, over several lines, and into a file.
+// publishTo streams frames that have their number in them, and a tone, over several lines, and into a file.
 func publishTo(t *testing.T, file string, lines ...*line) *exec.Cmd {
 	t.Helper()
 	to := "[f=flv]" + file

@@ -11,7 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	measured "afterlive/internal/worker"
 	"afterlive/pipeline"
 )
@@ -29,7 +29,7 @@ func installed(t *testing.T) string {
 func output(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), name, args...)
-	cmd.Env = standin.Environ(t)
+	cmd.Env = testenv.Environ(t)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s %q: %v\n%s", filepath.Base(name), args, err, out)
@@ -70,7 +70,7 @@ func TestInstalledNames(t *testing.T) {
 // takes its configuration.
 func TestPackage(t *testing.T) {
 	alongside(t)
-	root := standin.Root()
+	root := testenv.Root()
 	units, err := filepath.Glob(root + "/packaging/systemd/afterlive-*")
 	must(t, err)
 	if len(units) < 9 {
@@ -103,7 +103,7 @@ func TestPackage(t *testing.T) {
 			t.Errorf("%s proposes nothing", file)
 		}
 		here := folder(t)
-		text := strings.NewReplacer("/var/lib/afterlive", here, "127.0.0.1:8091", "127.0.0.1:"+standin.FreePort(t), "/etc/afterlive/profiles.yaml", root+"/ladder/profiles.yaml").
+		text := strings.NewReplacer("/var/lib/afterlive", here, "127.0.0.1:8091", "127.0.0.1:"+testenv.FreePort(t), "/etc/afterlive/profiles.yaml", root+"/ladder/profiles.yaml").
 			Replace(proposed.ReplaceAllString(string(body), "$1"))
 		must(t, os.MkdirAll(filepath.Join(here, "data"), 0o755))
 		output(t, filepath.Join(dir, name), append([]string{"--config", writeFile(t, filepath.Join(here, file), text)}, args...)...)
@@ -131,7 +131,7 @@ func TestPackage(t *testing.T) {
 
 // Each metric that the dashboard shows is one that workers count.
 func TestDashboard(t *testing.T) {
-	body, err := os.ReadFile(standin.Root() + "/packaging/grafana.json")
+	body, err := os.ReadFile(testenv.Root() + "/packaging/grafana.json")
 	must(t, err)
 	if !json.Valid(body) {
 		t.Error("it is not JSON")

@@ -20,7 +20,7 @@ import (
 
 	"afterlive/internal/blob"
 	"afterlive/internal/queue"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 )
 
@@ -30,7 +30,7 @@ var update = flag.Bool("update", false, "rewrite what results are compared with"
 // its failures and in its end is recorded. ecs/testdata/permissions.txt names them;
 // the roles in the templates are compared with it.
 func TestPermissionsAreThoseUsed(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	alongside(t)
 	s := newSky(t)
 	used := map[string]bool{}
@@ -102,7 +102,7 @@ func TestPermissionsAreThoseUsed(t *testing.T) {
 	}
 
 	got := strings.Join(slices.Sorted(maps.Keys(used)), "\n") + "\n"
-	file := filepath.Join(standin.Root(), "ecs", "testdata", "permissions.txt")
+	file := filepath.Join(testenv.Root(), "ecs", "testdata", "permissions.txt")
 	if *update {
 		must(t, os.MkdirAll(filepath.Dir(file), 0o755))
 		writeFile(t, file, got)
@@ -115,18 +115,18 @@ func TestPermissionsAreThoseUsed(t *testing.T) {
 }
 
 // breakOnce is a script that makes the first operation of a kind fail for good.
-func breakOnce(op string) func(standin.Call) standin.Fault {
+func breakOnce(op string) func(testenv.Call) testenv.Fault {
 	var broken atomic.Bool
-	return func(c standin.Call) standin.Fault {
+	return func(c testenv.Call) testenv.Fault {
 		if c.Op == op && !broken.Swap(true) {
-			return standin.Fault{Code: "InvalidPart", Status: 400}
+			return testenv.Fault{Code: "InvalidPart", Status: 400}
 		}
-		return standin.Fault{}
+		return testenv.Fault{}
 	}
 }
 
 // permissionsOfS3 are what IAM wants for a call: the action, and bucket and folder.
-func permissionsOfS3(who string, c standin.Call) []string {
+func permissionsOfS3(who string, c testenv.Call) []string {
 	bucket, key, _ := strings.Cut(strings.Trim(c.Message, "/"), "/")
 	bucket = map[string]string{"recs": "recordings", "vod": "vod"}[bucket]
 	folder, _, _ := strings.Cut(key, "/")
@@ -163,9 +163,9 @@ func permissionsOfS3(who string, c standin.Call) []string {
 // pages looks at all pages, and does all that operators can do there.
 func (s *sky) pages(t *testing.T) {
 	t.Helper()
-	address := "127.0.0.1:" + standin.FreePort(t)
+	address := "127.0.0.1:" + testenv.FreePort(t)
 	serve := exec.Command(filepath.Join(bin, "enqueue"), append([]string{"serve", "--listen", address, "--media", "https://cdn.example.org", "--on-event", "cat >/dev/null"}, s.place...)...)
-	serve.Env = append(standin.Environ(t), "AFTERLIVE_TOKENS="+operatorToken)
+	serve.Env = append(testenv.Environ(t), "AFTERLIVE_TOKENS="+operatorToken)
 	must(t, serve.Start())
 	defer func() {
 		must(t, serve.Process.Signal(syscall.SIGTERM))
@@ -266,6 +266,6 @@ func (s *sky) dies(t *testing.T, rec string) {
 }
 
 // permissionOfSQS is what IAM wants for a call; sending in batches is sending.
-func permissionOfSQS(c standin.Call) string {
+func permissionOfSQS(c testenv.Call) string {
 	return "sqs:" + strings.TrimSuffix(c.Op, "Batch") + " " + map[string]string{"tasks": "jobs", "failed": "failed"}[c.Queue]
 }

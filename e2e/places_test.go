@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // refused runs a program that is to end by itself, with an error.
@@ -81,7 +81,7 @@ func TestOthersS3(t *testing.T) {
 	t.Setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
 	t.Setenv("AWS_RESPONSE_CHECKSUM_VALIDATION", "when_required")
 	s := newSky(t)
-	quirks := standin.Quirks{Weak: true, NoChecksums: true, NoSums: true, Hides: func(key string) bool { return strings.Contains(key, "/parts/") }}
+	quirks := testenv.Quirks{Weak: true, NoChecksums: true, NoSums: true, Hides: func(key string) bool { return strings.Contains(key, "/parts/") }}
 	s.proxy.Quirks(quirks)
 	recording := filepath.Join(t.TempDir(), "TALK.FLV")
 	must(t, os.Rename(source(t, "320x180", 25, 7), recording))

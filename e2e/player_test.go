@@ -16,12 +16,12 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // The player, in a real browser.
 func TestPlayer(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	alongside(t)
 	data, address := published(t)
 	t.Run("geometry", func(t *testing.T) { playerGeometry(t, data, address) })
@@ -310,7 +310,7 @@ func playerQuality(t *testing.T, data, address string) {
 
 // The player works from a bucket too, with streams of another server.
 func playerInBucket(t *testing.T, address string) {
-	cloud := standin.Start(t)
+	cloud := testenv.Start(t)
 	cloud.Bucket(t, "vod", true)
 	place := []string{"--queue", "http://unused", "--failed", "http://unused", "--recordings", "s3://unused", "--store", "s3://vod"}
 	for range 2 { // the second replaces the first

@@ -18,7 +18,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // stages serves a recording as the event that it might have been: what its asset.json says is set by the test.
@@ -84,7 +84,7 @@ func (s *stages) set(says map[string]any) { s.says.Store(&says) }
 // In each state that an event may be in, the player says so, has the buttons for it, and can be used by all: on a desktop and on a phone.
 func playerStates(t *testing.T, address string) {
 	s := newStages(t, address)
-	axe, err := os.ReadFile(standin.Root() + "/player/node_modules/axe-core/axe.min.js")
+	axe, err := os.ReadFile(testenv.Root() + "/player/node_modules/axe-core/axe.min.js")
 	must(t, err)
 	const said, live = "document.getElementById('event')", "document.getElementById('live')"
 	soon := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(time.RFC3339) }

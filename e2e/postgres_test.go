@@ -7,16 +7,16 @@ import (
 	"syscall"
 	"testing"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // A fleet without AWS: queues in PostgreSQL, buckets on an S3 that others wrote. Workers are killed, the server's connections are cut off, one recording
 // is none; all others are published, and what failed is replayed and dropped as on SQS.
 func TestFleetOnPostgres(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	alongside(t)
-	address := standin.Postgres(t)
-	cloud := standin.Start(t)
+	address := testenv.Postgres(t)
+	cloud := testenv.Start(t)
 	cloud.Bucket(t, "recs", false)
 	cloud.Bucket(t, "vod", true)
 	place := []string{"--queue", address, "--recordings", "s3://recs", "--store", "s3://vod"}
@@ -34,7 +34,7 @@ func TestFleetOnPostgres(t *testing.T) {
 	}
 	workers := []*worker{startWorker(t, with("--lease", "5s")...), startWorker(t, with("--lease", "5s")...)}
 	eventually(t, patience, "they encode", func() bool { return len(workers[0].encoders()) > 0 })
-	if cut := standin.CutPostgres(t, address); cut == 0 {
+	if cut := testenv.CutPostgres(t, address); cut == 0 {
 		t.Error("no worker was connected")
 	}
 	eventually(t, patience, "all is done", func() bool {

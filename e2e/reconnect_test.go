@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"afterlive/internal/flv"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/ladder"
 )
 
@@ -19,13 +19,13 @@ import (
 // sends then is another one. follow is killed in the second interval. An operator needn't wait for the last one. "make soak" has
 // the real times.
 func TestPublisherReconnects(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	alongside(t)
 	limit, gaps := 45*time.Second, []time.Duration{time.Second, 7 * time.Second, 52 * time.Second}
 	if *soak {
 		limit, gaps = 30*time.Second, []time.Duration{2 * time.Second, 15 * time.Second, 40 * time.Second}
 	}
-	data, address := folder(t), "127.0.0.1:"+standin.FreePort(t)
+	data, address := folder(t), "127.0.0.1:"+testenv.FreePort(t)
 	o := startOrigin(t, "data: "+data+"\nprofile: quick\n")
 	follow := []string{"--data", data, "--profile", "quick", "--every", "2s", "--reconnect", limit.String(), o.dir + "/rec"}
 	follower := startFollow(t, follow...)

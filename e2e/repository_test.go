@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // git asks the repository, and skips where there is none.
@@ -18,7 +18,7 @@ func git(t *testing.T, args ...string) []string {
 	t.Helper()
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), "git", args...)
-	cmd.Dir, cmd.Stderr = standin.Root(), &stderr
+	cmd.Dir, cmd.Stderr = testenv.Root(), &stderr
 	out, err := cmd.Output()
 	if err != nil {
 		t.Skipf("this is no clone, or git is not here: git %s: %v: %s", strings.Join(args, " "), err, stderr.String())
@@ -35,7 +35,7 @@ func TestNothingInstalledIsTracked(t *testing.T) {
 			t.Errorf("%s is tracked", file)
 		}
 	}
-	makefile, err := os.ReadFile(standin.Root() + "/Makefile")
+	makefile, err := os.ReadFile(testenv.Root() + "/Makefile")
 	must(t, err)
 	recipe := regexp.MustCompile(`(?m)^clean:.*\n\trm -rf (.*)$`).FindSubmatch(makefile)
 	if recipe == nil {
@@ -51,7 +51,7 @@ func TestNothingInstalledIsTracked(t *testing.T) {
 		if path.Ext(name) != ".mjs" {
 			inside += "/file"
 		}
-		if exec.CommandContext(t.Context(), "git", "-C", standin.Root(), "check-ignore", "-q", "--no-index", inside).Run() != nil {
+		if exec.CommandContext(t.Context(), "git", "-C", testenv.Root(), "check-ignore", "-q", "--no-index", inside).Run() != nil {
 			t.Errorf("make clean removes %s, which git does not ignore", name)
 		}
 	}
@@ -59,7 +59,7 @@ func TestNothingInstalledIsTracked(t *testing.T) {
 
 // An image is built from what .dockerignore lets through: every package of its programs is to be there, and every file that a stage copies.
 func TestImagesAreSentWhatTheyBuild(t *testing.T) {
-	ignore, err := os.ReadFile(standin.Root() + "/.dockerignore")
+	ignore, err := os.ReadFile(testenv.Root() + "/.dockerignore")
 	must(t, err)
 	sent := func(name string) bool {
 		for line := range strings.Lines(string(ignore)) {
@@ -70,7 +70,7 @@ func TestImagesAreSentWhatTheyBuild(t *testing.T) {
 		return false
 	}
 	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{with .Module}}{{if .Main}}{{$.Dir}}{{end}}{{end}}", "./cmd/worker", "./cmd/enqueue")
-	list.Dir = standin.Root()
+	list.Dir = testenv.Root()
 	packages, err := list.Output()
 	must(t, err)
 	wanted := strings.Fields(string(packages))
@@ -78,11 +78,11 @@ func TestImagesAreSentWhatTheyBuild(t *testing.T) {
 		t.Fatalf("the programs consist of %d packages", len(wanted))
 	}
 	for i, dir := range wanted {
-		if wanted[i], err = filepath.Rel(standin.Root(), dir); err != nil {
+		if wanted[i], err = filepath.Rel(testenv.Root(), dir); err != nil {
 			t.Fatal(err)
 		}
 	}
-	dockerfile, err := os.ReadFile(standin.Root() + "/Dockerfile")
+	dockerfile, err := os.ReadFile(testenv.Root() + "/Dockerfile")
 	must(t, err)
 	for _, copied := range regexp.MustCompile(`(?m)^COPY ([^-\n].*) \S+$`).FindAllSubmatch(dockerfile, -1) {
 		wanted = append(wanted, strings.Fields(string(copied[1]))...)

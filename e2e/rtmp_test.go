@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// rtmpTag is a message of a stream: sound (8), video (9) or metadata (18).
+// rtmpTag is a message of a stream: audio (8), video (9) or metadata (18).
 type rtmpTag struct {
 	kind byte
 	at   time.Duration

@@ -16,7 +16,7 @@ import (
 	validator "github.com/santhosh-tekuri/jsonschema/v6"
 
 	"afterlive/internal/flv"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/internal/webhook"
 	"afterlive/job"
 	"afterlive/ladder"
@@ -55,7 +55,7 @@ func schemaOf(t *testing.T, of any, about string, strict bool) *jsonschema.Schem
 	if strict {
 		return r.Reflect(of)
 	}
-	t.Chdir(standin.Root()) // comments are named by relative paths
+	t.Chdir(testenv.Root()) // comments are named by relative paths
 	for _, folder := range []string{"ladder", "job", "internal/flv", "internal/h264", "internal/webhook", "internal/catalog"} {
 		must(t, r.AddGoComments("afterlive", "./"+folder))
 	}
@@ -72,7 +72,7 @@ func TestSchemas(t *testing.T) {
 	for _, d := range spoken {
 		text, err := json.MarshalIndent(schemaOf(t, d.of, d.about, false), "", "  ")
 		must(t, err)
-		file, got := filepath.Join(standin.Root(), "docs", "schemas", d.name+".json"), string(text)+"\n"
+		file, got := filepath.Join(testenv.Root(), "docs", "schemas", d.name+".json"), string(text)+"\n"
 		if *update {
 			writeFile(t, file, got)
 			continue
@@ -147,7 +147,7 @@ func TestMessagesKeepTheirSchema(t *testing.T) {
 	} {
 		fits(t, schema, task.Name(), task.Body())
 	}
-	contract, err := os.ReadFile(standin.Root() + "/docs/contract.md")
+	contract, err := os.ReadFile(testenv.Root() + "/docs/contract.md")
 	must(t, err)
 	_, example, found := strings.Cut(string(contract), "```json\n")
 	example, _, _ = strings.Cut(example, "```")

@@ -18,7 +18,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/internal/webhook"
 	"afterlive/ladder"
 )
@@ -31,9 +31,9 @@ const operatorToken = "an operator's token"
 // The pages, in a real browser: what there is to watch; and, for who logs in, what is at work and what has failed, and what to do about
 // it. By the keyboard alone, on a desktop and on a phone.
 func TestPages(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	alongside(t)
-	data, address := t.TempDir(), "127.0.0.1:"+standin.FreePort(t)
+	data, address := t.TempDir(), "127.0.0.1:"+testenv.FreePort(t)
 	recording := source(t, "320x180", 25, 7)
 	for _, name := range []string{"live/talk", hostile} {
 		enqueue(t, "send", "--data", data, "--as", name, "--profile", "quick", recording)
@@ -53,7 +53,7 @@ func TestPages(t *testing.T) {
 		return strings.Count(string(told), `"type":"recording.ready"`) == 2 && strings.Count(string(told), `"type":"recording.failed"`) == 3 &&
 			strings.Contains(string(told), `"url":"http://`+address+`/vod/live/talk/master.m3u8"`)
 	})
-	axe, err := os.ReadFile(standin.Root() + "/player/node_modules/axe-core/axe.min.js")
+	axe, err := os.ReadFile(testenv.Root() + "/player/node_modules/axe-core/axe.min.js")
 	must(t, err)
 	for _, size := range [][2]int64{{1280, 720}, {390, 844}} {
 		t.Run(fmt.Sprintf("%d pixels", size[0]), func(t *testing.T) {
@@ -288,9 +288,9 @@ func (p page) clips(address, data string) {
 // servedApart are the pages by a program of their own: an asset is removed in them, and nothing else is.
 func servedApart(t *testing.T, data, tokens string) {
 	t.Helper()
-	address := "127.0.0.1:" + standin.FreePort(t)
+	address := "127.0.0.1:" + testenv.FreePort(t)
 	serve := exec.Command(filepath.Join(bin, "enqueue"), "serve", "--listen", address, "--data", data, "--token-file", tokens)
-	serve.Env = standin.Environ(t)
+	serve.Env = testenv.Environ(t)
 	must(t, serve.Start())
 	t.Cleanup(func() {
 		must(t, serve.Process.Signal(syscall.SIGTERM))

@@ -20,7 +20,7 @@ import (
 
 	"afterlive/internal/blob"
 	"afterlive/internal/queue"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 )
 
@@ -66,7 +66,7 @@ func TestSoak(t *testing.T) {
 	}
 	t.Logf("seed %d, %d jobs", seed, s.jobs)
 	s.upload(t)
-	veteran := s.recruit(t, "--http", "127.0.0.1:"+standin.FreePort(t))
+	veteran := s.recruit(t, "--http", "127.0.0.1:"+testenv.FreePort(t))
 	s.send(t, 0, 2) // until it has opened all that it needs
 	s.settled(t, patience)
 	before := healthOf(t, veteran)
@@ -135,40 +135,40 @@ func (s *storm) recruit(t *testing.T, args ...string) *worker {
 // chance is true in one of n cases.
 func (s *storm) chance(n int) bool { return s.random.IntN(n) == 0 }
 
-func (s *storm) s3Fault(c standin.Call) standin.Fault {
+func (s *storm) s3Fault(c testenv.Call) testenv.Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case time.Now().Before(s.outage):
-		return standin.Fault{Code: "SlowDown", Status: http.StatusServiceUnavailable}
+		return testenv.Fault{Code: "SlowDown", Status: http.StatusServiceUnavailable}
 	case s.chance(2000): // rarely, all of it for a while
 		s.outage = time.Now().Add(2 * time.Second)
 	case !s.chance(20):
-		return standin.Fault{}
+		return testenv.Fault{}
 	}
 	after := s.chance(2)
 	switch s.random.IntN(4) {
 	case 0:
-		return standin.Fault{Code: "SlowDown", Status: http.StatusServiceUnavailable}
+		return testenv.Fault{Code: "SlowDown", Status: http.StatusServiceUnavailable}
 	case 1:
-		return standin.Fault{Code: "InternalError", Status: http.StatusInternalServerError, After: after}
+		return testenv.Fault{Code: "InternalError", Status: http.StatusInternalServerError, After: after}
 	case 2:
-		return standin.Fault{Half: c.Op == http.MethodGet, Break: c.Op != http.MethodGet, After: after}
+		return testenv.Fault{Half: c.Op == http.MethodGet, Break: c.Op != http.MethodGet, After: after}
 	}
-	return standin.Fault{Break: true, After: after}
+	return testenv.Fault{Break: true, After: after}
 }
 
-func (s *storm) sqsFault(c standin.Call) standin.Fault {
+func (s *storm) sqsFault(c testenv.Call) testenv.Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.chance(20) {
-		return standin.Fault{}
+		return testenv.Fault{}
 	}
 	skip := (c.Op == "DeleteMessage" || c.Op == "ChangeMessageVisibility") && s.chance(3)
 	if skip { // 200, and nothing is so
-		return standin.Fault{Skip: true}
+		return testenv.Fault{Skip: true}
 	}
-	return standin.Fault{Code: "InternalError", Status: http.StatusInternalServerError, After: s.chance(2)}
+	return testenv.Fault{Code: "InternalError", Status: http.StatusInternalServerError, After: s.chance(2)}
 }
 
 // kill kills or terminates the workers but the veteran, and replaces them.
@@ -258,7 +258,7 @@ func (s *storm) complete(t *testing.T) {
 var again = regexp.MustCompile(`/(claims|retries|workers)/|/(dispatch|state|latest)\.json$|/latest\.m3u8$`)
 
 // commits wants each write that means something to have succeeded exactly once.
-func (s *storm) commits(t *testing.T, calls []standin.Call) {
+func (s *storm) commits(t *testing.T, calls []testenv.Call) {
 	t.Helper()
 	done := map[string]int{}
 	kinds := map[string]int{}

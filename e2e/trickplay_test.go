@@ -14,17 +14,17 @@ import (
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // What is made for finding one's way is used by players: I-frames for trick play, and
 // the storyboard. hls.js is ours; Shaka Player is a second one that nobody of us wrote.
 func TestTrickPlay(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	alongside(t)
 	recording := source(t, "640x360", 25, 20)
 	for _, profile := range []string{"quick", "transport"} {
-		data, address := t.TempDir(), "127.0.0.1:"+standin.FreePort(t)
+		data, address := t.TempDir(), "127.0.0.1:"+testenv.FreePort(t)
 		enqueue(t, "send", "--data", data, "--as", "talk", "--profile", profile, recording)
 		startWorker(t, "--data", data, "--http", address)
 		enqueue(t, "status", "--watch", "--timeout", patience.String(), "--data", data)
@@ -132,7 +132,7 @@ func shaka(t *testing.T, address, data string) {
 	mux := http.NewServeMux()
 	mux.Handle("/", httputil.NewSingleHostReverseProxy(backend))
 	mux.HandleFunc("/shaka.js", func(w http.ResponseWriter, r *http.Request) {
-		http.ServeFile(w, r, standin.Root()+"/player/node_modules/shaka-player/dist/shaka-player.compiled-es2021.js")
+		http.ServeFile(w, r, testenv.Root()+"/player/node_modules/shaka-player/dist/shaka-player.compiled-es2021.js")
 	})
 	mux.HandleFunc("/shaka.html", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")

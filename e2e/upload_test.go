@@ -15,7 +15,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // serving is an "enqueue serve" that takes uploads.
@@ -29,7 +29,7 @@ type serving struct {
 func (s *serving) start() {
 	s.Helper()
 	s.process = exec.Command(filepath.Join(bin, "enqueue"), "serve", "--listen", s.address, "--data", s.data, "--token-file", s.tokens, "--uploads", s.folder)
-	s.process.Env = standin.Environ(s.T)
+	s.process.Env = testenv.Environ(s.T)
 	must(s.T, s.process.Start())
 	eventually(s.T, patience, "it serves", func() bool {
 		resp, err := http.Get("http://" + s.address + "/api/v1/site")
@@ -66,10 +66,10 @@ func (s *serving) ask(method, path string, body []byte, headers ...string) *http
 
 // A recording is uploaded by HTTP, and goes on where it was when the server was killed half-way; also from a page, by an operator.
 func TestUploadedRecording(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	alongside(t)
 	data := t.TempDir()
-	s := &serving{T: t, address: "127.0.0.1:" + standin.FreePort(t), data: data, tokens: filepath.Join(t.TempDir(), "tokens"), folder: filepath.Join(t.TempDir(), "uploads")}
+	s := &serving{T: t, address: "127.0.0.1:" + testenv.FreePort(t), data: data, tokens: filepath.Join(t.TempDir(), "tokens"), folder: filepath.Join(t.TempDir(), "uploads")}
 	writeFile(t, s.tokens, operatorToken+"\n")
 	startWorker(t, "--data", data)
 	s.start()
@@ -111,7 +111,7 @@ func TestUploadedRecording(t *testing.T) {
 // uploads sends a file, and what is none, from the page.
 func (p page) uploads(file string) {
 	p.Helper()
-	axe, err := os.ReadFile(standin.Root() + "/player/node_modules/axe-core/axe.min.js")
+	axe, err := os.ReadFile(testenv.Root() + "/player/node_modules/axe-core/axe.min.js")
 	must(p.T, err)
 	text := filepath.Join(p.TempDir(), "text.flv")
 	writeFile(p.T, text, "no recording")

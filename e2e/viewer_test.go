@@ -51,7 +51,7 @@ func (v viewer) master(ctx context.Context, key string) error {
 		return err
 	}
 	lists := uri.FindAllString(string(body), -1)
-	for _, m := range soundURI.FindAllStringSubmatch(string(body), -1) {
+	for _, m := range audioURI.FindAllStringSubmatch(string(body), -1) {
 		lists = append(lists, m[1])
 	}
 	if len(lists) < 2 {

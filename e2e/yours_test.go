@@ -17,13 +17,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // In a cloud of yours ("make cloud-test"), a recording becomes video on demand though a worker is killed, what is no recording fails,
 // is replayed and dropped, and what was made can be removed.
 func TestYourCloud(t *testing.T) {
-	cloud, bucket, name := standin.Yours(t)
+	cloud, bucket, name := testenv.Yours(t)
 	place := []string{"--queue", cloud.Queue(t, "tasks"), "--failed", cloud.Queue(t, "failed"), "--recordings", "s3://" + bucket, "--store", "s3://" + bucket + "/" + name}
 	with := func(args ...string) []string { return append(args, place...) }
 	enqueue(t, with("send", "--as", name+"-talk", source(t, "320x180", fps, 24))...)
@@ -56,7 +56,7 @@ func TestYourCloud(t *testing.T) {
 
 // In the same cloud, a recording that grows can be watched, becomes video on demand when it ends, and is cut and downloaded.
 func TestYourStream(t *testing.T) {
-	cloud, bucket, name := standin.Yours(t)
+	cloud, bucket, name := testenv.Yours(t)
 	place := []string{"--queue", cloud.Queue(t, "tasks"), "--failed", cloud.Queue(t, "failed"), "--recordings", "s3://" + bucket, "--store", "s3://" + bucket + "/" + name}
 	with := func(args ...string) []string { return append(args, place...) }
 	rec := t.TempDir()

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/ladder"
 	"afterlive/player"
 )
@@ -193,8 +193,8 @@ func worker(t Template) error {
 // variables must be such as the programs read.
 func variables(environment map[string]string) error {
 	var f faults
-	source, err := os.ReadFile(standin.Root() + "/cmd/worker/main.go")
-	shared, err2 := os.ReadFile(standin.Root() + "/internal/wiring/wiring.go")
+	source, err := os.ReadFile(testenv.Root() + "/cmd/worker/main.go")
+	shared, err2 := os.ReadFile(testenv.Root() + "/internal/config/config.go")
 	f = append(f, err, err2)
 	for name := range environment {
 		known := strings.Contains(string(source)+string(shared), `env:"`+name+`"`)
@@ -238,7 +238,7 @@ func cdn(t Template) error {
 	f.wantf(t.Property("AnyPage", "ResponseHeadersPolicyConfig/SecurityHeadersConfig/ContentSecurityPolicy/ContentSecurityPolicy") == player.Policy, "the player has another policy than from a worker")
 	f.wantf(t.Property("AnyPage", "ResponseHeadersPolicyConfig/SecurityHeadersConfig/ContentTypeOptions/Override") == true, "browsers may guess types")
 	root := strings.TrimPrefix(t.Text("Cdn", "DistributionConfig/DefaultRootObject"), "player/")
-	_, err := os.Stat(standin.Root() + "/player/web/" + root)
+	_, err := os.Stat(testenv.Root() + "/player/web/" + root)
 	f.wantf(err == nil, "the CDN's root is a file that the player hasn't: %v", err)
 	f.wantf(t.Property("Cdn", "DistributionConfig/IPV6Enabled") == true, "the CDN has no IPv6")
 	f.wantf(t.Property("AnyPage", "ResponseHeadersPolicyConfig/SecurityHeadersConfig/StrictTransportSecurity") != nil, "browsers may come without TLS")
@@ -254,7 +254,7 @@ func cdn(t Template) error {
 
 func operators(t Template) error {
 	var f faults
-	source, err := os.ReadFile(standin.Root() + "/cmd/worker/cloudwatch.go")
+	source, err := os.ReadFile(testenv.Root() + "/cmd/worker/cloudwatch.go")
 	f = append(f, err)
 	dashboard := t.Text("Dashboard", "DashboardBody")
 	f.wantf(json.Valid([]byte(dashboard)), "the dashboard is no JSON")

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // cloud is a server that answers the AWS CLI, and makes most of what a template says: moto, which others wrote.
@@ -27,10 +27,10 @@ func start(t *testing.T) cloud {
 	if err != nil || err2 != nil {
 		t.Skip("moto_server and the AWS CLI are not here, so deploy.sh was run against a stand-in alone: pip install 'moto[server]' awscli")
 	}
-	port := standin.FreePort(t)
-	standin.Background(t, exec.CommandContext(t.Context(), server, "-H", "127.0.0.1", "-p", port), "127.0.0.1:"+port)
+	port := testenv.FreePort(t)
+	testenv.Background(t, exec.CommandContext(t.Context(), server, "-H", "127.0.0.1", "-p", port), "127.0.0.1:"+port)
 	c := cloud{root: t.TempDir()}
-	if err := os.Symlink(filepath.Join(standin.Root(), "ecs"), filepath.Join(c.root, "ecs")); err != nil {
+	if err := os.Symlink(filepath.Join(testenv.Root(), "ecs"), filepath.Join(c.root, "ecs")); err != nil {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(c.root, "bin", "enqueue"), "#!/bin/bash\necho \"enqueue $*\"\n")
@@ -63,7 +63,7 @@ func (c cloud) run(t *testing.T, stdin string, args ...string) (string, error) {
 // deploy.sh with the real AWS CLI, against a server that makes stacks of the real templates: what the CLI takes, and what its
 // answers look like, is no invention of ours.
 func TestDeployWithTheCLI(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	t.Parallel()
 	c := start(t)
 	ask := func(args ...string) string {

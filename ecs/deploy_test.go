@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // aws answers as the CLI would, and notes what it was asked. Stacks are files in $STACKS, with their status; $SAYS is what it says
@@ -83,7 +83,7 @@ func (s situation) deploy(t *testing.T, args ...string) (calls []string, said st
 	for name, status := range s.stacks {
 		write(t, filepath.Join(dir, "stacks", name), status)
 	}
-	if err := errors.Join(os.Symlink(filepath.Join(standin.Root(), "ecs"), filepath.Join(root, "ecs")), os.MkdirAll(filepath.Join(dir, "stacks"), 0o755)); err != nil {
+	if err := errors.Join(os.Symlink(filepath.Join(testenv.Root(), "ecs"), filepath.Join(root, "ecs")), os.MkdirAll(filepath.Join(dir, "stacks"), 0o755)); err != nil {
 		t.Fatal(err)
 	}
 	log := filepath.Join(dir, "log")

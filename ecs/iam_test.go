@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // values are what the templates' functions come to in a stack called events.
@@ -89,7 +89,7 @@ const allowed, not, denied403 = "Allowed", "ImplicitlyDenied", "ExplicitlyDenied
 // The policies of the templates allow what the programs were seen to do, and refuse what is none of their business: decided by a
 // simulator of IAM that others wrote. Mistakes that were made on purpose change what it decides.
 func TestPoliciesDecide(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	t.Parallel()
 	for _, wrong := range decide(t, Vod, Origin, Pages) {
 		t.Error(wrong)
@@ -144,7 +144,7 @@ func decide(t *testing.T, vodText, originText, pagesText string) (wrong []string
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), "node", "simulate.mjs")
-	cmd.Dir, cmd.Stdin = filepath.Join(standin.Root(), "tools", "iam"), bytes.NewReader(body)
+	cmd.Dir, cmd.Stdin = filepath.Join(testenv.Root(), "tools", "iam"), bytes.NewReader(body)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

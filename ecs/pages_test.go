@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // checkPages looks for what the web pages need.
@@ -33,12 +33,12 @@ func checkPages(text string) error {
 	f.wantf(strings.Contains(secrets, "AFTERLIVE_TOKENS") && strings.Contains(secrets, "AFTERLIVE_WEBHOOK_SECRET"), "secrets are %s", secrets)
 	f.wantf(!strings.Contains(t.Text("Pages", container+"Secrets"), "WEBHOOK") && strings.Contains(told.Text("Pages", container+"Environment"), "AFTERLIVE_WEBHOOK"), "the webhook isn't heeded")
 	f.wantf(strings.Contains(t.Text("PagesDown", "AlarmActions"), "-alarms") && t.Text("PagesDown", "TreatMissingData") == "breaching", "nobody hears that the pages are down")
-	wiring, err := os.ReadFile(filepath.Join(standin.Root(), "internal", "wiring", "site.go"))
-	serve, err2 := os.ReadFile(filepath.Join(standin.Root(), "cmd", "enqueue", "serve.go"))
-	flags, err3 := os.ReadFile(filepath.Join(standin.Root(), "internal", "wiring", "wiring.go"))
+	settings, err := os.ReadFile(filepath.Join(testenv.Root(), "internal", "config", "site.go"))
+	serve, err2 := os.ReadFile(filepath.Join(testenv.Root(), "cmd", "enqueue", "serve.go"))
+	flags, err3 := os.ReadFile(filepath.Join(testenv.Root(), "internal", "config", "config.go"))
 	f = append(f, err, err2, err3)
 	for _, m := range regexp.MustCompile(`Name: (AFTERLIVE_\w+),`).FindAllStringSubmatch(text, -1) {
-		f.wantf(strings.Contains(string(wiring)+string(serve)+string(flags), `env:"`+m[1]+`"`), "the program knows no %s", m[1])
+		f.wantf(strings.Contains(string(settings)+string(serve)+string(flags), `env:"`+m[1]+`"`), "the program knows no %s", m[1])
 	}
 	for _, m := range regexp.MustCompile(`"\$\{VodStack\}-([a-z-]+)"`).FindAllStringSubmatch(text, -1) {
 		f.wantf(strings.Contains(Vod, `Export: {Name: !Sub "${AWS::StackName}-`+m[1]+`"}`), "the vod stack exports no %s", m[1])

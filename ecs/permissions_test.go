@@ -5,7 +5,7 @@ import (
 	"os"
 	"strings"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // resources are those of the roles, as testdata/permissions.txt has them.
@@ -41,7 +41,7 @@ var beside = map[string][]string{
 // end test has recorded it: each of it, and nothing more.
 func permissions(role []Permission, who string) error {
 	var f faults
-	body, err := os.ReadFile(standin.Root() + "/ecs/testdata/permissions.txt")
+	body, err := os.ReadFile(testenv.Root() + "/ecs/testdata/permissions.txt")
 	f = append(f, err)
 	needed := map[string]bool{}
 	for line := range strings.Lines(string(body)) {

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // samples are values for parameters that are empty by default: validators take a default for what is given.
@@ -37,7 +37,7 @@ func validate(t *testing.T, templates ...string) []string {
 	for i := range templates {
 		templates[i] = given(templates[i])
 	}
-	folder := filepath.Join(standin.Root(), "tools", "cloudformation")
+	folder := filepath.Join(testenv.Root(), "tools", "cloudformation")
 	cmd := exec.CommandContext(t.Context(), "node", "validate.mjs")
 	cmd.Dir = folder
 	cmd.Stdin = strings.NewReader(strings.Join(templates, "\n----\n"))
@@ -71,7 +71,7 @@ func TestTemplatesAreValid(t *testing.T) {
 // What a metric filter looks for in the workers' log is what they log.
 func TestFiltersFindTheirLines(t *testing.T) {
 	for file, text := range map[string]string{"pipeline/watch.go": `Log.Warn("recording is abandoned`} {
-		source, err := os.ReadFile(filepath.Join(standin.Root(), file))
+		source, err := os.ReadFile(filepath.Join(testenv.Root(), file))
 		if err != nil || !strings.Contains(string(source), text) {
 			t.Errorf("%s no longer has %s: %v", file, text, err)
 		}
@@ -86,7 +86,7 @@ func TestAlarmsAreDocumented(t *testing.T) {
 	if err := errors.Join(err, err2, err3); err != nil {
 		t.Fatal(err)
 	}
-	page, err := os.ReadFile(filepath.Join(standin.Root(), "docs", "operations.md"))
+	page, err := os.ReadFile(filepath.Join(testenv.Root(), "docs", "operations.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func TestAlarmsAreDocumented(t *testing.T) {
 
 // Mistakes that were made on purpose are all found, by the validator or by us.
 func TestMistakesAreFound(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	found(t, Vod, check, []mistake{
 		{"misspelled property", "VisibilityTimeout: 120", "VisibiltyTimeout: 120"},
 		{"misspelled cooldown", "ScaleInCooldown", "ScaleInCoolDown"},

@@ -70,7 +70,7 @@ func fixtures(t *testing.T) map[string]func(f files) {
 		"1.11":            first("CODECS", `CODECS="avc1.640028,mp4a.40.2"`),
 		"1.19":            first("FRAME-RATE", "FRAME-RATE=120.000"),
 		"8.10":            m(`LANGUAGE="und",`, ""),
-		"2.9":             func(f files) { pad(f, "sound/s00.m4s", 400_000) },
+		"2.9":             func(f files) { pad(f, "audio/s00.m4s", 400_000) },
 		"9.5":             m(`,AUDIO="a"`, ""),
 		"9.20":            m("#EXT-X-I-FRAME", "#EXT-X-STREAM-INF:BANDWIDTH=66000,AVERAGE-BANDWIDTH=66000,CODECS=\"mp4a.40.2\"\nmono/index.m3u8\n#EXT-X-I-FRAME"),
 		"9.21":            func(f files) { swap("low", "same")(f); attribute("BANDWIDTH", "BANDWIDTH=700000,")(f) },
@@ -81,16 +81,16 @@ func fixtures(t *testing.T) map[string]func(f files) {
 		"8.4":             underWay,
 		"8.11":            underWay,
 		"7.7": func(f files) {
-			for _, r := range []string{"top", "same", "low", "sound"} {
+			for _, r := range []string{"top", "same", "low", "audio"} {
 				list(r, "#EXT-X-TARGETDURATION:6", "#EXT-X-TARGETDURATION:5")(f)
 			}
 		},
 		"7.5": func(f files) {
-			for _, r := range []string{"top", "same", "low", "sound"} {
+			for _, r := range []string{"top", "same", "low", "audio"} {
 				list(r, "#EXT-X-TARGETDURATION:6", "#EXT-X-TARGETDURATION:10")(f)
 			}
 		},
-		"8.2":  list("sound", "#EXT-X-TARGETDURATION:6", "#EXT-X-TARGETDURATION:7"),
+		"8.2":  list("audio", "#EXT-X-TARGETDURATION:6", "#EXT-X-TARGETDURATION:7"),
 		"8.3":  list("same", "#EXTINF:6.000000,\ns01.m4s\n", ""),
 		"8.20": list("low", `#EXT-X-MAP:URI="init.mp4"`, ""),
 		"8.22": list("same", "#EXTINF:6.000000,\ns00", "#EXTINF:5.900000,\ns00"),
@@ -125,7 +125,7 @@ func fixtures(t *testing.T) map[string]func(f files) {
 		},
 		"1.13":            func(f files) { swap("top", "slow")(f) },
 		"8.1":             list("top", "#EXTINF:6.000000,\ns00", "#EXTINF:5.900000,\ns00"),
-		"2.3":             func(f files) { f["sound/init.mp4"] = f["mono/init.mp4"] },
+		"2.3":             func(f files) { f["audio/init.mp4"] = f["mono/init.mp4"] },
 		"1.10":            func(f files) { f.replace(t, "top/init.mp4", "avc1", "avc3") },
 		"9.16":            swap("top", "hdr"),
 		"4.4":             swap("top", "captions"),
@@ -142,12 +142,12 @@ func transportFixtures(t *testing.T) map[string]func(f files) {
 	}
 	return map[string]func(f files){
 		"7.3": list("top", "s01.ts", "s02.ts"),
-		"7.4": func(f files) { // the first slice of an IDR picture is called one of another
+		"7.4": func(f files) { // the first slice of an IDR frame is called one of another
 			f["top/s01.ts"] = bytes.Replace(f["top/s01.ts"], []byte{0, 0, 1, 0x65}, []byte{0, 0, 1, 0x61}, 1)
 		},
 		"1.13":        func(f files) { f.replace(t, "master.m3u8", "\ntop/index.m3u8", "\nslow/index.m3u8") },
 		"8.1":         list("top", "#EXTINF:6.000000,\ns00", "#EXTINF:5.900000,\ns00"),
-		"2.3":         list("sound", "s00.ts", "../mono/s00.ts"),
+		"2.3":         list("audio", "s00.ts", "../mono/s00.ts"),
 		"1.11":        func(f files) { f.replace(t, "master.m3u8", `CODECS="avc1.64000c`, `CODECS="avc1.640028`) },
 		"6.10":        func(f files) { f["frames/s01.ts"] = f["top/s01.ts"] },
 		"9.16":        func(f files) { f.replace(t, "master.m3u8", "\ntop/index.m3u8", "\nhdr/index.m3u8") },
@@ -156,7 +156,7 @@ func transportFixtures(t *testing.T) map[string]func(f files) {
 	}
 }
 
-// caption puts a message of captions (CEA-608, one pair of bytes) before each picture of
+// caption puts a message of captions (CEA-608, one pair of bytes) before each frame of
 // a stream of H.264.
 func caption(t *testing.T, from, to string, pair [2]byte) {
 	t.Helper()
@@ -187,7 +187,7 @@ func pad(f files, name string, n int) {
 	f[name] = slices.Concat(f[name], box)
 }
 
-// half leaves every second picture out of a playlist.
+// half leaves every second frame out of a playlist.
 func half(list []byte) []byte {
 	n := 0
 	return regexp.MustCompile(`#EXTINF[^#]*\n`).ReplaceAllFunc(list, func(one []byte) []byte {

@@ -4,7 +4,7 @@
 // multivariant playlist, and all that it names.
 //
 // Rules have Apple's numbers; those of the RFC begin with "RFC". What only applies to
-// some devices, or can only be seen by looking at pictures, is not here.
+// some devices, or can only be seen by looking at frames, is not here.
 package hlscheck
 
 import (

@@ -22,7 +22,7 @@ import (
 
 	"github.com/Eyevinn/mp4ff/mp4"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // files is a presentation in memory.
@@ -126,7 +126,7 @@ func makeGood(t *testing.T, kind string) files {
 	video := func(size string, gop int, more ...string) []string {
 		return append([]string{"-map", "0:v", "-vf", "scale=" + size, "-c:v", "libx264", "-profile:v", "high", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-g", fmt.Sprint(gop), "-keyint_min", fmt.Sprint(gop), "-sc_threshold", "0", "-flags", "+cgop"}, more...)
 	}
-	sound := func(channels string) []string {
+	audio := func(channels string) []string {
 		return []string{"-map", "1:a", "-c:a", "aac", "-b:a", "64k", "-ac", channels}
 	}
 	frames := append(video("320x180,select='not(mod(n,25))'", 1, "-crf", "30", "-fps_mode", "passthrough", "-enc_time_base", "1:25"), "-hls_time", "1", "-hls_flags", "independent_segments+iframes_only")
@@ -146,8 +146,8 @@ func makeGood(t *testing.T, kind string) files {
 		{"slow", video("320x180", 150, "-crf", "22")},
 		{"square", video("180x180", 50, "-crf", "28")},
 		{"hdr", video("320x180", 50, "-crf", "28", "-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc")},
-		{"sound", sound("2")},
-		{"mono", sound("1")},
+		{"audio", audio("2")},
+		{"mono", audio("1")},
 		{"frames", frames},
 	} {
 		hls(r.name, from, r.args)
@@ -174,14 +174,14 @@ func (f files) master(t *testing.T) {
 		}
 		return p.variants[0].track.average, p.variants[0].track.peak
 	}
-	soundAverage, soundPeak := rate("sound")
+	audioAverage, audioPeak := rate("audio")
 	var b strings.Builder
 	b.WriteString("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n")
-	b.WriteString(`#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="Sound",LANGUAGE="und",DEFAULT=YES,AUTOSELECT=YES,CHANNELS="2",URI="sound/index.m3u8"` + "\n")
+	b.WriteString(`#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="Audio",LANGUAGE="und",DEFAULT=YES,AUTOSELECT=YES,CHANNELS="2",URI="audio/index.m3u8"` + "\n")
 	for _, v := range []struct{ name, size string }{{"top", "320x180"}, {"same", "320x180"}, {"low", "160x90"}} {
 		average, peak := rate(v.name)
 		fmt.Fprintf(&b, "#EXT-X-STREAM-INF:BANDWIDTH=%d,AVERAGE-BANDWIDTH=%d,CODECS=\"%s,mp4a.40.2\",RESOLUTION=%s,FRAME-RATE=25.000,AUDIO=\"a\"\n%s/index.m3u8\n",
-			int(math.Ceil(peak+soundPeak)), int(math.Ceil(average+soundAverage)), f.codecs(t, v.name), v.size, v.name)
+			int(math.Ceil(peak+audioPeak)), int(math.Ceil(average+audioAverage)), f.codecs(t, v.name), v.size, v.name)
 	}
 	average, peak := rate("frames")
 	fmt.Fprintf(&b, "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=%d,AVERAGE-BANDWIDTH=%d,CODECS=\"%s\",RESOLUTION=320x180,URI=\"frames/index.m3u8\"\n", int(math.Ceil(peak)), int(math.Ceil(average)), f.codecs(t, "frames"))
@@ -210,7 +210,7 @@ func rulesOf(r *Report) (numbers []string) {
 }
 
 func TestGoodBreaksNothing(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	for kind := range extensions {
 		r, err := Check(t.Context(), good(t, kind).source(), "master.m3u8", Media)
 		if err != nil {
@@ -365,6 +365,6 @@ func TestDamagedSegments(t *testing.T) {
 	}
 	// A length that leads back to where it is.
 	if isIDR([]byte{0xff, 0xff, 0xff, 0xfc, 1, 2, 3, 4}, 4) || isIDR([]byte{0, 0, 0}, 4) {
-		t.Error("that is no picture")
+		t.Error("that is no video")
 	}
 }

@@ -14,31 +14,31 @@ import (
 )
 
 // initSegment is what an EXT-X-MAP names, or what a segment without one says itself: its
-// pictures if there are some, else its sound.
+// frames if there are some, else its audio.
 type initSegment struct {
-	entry      string // type of the sample entry: avc1, hvc1, mp4a, …
-	picture    bool
-	h264, hevc bool
-	profile    byte // of H.264
-	level      byte
-	lengthSize int    // of NAL units
-	transfer   int    // transfer characteristics (ISO/IEC 23091-2); 0: not told
-	encrypted  bool   // its samples are
-	track      uint32 // its number
-	timescale  uint32
-	sounds     []sound // of all tracks
-	trex       *mp4.TrexBox
+	entry       string // type of the sample entry: avc1, hvc1, mp4a, …
+	video       bool
+	h264, hevc  bool
+	profile     byte // of H.264
+	level       byte
+	lengthSize  int    // of NAL units
+	transfer    int    // transfer characteristics (ISO/IEC 23091-2); 0: not told
+	encrypted   bool   // its samples are
+	track       uint32 // its number
+	timescale   uint32
+	audioTracks []audioTrack // of all tracks
+	trex        *mp4.TrexBox
 }
 
-// sound is a track of sound; of no channels: nothing is known of it but that.
-type sound struct {
+// audio is an audio track; of no channels: nothing is known of it but that.
+type audioTrack struct {
 	aac      bool
 	channels int
 }
 
-// stereo tells whether all there is, is stereo sound.
+// stereo tells whether all there is, is stereo audio.
 func (i *initSegment) stereo() bool {
-	return i != nil && len(i.sounds) == 1 && i.sounds[0].channels == 2
+	return i != nil && len(i.audioTracks) == 1 && i.audioTracks[0].channels == 2
 }
 
 func parseInit(body []byte) (*initSegment, error) {
@@ -50,19 +50,19 @@ func parseInit(body []byte) (*initSegment, error) {
 		return nil, errors.New("read init segment: it has no track, or is none of a fragmented file")
 	}
 	var first *initSegment
-	var sounds []sound
+	var audioTracks []audioTrack
 	for _, trak := range file.Moov.Traks {
 		one, err := parseTrack(trak)
 		if err != nil {
 			return nil, fmt.Errorf("read init segment: %w", err)
 		}
 		one.trex, _ = file.Moov.Mvex.GetTrex(one.track)
-		sounds = append(sounds, one.sounds...)
-		if first == nil || one.picture && !first.picture {
+		audioTracks = append(audioTracks, one.audioTracks...)
+		if first == nil || one.video && !first.video {
 			first = one
 		}
 	}
-	first.sounds = sounds
+	first.audioTracks = audioTracks
 	return first, nil
 }
 
@@ -79,10 +79,10 @@ func parseTrack(trak *mp4.TrakBox) (*initSegment, error) {
 	var err error
 	switch entry := stsd.Children[0].(type) {
 	case *mp4.VisualSampleEntryBox:
-		i.picture = true
-		i.describePicture(entry)
+		i.video = true
+		i.describeVideo(entry)
 	case *mp4.AudioSampleEntryBox:
-		err = i.describeSound(entry)
+		err = i.describeAudio(entry)
 	}
 	return i, err
 }
@@ -94,7 +94,7 @@ func (i *initSegment) original(sinf *mp4.SinfBox) {
 	}
 }
 
-func (i *initSegment) describePicture(e *mp4.VisualSampleEntryBox) {
+func (i *initSegment) describeVideo(e *mp4.VisualSampleEntryBox) {
 	i.original(e.Sinf)
 	if e.AvcC != nil {
 		i.h264, i.lengthSize = true, nalLength
@@ -119,9 +119,9 @@ func (i *initSegment) describePicture(e *mp4.VisualSampleEntryBox) {
 	}
 }
 
-func (i *initSegment) describeSound(e *mp4.AudioSampleEntryBox) error {
+func (i *initSegment) describeAudio(e *mp4.AudioSampleEntryBox) error {
 	i.original(e.Sinf)
-	s := sound{channels: int(e.ChannelCount)}
+	s := audioTrack{channels: int(e.ChannelCount)}
 	if e.Esds != nil && e.Esds.DecConfigDescriptor != nil {
 		const isAAC, parametricStereo = 0x40, 29
 		d := e.Esds.DecConfigDescriptor
@@ -138,7 +138,7 @@ func (i *initSegment) describeSound(e *mp4.AudioSampleEntryBox) error {
 			}
 		}
 	}
-	i.sounds = []sound{s}
+	i.audioTracks = []audioTrack{s}
 	return nil
 }
 
@@ -165,7 +165,7 @@ func transferOfHEVC(sps []byte) int {
 }
 
 // videoRange is what VIDEO-RANGE must be (RFC 8216bis, 4.4.6.2), or empty where nobody
-// can tell: a picture without tags, or one of BT.2020, which may be HLG by an SEI message.
+// can tell: a frame without tags, or one of BT.2020, which may be HLG by an SEI message.
 func (i *initSegment) videoRange() string {
 	if i == nil {
 		return ""
@@ -183,10 +183,10 @@ func (i *initSegment) videoRange() string {
 
 const sdr = "SDR"
 
-// pictureCodecs are how elements of CODECS begin that are pictures.
-var pictureCodecs = []string{"avc1", "avc3", "hvc1", "hev1", "dvh1", "dvhe", "dva1", "dvav", "dav1", "av01", "vp09", "vp08", "vvc1", "vvi1", "mjpg"}
+// videoCodecs are how elements of CODECS begin that are video.
+var videoCodecs = []string{"avc1", "avc3", "hvc1", "hev1", "dvh1", "dvhe", "dva1", "dvav", "dav1", "av01", "vp09", "vp08", "vvc1", "vvi1", "mjpg"}
 
-func hasPicture(codecs string) bool { return hasCodec(codecs, pictureCodecs...) }
+func hasVideo(codecs string) bool { return hasCodec(codecs, videoCodecs...) }
 
 // hasCodec tells whether one of the codecs begins in one of these ways.
 func hasCodec(codecs string, prefixes ...string) bool {

@@ -91,7 +91,7 @@ func load(ctx context.Context, source Source, master string, depth Depth) (*pres
 		p.media = append(p.media, a)
 	}
 	for _, t := range p.renditions() {
-		t.picture = t.picture || t.init != nil && t.init.picture
+		t.video = t.video || t.init != nil && t.init.video
 		t.measure()
 	}
 	if p.event = !p.finished(); p.event && !p.grows() {
@@ -124,7 +124,7 @@ func (p *presentation) addVariant(ctx context.Context, v streamInf) error {
 	one := variant{streamInf: v, track: t}
 	one.width, _ = strconv.Atoi(w) // no RESOLUTION: 0, and a finding
 	one.height, _ = strconv.Atoi(h)
-	t.picture = t.picture || v.Resolution != "" || hasPicture(v.Codecs)
+	t.video = t.video || v.Resolution != "" || hasVideo(v.Codecs)
 	if v.iframes {
 		p.iframes = append(p.iframes, one)
 	} else {

@@ -12,17 +12,17 @@ import (
 // media is what a segment holds, in ticks of its timescale.
 type media struct {
 	start, end int64   // decode times
-	keys       []int64 // where it can be entered: from the first picture, in ticks
-	longest    int64   // the longest that a picture, or a packet of sound, lasts
+	keys       []int64 // where it can be entered: from the first frame, in ticks
+	longest    int64   // the longest that a frame, or an audio packet, lasts
 	ticks      int64   // a second; 0: the times are not known
-	first      bool    // the first picture is one of these
+	first      bool    // the first frame is one of these
 	ts         bool    // its times are those of a transport stream
 	fragment   bool    // it begins with a moof, or what comes before one
-	captions   bool    // there are CEA-608 or CEA-708 captions in its pictures
+	captions   bool    // there are CEA-608 or CEA-708 captions in its frames
 }
 
 // parseMP4 looks into a segment. Those of an I-frame playlist may end within the mdat, as
-// Apple's own do: behind the picture.
+// Apple's own do: behind the video.
 func parseMP4(body []byte, init *initSegment, iframe bool) (*media, error) {
 	if iframe {
 		body = closeLast(body)

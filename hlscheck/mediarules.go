@@ -16,51 +16,51 @@ var mediaRules = []Rule{
 			}
 		}
 	}},
-	{Number: "7.4", Severity: Must, Text: "Every segment of a picture begins with an IDR picture", check: func(p *presentation, say say) {
+	{Number: "7.4", Severity: Must, Text: "Every segment of video begins with an IDR frame", check: func(p *presentation, say say) {
 		for _, t := range p.renditions() {
 			for _, s := range t.segments {
-				if t.picture && s.media != nil && !s.media.first {
-					say(s.uri, "its first picture is no IDR picture")
+				if t.video && s.media != nil && !s.media.first {
+					say(s.uri, "its first frame is no IDR")
 				}
 			}
 		}
 	}},
-	{Number: "1.13", Severity: Should, Text: "An IDR picture comes every two seconds", check: func(p *presentation, say say) {
+	{Number: "1.13", Severity: Should, Text: "An IDR frame comes every two seconds", check: func(p *presentation, say say) {
 		for _, t := range p.renditions() {
 			for _, s := range t.segments {
-				if gap := s.maxGap(); t.picture && !t.list.iframes && gap > 2.1 {
+				if gap := s.maxGap(); t.video && !t.list.iframes && gap > 2.1 {
 					say(s.uri, "%.2f s without one", gap)
 				}
 			}
 		}
 	}},
-	{Number: "8.1", Severity: Must, Text: "EXTINF is what a segment lasts, to a picture", check: func(p *presentation, say say) {
-		const picture = 0.042 // s: at 24 in a second; where they come more slowly, as long as they last
+	{Number: "8.1", Severity: Must, Text: "EXTINF is what a segment lasts, to a frame", check: func(p *presentation, say say) {
+		const frame = 0.042 // s: at 24 in a second; where they come more slowly, as long as they last
 		for _, t := range p.renditions() {
 			for _, s := range t.segments {
 				if s.media == nil || s.media.ticks == 0 || t.list.iframes {
 					continue
 				}
-				if lasts := float64(s.media.end-s.media.start) / float64(s.media.ticks); math.Abs(lasts-s.Duration) > math.Max(picture, float64(s.media.longest)/float64(s.media.ticks)) {
+				if lasts := float64(s.media.end-s.media.start) / float64(s.media.ticks); math.Abs(lasts-s.Duration) > math.Max(frame, float64(s.media.longest)/float64(s.media.ticks)) {
 					say(s.uri, "EXTINF is %.3f, it lasts %.3f s", s.Duration, lasts)
 				}
 			}
 		}
 	}},
-	{Number: "2.3", Severity: Must, Text: "There is stereo sound in AAC", check: func(p *presentation, say say) {
+	{Number: "2.3", Severity: Must, Text: "There is stereo audio in AAC", check: func(p *presentation, say say) {
 		some := false
 		for _, t := range p.renditions() {
 			if t.init == nil {
 				continue
 			}
-			for _, one := range t.init.sounds {
+			for _, one := range t.init.audioTracks {
 				if some = true; one.aac && (one.channels == 2 || one.channels == 0) { // 0: nobody can tell
 					return
 				}
 			}
 		}
 		if some {
-			say(p.name(), "all sound is of one channel, of more than two, or not AAC")
+			say(p.name(), "all audio is of one channel, of more than two, or not AAC")
 		}
 	}},
 	{Number: "1.10", Severity: Must, Text: "Parameter sets are in the sample entry: avc1 or hvc1, not avc3 or hev1", check: func(p *presentation, say say) {
@@ -88,7 +88,7 @@ func (m *media) before(next *media) bool {
 	return m.ticks == 0 || gap > -m.ticks/1000 && gap < m.ticks/1000 || gap < m.ticks/1000-clockWraps
 }
 
-// maxGap is the longest time in a segment without an IDR picture, in seconds.
+// maxGap is the longest time in a segment without an IDR frame, in seconds.
 func (s segment) maxGap() float64 {
 	m := s.media
 	if m == nil || m.ticks == 0 || len(m.keys) == 0 {

@@ -17,11 +17,11 @@ func eachVariant(check func(v variant, say say)) func(p *presentation, say say) 
 	}
 }
 
-// eachPicture is a check of every variant with a picture, but for I-frames.
-func eachPicture(check func(v variant, say say)) func(p *presentation, say say) {
+// eachVideo is a check of every variant with video, but for I-frames.
+func eachVideo(check func(v variant, say say)) func(p *presentation, say say) {
 	return func(p *presentation, say say) {
 		for _, v := range p.variants {
-			if v.track.picture {
+			if v.track.video {
 				check(v, say)
 			}
 		}
@@ -40,16 +40,16 @@ func profileOf(codecs string) (profile, level int, ok bool) {
 }
 
 // rates are what a variant's attributes must say, in bits per second: its own, and the
-// largest of the sounds that may go with it.
+// largest of the audio renditions that may go with it.
 func (p *presentation) rates(v variant) (average, peak float64) {
 	average, peak = v.track.average, v.track.peak
-	soundAverage, soundPeak := 0.0, 0.0
+	audioAverage, audioPeak := 0.0, 0.0
 	for _, a := range p.media {
 		if a.Type == audioType && a.GroupID == v.Audio && a.track != nil && a.track != v.track {
-			soundAverage, soundPeak = math.Max(soundAverage, a.track.average), math.Max(soundPeak, a.track.peak)
+			audioAverage, audioPeak = math.Max(audioAverage, a.track.average), math.Max(audioPeak, a.track.peak)
 		}
 	}
-	return average + soundAverage, peak + soundPeak
+	return average + audioAverage, peak + audioPeak
 }
 
 // near tells whether what is measured is within a tenth of what is said.
@@ -70,9 +70,9 @@ var multivariantRules = []Rule{
 			say(v.URI, "it has none")
 		}
 	})},
-	{Number: "9.2", Severity: Must, Text: "Every variant with a picture has RESOLUTION", check: func(p *presentation, say say) {
+	{Number: "9.2", Severity: Must, Text: "Every variant with video has RESOLUTION", check: func(p *presentation, say say) {
 		for _, v := range p.variants {
-			if v.track.picture && v.width*v.height == 0 {
+			if v.track.video && v.width*v.height == 0 {
 				say(v.URI, "RESOLUTION is %q", v.Resolution)
 			}
 		}
@@ -82,7 +82,7 @@ var multivariantRules = []Rule{
 			say(v.URI, "it has none")
 		}
 	})},
-	{Number: "9.15", Severity: Must, Text: "Every variant with a picture has FRAME-RATE", check: eachPicture(func(v variant, say say) {
+	{Number: "9.15", Severity: Must, Text: "Every variant with video has FRAME-RATE", check: eachVideo(func(v variant, say say) {
 		if v.FrameRate == 0 {
 			say(v.URI, "it has none")
 		}
@@ -113,7 +113,7 @@ var multivariantRules = []Rule{
 			}
 		}
 	}},
-	{Number: "1.27", Severity: Must, Text: "BANDWIDTH is within 10 % of the measured peak, of picture and largest sound together (9.13)", check: func(p *presentation, say say) {
+	{Number: "1.27", Severity: Must, Text: "BANDWIDTH is within 10 % of the measured peak, of video and largest audio together (9.13)", check: func(p *presentation, say say) {
 		for _, v := range p.variants {
 			if _, peak := p.rates(v); !p.tells(v.Bandwidth, peak) {
 				say(v.URI, "it says %d, %.0f are measured", v.Bandwidth, peak)
@@ -184,7 +184,7 @@ var multivariantRules = []Rule{
 			say(v.URI, "profile %d, level %d against %d, %d", profile, level, i.profile, i.level)
 		}
 	})},
-	{Number: "1.19", Severity: Must, Text: "There are at most 60 pictures a second", check: eachVariant(func(v variant, say say) {
+	{Number: "1.19", Severity: Must, Text: "There are at most 60 frames a second", check: eachVariant(func(v variant, say say) {
 		if v.FrameRate > 60.001 {
 			say(v.URI, "there are %.3f", v.FrameRate)
 		}
@@ -198,7 +198,7 @@ var multivariantRules = []Rule{
 	}},
 	{Number: "2.9", Severity: Should, Text: "Stereo AAC has 32 to 160 kb/s", check: func(p *presentation, say say) {
 		for _, a := range p.media {
-			if a.track == nil || !a.track.init.stereo() || !a.track.init.sounds[0].aac {
+			if a.track == nil || !a.track.init.stereo() || !a.track.init.audioTracks[0].aac {
 				continue
 			}
 			if average := a.track.average; average < 32e3 || average > 176e3 { // 10 % for the container
@@ -206,20 +206,20 @@ var multivariantRules = []Rule{
 			}
 		}
 	}},
-	{Number: "9.5", Severity: Should, Text: "Sound is a rendition of its own", check: eachPicture(func(v variant, say say) {
+	{Number: "9.5", Severity: Should, Text: "Audio is a rendition of its own", check: eachVideo(func(v variant, say say) {
 		if strings.Contains(v.Codecs, "mp4a") && v.Audio == "" {
-			say(v.URI, "it has sound and no AUDIO group")
+			say(v.URI, "it has audio and no AUDIO group")
 		}
 	})},
-	{Number: "9.20", Severity: Should, Text: "No variant is sound alone, where there are pictures (tvOS)", check: func(p *presentation, say say) {
-		pictures := 0
+	{Number: "9.20", Severity: Should, Text: "No variant is audio alone, where there is video (tvOS)", check: func(p *presentation, say say) {
+		withVideo := 0
 		for _, v := range p.variants {
-			if v.track.picture {
-				pictures++
+			if v.track.video {
+				withVideo++
 			}
 		}
 		for _, v := range p.variants {
-			if pictures > 0 && !v.track.picture {
+			if withVideo > 0 && !v.track.video {
 				say(v.URI, "it is")
 			}
 		}
@@ -232,9 +232,9 @@ var multivariantRules = []Rule{
 		}
 		say(p.name(), "none is")
 	}},
-	{Number: "9.16", Severity: Must, Text: "Where a picture is HDR, every variant with a picture has VIDEO-RANGE, and says what it is", check: eachRange},
-	{Number: "4.4", Severity: Must, Text: "Captions (CEA-608, CEA-708) in a picture are declared by an EXT-X-MEDIA", check: eachCaptions},
-	{Number: "1.38", Severity: Must, Text: "Pictures with REQ-VIDEO-LAYOUT are HEVC, in a playlist of version 12", check: eachVariant(func(v variant, say say) {
+	{Number: "9.16", Severity: Must, Text: "Where video is HDR, every variant with video has VIDEO-RANGE, and says what it is", check: eachRange},
+	{Number: "4.4", Severity: Must, Text: "Captions (CEA-608, CEA-708) in video are declared by an EXT-X-MEDIA", check: eachCaptions},
+	{Number: "1.38", Severity: Must, Text: "Video with REQ-VIDEO-LAYOUT is HEVC, in a playlist of version 12", check: eachVariant(func(v variant, say say) {
 		if v.ReqVideoLayout != "" && !hasCodec(v.Codecs, "hvc1", "dvh1") {
 			say(v.URI, "%s with %s", v.ReqVideoLayout, v.Codecs)
 		}
@@ -259,7 +259,7 @@ func eachAspect(p *presentation, say say) {
 
 // eachRange holds VIDEO-RANGE against what init segments tell. Without it, a variant is SDR.
 func eachRange(p *presentation, say say) {
-	all := slices.DeleteFunc(slices.Concat(p.variants, p.iframes), func(v variant) bool { return !v.track.picture })
+	all := slices.DeleteFunc(slices.Concat(p.variants, p.iframes), func(v variant) bool { return !v.track.video })
 	if !slices.ContainsFunc(all, func(v variant) bool {
 		is := v.track.init.videoRange()
 		return v.VideoRange != "" && v.VideoRange != sdr || is != "" && is != sdr

@@ -15,7 +15,7 @@ import (
 
 	"github.com/Eyevinn/mp4ff/mp4"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // broken are the rules that MUST be kept and are not, sorted.
@@ -54,17 +54,17 @@ func breaks(t *testing.T, f files, may []string, want ...string) {
 
 // What ffmpeg's own muxer writes can be looked at, and breaks the rules that ffmpeg breaks.
 func TestOfFFmpeg(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	dir := t.TempDir()
 	video := []string{"-c:v", "libx264", "-profile:v", "high", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "50", "-sc_threshold", "0", "-maxrate", "300k", "-bufsize", "300k"}
 	hevc := []string{"-an", "-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "keyint=50:scenecut=0:log-level=none:open-gop=0"}
-	sound := []string{"-c:a", "aac", "-ac", "2", "-b:a", "64k"}
+	audio := []string{"-c:a", "aac", "-ac", "2", "-b:a", "64k"}
 	join := slices.Concat[[]string]
 	hdr := func(transfer string) []string {
 		return join(hevc, []string{"-pix_fmt", "yuv420p10le", "-color_primaries", "bt2020", "-color_trc", transfer, "-colorspace", "bt2020nc"})
 	}
 	for name, args := range map[string][]string{
-		"h264": join(video, sound), "slow": join(video, sound, []string{"-r", "5", "-g", "10"}), "ac-3": join(video, []string{"-c:a", "ac3"}), "mp3": join(video, []string{"-c:a", "libmp3lame"}),
+		"h264": join(video, audio), "slow": join(video, audio, []string{"-r", "5", "-g", "10"}), "ac-3": join(video, []string{"-c:a", "ac3"}), "mp3": join(video, []string{"-c:a", "libmp3lame"}),
 		"hevc": hevc, "pq": hdr("smpte2084"), "hlg": hdr("arib-std-b67"), "av1": {"-an", "-c:v", "libsvtav1", "-preset", "12", "-g", "50"},
 	} {
 		ffmpeg(t, dir, join([]string{"-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=12", "-f", "lavfi", "-i", "sine=f=440:r=48000:d=12"}, args, []string{name + ".mp4"})...)
@@ -83,13 +83,13 @@ func TestOfFFmpeg(t *testing.T) {
 		{"ts", "h264", nil, noFrames},
 		{"fmp4 in one file", "h264", join(fmp4, oneFile), noFrames},
 		{"ts in one file", "h264", oneFile, noFrames},
-		{"sound alone", "h264", join(fmp4, []string{"-vn"}), nil},
-		{"sound alone in ts", "h264", []string{"-vn"}, nil},
-		{"picture alone", "h264", join(fmp4, []string{"-an"}), noFrames},
-		{"sound apart", "h264", join(fmp4, apart), noFrames},
-		{"sound apart in ts", "h264", apart, noFrames},
+		{"audio alone", "h264", join(fmp4, []string{"-vn"}), nil},
+		{"audio alone in ts", "h264", []string{"-vn"}, nil},
+		{"video alone", "h264", join(fmp4, []string{"-an"}), noFrames},
+		{"audio apart", "h264", join(fmp4, apart), noFrames},
+		{"audio apart in ts", "h264", apart, noFrames},
 		{"two variants", "h264", []string{"-map", "0:v", "-map", "0:a", "-map", "0:v", "-map", "0:a", "-var_stream_map", "v:0,a:0 v:1,a:1"}, noFrames},
-		{"five pictures a second", "slow", fmp4, noFrames},
+		{"five frames a second", "slow", fmp4, noFrames},
 		{"an event", "h264", []string{"-hls_playlist_type", "event"}, []string{"6.1", "8.6"}},
 		{"hevc", "hevc", hvc1, noFrames},
 		{"hev1", "hevc", join(fmp4, []string{"-tag:v", "hev1"}), []string{"6.1", "1.10"}},
@@ -114,7 +114,7 @@ func TestOfFFmpeg(t *testing.T) {
 func packager(t *testing.T) string {
 	t.Helper()
 	name := "packager-linux-" + map[string]string{"amd64": "x64", "arm64": "arm64"}[runtime.GOARCH]
-	if file := filepath.Join(standin.Root(), "tools", "shaka", "node_modules", "shaka-packager", "bin", name); os.Chmod(file, 0o755) == nil {
+	if file := filepath.Join(testenv.Root(), "tools", "shaka", "node_modules", "shaka-packager", "bin", name); os.Chmod(file, 0o755) == nil {
 		return file
 	}
 	file, err := exec.LookPath("packager")
@@ -132,7 +132,7 @@ func TestOfShakaPackager(t *testing.T) {
 		ffmpeg(t, dir, "-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=18", "-c:v", "libx264", "-profile:v", "high", "-preset", "ultrafast", "-pix_fmt", "yuv420p",
 			"-g", "50", "-sc_threshold", "0", "-b:v", rate, "-maxrate", rate, "-bufsize", rate, name)
 	}
-	ffmpeg(t, dir, "-f", "lavfi", "-i", "sine=f=440:r=48000:d=18", "-c:a", "aac", "-ac", "2", "-b:a", "64k", "sound.mp4")
+	ffmpeg(t, dir, "-f", "lavfi", "-i", "sine=f=440:r=48000:d=18", "-c:a", "aac", "-ac", "2", "-b:a", "64k", "audio.mp4")
 	text := "WEBVTT\n\n00:00.000 --> 00:05.000\nHello\n\n00:07.000 --> 00:17.000\nworld\n"
 	if err := os.WriteFile(filepath.Join(dir, "text.vtt"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -145,21 +145,21 @@ func TestOfShakaPackager(t *testing.T) {
 	}{
 		{"ranges", []string{
 			"in=high.mp4,stream=video,output=OUT/high.mp4,playlist_name=high.m3u8,iframe_playlist_name=highi.m3u8", "in=low.mp4,stream=video,output=OUT/low.mp4,playlist_name=low.m3u8,iframe_playlist_name=lowi.m3u8",
-			"in=sound.mp4,stream=audio,output=OUT/sound.mp4,playlist_name=sound.m3u8,language=en",
+			"in=audio.mp4,stream=audio,output=OUT/audio.mp4,playlist_name=audio.m3u8,language=en",
 		}, nil},
 		{"segments and text", []string{
 			"in=high.mp4,stream=video,init_segment=OUT/v/init.mp4,segment_template=OUT/v/$Number$.m4s,playlist_name=v.m3u8,iframe_playlist_name=vi.m3u8",
-			"in=sound.mp4,stream=audio,init_segment=OUT/a/init.mp4,segment_template=OUT/a/$Number$.m4s,playlist_name=a.m3u8,language=en",
+			"in=audio.mp4,stream=audio,init_segment=OUT/a/init.mp4,segment_template=OUT/a/$Number$.m4s,playlist_name=a.m3u8,language=en",
 			"in=text.vtt,stream=text,segment_template=OUT/t/$Number$.vtt,playlist_name=t.m3u8,hls_group_id=text,language=en",
 		}, nil},
 		{"ts and packed audio", []string{
-			"in=high.mp4,stream=video,segment_template=OUT/v/$Number$.ts,playlist_name=v.m3u8", "in=sound.mp4,stream=audio,segment_template=OUT/a/$Number$.aac,playlist_name=a.m3u8,language=en",
+			"in=high.mp4,stream=video,segment_template=OUT/v/$Number$.ts,playlist_name=v.m3u8", "in=audio.mp4,stream=audio,segment_template=OUT/a/$Number$.aac,playlist_name=a.m3u8,language=en",
 		}, []string{"6.1"}},
 		{"cbcs", append([]string{
-			"in=high.mp4,stream=video,output=OUT/high.mp4,playlist_name=high.m3u8", "in=sound.mp4,stream=audio,output=OUT/sound.mp4,playlist_name=sound.m3u8,language=en", "--protection_scheme", "cbcs",
+			"in=high.mp4,stream=video,output=OUT/high.mp4,playlist_name=high.m3u8", "in=audio.mp4,stream=audio,output=OUT/audio.mp4,playlist_name=audio.m3u8,language=en", "--protection_scheme", "cbcs",
 		}, raw...), []string{"6.1"}},
 		{"SAMPLE-AES", append([]string{
-			"in=high.mp4,stream=video,segment_template=OUT/v/$Number$.ts,playlist_name=v.m3u8", "in=sound.mp4,stream=audio,segment_template=OUT/a/$Number$.aac,playlist_name=a.m3u8,language=en",
+			"in=high.mp4,stream=video,segment_template=OUT/v/$Number$.ts,playlist_name=v.m3u8", "in=audio.mp4,stream=audio,segment_template=OUT/a/$Number$.aac,playlist_name=a.m3u8,language=en",
 		}, raw...), []string{"6.1"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -196,8 +196,8 @@ func (f files) ranged(name, extension string) {
 	f[name+"/all"+extension], f[name+"/index.m3u8"] = whole, list
 }
 
-// iframesOf makes an I-frame playlist of a rendition's own pictures, the first of each segment:
-// ranges that end within the mdat, behind the picture.
+// iframesOf makes an I-frame playlist of a rendition's own frames, the first of each segment:
+// ranges that end within the mdat, behind the video.
 func (f files) iframesOf(t *testing.T, name string) {
 	t.Helper()
 	list := []byte("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:6\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-I-FRAMES-ONLY\n#EXT-X-MAP:URI=\"init.mp4\"\n")
@@ -239,12 +239,12 @@ func TestOfTheSpecifications(t *testing.T) {
 		want   []string
 	}{
 		"byte ranges": {"fmp4", func(_ *testing.T, f files) {
-			for _, r := range []string{"top", "same", "low", "sound"} {
+			for _, r := range []string{"top", "same", "low", "audio"} {
 				f.ranged(r, ".m4s")
 			}
 		}, nil},
-		"byte ranges of ts":                   {"mpegts", func(_ *testing.T, f files) { f.ranged("top", ".ts") }, nil},
-		"I-frames of the pictures themselves": {"fmp4", func(t *testing.T, f files) { f.iframesOf(t, "top") }, nil},
+		"byte ranges of ts":                {"mpegts", func(_ *testing.T, f files) { f.ranged("top", ".ts") }, nil},
+		"I-frames of the rendition itself": {"fmp4", func(t *testing.T, f files) { f.iframesOf(t, "top") }, nil},
 		"groups": {"fmp4", func(t *testing.T, f files) {
 			f["text/index.m3u8"] = []byte("#EXTM3U\n#EXT-X-TARGETDURATION:30\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXTINF:20,\nall.vtt\n#EXT-X-ENDLIST\n")
 			f["text/all.vtt"] = []byte("WEBVTT\nX-TIMESTAMP-MAP=LOCAL:00:00:00.000,MPEGTS:0\n\n00:00.000 --> 00:05.000\nHello\n")
@@ -253,7 +253,7 @@ func TestOfTheSpecifications(t *testing.T) {
 #EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID="cc",NAME="English",LANGUAGE="en",INSTREAM-ID="CC1"
 #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="mono",NAME="Mono",LANGUAGE="en",CHANNELS="1",URI="mono/index.m3u8"
 #EXT-X-MEDIA`)
-			// The same pictures once more, with other sound.
+			// The same frames once more, with other audio.
 			again := regexp.MustCompile(`#EXT-X-STREAM-INF[^\n]*\n[^\n]*\n`).FindAll(f["master.m3u8"], -1)
 			f["master.m3u8"] = slices.Concat(f["master.m3u8"], bytes.ReplaceAll(bytes.Join(again, nil), []byte(`AUDIO="a"`), []byte(`AUDIO="mono"`)))
 		}, nil},
@@ -281,7 +281,7 @@ func TestOfTheSpecifications(t *testing.T) {
 			f.replace(t, "master.m3u8", `AUDIO="a"`, `AUDIO="a",VIDEO-RANGE=SDR`)
 		}, []string{"9.16", "1.11"}},
 		"FairPlay": {"fmp4", func(t *testing.T, f files) {
-			for _, r := range []string{"top", "same", "low", "sound"} {
+			for _, r := range []string{"top", "same", "low", "audio"} {
 				f.replace(t, r+"/index.m3u8", "#EXT-X-MAP", key)
 			}
 		}, nil},
@@ -308,7 +308,7 @@ func TestOfTheSpecifications(t *testing.T) {
 			f.replace(t, "master.m3u8", "#EXT-X-MEDIA", "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"m\",NAME=\"M\",LANGUAGE=\"en\",URI=\"mono/index.m3u8\"\n#EXT-X-MEDIA")
 		}, nil},
 		"an event that has ended": {"fmp4", func(t *testing.T, f files) {
-			for _, r := range []string{"top", "same", "low", "sound"} {
+			for _, r := range []string{"top", "same", "low", "audio"} {
 				f.replace(t, r+"/index.m3u8", "TYPE:VOD", "TYPE:EVENT")
 			}
 		}, []string{"8.6"}},
@@ -346,7 +346,7 @@ func TestRefuses(t *testing.T) {
 	live := "#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-TARGETDURATION:4\n#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=3.0\n#EXT-X-PART-INF:PART-TARGET=1.0\n#EXT-X-MEDIA-SEQUENCE:266\n" +
 		"#EXT-X-PROGRAM-DATE-TIME:2026-02-14T02:13:36.106Z\n#EXT-X-MAP:URI=\"init.mp4\"\n#EXTINF:6.0,\ns00.m4s\n#EXT-X-PART:DURATION=1.0,URI=\"p.mp4\",INDEPENDENT=YES\n#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"q.mp4\"\n"
 	all := func(f files, list string) {
-		for _, r := range []string{"top", "same", "low", "sound"} {
+		for _, r := range []string{"top", "same", "low", "audio"} {
 			f[r+"/index.m3u8"] = []byte(list)
 		}
 		f["master.m3u8"] = regexp.MustCompile(`#EXT-X-I-FRAME.*\n`).ReplaceAll(f["master.m3u8"], nil)

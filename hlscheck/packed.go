@@ -7,12 +7,12 @@ import (
 	"github.com/Eyevinn/mp4ff/aac"
 )
 
-// isPacked tells packed audio (RFC 8216, 3.4): frames of sound behind an ID3 tag.
+// isPacked tells packed audio (RFC 8216, 3.4): audio frames behind an ID3 tag.
 func isPacked(body []byte) bool {
 	return bytes.HasPrefix(body, []byte("ID3")) || len(body) > 1 && (body[0] == 0xff && body[1]&0xe0 == 0xe0 || body[0] == 0x0b && body[1] == 0x77)
 }
 
-// timestampOwner is whose private frame tells when the sound begins.
+// timestampOwner is whose private frame tells when the audio begins.
 const timestampOwner = "com.apple.streaming.transportStreamTimestamp\x00"
 
 // parsePacked looks into packed audio. Of AAC it finds the times; of others (MP3, AC-3)
@@ -26,12 +26,12 @@ func parsePacked(body []byte) (*media, *initSegment, error) {
 		}
 		body = body[tag:]
 	}
-	init := &initSegment{sounds: []sound{{}}}
+	init := &initSegment{audioTracks: []audioTrack{{}}}
 	frames, rate, channels := adts(body)
 	if rate == 0 {
 		return m, init, nil
 	}
-	init.entry, init.sounds[0] = entryAAC, sound{aac: true, channels: channels}
+	init.entry, init.audioTracks[0] = entryAAC, audioTrack{aac: true, channels: channels}
 	if timed {
 		m.ticks, m.start = 90_000, start
 		m.end = start + frames*aacFrame*m.ticks/rate

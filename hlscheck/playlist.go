@@ -123,7 +123,7 @@ var playlistRules = []Rule{
 			say(t.uri, "it is %d", t.target)
 		}
 	})},
-	{Number: "8.2", Severity: Must, Text: "Sound and pictures have one target duration", check: func(p *presentation, say say) {
+	{Number: "8.2", Severity: Must, Text: "Audio and video have one target duration", check: func(p *presentation, say say) {
 		for _, t := range p.renditions() {
 			if first := p.renditions()[0]; t.media() && first.media() && t.target != first.target {
 				say(t.uri, "it is %d, that of %s is %d", t.target, first.uri, first.target)
@@ -136,7 +136,7 @@ var playlistRules = []Rule{
 			if p.event { // one is written after the other
 				continue
 			}
-			if !t.subtitles && math.Abs(t.duration()-first.duration()) > 0.25 { // sound ends with a frame of its own
+			if !t.subtitles && math.Abs(t.duration()-first.duration()) > 0.25 { // audio ends with a frame of its own
 				say(t.uri, "%.3f s, %s lasts %.3f s", t.duration(), first.uri, first.duration())
 			}
 		}
@@ -149,11 +149,11 @@ var playlistRules = []Rule{
 			}
 		}
 	})},
-	{Number: "8.22", Severity: Should, Text: "Segments of all pictures begin at the same times", check: func(p *presentation, say say) {
+	{Number: "8.22", Severity: Should, Text: "Segments of all video renditions begin at the same times", check: func(p *presentation, say say) {
 		var first *track
 		for _, v := range p.variants {
 			switch {
-			case !v.track.picture:
+			case !v.track.video:
 			case first == nil:
 				first = v.track
 			default:
@@ -194,13 +194,13 @@ func eachKey(bad func(k key) bool) func(p *presentation, say say) {
 var trickplayRules = []Rule{
 	{Number: "6.1", Severity: Must, Text: "There are I-frame playlists", check: func(p *presentation, say say) {
 		for _, v := range p.variants {
-			if v.track.picture && len(p.iframes) == 0 {
+			if v.track.video && len(p.iframes) == 0 {
 				say(p.name(), "there is no EXT-X-I-FRAME-STREAM-INF")
 				return
 			}
 		}
 	}},
-	{Number: "6.2", Severity: Should, Text: "An I-frame playlist has a picture every second", check: func(p *presentation, say say) {
+	{Number: "6.2", Severity: Should, Text: "An I-frame playlist has a frame every second", check: func(p *presentation, say say) {
 		for _, v := range p.iframes {
 			if n := len(v.track.segments); float64(n) >= v.track.duration()*0.8 {
 				return
@@ -229,11 +229,11 @@ var trickplayRules = []Rule{
 			}
 		}
 	}},
-	{Number: "6.10", Severity: Must, Text: "An I-frame's segment has one picture, and in fMP4 its moof", check: func(p *presentation, say say) {
+	{Number: "6.10", Severity: Must, Text: "An I-frame's segment has one frame, and in fMP4 its moof", check: func(p *presentation, say say) {
 		for _, v := range p.iframes {
 			for _, s := range v.track.segments {
 				if v.track.init != nil && s.media != nil && (!s.media.fragment && !s.media.ts || len(s.media.keys) != 1) {
-					say(s.uri, "%d@%d: moof %t, %d pictures", s.part.Length, s.part.Offset, s.media.fragment, len(s.media.keys))
+					say(s.uri, "%d@%d: moof %t, %d frames", s.part.Length, s.part.Offset, s.media.fragment, len(s.media.keys))
 				}
 			}
 		}

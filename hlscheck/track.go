@@ -17,7 +17,7 @@ type track struct {
 	target        int64        // EXT-X-TARGETDURATION, seconds
 	init          *initSegment // the first, or what the first segment says itself; nil: nothing is known
 	inits         map[string]initFile
-	picture       bool // a variant, or its I-frames
+	video         bool // a variant, or its I-frames
 	subtitles     bool
 	average, peak float64 // bits per second
 }

@@ -18,7 +18,7 @@ const (
 )
 
 // parseTS looks at a transport stream: whether every packet is in its place, and when its
-// picture, or else its sound, is decoded. Of others than H.264 and AAC nothing more is
+// video, or else its audio, is decoded. Of others than H.264 and AAC nothing more is
 // known. The second is what an init segment would say.
 func parseTS(ctx context.Context, body []byte) (*media, *initSegment, error) {
 	if err := checkPackets(body); err != nil {
@@ -87,13 +87,13 @@ func checkPackets(body []byte) error {
 type stream struct {
 	media
 
-	tables     []uint16 // where those are that tell of streams
-	read       int      // packets of tables
-	pid        uint16
-	kind       astits.StreamType // 0: none was found yet
-	last, step int64             // when the last one is decoded, and how long it lasts
-	sounds     []sound           // of which only the kind is known
-	init       *initSegment
+	tables      []uint16 // where those are that tell of streams
+	read        int      // packets of tables
+	pid         uint16
+	kind        astits.StreamType // 0: none was found yet
+	last, step  int64             // when the last one is decoded, and how long it lasts
+	audioTracks []audioTrack      // of which only the kind is known
+	init        *initSegment
 }
 
 const enoughTables = 1000 // packets: who has more of them before a stream means no good
@@ -110,25 +110,25 @@ func (s *stream) skip(p *astits.Packet) bool {
 	return s.read > enoughTables
 }
 
-// choose takes the picture if there is one, else the sound. Beside a picture of a kind
+// choose takes the video if there is one, else the audio. Beside video of a kind
 // that is not looked into, nothing is.
 func (s *stream) choose(pmt *astits.PMTData) {
 	if s.kind != 0 {
 		return
 	}
-	s.sounds = nil
+	s.audioTracks = nil
 	var best *astits.PMTElementaryStream
 	for _, e := range pmt.ElementaryStreams {
 		aac := e.StreamType == astits.StreamTypeAACAudio
 		if e.StreamType.IsAudio() {
-			s.sounds = append(s.sounds, sound{aac: aac || e.StreamType == astits.StreamTypeAACLATMAudio})
+			s.audioTracks = append(s.audioTracks, audioTrack{aac: aac || e.StreamType == astits.StreamTypeAACLATMAudio})
 		}
 		if e.StreamType.IsVideo() || aac && best == nil {
 			best = e
 		}
 	}
 	if best == nil || best.StreamType != astits.StreamTypeH264Video && best.StreamType != astits.StreamTypeAACAudio {
-		s.init = &initSegment{sounds: s.sounds}
+		s.init = &initSegment{audioTracks: s.audioTracks}
 		return
 	}
 	s.pid, s.kind, s.ticks = best.ElementaryPID, best.StreamType, 90_000
@@ -158,13 +158,13 @@ func (s *stream) add(pes *astits.PESData) error {
 	}
 	s.last = at
 	if s.kind == astits.StreamTypeAACAudio {
-		s.sound(pes.Data, at)
+		s.audio(pes.Data, at)
 		return nil
 	}
-	return s.picture(pes.Data, at)
+	return s.frame(pes.Data, at)
 }
 
-func (s *stream) picture(data []byte, at int64) error {
+func (s *stream) frame(data []byte, at int64) error {
 	if s.init == nil {
 		sps, _ := avc.GetParameterSetsFromByteStream(data)
 		if len(sps) > 0 {
@@ -185,20 +185,20 @@ func (s *stream) picture(data []byte, at int64) error {
 	return nil
 }
 
-// describe is what an init segment would say of the picture.
+// describe is what an init segment would say of the video.
 func (s *stream) describe(sps []byte, parsed *avc.SPS) {
 	s.init = &initSegment{
-		entry: "avc1", picture: true, h264: true, transfer: transferOfAVC(sps), sounds: s.sounds,
+		entry: "avc1", video: true, h264: true, transfer: transferOfAVC(sps), audioTracks: s.audioTracks,
 		profile: byte(parsed.Profile), level: byte(parsed.Level), //nolint:gosec // they have eight bits
 	}
 }
 
-// sound counts the frames of AAC in a packet. Where one goes on in the next packet, the
+// audio counts the frames of AAC in a packet. Where one goes on in the next packet, the
 // last one's length is what the one before had.
-func (s *stream) sound(data []byte, at int64) {
+func (s *stream) audio(data []byte, at int64) {
 	frames, rate, channels := adts(data)
 	if s.init == nil && frames > 0 {
-		s.init = &initSegment{entry: entryAAC, sounds: []sound{{aac: true, channels: channels}}}
+		s.init = &initSegment{entry: entryAAC, audioTracks: []audioTrack{{aac: true, channels: channels}}}
 	}
 	if rate > 0 {
 		s.step = frames * aacFrame * s.ticks / rate

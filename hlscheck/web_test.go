@@ -72,7 +72,7 @@ func TestWeb(t *testing.T) {
 					continue
 				}
 				folder := strings.TrimSuffix(path.Dir(name)+"/", "./")
-				for _, before := range []string{"\ns0", `URI="init`, "\ntop/", "\nsame/", "\nlow/", `URI="sound/`, `URI="frames/`} {
+				for _, before := range []string{"\ns0", `URI="init`, "\ntop/", "\nsame/", "\nlow/", `URI="audio/`, `URI="frames/`} {
 					quote := strings.LastIndexAny(before, "\n\"") + 1
 					body = bytes.ReplaceAll(body, []byte(before), []byte(before[:quote]+prefix+folder+before[quote:]))
 				}
@@ -144,7 +144,7 @@ func TestWeb(t *testing.T) {
 // Of one file with all segments in it, every byte is fetched once.
 func TestRangesAreFetchedOnce(t *testing.T) {
 	s := &server{files: good(t, "fmp4")}
-	for _, r := range []string{"top", "same", "low", "sound"} {
+	for _, r := range []string{"top", "same", "low", "audio"} {
 		s.files.ranged(r, ".m4s")
 	}
 	web := httptest.NewServer(s)

@@ -55,7 +55,7 @@ type Task struct {
 	ETag    string `json:"etag,omitempty"` // without quotes; empty: whatever is there
 	Profile string `json:"profile,omitempty"`
 	// The video that the stream had announced, such as "1280x720": a recording without any
-	// then fails, instead of being published as sound alone.
+	// then fails, instead of being published as audio alone.
 	Promised string `json:"promised,omitempty"`
 	Trim     Trim   `json:"trim,omitzero"` // what of the recording is to be left out
 	// What people call it: becomes the title of its asset.

@@ -24,7 +24,7 @@ const (
 func SegmentFile(n int) string { return FMP4.SegmentFile(n) }
 
 // StartOffset is where every rendition's presentation time starts, in seconds.
-// Chunk 0 has decode times below its first picture; with no room for them the
+// Chunk 0 has decode times below its first frame; with no room for them the
 // muxer would shift it, and only it.
 const StartOffset = 10
 
@@ -59,9 +59,9 @@ func (p *Plan) ChunkArgs(c Chunk, threads int) []string {
 	return append(args, imageOutputs...)
 }
 
-// filters is the graph from the decoded picture to every rendition and image.
+// filters is the graph from the decoded frames to every rendition and image.
 func (p *Plan) filters(c Chunk, images []string) string {
-	var taps, graph []string // of the picture as it is; what is made of them
+	var taps, graph []string // of the video as it is; what is made of them
 	for i, image := range images {
 		tap := fmt.Sprintf("[i%d]", i)
 		taps = append(taps, tap)
@@ -93,7 +93,7 @@ func (p *Plan) filters(c Chunk, images []string) string {
 	return fmt.Sprintf("[0:v:0]%s,split=%d%s;%s", p.grid(c, c.From, c.To), len(taps), strings.Join(taps, ""), strings.Join(graph, ";"))
 }
 
-// grid is the filter that puts the decoded picture of a chunk on the output's frames
+// grid is the filter that puts the decoded frames of a chunk on the output's frames
 // and leaves those of [from, to).
 func (p *Plan) grid(c Chunk, from, to int) string {
 	fps := "fps=" + p.Rate.String()
@@ -103,7 +103,7 @@ func (p *Plan) grid(c Chunk, from, to int) string {
 	if c.PadEnd {
 		fps += ",tpad=stop_mode=clone:stop=-1"
 	}
-	return fmt.Sprintf("%s,%s,trim=start_pts=%d:end_pts=%d", p.Source.Picture.filters(), fps, from, to)
+	return fmt.Sprintf("%s,%s,trim=start_pts=%d:end_pts=%d", p.Source.Video.filters(), fps, from, to)
 }
 
 // input reads a cut from standard input, with its timestamps as they are but for what the
@@ -157,9 +157,9 @@ func (p *Plan) quality(crf float64, preset string) ffmpeg.KwArgs {
 	return args
 }
 
-// h264 is what all encoders of pictures have in common.
+// h264 is what all encoders of frames have in common.
 func (p *Plan) h264(crf float64, preset string) ffmpeg.KwArgs {
-	c := p.Source.Picture.Colour
+	c := p.Source.Video.Colour
 	return ffmpeg.KwArgs{
 		"c:v": "libx264", "profile:v": "high", "preset": preset, "crf": decimal(crf), "fps_mode": "passthrough",
 		"color_primaries": c.Primaries, "color_trc": c.Transfer, "colorspace": c.Matrix, "color_range": "tv",

@@ -80,7 +80,7 @@ func TitleKey(job string) string { return JobPrefix(job) + "title.json" }
 // AssetLadder is one multivariant playlist of an asset.
 type AssetLadder struct {
 	Name       string           `json:"name"`
-	Projection Projection       `json:"projection,omitempty"` // empty: sound only
+	Projection Projection       `json:"projection,omitempty"` // empty: audio only
 	Layout     *Layout          `json:"layout,omitempty"`     // of the faces of a cube
 	Master     string           `json:"master"`               // relative to asset.json
 	Renditions []AssetRendition `json:"renditions,omitempty"`
@@ -93,7 +93,7 @@ type AssetRendition struct {
 	Width     int    `json:"width"`
 	Height    int    `json:"height"`
 	Codecs    string `json:"codecs"`
-	Average   int    `json:"average_bandwidth"` // bit/s, the picture alone
+	Average   int    `json:"average_bandwidth"` // bit/s, the video alone
 	Peak      int    `json:"peak_bandwidth"`
 	MediaList string `json:"playlist"` // relative to asset.json
 }

@@ -8,7 +8,7 @@ import (
 	"afterlive/internal/h264"
 )
 
-// Caption is a channel of closed captions that the pictures carry. The encoder passes them
+// Caption is a channel of closed captions that the frames carry. The encoder passes them
 // on; playlists must say that they are there (HLS authoring rule 4.4).
 type Caption struct {
 	Channel  string `json:"channel"`  // INSTREAM-ID (RFC 8216, 4.3.4.1): CC1, CC3 or SERVICE1
@@ -37,7 +37,7 @@ func captions(c h264.Captions, language string) (all []Caption) {
 	return all
 }
 
-// declareCaptions says in a variant which captions its pictures carry.
+// declareCaptions says in a variant which captions its frames carry.
 func (p *Presentation) declareCaptions(v *m3u8.VariantParams) {
 	v.Captions = noCaptions
 	for _, c := range p.plan.Captions {

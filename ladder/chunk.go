@@ -16,10 +16,10 @@ type Chunk struct {
 	Number  int `json:"n"`
 	Span
 	Away     time.Duration `json:"away,omitempty"` // that the recording's clock is behind that on the wall at From, as nothing was recorded meanwhile
-	PadStart bool          `json:"fill,omitempty"` // no picture yet at From: the first one is shown early
-	PadEnd   bool          `json:"hold,omitempty"` // the picture may end before To: the last one is held
-	Cut      flv.Cut       `json:"cut,omitzero"`   // of the picture, if there is one
-	Sound    flv.Cut       `json:"sound,omitzero"` // of the sound, if there is some here
+	PadStart bool          `json:"fill,omitempty"` // no frame yet at From: the first one is shown early
+	PadEnd   bool          `json:"hold,omitempty"` // the video may end before To: the last one is held
+	Cut      flv.Cut       `json:"cut,omitzero"`   // of the video, if there is one
+	Audio    flv.Cut       `json:"sound,omitzero"` // of the audio, if there is some here
 }
 
 // Span is the frames [From, To) of the output.
@@ -121,8 +121,8 @@ func (p *Plan) frameCount(x *flv.Index) int {
 	return max(0, p.Rate.Frame(known)-1)
 }
 
-// patience is for how long a picture may be waited for, or a sound, while the other goes on. Behind that
-// the last picture is held, or there is silence. It is longer than what a recording's clocks may be
+// patience is for how long a frame may be waited for, or audio, while the other goes on. Behind that
+// the last frame is held, or there is silence. It is longer than what a recording's clocks may be
 // apart (flv.MaxApart): what is only late is not to be left out.
 const patience = flv.MaxApart + time.Second
 
@@ -161,7 +161,7 @@ func (p *Plan) EndChunk(x *flv.Index, number int, s Span) Chunk {
 	return p.chunk(p.timeline(x), number, s)
 }
 
-// chunk is everything between two moments, those before the first picture and behind the
+// chunk is everything between two moments, those before the first frame and behind the
 // last like all others.
 func (p *Plan) chunk(x *flv.Index, number int, s Span) Chunk {
 	c := Chunk{Version: ChunkVersion, Number: number, Span: s}
@@ -176,16 +176,16 @@ func (p *Plan) chunk(x *flv.Index, number int, s Span) Chunk {
 		c.Cut = x.VideoCut(p.entry(s.From), p.Rate.Time(s.To))
 	}
 	if p.Audio != nil && x.Audio != nil {
-		c.Sound = p.soundCut(x, s.From, s.To)
+		c.Audio = p.audioCut(x, s.From, s.To)
 	}
 	return c
 }
 
-// entry is the moment from which a chunk needs pictures that begins at a frame: a
+// entry is the moment from which a chunk needs frames that begins at a frame: a
 // deinterlacer looks at those before, too.
 func (p *Plan) entry(frame int) time.Duration {
 	t := nearly(p.Rate, frame)
-	if p.Source.Picture.Deinterlace != "" {
+	if p.Source.Video.Deinterlace != "" {
 		t -= p.Rate.Time(framesBefore)
 	}
 	return t
@@ -194,8 +194,8 @@ func (p *Plan) entry(frame int) time.Duration {
 const framesBefore = 3
 
 // wasteful tells whether a chunk [from, to) is too short where keyframes are rarer than
-// chunks: the next one would start at the same keyframe, so no picture would be decoded at
-// most twice. A chunk before the first picture decodes that one alone; one behind the last
+// chunks: the next one would start at the same keyframe, so no frame would be decoded at
+// most twice. A chunk before the first frame decodes that one alone; one behind the last
 // decodes the last GOP, and is at least as long.
 func (p *Plan) wasteful(x *flv.Index, from, to int) bool {
 	if len(p.Ladders) == 0 || to <= p.Rate.Frame(x.Video.First) {

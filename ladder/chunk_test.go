@@ -47,12 +47,12 @@ func TestChunks(t *testing.T) {
 	}
 }
 
-// Where sound begins before the picture, or outlives it, chunks are as long as elsewhere,
+// Where audio begins before the video, or outlives it, chunks are as long as elsewhere,
 // and read no more than they need.
-func TestChunksBesideThePicture(t *testing.T) {
+func TestChunksBesideTheVideo(t *testing.T) {
 	for _, tc := range []struct {
 		name        string
-		first, last time.Duration // of the picture, in ten minutes
+		first, last time.Duration // of the video, in ten minutes
 		gop         time.Duration
 		chunks      int
 		longest     time.Duration
@@ -60,8 +60,8 @@ func TestChunksBesideThePicture(t *testing.T) {
 		{"ends early", 0, 90 * time.Second, 2 * time.Second, 10, time.Minute},
 		{"begins late", 500 * time.Second, 10 * time.Minute, 2 * time.Second, 10, time.Minute},
 		{"in the middle", 290 * time.Second, 310 * time.Second, 2 * time.Second, 10, time.Minute},
-		{"a single picture, long before the end", 0, time.Second / 30, time.Hour, 10, time.Minute},
-		{"a single picture, at the end", 10*time.Minute - time.Second/30, 10 * time.Minute, time.Hour, 10, time.Minute},
+		{"a single frame, long before the end", 0, time.Second / 30, time.Hour, 10, time.Minute},
+		{"a single frame, at the end", 10*time.Minute - time.Second/30, 10 * time.Minute, time.Hour, 10, time.Minute},
 		{"ends early, in a GOP of three chunks", 0, 190 * time.Second, time.Hour, 4, 192 * time.Second},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -143,22 +143,22 @@ func TestDueWhileItGrows(t *testing.T) {
 		name    string
 		gop     time.Duration
 		slowest time.Duration // from when a chunk's last moment was recorded to when it is due
-		sound   func(now time.Duration) time.Duration
+		audio   func(now time.Duration) time.Duration
 		holds   int
 	}{
 		{"usual", 2 * time.Second, 2 * time.Second, func(now time.Duration) time.Duration { return now }, 1},
 		{"keyframes are rarer than segments", 10 * time.Second, 9 * time.Second, func(now time.Duration) time.Duration { return now }, 1},
-		{"the sound comes late", 2 * time.Second, 6 * time.Second, func(now time.Duration) time.Duration { return max(0, now-4*time.Second) }, 1},
-		{"the sound ends", 2 * time.Second, patience + 2*time.Second, func(now time.Duration) time.Duration { return min(now, 30*time.Second) }, 1},
+		{"the audio comes late", 2 * time.Second, 6 * time.Second, func(now time.Duration) time.Duration { return max(0, now-4*time.Second) }, 1},
+		{"the audio ends", 2 * time.Second, patience + 2*time.Second, func(now time.Duration) time.Duration { return min(now, 30*time.Second) }, 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			at := func(now time.Duration, open bool) *flv.Index {
 				x := index(640, 360, rate, now, tc.gop)
 				x.Open = open
 				x.Audio.Marks = []flv.Mark{{Offset: 13}}
-				heard := tc.sound(now)
+				heard := tc.audio(now)
 				if !open {
-					heard = tc.sound(whole + 4*time.Second)
+					heard = tc.audio(whole + 4*time.Second)
 				}
 				for m := 2 * time.Second; m < heard; m += 2 * time.Second {
 					x.Audio.Marks = append(x.Audio.Marks, flv.Mark{Offset: 13 + m.Milliseconds()*100, Tag: int(m.Seconds()) * 43, At: m})
@@ -198,12 +198,12 @@ func TestDueWhileItGrows(t *testing.T) {
 					holds++
 				}
 				if c.Number != i || c.Span != w.Span || c.PadStart != w.PadStart || c.PadEnd != w.PadEnd || c.Cut.From != w.Cut.From || c.Cut.StopAt != w.Cut.StopAt ||
-					c.Sound.From != w.Sound.From || c.Sound.To != w.Sound.To || len(c.Sound.Marks) != len(w.Sound.Marks) {
+					c.Audio.From != w.Audio.From || c.Audio.To != w.Audio.To || len(c.Audio.Marks) != len(w.Audio.Marks) {
 					t.Errorf("%+v, if it had been whole %+v", c, w)
 				}
 			}
 			if holds != tc.holds {
-				t.Errorf("%d chunks hold their last picture", holds)
+				t.Errorf("%d chunks hold their last frame", holds)
 			}
 			if end := p.End(x, Spans(chunks)); end.Frames != chunks[len(chunks)-1].To {
 				t.Errorf("%d frames, the chunks end at %d", end.Frames, chunks[len(chunks)-1].To)

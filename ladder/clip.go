@@ -17,7 +17,7 @@ type Clip struct {
 	Asset  string `json:"asset"` // that it is cut from
 	Job    string `json:"job"`
 	Span          // frames of that job's output
-	Live   bool   `json:"live,omitempty"`   // it was, when the clip was made: its sound is as it was then
+	Live   bool   `json:"live,omitempty"`   // it was, when the clip was made: its audio is as it was then
 	Poster string `json:"poster,omitempty"` // a file in the clip's own folder, called as in the asset's
 }
 
@@ -81,7 +81,7 @@ func (j *Job) Pieces(s Span) (all []Piece) {
 }
 
 // PlanClip plans a clip of a job of which these renditions are published, by ladder. The caller fills in the job, the asset and the time.
-// gain is the filter that brought the job's sound to its loudness.
+// gain is the filter that brought the job's audio to its loudness.
 func (j *Job) PlanClip(s Span, pieces []Piece, published []AssetLadder, gain string) (*Job, error) {
 	p := *j.Plan
 	p.Version, p.Clip = max(p.Version, PlanClip), &Clip{Asset: j.Asset, Job: j.Job, Span: s}
@@ -101,15 +101,15 @@ func (j *Job) PlanClip(s Span, pieces []Piece, published []AssetLadder, gain str
 	}
 	if j.Audio != nil {
 		audio := *j.Audio
-		if j.SoundApart() {
+		if j.AudioApart() {
 			audio.Loudness, audio.Filter = 0, gain
 		}
 		p.Audio = &audio
 	}
-	e := &End{Version: EndVersion, Frames: s.To - s.From, Epochs: 1, Pictures: s.To - s.From, Abandoned: j.Abandoned}
+	e := &End{Version: EndVersion, Frames: s.To - s.From, Epochs: 1, VideoFrames: s.To - s.From, Abandoned: j.Abandoned}
 	e.Duration = p.seconds(e.Frames)
 	if p.Audio != nil {
-		e.Sounds = p.Packet(s.To) - p.Packet(s.From)
+		e.AudioFrames = p.Packet(s.To) - p.Packet(s.From)
 	}
 	for _, piece := range pieces {
 		e.Chunks = append(e.Chunks, piece.Span)
@@ -152,7 +152,7 @@ func (j *Job) LeftOut(clip *Job, published []AssetLadder) (names []string) {
 	return names
 }
 
-// Borrow is the part that a piece is in a clip: what a chunk's part has of it, and that of its sound, if there is one, under addresses as the clip's own
+// Borrow is the part that a piece is in a clip: what a chunk's part has of it, and that of its audio, if there is one, under addresses as the clip's own
 // files see them.
 func (j *Job) Borrow(n int, piece Piece, of *Job, parts ...Part) Part {
 	chunk := of.Chunks[piece.Of]
@@ -168,7 +168,7 @@ func (j *Job) Borrow(n int, piece Piece, of *Job, parts ...Part) Part {
 			}
 			span := j.SegmentFrames
 			if t.Rendition == FramesRendition {
-				span = j.PictureSpan()
+				span = j.VideoSpan()
 			}
 			from := min(len(t.Segments), (piece.From-chunk.From)/span)
 			to := min(len(t.Segments), from+(piece.To-piece.From+span-1)/span)
@@ -189,7 +189,7 @@ func (j *Job) Borrow(n int, piece Piece, of *Job, parts ...Part) Part {
 // has tells whether a track is one of the plan's.
 func (p *Plan) has(t Track) bool {
 	if t.Ladder == AudioLadder {
-		return slices.ContainsFunc(p.sounds(), func(r AudioRendition) bool { return r.Name == t.Rendition })
+		return slices.ContainsFunc(p.audioRenditions(), func(r AudioRendition) bool { return r.Name == t.Rendition })
 	}
 	return slices.ContainsFunc(p.Ladders, func(l Ladder) bool {
 		return l.Name == t.Ladder && (t.Rendition == FramesRendition && l.Frames != nil ||

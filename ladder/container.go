@@ -40,10 +40,10 @@ func (c Container) hlsVersion() uint8 {
 	return 7
 }
 
-// PictureSpan is how many frames of the output a file of I-frames covers. In a transport
-// stream each picture has one: a range may not hold the tables without which it cannot be
+// VideoSpan is how many frames of the output a file of I-frames covers. In a transport
+// stream each frame has one: a range may not hold the tables without which it cannot be
 // read (RFC 8216, 4.3.3.6).
-func (p *Plan) PictureSpan() int {
+func (p *Plan) VideoSpan() int {
 	if p.Container == TS {
 		return p.FrameStep()
 	}

@@ -10,14 +10,14 @@ import (
 	"afterlive/internal/flv"
 )
 
-// SourceCopy is the option by which the top rendition is the recording's own picture, not
+// SourceCopy is the option by which the top rendition is the recording's own video, not
 // encoded again.
 const SourceCopy = "copy"
 
-// Copy says what became of the wish to copy the recording's picture.
+// Copy says what became of the wish to copy the recording's video.
 type Copy struct {
-	Reorder int     `json:"reorder,omitempty"` // pictures by which keyframes are shown after they are decoded
-	Rate    Bitrate `json:"rate,omitempty"`    // that the recording's picture has
+	Reorder int     `json:"reorder,omitempty"` // frames by which keyframes are shown after they are decoded
+	Rate    Bitrate `json:"rate,omitempty"`    // that the recording's video has
 	Fault   string  `json:"fault,omitempty"`   // why it is encoded like the others
 
 	Untagged bool `json:"untagged,omitempty"` // its stream doesn't say its colours
@@ -25,22 +25,22 @@ type Copy struct {
 
 const (
 	maxGOP      = 2 * time.Second        // HLS authoring rule 1.13
-	soundAhead  = 500 * time.Millisecond // before the first picture, which is given up for a copy
+	audioAhead  = 500 * time.Millisecond // before the first frame, which is given up for a copy
 	maxLevel    = 52                     // HLS authoring rule 1.3b: 5.2
 	capExceeded = 1.1                    // times the cap of its size that a recording may need: encoders of live streams miss theirs
 )
 
 var copiedProfiles = map[int]bool{66: true, 77: true, 100: true} // Baseline, Main, High (rule 1.4)
 
-// planCopy decides whether a recording's picture can be copied. If so, the grid of all
+// planCopy decides whether a recording's video can be copied. If so, the grid of all
 // renditions is the recording's own.
 func (p *Plan) planCopy(x *flv.Index, profile Profile) {
 	p.Copy = &Copy{}
 	if p.Copy.Fault = p.copyFault(x, profile); p.Copy.Fault != "" {
 		return
 	}
-	p.Copy.Reorder, p.Copy.Rate = x.Video.Steady.Reorder, pictureRate(x)
-	p.Copy.Untagged = colourOf(x.Video.Forms[0]) != p.Source.Picture.Colour
+	p.Copy.Reorder, p.Copy.Rate = x.Video.Steady.Reorder, videoRate(x)
+	p.Copy.Untagged = colourOf(x.Video.Forms[0]) != p.Source.Video.Colour
 	p.GOPFrames = x.Video.Steady.GOP
 	gop := float64(p.GOPFrames) / x.Video.Rate.FPS()
 	p.SegmentFrames = p.GOPFrames * max(1, int(math.Round(profile.Segment.Seconds()/gop)))
@@ -49,9 +49,9 @@ func (p *Plan) planCopy(x *flv.Index, profile Profile) {
 // copies tells whether the top rendition is a copy.
 func (p *Plan) copies() bool { return p.Copy != nil && p.Copy.Fault == "" }
 
-// pictureAlone is the index from the first picture to the end of the last: there is
+// videoAlone is the index from the first frame to the end of the last: there is
 // nothing to copy before, or behind.
-func (p *Plan) pictureAlone(x *flv.Index) *flv.Index {
+func (p *Plan) videoAlone(x *flv.Index) *flv.Index {
 	y := *x.From(x.Video.First)
 	y.Duration = y.Video.Last + y.Video.Rate.Time(1)
 	return &y
@@ -63,21 +63,21 @@ func keyframeAt(x *flv.Index, frame int) bool {
 	return rate.Frame(x.Video.Keyframes[x.KeyframeBefore(nearly(rate, frame))].PTS) == frame
 }
 
-// copyFault is why a recording's picture cannot be copied.
+// copyFault is why a recording's video cannot be copied.
 func (p *Plan) copyFault(x *flv.Index, profile Profile) string {
 	v, f := x.Video, x.Video.Forms[0]
 	switch gop := v.Rate.Time(v.Steady.GOP); {
 	case p.Trim != (Trim{}):
 		return "the recording is trimmed, to the frame"
 	case profile.Ladders[0].Projection.cube():
-		return "the first ladder is a cube's: its picture is another one"
+		return "the first ladder is a cube's: its video is another one"
 	case x.Epochs() > 1 || len(x.Damage) > 0:
 		return "its clock jumps, or bytes of it are damaged"
 	case len(v.Forms) > 1 || len(v.Headers) > 1:
 		return "its encoder's settings change on the way"
 	case !f.Plain() || !copiedProfiles[f.Profile] || f.SARNum != f.SARDen || v.Rotation != 0:
-		return fmt.Sprintf("profile %d, or a picture that is interlaced, turned, has no square pixels, or not 4:2:0 of 8 bits: not all players show that", f.Profile)
-	case f.Colour.Full || colourOf(f).or(p.Source.Picture.Untagged) != p.Source.Picture.Colour:
+		return fmt.Sprintf("profile %d, or video that is interlaced, turned, has no square pixels, or not 4:2:0 of 8 bits: not all players show that", f.Profile)
+	case f.Colour.Full || colourOf(f).or(p.Source.Video.Untagged) != p.Source.Video.Colour:
 		return "its colours are of full range, or must be converted: the other renditions would look different"
 	case v.LengthSize() != 4:
 		return fmt.Sprintf("its NAL units have lengths of %d bytes; segments have 4", v.LengthSize())
@@ -89,35 +89,35 @@ func (p *Plan) copyFault(x *flv.Index, profile Profile) string {
 		return v.Steady.Fault
 	case gop > maxGOP:
 		return fmt.Sprintf("keyframes are %s apart; at most %s is allowed", gop, maxGOP)
-	case v.First > soundAhead:
-		return fmt.Sprintf("the picture begins %s after the sound", v.First)
-	case x.Audio != nil && x.Audio.End()-v.Last > soundAhead:
-		return fmt.Sprintf("the picture ends %s before the sound", x.Audio.End()-v.Last)
+	case v.First > audioAhead:
+		return fmt.Sprintf("the video begins %s after the audio", v.First)
+	case x.Audio != nil && x.Audio.End()-v.Last > audioAhead:
+		return fmt.Sprintf("the video ends %s before the audio", x.Audio.End()-v.Last)
 	}
-	y := p.pictureAlone(x)
+	y := p.videoAlone(x)
 	if n := v.Rate.Frame(y.Duration); n != v.Frames {
-		return fmt.Sprintf("it has %d pictures in the time of %d", v.Frames, n)
+		return fmt.Sprintf("it has %d frames in the time of %d", v.Frames, n)
 	}
 	for frame := 0; frame < v.Frames; frame += v.Steady.GOP {
 		if !keyframeAt(y, frame) {
-			return fmt.Sprintf("there is no keyframe at picture %d", frame)
+			return fmt.Sprintf("there is no keyframe at frame %d", frame)
 		}
 	}
 	return p.tooLarge(x, profile)
 }
 
-// pictureRate is the average rate of a recording's picture.
-func pictureRate(x *flv.Index) Bitrate {
+// videoRate is the average rate of a recording's video.
+func videoRate(x *flv.Index) Bitrate {
 	bytes := x.End - x.Video.Keyframes[0].Offset
 	if a := x.Audio; a != nil {
-		bytes -= int64(x.Duration.Seconds() * 16e3) // its sound, about
+		bytes -= int64(x.Duration.Seconds() * 16e3) // its audio, about
 	}
 	return max(1, Bitrate(float64(8*bytes)/x.Duration.Seconds()))
 }
 
 // tooLarge is why a recording is more than a profile allows.
 func (p *Plan) tooLarge(x *flv.Index, profile Profile) string {
-	rate := pictureRate(x)
+	rate := videoRate(x)
 	var limit Bitrate
 	side := min(p.Source.Width, p.Source.Height)
 	for _, r := range profile.Ladders[0].Rungs {
@@ -134,7 +134,7 @@ func (p *Plan) tooLarge(x *flv.Index, profile Profile) string {
 	return ""
 }
 
-// withCopy puts the recording's own picture in place of a ladder's top rendition of that
+// withCopy puts the recording's own video in place of a ladder's top rendition of that
 // size, or above it.
 func (p *Plan) withCopy(all []Rendition) []Rendition {
 	if !p.copies() {
@@ -161,7 +161,7 @@ func (p *Plan) copyArgs(c Chunk) ffmpeg.KwArgs {
 
 const early = 0.005 // seconds
 
-// timescale is that of the picture's tracks, in units a second: as ffmpeg chooses it.
+// timescale is that of the video's tracks, in units a second: as ffmpeg chooses it.
 func (p *Plan) timescale() int {
 	scale := p.Rate.Num
 	for scale < 10000 {

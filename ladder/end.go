@@ -14,12 +14,12 @@ type End struct {
 	Duration float64 `json:"duration_s"`
 	Chunks   []Span  `json:"chunks"` // in the order in which they play
 
-	Size     int64 `json:"size"`               // of the recording, in bytes
-	Torn     int64 `json:"torn,omitempty"`     // bytes of a torn tail that were left out
-	Lost     int64 `json:"lost,omitempty"`     // bytes of damage in the middle, likewise
-	Pictures int   `json:"pictures,omitempty"` // coded ones of the recording
-	Sounds   int   `json:"sounds,omitempty"`   // frames of its sound
-	Epochs   int   `json:"epochs"`             // 1: no clock ever jumped
+	Size        int64 `json:"size"`               // of the recording, in bytes
+	Torn        int64 `json:"torn,omitempty"`     // bytes of a torn tail that were left out
+	Lost        int64 `json:"lost,omitempty"`     // bytes of damage in the middle, likewise
+	VideoFrames int   `json:"pictures,omitempty"` // coded ones of the recording
+	AudioFrames int   `json:"sounds,omitempty"`   // its audio frames
+	Epochs      int   `json:"epochs"`             // 1: no clock ever jumped
 
 	// Replan says why the plan, which was made from the recording's head, is none for the whole of it. Then another
 	// job makes the video on demand, planned from the whole.
@@ -81,19 +81,19 @@ func (p *Plan) End(x *flv.Index, chunks []Span) *End {
 		e.Discontinuities = append(e.Discontinuities, Discontinuity{At: max(0, g.At).Seconds(), Lost: g.Lost.Seconds(), Reconnect: g.Reconnect})
 	}
 	if x.Video != nil && len(p.Ladders) > 0 {
-		e.Pictures = x.Video.Frames
+		e.VideoFrames = x.Video.Frames
 	}
 	if p.Audio != nil {
-		e.Sounds = x.Audio.Frames
+		e.AudioFrames = x.Audio.Frames
 	}
 	return e
 }
 
 // PartNames are the parts that a job needs before it can be published: the chunks, in the
-// order in which they play, and behind them the sound's, if it has some of its own.
+// order in which they play, and behind them the audio's, if it has some of its own.
 func (j *Job) PartNames() []string {
 	names := j.ChunkNames()
-	if j.SoundApart() {
+	if j.AudioApart() {
 		for k := range j.Chunks {
 			names = append(names, AudioPart(k))
 		}

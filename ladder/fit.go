@@ -44,7 +44,7 @@ const (
 	probeExtension = ".h264"
 )
 
-// Samples are a few pictures each, spread over a recording, each where a keyframe makes it cheap to read.
+// Samples are a few frames each, spread over a recording, each where a keyframe makes it cheap to read.
 // There are none where the plan has nothing to fit.
 func (p *Plan) Samples(x *flv.Index) (all []Chunk) {
 	if p.Fit == nil || p.Fit.After {
@@ -156,7 +156,7 @@ func (p *Plan) fit(ladder int, rates map[string]Bitrate) (kept []Rendition, rung
 		rate := rates[fittedRung{r, ladder}.file()]
 		decision := FitRung{Ladder: l.Name, Name: r.Name, Rate: rate, Kept: true, Why: "first of its ladder"}
 		if r.Copy {
-			decision.Rate, decision.Why = p.Copy.Rate, "the recording's own picture"
+			decision.Rate, decision.Why = p.Copy.Rate, "the recording's own video"
 		} else if above > 0 {
 			step := float64(above) / float64(max(1, rate))
 			decision.Why = fmt.Sprintf("%.2f times less than the one above", step)

@@ -53,8 +53,8 @@ func (f *Fold) away(frame int) (all time.Duration) {
 	return all
 }
 
-// AddSound adds the part that has the sound of the n-th chunk.
-func (f *Fold) AddSound(p *Plan, n int, part Part) error {
+// AddAudio adds the part that has the audio of the n-th chunk.
+func (f *Fold) AddAudio(p *Plan, n int, part Part) error {
 	if want := AudioPart(n); part.Name != want {
 		return fmt.Errorf("assemble job %s: part %q in the place of %q", p.Job, part.Name, want)
 	}
@@ -147,7 +147,7 @@ func (f *Fold) Event(p *Plan) *Presentation {
 }
 
 // eventTarget is the target duration of playlists that grow, which must not change: that of the longest
-// segment that there can be. Sound ends up to a packet later.
+// segment that there can be. Audio ends up to a packet later.
 func (p *Plan) eventTarget() int {
 	longest := p.SegmentTime
 	if p.Audio != nil {
@@ -162,5 +162,5 @@ func (p *Plan) cap(r Rendition) int {
 	return int(1.05 * (float64(r.Maxrate) + float64(r.Bufsize)/p.SegmentTime)) // and its container
 }
 
-// soundCap is that of a sound.
-func (r AudioRendition) soundCap() int { return int(r.Bitrate) * 5 / 4 }
+// audioCap is that of an audio track.
+func (r AudioRendition) audioCap() int { return int(r.Bitrate) * 5 / 4 }

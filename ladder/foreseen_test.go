@@ -28,7 +28,7 @@ func TestForeseen(t *testing.T) {
 		{8672, 256, 10, "veryfast", 9e6, ""},
 		{256, 8704, 10, "veryfast", 9e6, "pixels a side"},
 		{4096, 2304, 10, "slow", 9e6, ""},
-		{4096, 2304, 10, "slower", 9e6, "keep 8 pictures, at most 5"},
+		{4096, 2304, 10, "slower", 9e6, "keep 8 frames, at most 5"},
 		{2048, 2304, 10, "slower", 9e6, ""},
 		{1920, 1080, 30, "veryfast", 290e6, ""},
 		{1920, 1080, 30, "veryfast", 310e6, "at most 300M"},

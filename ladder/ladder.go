@@ -73,12 +73,12 @@ type Recording struct {
 
 // Source is what the scan found.
 type Source struct {
-	Width      int     `json:"width,omitempty"` // as displayed, in square pixels, upright
-	Height     int     `json:"height,omitempty"`
-	Picture    Picture `json:"picture,omitzero"`
-	Audio      string  `json:"audio,omitempty"` // codec
-	SampleRate int     `json:"sample_rate,omitempty"`
-	Channels   int     `json:"channels,omitempty"`
+	Width      int         `json:"width,omitempty"` // as displayed, in square pixels, upright
+	Height     int         `json:"height,omitempty"`
+	Video      VideoFormat `json:"picture,omitzero"`
+	Audio      string      `json:"audio,omitempty"` // codec
+	SampleRate int         `json:"sample_rate,omitempty"`
+	Channels   int         `json:"channels,omitempty"`
 }
 
 // Ladder is one multivariant playlist: renditions of one projection.
@@ -92,7 +92,7 @@ type Ladder struct {
 	Frames        *Rendition  `json:"iframes,omitempty"`       // for trick play
 }
 
-// Rendition is one encoding of the picture.
+// Rendition is one encoding of the video.
 type Rendition struct {
 	Name    string  `json:"name"`
 	Width   int     `json:"width"`
@@ -101,8 +101,8 @@ type Rendition struct {
 	Maxrate Bitrate `json:"maxrate"`
 	Bufsize Bitrate `json:"bufsize"`
 	Preset  string  `json:"preset"`
-	Audio   Bitrate `json:"audio,omitempty"` // of the sound that goes with it, where that is not the usual one
-	Copy    bool    `json:"copy,omitempty"`  // the recording's own picture: what is said of encoding doesn't hold
+	Audio   Bitrate `json:"audio,omitempty"` // of the audio that goes with it, where that is not the usual one
+	Copy    bool    `json:"copy,omitempty"`  // the recording's own video: what is said of encoding doesn't hold
 }
 
 // New plans a recording: which renditions of which size, and all else that doesn't depend on
@@ -127,9 +127,9 @@ func New(x *flv.Index, profile Profile, trim Trim) (*Plan, error) {
 			return nil, err
 		}
 	case x.Audio == nil:
-		return nil, &flv.Error{Reason: ReasonNoSound, Detail: fmt.Sprintf("profile %s publishes sound alone, and there is none in it", profile.Name)}
+		return nil, &flv.Error{Reason: ReasonNoAudio, Detail: fmt.Sprintf("profile %s publishes audio alone, and there is none in it", profile.Name)}
 	default:
-		p.Rate = soundGrid
+		p.Rate = audioGrid
 		p.SegmentFrames = p.Rate.Frame(profile.Segment)
 	}
 	p.SegmentTime = p.seconds(p.SegmentFrames)
@@ -138,7 +138,7 @@ func New(x *flv.Index, profile Profile, trim Trim) (*Plan, error) {
 		p.LiveFrames = cmp.Or(p.ChunkFrames, p.SegmentFrames*int((liveChunk+profile.Segment-1)/profile.Segment))
 	}
 	if x.Audio != nil {
-		p.planSound(x, profile)
+		p.planAudio(x, profile)
 	}
 	p.Storyboard = p.storyboard()
 	if err := p.foreseen(); err != nil {
@@ -171,21 +171,21 @@ func (p *Plan) timeline(x *flv.Index) *flv.Index {
 		x = y
 	}
 	if p.copies() {
-		return p.pictureAlone(x)
+		return p.videoAlone(x)
 	}
 	return x.From(p.Begins)
 }
 
-// soundGrid is the grid on which segments of sound alone begin.
-var soundGrid = flv.Rate{Num: 50, Den: 1}
+// audioGrid is the grid on which audio segments alone begin.
+var audioGrid = flv.Rate{Num: 50, Den: 1}
 
-// reordering is how much later than its sound a recording's picture begins if that is only
-// because encoders of B-frames hold pictures back. So little of the sound is left out: with
-// the first picture at zero, keyframes come where segments begin, and no chunk needs the
-// pictures before its own.
+// reordering is how much later than its audio a recording's video begins if that is only
+// because encoders of B-frames hold frames back. So little of the audio is left out: with
+// the first frame at zero, keyframes come where segments begin, and no chunk needs the
+// frames before its own.
 const reordering = 100 * time.Millisecond
 
-// video plans the picture.
+// video plans the video.
 func (p *Plan) video(x *flv.Index, profile Profile) error {
 	if x.Video.First >= 0 && x.Video.First <= reordering {
 		p.Begins = x.Video.First
@@ -193,9 +193,9 @@ func (p *Plan) video(x *flv.Index, profile Profile) error {
 	}
 	v := x.Video
 	p.Rate = v.Rate
-	p.Source.Picture = newPicture(v, profile.Deinterlace, x.Open)
-	p.Source.Width, p.Source.Height = p.Source.Picture.size()
-	if p.Source.Picture.Deinterlace == Fields && 2*v.Rate.FPS() <= maxFPS {
+	p.Source.Video = newVideoFormat(v, profile.Deinterlace, x.Open)
+	p.Source.Width, p.Source.Height = p.Source.Video.size()
+	if p.Source.Video.Deinterlace == Fields && 2*v.Rate.FPS() <= maxFPS {
 		p.Rate.Num *= 2
 	}
 	p.GOPFrames = int(math.Round(profile.GOP.Seconds() * p.Rate.FPS()))
@@ -234,7 +234,7 @@ func (p *Plan) seconds(n int) float64 {
 
 // renditions fits a profile's rungs to the source: none is larger than the source, and all
 // have its display aspect to the nearest even pixel. A rung's height is that of the
-// smaller side, so upright pictures have the same rungs. A source whose size falls
+// smaller side, so upright frames have the same rungs. A source whose size falls
 // between two rungs, or below all, gets one of its own size.
 func (p *Plan) renditions(l ProfileLadder) []Rendition {
 	if l.Projection.cube() {
@@ -286,7 +286,7 @@ func (r Rendition) pixels() int { return r.Width * r.Height }
 func (p *Plan) rendition(r Rung, width, height int) Rendition {
 	maxrate, bufsize := r.Maxrate, r.Bufsize
 	// The profile's caps are for 30 fps; 50 and 60 need about 1.4 times as much. A rung with
-	// a sound of its own is there for the sake of its cap.
+	// an audio rendition of its own is there for the sake of its cap.
 	if p.Rate.FPS() > 30 && r.Audio == 0 {
 		maxrate, bufsize = maxrate*14/10, bufsize*14/10
 	}

@@ -166,7 +166,7 @@ func TestChoose(t *testing.T) {
 		}
 	}
 	if p, err := all.Choose(Auto, &flv.Index{Audio: &flv.Audio{}}); err != nil || p.Name != "flat" {
-		t.Errorf("sound only: %q, %v", p.Name, err)
+		t.Errorf("audio only: %q, %v", p.Name, err)
 	}
 	if _, err := all.Choose("nope", index(2, 2, rate, time.Second, time.Second)); err == nil || !strings.Contains(err.Error(), "360, audio, compare, cubemap, eac, flat, mine and auto") {
 		t.Errorf("unknown profile: %v", err)
@@ -221,15 +221,15 @@ func TestArgs(t *testing.T) {
 	golden(t, "args-flat-first.txt", lines(ntsc.ChunkArgs(ntsc.Chunks[0], 0)))
 	golden(t, "args-flat-middle.txt", lines(ntsc.ChunkArgs(ntsc.Chunks[1], 2)))
 	golden(t, "args-flat-last.txt", lines(ntsc.ChunkArgs(ntsc.Chunks[2], 0)))
-	golden(t, "args-sound-decode.txt", lines(ntsc.DecodeArgs(ntsc.Chunks[1].Sound)))
-	golden(t, "args-sound-encode.txt", lines(ntsc.EncodeArgs("")))
+	golden(t, "args-audio-decode.txt", lines(ntsc.DecodeArgs(ntsc.Chunks[1].Audio)))
+	golden(t, "args-audio-encode.txt", lines(ntsc.EncodeArgs("")))
 
 	late := index(3840, 1920, flv.Rate{Num: 60, Den: 1}, 3*time.Minute, 2*time.Second)
 	late.Video.First = 70 * time.Second
 	late.Video.Keyframes = late.Video.Keyframes[35:]
 	p := plan(t, late, profile(t, "360"))
 	if !p.Chunks[0].PadStart || !p.Chunks[1].PadStart || p.Chunks[2].PadStart {
-		t.Errorf("the picture starts at 70 s: %+v", p.Chunks)
+		t.Errorf("the video starts at 70 s: %+v", p.Chunks)
 	}
 	golden(t, "args-360-late.txt", lines(p.ChunkArgs(p.Chunks[1], 0)))
 }

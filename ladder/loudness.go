@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Loudness is what EBU R128 measures of sound (ITU-R BS.1770-4), in a form that adds up:
+// Loudness is what EBU R128 measures of audio (ITU-R BS.1770-4), in a form that adds up:
 // chunks are measured apart.
 type Loudness struct {
 	Blocks map[int]int `json:"blocks"`         // how many blocks of 400 ms there are, every 100 ms, by tenths of LUFS
@@ -17,7 +17,7 @@ type Loudness struct {
 }
 
 const (
-	truePeak      = -1.0 // dBTP that the sound never exceeds (EBU R128, recommendation h)
+	truePeak      = -1.0 // dBTP that the audio never exceeds (EBU R128, recommendation h)
 	limiterMargin = 0.5  // dB below it: the limiter looks at samples, not between them
 	quietest      = -31.0
 	loudestTarget = -9.0
@@ -56,7 +56,7 @@ func (l *Loudness) Integrated() (lufs float64, heard bool) {
 	return above(all + relativeGate)
 }
 
-// Gain is the filter that brings sound of this loudness to the plan's, and limits its peaks
+// Gain is the filter that brings audio of this loudness to the plan's, and limits its peaks
 // where that is more than there is room for; "": there is nothing to be done.
 func (p *Plan) Gain(l *Loudness) string {
 	lufs, heard := l.Integrated()
@@ -74,7 +74,7 @@ func (p *Plan) Gain(l *Loudness) string {
 // LoudnessFile is what [Plan.LoudnessArgs] has ffmpeg write, for [ParseLoudness].
 const LoudnessFile = "loudness.txt"
 
-// LoudnessArgs is the ffmpeg command line that measures a stretch of sound, given on standard
+// LoudnessArgs is the ffmpeg command line that measures an audio stretch, given on standard
 // input as 32-bit floats in stereo.
 func (p *Plan) LoudnessArgs() []string {
 	return append(p.samplesInput(),

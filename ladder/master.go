@@ -34,7 +34,7 @@ func (p *Presentation) master(l Ladder) []byte {
 			Codecs: t.Codecs, Resolution: fmt.Sprintf("%dx%d", r.Width, r.Height), FrameRate: p.plan.Rate.FPS(),
 		}
 		if p.plan.Audio != nil {
-			p.addSound(&v, p.plan.soundOf(r))
+			p.addAudio(&v, p.plan.audioOf(r))
 		}
 		p.declareCaptions(&v)
 		list.Append(toJob+l.Name+"/"+r.Name+"/"+p.MediaFile(), nil, v)
@@ -45,10 +45,10 @@ func (p *Presentation) master(l Ladder) []byte {
 	return list.Encode().Bytes()
 }
 
-// addSound puts a variant's sound beside its picture.
-func (p *Presentation) addSound(v *m3u8.VariantParams, r AudioRendition) {
-	t := p.sound(r)
-	average, peak := p.soundBandwidth(r)
+// addAudio puts a variant's audio beside its video.
+func (p *Presentation) addAudio(v *m3u8.VariantParams, r AudioRendition) {
+	t := p.audio(r)
+	average, peak := p.audioBandwidth(r)
 	v.Bandwidth += uint32(peak)
 	v.AverageBandwidth += uint32(average)
 	v.Codecs += "," + t.Codecs
@@ -60,18 +60,18 @@ func (p *Presentation) addSound(v *m3u8.VariantParams, r AudioRendition) {
 	}}
 }
 
-// soundBandwidth is that of a sound, as measured or as it can be.
-func (p *Presentation) soundBandwidth(r AudioRendition) (average, peak int) {
+// audioBandwidth is that of an audio track, as measured or as it can be.
+func (p *Presentation) audioBandwidth(r AudioRendition) (average, peak int) {
 	if p.event {
-		return int(r.Bitrate), r.soundCap()
+		return int(r.Bitrate), r.audioCap()
 	}
-	return p.bandwidth(p.sound(r))
+	return p.bandwidth(p.audio(r))
 }
 
-func (p *Presentation) sound(r AudioRendition) Track { return p.fold.Tracks[AudioLadder+"/"+r.Name] }
+func (p *Presentation) audio(r AudioRendition) Track { return p.fold.Tracks[AudioLadder+"/"+r.Name] }
 
-// sounds are the renditions of a plan's sound, if it has any.
-func (p *Plan) sounds() []AudioRendition {
+// audioRenditions are those of a plan's audio, if it has any.
+func (p *Plan) audioRenditions() []AudioRendition {
 	if p.Audio == nil {
 		return nil
 	}
@@ -88,8 +88,8 @@ func (p *Presentation) listed(l Ladder, all []Rendition) []Rendition {
 			average = int(r.Maxrate)
 		}
 		if p.plan.Audio != nil {
-			sound, _ := p.soundBandwidth(p.plan.soundOf(r))
-			average += sound
+			audio, _ := p.audioBandwidth(p.plan.audioOf(r))
+			average += audio
 		}
 		if far := math.Abs(float64(average) - 2e6); far < least {
 			nearest, least = i, far
@@ -98,14 +98,14 @@ func (p *Presentation) listed(l Ladder, all []Rendition) []Rendition {
 	return slices.Concat(all[nearest:nearest+1], all[:nearest], all[nearest+1:])
 }
 
-// soundMaster is the multivariant playlist of a recording without picture.
-func (p *Presentation) soundMaster() []byte {
+// audioMaster is the multivariant playlist of a recording without video.
+func (p *Presentation) audioMaster() []byte {
 	list := m3u8.NewMasterPlaylist()
 	list.SetVersion(p.plan.Container.hlsVersion())
 	list.SetIndependentSegments(true)
-	for _, r := range p.plan.sounds() {
-		t := p.sound(r)
-		average, peak := p.soundBandwidth(r)
+	for _, r := range p.plan.audioRenditions() {
+		t := p.audio(r)
+		average, peak := p.audioBandwidth(r)
 		list.Append(toJob+AudioLadder+"/"+r.Name+"/"+p.MediaFile(), nil, m3u8.VariantParams{
 			Bandwidth: uint32(peak), AverageBandwidth: uint32(average), Codecs: t.Codecs,
 		})
@@ -123,7 +123,7 @@ type Master struct {
 // default.
 func (p *Presentation) Masters() []Master {
 	if len(p.plan.Ladders) == 0 {
-		return []Master{{Ladder: AudioLadder, Body: p.soundMaster()}}
+		return []Master{{Ladder: AudioLadder, Body: p.audioMaster()}}
 	}
 	var out []Master
 	for _, l := range p.plan.Ladders {

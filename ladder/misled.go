@@ -21,14 +21,14 @@ func (p *Plan) Misled(x *flv.Index, profile Profile) string {
 	if err != nil {
 		return "" // too much of it is missing, which publishing will find, too
 	}
-	a, b := p.Source.Picture, whole.Source.Picture
+	a, b := p.Source.Video, whole.Source.Video
 	switch {
 	case p.Profile != whole.Profile:
 		return fmt.Sprintf("by its head it is for profile %s, as a whole for %s", p.Profile, whole.Profile)
 	case len(p.Ladders) != len(whole.Ladders):
 		return "its head has no video, or nothing else has"
 	case (p.Audio == nil) != (whole.Audio == nil):
-		return "its head has no sound, or nothing else has"
+		return "its head has no audio, or nothing else has"
 	case math.Abs(whole.Rate.FPS()/p.Rate.FPS()-1) > rateTolerance:
 		return fmt.Sprintf("its head has %.4g frames a second, the whole %.4g", p.Rate.FPS(), whole.Rate.FPS())
 	case p.Source.Width/2 != whole.Source.Width/2 || p.Source.Height/2 != whole.Source.Height/2: // mixed ones are even

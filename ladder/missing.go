@@ -19,8 +19,8 @@ type Missing struct {
 const (
 	NoVideo    = "no-video"    // a whole track
 	NoAudio    = "no-audio"    // likewise
-	LostFrames = "lost-frames" // pictures that cannot be decoded, or have no place at the output's rate
-	LostAudio  = "lost-audio"  // likewise, of the sound
+	LostFrames = "lost-frames" // frames that cannot be decoded, or have no place at the output's rate
+	LostAudio  = "lost-audio"  // likewise, of the audio
 	LostTime   = "lost-time"   // bytes that are damaged
 )
 
@@ -28,11 +28,11 @@ var accepted = []string{NoVideo, NoAudio, LostFrames, LostAudio, LostTime}
 
 // Reasons for which a job fails of which too much is missing.
 const (
-	ReasonNoPicture flv.Code = "no_picture"
-	ReasonNoSound   flv.Code = "no_sound"
-	ReasonFrames    flv.Code = "frames_missing"
-	ReasonAudio     flv.Code = "audio_missing"
-	ReasonTime      flv.Code = "time_missing"
+	ReasonNoVideo flv.Code = "no_picture"
+	ReasonNoAudio flv.Code = "no_sound"
+	ReasonFrames  flv.Code = "frames_missing"
+	ReasonAudio   flv.Code = "audio_missing"
+	ReasonTime    flv.Code = "time_missing"
 )
 
 // tolerance is how much of a kind may be missing, and the reason for which a job fails of
@@ -41,8 +41,8 @@ var tolerance = map[string]struct {
 	share  float64
 	reason flv.Code
 }{
-	NoVideo:    {0, ReasonNoPicture},
-	NoAudio:    {0, ReasonNoSound},
+	NoVideo:    {0, ReasonNoVideo},
+	NoAudio:    {0, ReasonNoAudio},
 	LostFrames: {0.05, ReasonFrames},
 	LostAudio:  {0.05, ReasonAudio},
 	LostTime:   {0.1, ReasonTime},
@@ -56,11 +56,11 @@ func missing(x *flv.Index) (all []Missing) {
 	for _, m := range x.Missing {
 		one := Missing{What: LostFrames, Share: float64(m.Tags) / float64(m.Of), Why: fmt.Sprintf("%d of %d tags of video: %s", m.Tags, m.Of, m.Why)}
 		if m.Track == flv.TrackAudio {
-			one.What, one.Why = LostAudio, fmt.Sprintf("%d of %d tags of sound: %s", m.Tags, m.Of, m.Why)
+			one.What, one.Why = LostAudio, fmt.Sprintf("%d of %d audio tags: %s", m.Tags, m.Of, m.Why)
 			if x.Audio == nil && m.Of > strayTags {
 				one.What, one.Share = NoAudio, 1
 			} else if x.Audio == nil {
-				one.Share = 0 // of a recording without sound
+				one.Share = 0 // of a recording without audio
 			}
 		}
 		all = append(all, one)
@@ -69,9 +69,9 @@ func missing(x *flv.Index) (all []Missing) {
 		all = append(all, Missing{What: NoVideo, Share: 1, Why: fmt.Sprintf("its stream has announced video (%s), and there is none in it", x.Promised)})
 	}
 	if v := x.Video; v != nil && v.Dropped > 0 {
-		m := Missing{What: LostFrames, Share: float64(v.Dropped) / float64(v.Frames), Why: fmt.Sprintf("%d pictures come too soon after others at %s fps", v.Dropped, v.Rate)}
+		m := Missing{What: LostFrames, Share: float64(v.Dropped) / float64(v.Frames), Why: fmt.Sprintf("%d frames come too soon after others at %s fps", v.Dropped, v.Rate)}
 		if v.Thinned > 1 {
-			m.Share, m.Why = 0, fmt.Sprintf("one of %d pictures is shown: at most %d fps are published", v.Thinned, maxFPS)
+			m.Share, m.Why = 0, fmt.Sprintf("one of %d frames is shown: at most %d fps are published", v.Thinned, maxFPS)
 		}
 		all = append(all, m)
 	}
@@ -108,10 +108,10 @@ func tooMuch(all []Missing, accept []string) error {
 func (p *Presentation) Missing() []Missing {
 	all := slices.Clone(p.plan.Missing)
 	if n := p.fold.Lost.Frames; n > 0 {
-		all = append(all, Missing{What: LostFrames, Share: float64(n) / float64(max(1, p.plan.Pictures)), Why: fmt.Sprintf("%d of %d pictures could not be decoded", n, p.plan.Pictures)})
+		all = append(all, Missing{What: LostFrames, Share: float64(n) / float64(max(1, p.plan.VideoFrames)), Why: fmt.Sprintf("%d of %d frames could not be decoded", n, p.plan.VideoFrames)})
 	}
 	if n := p.fold.Lost.Audio; n > 0 && p.plan.Audio != nil {
-		all = append(all, Missing{What: LostAudio, Share: float64(n) / float64(max(1, p.plan.Sounds)), Why: fmt.Sprintf("%d of %d frames of sound could not be decoded", n, p.plan.Sounds)})
+		all = append(all, Missing{What: LostAudio, Share: float64(n) / float64(max(1, p.plan.AudioFrames)), Why: fmt.Sprintf("%d of %d audio frames could not be decoded", n, p.plan.AudioFrames)})
 	}
 	return all
 }
@@ -121,6 +121,6 @@ func (p *Presentation) Incomplete() error { return tooMuch(p.Missing(), p.plan.A
 
 // Lost is what ffmpeg was given for a part, and could not decode.
 type Lost struct {
-	Frames int `json:"frames,omitempty"` // pictures
-	Audio  int `json:"audio,omitempty"`  // frames of sound
+	Frames int `json:"frames,omitempty"` // of video
+	Audio  int `json:"audio,omitempty"`  // audio frames
 }

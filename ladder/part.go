@@ -24,7 +24,7 @@ type Part struct {
 	Images  Images        `json:"images,omitzero"`
 	Lost    Lost          `json:"lost,omitzero"`
 
-	Loudness *Loudness `json:"loudness,omitempty"` // of the chunk's sound, if that is to be brought to another
+	Loudness *Loudness `json:"loudness,omitempty"` // of the chunk's audio, if that is to be brought to another
 
 	Effort `json:"effort"`
 }
@@ -32,7 +32,7 @@ type Part struct {
 // Images are what a chunk contributes to the storyboard.
 type Images struct {
 	Sheets []Image `json:"sheets"`
-	Skip   int     `json:"skip,omitempty"` // pictures on the first sheet that are of what comes before
+	Skip   int     `json:"skip,omitempty"` // frames on the first sheet that are of what comes before
 	Poster *Image  `json:"poster,omitempty"`
 }
 
@@ -61,13 +61,13 @@ type Segment struct {
 	Ticks int64  `json:"ticks"`         // duration, in 1/Timescale s
 	Gap   bool   `json:"gap,omitempty"` // there is no such file: its chunk was given up
 
-	Frames []Range `json:"frames,omitempty"` // of I-frames: where each picture is, with what is needed to decode it
+	Frames []Range `json:"frames,omitempty"` // of I-frames: where each frame is, with what is needed to decode it
 }
 
 // ChunkPart is the name of chunk k's part.
 func ChunkPart(k int) string { return fmt.Sprintf("chunk-%05d", k) }
 
-// AudioPart is the name of the part that has chunk k's sound where that is brought to another
+// AudioPart is the name of the part that has chunk k's audio where that is brought to another
 // loudness: how much is missing to it is known only when all of it was measured.
 func AudioPart(k int) string { return fmt.Sprintf("audio-%05d", k) }
 
@@ -75,8 +75,8 @@ func AudioPart(k int) string { return fmt.Sprintf("audio-%05d", k) }
 // wrong is done, and its part is there.
 const PublishTask = "publish"
 
-// SoundApart tells whether chunks only measure their sound, and it is made when all of it was.
-func (p *Plan) SoundApart() bool { return p.Audio != nil && p.Audio.Loudness != 0 }
+// AudioApart tells whether chunks only measure their audio, and it is made when all of it was.
+func (p *Plan) AudioApart() bool { return p.Audio != nil && p.Audio.Loudness != 0 }
 
 // DispatchKey is where it is said how many of a job's tasks were sent.
 func DispatchKey(job string) string { return "jobs/" + job + "/dispatch.json" }
@@ -90,7 +90,7 @@ func ClaimKey(job, part string) string { return ClaimsPrefix(job) + part + ".jso
 // WatchKey is where it is said when a job's recording is looked at next, while it grows.
 func WatchKey(job string) string { return "jobs/" + job + "/watch.json" }
 
-// LoudnessKey is where it is said how loud a job's sound is, once all chunks are there.
+// LoudnessKey is where it is said how loud a job's audio is, once all chunks are there.
 func LoudnessKey(job string) string { return "jobs/" + job + "/loudness.json" }
 
 // The store's layout. jobs/ is private; vod/ is what a CDN may serve.

@@ -31,18 +31,18 @@ func Assemble(p *Job, parts []Part) (*Presentation, error) {
 
 // Whole is the presentation of all of a job, of which what is in the fold already needs no parts.
 func (f *Fold) Whole(p *Job, rest []Part) (*Presentation, error) {
-	if p.SoundApart() { // an event had it as it was
+	if p.AudioApart() { // an event had it as it was
 		maps.DeleteFunc(f.Tracks, func(_ string, t Track) bool { return t.Ladder == AudioLadder })
 	}
 	for i, part := range rest {
 		var err error
 		if n := len(f.Chunks); n < len(p.Chunks) {
-			if p.SoundApart() {
+			if p.AudioApart() {
 				part.Tracks = slices.DeleteFunc(slices.Clone(part.Tracks), func(t Track) bool { return t.Ladder == AudioLadder })
 			}
 			err = f.AddChunk(p.Plan, p.Chunks[n], part)
 		} else {
-			err = f.AddSound(p.Plan, i-len(rest)+len(p.Chunks), part)
+			err = f.AddAudio(p.Plan, i-len(rest)+len(p.Chunks), part)
 		}
 		if err != nil {
 			return nil, err
@@ -70,15 +70,15 @@ func (p *Presentation) complete() error {
 		}
 		t, want := p.fold.Tracks[l.Name+"/"+FramesRendition], 0
 		for _, c := range p.plan.Chunks {
-			want += (c.To - c.From + p.plan.PictureSpan() - 1) / p.plan.PictureSpan()
+			want += (c.To - c.From + p.plan.VideoSpan() - 1) / p.plan.VideoSpan()
 		}
 		if l.Frames != nil && len(t.Segments) != want {
 			faults = append(faults, fmt.Errorf("assemble job %s: %s/%s has %d segments, by the plan %d", p.plan.Job, l.Name, FramesRendition, len(t.Segments), want))
 		}
 	}
-	for _, r := range p.plan.sounds() {
-		if got, want := len(p.sound(r).Segments), p.plan.soundSegments(); got != want {
-			faults = append(faults, fmt.Errorf("assemble job %s: the sound %s has %d segments, by the plan %d", p.plan.Job, r.Name, got, want))
+	for _, r := range p.plan.audioRenditions() {
+		if got, want := len(p.audio(r).Segments), p.plan.audioSegments(); got != want {
+			faults = append(faults, fmt.Errorf("assemble job %s: the audio %s has %d segments, by the plan %d", p.plan.Job, r.Name, got, want))
 		}
 	}
 	for k, c := range p.plan.Chunks {

@@ -33,7 +33,7 @@ func made(p *planned, bytesPerSecond int64) []Part {
 			part.Tracks = append(part.Tracks, madeFrames(p, l, c, part.Attempt))
 		}
 		if p.Audio != nil {
-			part.Tracks = append(part.Tracks, madeSound(p, c, part.Attempt)...)
+			part.Tracks = append(part.Tracks, madeAudio(p, c, part.Attempt)...)
 		}
 		for n, tiles := range p.Sheets(c.Span) {
 			part.Images.Sheets = append(part.Images.Sheets, Image{URI: fmt.Sprintf("%s-sheet-%05d-%s.jpg", part.Name, n, part.Attempt), Bytes: 20_000, Tiles: tiles})
@@ -46,8 +46,8 @@ func made(p *planned, bytesPerSecond int64) []Part {
 	return parts
 }
 
-// madeSound is a chunk's sound.
-func madeSound(p *planned, c Chunk, attempt string) (all []Track) {
+// madeAudio is a chunk's audio.
+func madeAudio(p *planned, c Chunk, attempt string) (all []Track) {
 	for i, r := range p.Audio.Renditions {
 		t := Track{Ladder: AudioLadder, Rendition: r.Name, Init: "init-ba9876543210.mp4", Codecs: "mp4a.40.2", Timescale: p.Audio.Rate}
 		for from := c.From; from < c.To; from += p.SegmentFrames {
@@ -116,7 +116,7 @@ func TestPlaylists(t *testing.T) {
 	}
 }
 
-func TestSoundOnly(t *testing.T) {
+func TestAudioOnly(t *testing.T) {
 	x := index(2, 2, flv.Rate{Num: 30, Den: 1}, 20*time.Second, time.Second)
 	x.Video = nil
 	p := plan(t, x, profile(t, "flat"))
@@ -127,10 +127,10 @@ func TestSoundOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "master-sound.m3u8", string(out.Masters()[0].Body))
+	golden(t, "master-audio.m3u8", string(out.Masters()[0].Body))
 }
 
-func TestPictureOnly(t *testing.T) {
+func TestVideoOnly(t *testing.T) {
 	x := index(640, 360, flv.Rate{Num: 30, Den: 1}, 20*time.Second, time.Second)
 	x.Audio = nil
 	p := plan(t, x, profile(t, "flat"))
@@ -139,7 +139,7 @@ func TestPictureOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	if body := string(out.Masters()[0].Body); strings.Contains(body, "AUDIO") || strings.Contains(body, "mp4a") {
-		t.Errorf("sound in the master of a recording without:\n%s", body)
+		t.Errorf("audio in the master of a recording without:\n%s", body)
 	}
 }
 
@@ -160,10 +160,10 @@ func TestAssembleRefuses(t *testing.T) {
 			}
 			return ps
 		}, "has 0 segments"},
-		{"sound is missing in one part", func(ps []Part) []Part {
+		{"audio is missing in one part", func(ps []Part) []Part {
 			ps[1].Tracks = slices.DeleteFunc(ps[1].Tracks, func(t Track) bool { return t.Ladder == AudioLadder })
 			return ps
-		}, "the sound aac has 10 segments, by the plan 12"},
+		}, "the audio aac has 10 segments, by the plan 12"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := Assemble(p.Job, tc.spoil(made(p, 1000)))

@@ -14,7 +14,7 @@ import (
 	"afterlive/internal/flv"
 )
 
-// Auto is the profile name, and that of jobs that name none, that lets the recording choose: a picture of exactly
+// Auto is the profile name, and that of jobs that name none, that lets the recording choose: video of exactly
 // 2:1 gets "360", any other "flat".
 const Auto = "auto"
 
@@ -25,17 +25,17 @@ type Profile struct {
 	Segment     time.Duration   `yaml:"segment"` // a multiple of GOP
 	Chunk       time.Duration   `yaml:"chunk"`   // a multiple of Segment: the work of one task; 0: see [ChunkEnds]
 	Live        Live            `yaml:"live"`    // what viewers have of a recording while it grows
-	Audio       Sound           `yaml:"audio"`
+	Audio       AudioProfile    `yaml:"audio"`
 	Container   Container       `yaml:"container"`   // of segments
 	Fit         bool            `yaml:"fit"`         // whether samples of the recording decide which rungs there are; not of cubes
 	Source      string          `yaml:"source"`      // "copy": the first ladder's top rendition is not encoded, where the recording allows
-	Loudness    float64         `yaml:"loudness"`    // LUFS (EBU R128) to which the sound is brought; 0: left as it is
-	Deinterlace Deinterlace     `yaml:"deinterlace"` // how often an interlaced recording shows a picture
+	Loudness    float64         `yaml:"loudness"`    // LUFS (EBU R128) to which the audio is brought; 0: left as it is
+	Deinterlace Deinterlace     `yaml:"deinterlace"` // how often an interlaced recording shows a frame
 	Quality     int             `yaml:"quality"`     // frames to compare with the recording after publishing; of spheres
 	Captions    string          `yaml:"captions"`    // the language of closed captions that recordings carry, as BCP 47 has it
 	Accept      []string        `yaml:"accept"`      // what may be missing of a recording: see [Missing]
 	Keep        Keep            `yaml:"keep"`        // for how long what is made is kept, if prune runs
-	Ladders     []ProfileLadder `yaml:"ladders"`     // none: the sound alone
+	Ladders     []ProfileLadder `yaml:"ladders"`     // none: the audio alone
 }
 
 // Live is what viewers have of a recording while it grows.
@@ -68,7 +68,7 @@ type Rung struct {
 	Maxrate Bitrate `yaml:"maxrate"` // at up to 30 fps; 1.4 times as much above
 	Bufsize Bitrate `yaml:"bufsize"`
 	Preset  string  `yaml:"preset"` // x264's
-	Audio   Bitrate `yaml:"audio"`  // of a sound of its own: for a rung whose sum must stay below something
+	Audio   Bitrate `yaml:"audio"`  // of an audio rendition of its own: for a rung whose sum must stay below something
 }
 
 // Bitrate is in bits per second; in YAML "2400k", "6M" or a plain number.
@@ -125,12 +125,12 @@ func ParseProfiles(own []byte) (Profiles, error) {
 	return all, errors.Join(faults...)
 }
 
-// Choose finds the profile that a job names; "" and [Auto] look at the picture.
+// Choose finds the profile that a job names; "" and [Auto] look at the video.
 func (all Profiles) Choose(name string, x *flv.Index) (Profile, error) {
 	if name == "" || name == Auto {
 		name = "flat"
 		if x.Video != nil {
-			if w, h := newPicture(x.Video, Frames, x.Open).size(); w == 2*h {
+			if w, h := newVideoFormat(x.Video, Frames, x.Open).size(); w == 2*h {
 				name = "360"
 			}
 		}
@@ -161,7 +161,7 @@ func (p Profile) withDefaults() Profile {
 		p.Audio.Bitrate = 128_000
 	}
 	if p.Audio.Mode == "" {
-		p.Audio.Mode = SoundAuto
+		p.Audio.Mode = AudioAuto
 	}
 	if p.Container == "" {
 		p.Container = FMP4

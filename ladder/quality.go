@@ -157,7 +157,7 @@ func (p *Job) ChunkOf(segment int) int {
 //
 // Sphere-weighted: JVET's WS-PSNR (JVET-H0022) weighs the error of each
 // equirectangular pixel by the area that it covers, cos of its latitude. Here both
-// pictures are mapped to Lambert's cylinder instead, where all pixels cover the
+// frames are mapped to Lambert's cylinder instead, where all pixels cover the
 // same: by nearest neighbour, since interpolation would blur the errors away. Other
 // projections are turned back to the source's first (cubic).
 //
@@ -240,7 +240,7 @@ func (p *Job) MeasuredRendition(r Rendition, bytes int64, errs [][]float64) Meas
 	return out
 }
 
-// best is the PSNR of equal pictures, which has no number.
+// best is the PSNR of equal frames, which has no number.
 const best = 100.0
 
 // psnr is 10 log10(255² / mean of the errors), in dB to a hundredth.

@@ -11,7 +11,7 @@ import (
 	"afterlive/internal/flv"
 )
 
-// Projection is how the picture maps to the viewer's surroundings.
+// Projection is how the video maps to the viewer's surroundings.
 type Projection string
 
 // The projections that a ladder can have. All but Flat show a whole sphere, and
@@ -35,7 +35,7 @@ func projectionNames() []string {
 
 func (p Projection) cube() bool { return p == Cubemap || p == EquiAngular }
 
-// Layout is how the faces of a cubemap lie in the picture, in the words of
+// Layout is how the faces of a cubemap lie in the video, in the words of
 // ffmpeg's v360. The default is what ffmpeg, Shaka Player, videojs-vr and egjs
 // View360 agree on: right, left, up above down, front, back, none turned. The
 // faces of an equi-angular cubemap always lie as YouTube's do.
@@ -102,11 +102,11 @@ func checkSphere(width, height int, l ProfileLadder) error {
 	if width == height {
 		hint = "if it is stereo, top above bottom, record one eye: stereo is not supported"
 	}
-	return &flv.Error{Reason: NotSphere, Detail: fmt.Sprintf("its picture is shown as %dx%d; a whole sphere for ladder %q is 2:1; %s", width, height, l.Name, hint)}
+	return &flv.Error{Reason: NotSphere, Detail: fmt.Sprintf("its video is shown as %dx%d; a whole sphere for ladder %q is 2:1; %s", width, height, l.Name, hint)}
 }
 
 // fitFaces leaves the rungs whose faces the source can fill; a source below all
-// of them gets one of its own size. A cube's picture is three faces by two.
+// of them gets one of its own size. A cube's video is three faces by two.
 func (p *Plan) fitFaces(l ProfileLadder) []Rendition {
 	most := max(faceStep, int(l.Faces*float64(p.Source.Width))/faceStep*faceStep)
 	var out []Rendition
@@ -121,7 +121,7 @@ func (p *Plan) fitFaces(l ProfileLadder) []Rendition {
 	return []Rendition{p.rendition(l.Rungs[len(l.Rungs)-1], 3*most, 2*most)}
 }
 
-// v360 is the filter that turns an equirectangular picture into a ladder's
+// v360 is the filter that turns an equirectangular frame into a ladder's
 // projection, once, at its largest size; smaller rungs are scaled from that, which
 // is cheaper and, v360 having no filter against aliasing, better.
 func (l Ladder) v360() string {
@@ -133,7 +133,7 @@ func (l Ladder) v360() string {
 	return filter
 }
 
-// layout describes the ladder's picture to v360, which has such options for its
+// layout describes the ladder's video to v360, which has such options for its
 // input ("in") and its output ("out").
 func (l Ladder) layout(side string) string {
 	switch l.Projection {

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// Storyboard is how the small pictures are made that a player shows above its seek bar,
+// Storyboard is how the thumbnails are made that a player shows above its seek bar,
 // and the one that stands for the recording before it is played. They are of the
 // recording as it is: a sphere's are equirectangular, whatever its ladders' projection.
 type Storyboard struct {
-	Step    int `json:"step"` // frames from one picture to the next; the first is frame 0
+	Step    int `json:"step"` // frames from one thumbnail to the next; the first is frame 0
 	Width   int `json:"width"`
 	Height  int `json:"height"`
-	Columns int `json:"columns"` // of a sheet of pictures
+	Columns int `json:"columns"` // of a sheet of thumbnails
 	Rows    int `json:"rows"`    // at most
 
 	PosterWidth  int `json:"poster_width"`
@@ -25,7 +25,7 @@ type Storyboard struct {
 type Image struct {
 	URI    string `json:"uri"` // file name; it carries the attempt
 	Bytes  int64  `json:"bytes"`
-	Tiles  int    `json:"tiles,omitempty"` // pictures on a sheet, from left to right and top to bottom
+	Tiles  int    `json:"tiles,omitempty"` // thumbnails on a sheet, from left to right and top to bottom
 	Width  int    `json:"width"`
 	Height int    `json:"height"`
 }
@@ -48,10 +48,10 @@ const (
 	sheetRows              = 6
 	maxTiles               = 1200 // that players are told of, where that is not more than one a minute
 	jpegQuality            = 4    // of mjpeg: 2 is best, 31 worst
-	posterChoice           = 10   // pictures of which the most typical becomes the poster: none is black that has others around
+	posterChoice           = 10   // frames of which the most typical becomes the poster: none is black that has others around
 )
 
-// storyboard plans small pictures, one every two seconds.
+// storyboard plans thumbnails, one every two seconds.
 func (p *Plan) storyboard() *Storyboard {
 	if len(p.Ladders) == 0 {
 		return nil
@@ -66,7 +66,7 @@ func (p *Plan) storyboard() *Storyboard {
 	return s
 }
 
-// HasPoster tells whether a chunk makes a picture that may stand for the recording: chunks 0, 1, 2,
+// HasPoster tells whether a chunk makes an image that may stand for the recording: chunks 0, 1, 2,
 // 4, 8 and so on do, since nobody knows how many there will be. A clip has one of the asset's.
 func (p *Plan) HasPoster(chunk int) bool {
 	return p.Storyboard != nil && p.Clip == nil && chunk&(chunk-1) == 0
@@ -82,7 +82,7 @@ func (j *Job) poster() (chunk int) {
 	return chunk
 }
 
-// told is how many of the small pictures are passed over for each that players are told of: of
+// told is how many of the thumbnails are passed over for each that players are told of: of
 // what is long, they need fewer.
 func (j *Job) told() int {
 	step, longest, n := j.Storyboard.Step, int(time.Minute.Seconds()*j.Rate.FPS()), 1
@@ -104,7 +104,7 @@ func (p *Plan) Tiles(c Span) (frames []int) {
 	return frames
 }
 
-// Sheets are how many pictures each of a chunk's sheets has.
+// Sheets are how many thumbnails each of a chunk's sheets has.
 func (p *Plan) Sheets(c Span) (tiles []int) {
 	left := len(p.Tiles(c))
 	for left > 0 {
@@ -115,7 +115,7 @@ func (p *Plan) Sheets(c Span) (tiles []int) {
 	return tiles
 }
 
-// sheets is how many sheets show a chunk of which so many pictures on the first are of what comes before.
+// sheets is how many sheets show a chunk of which so many thumbnails on the first are of what comes before.
 func (p *Plan) sheets(c Span, skip int) int {
 	if skip == 0 {
 		return len(p.Sheets(c))
@@ -133,12 +133,12 @@ func (p *Plan) SheetSize(c Span) (width, height int) {
 
 // jpegColours are those of JPEG: BT.601, of full range (JFIF 1.02).
 func (p *Plan) jpegColours() string {
-	return "in_color_matrix=" + matrixName(p.Source.Picture.Colour.Matrix) + ":out_color_matrix=bt601:out_range=pc"
+	return "in_color_matrix=" + matrixName(p.Source.Video.Colour.Matrix) + ":out_color_matrix=bt601:out_range=pc"
 }
 
 const jpegFormat = "setsar=1,format=yuvj420p"
 
-// images are a chunk's filters that make images, each from a tap of the picture as it
+// images are a chunk's filters that make images, each from a tap of the video as it
 // is, and the outputs that they go to.
 func (p *Plan) images(c Chunk) (filters []string, outputs []string) {
 	s, tiles := p.Storyboard, p.Tiles(c.Span)

@@ -22,7 +22,7 @@ func TestStoryboard(t *testing.T) {
 	}
 }
 
-// However long a recording, players are told of as many pictures as a page can load; and every
+// However long a recording, players are told of as many thumbnails as a page can load; and every
 // frame that is due is on exactly one sheet.
 func TestStoryboardOfAnyLength(t *testing.T) {
 	for _, tc := range []struct {
@@ -53,13 +53,13 @@ func TestStoryboardOfAnyLength(t *testing.T) {
 				sheets += n
 			}
 			if sheets != len(p.Tiles(c.Span)) {
-				t.Errorf("%s: chunk %d has %d pictures on its sheets, %d are due", tc.length, k, sheets, len(p.Tiles(c.Span)))
+				t.Errorf("%s: chunk %d has %d thumbnails on its sheets, %d are due", tc.length, k, sheets, len(p.Tiles(c.Span)))
 			}
 			tiles += sheets
 		}
 		tiles = (tiles + told - 1) / told
 		if p.Rate.Time(told*s.Step) != tc.step || tiles != tc.tiles || s.Width > tc.width || s.Width*tc.height/tc.width-s.Height > 2 {
-			t.Errorf("%s: %d pictures of %dx%d, one every %s; want %d, every %s", tc.length, tiles, s.Width, s.Height, p.Rate.Time(told*s.Step), tc.tiles, tc.step)
+			t.Errorf("%s: %d thumbnails of %dx%d, one every %s; want %d, every %s", tc.length, tiles, s.Width, s.Height, p.Rate.Time(told*s.Step), tc.tiles, tc.step)
 		}
 		if at := p.Chunks[p.poster()].From; at > p.Frames/3 || at < p.Frames/6-2*60*25 {
 			t.Errorf("%s: the poster is of frame %d of %d", tc.length, at, p.Frames)

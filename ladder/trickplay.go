@@ -10,7 +10,7 @@ import (
 )
 
 // FramesRendition is the name of a ladder's I-frames, for fast forward and for looking
-// where to seek: pictures of their own, one a second, of a middle size.
+// where to seek: frames of their own, one a second, of a middle size.
 const FramesRendition = "iframes"
 
 // Range is a part of a file.
@@ -48,7 +48,7 @@ func iframeRendition(all []Rendition) *Rendition {
 	return &r
 }
 
-// framesFilter leaves of a chunk's pictures those that are I-frames.
+// framesFilter leaves of a chunk's frames those that are I-frames.
 func (p *Plan) framesFilter() string { return fmt.Sprintf(`select=not(mod(n\,%d))`, p.FrameStep()) }
 
 // framesArgs encodes I-frames alone. Their rate is low, and their size what it must be.
@@ -58,7 +58,7 @@ func (p *Plan) framesArgs(r Rendition) ffmpeg.KwArgs {
 	return args
 }
 
-// iframeTrack is a track of I-frames with each picture as a segment of its own, which lasts
+// iframeTrack is a track of I-frames with each frame as a segment of its own, which lasts
 // until the next.
 func (p *Presentation) iframeTrack(t Track) Track {
 	if p.plan.Container == TS {

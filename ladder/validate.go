@@ -37,14 +37,14 @@ func (p Profile) validate() error {
 		f.addf(p.Chunk != 0 && p.Chunk < p.Segment || p.Chunk%p.Segment != 0, "chunk is %s, it must be a multiple of the segment %s, or left out", p.Chunk, p.Segment)
 	}
 	f.addf(p.Live != Event && p.Live != VOD, "live is %q, it must be %q, or %q: viewers see nothing of a recording before it has ended", p.Live, Event, VOD)
-	f.addf(p.Audio.Bitrate < 32_000 || p.Audio.Bitrate > maxSoundBps, "audio is %d bit/s, it must be 32k to 320k", p.Audio.Bitrate)
+	f.addf(p.Audio.Bitrate < 32_000 || p.Audio.Bitrate > maxAudioBps, "audio is %d bit/s, it must be 32k to 320k", p.Audio.Bitrate)
 	f.addf(p.Container != FMP4 && p.Container != TS, "container is %q, it must be %q, or %q for players that know no other", p.Container, FMP4, TS)
-	f.addf(p.Deinterlace != Frames && p.Deinterlace != Fields, "deinterlace is %q, it must be %q, or %q for one picture of every field", p.Deinterlace, Frames, Fields)
+	f.addf(p.Deinterlace != Frames && p.Deinterlace != Fields, "deinterlace is %q, it must be %q, or %q for one frame of every field", p.Deinterlace, Frames, Fields)
 	f.addf(p.Loudness != 0 && (p.Loudness < quietest || p.Loudness > loudestTarget), "loudness is %g LUFS, it must be %g to %g, or 0: left as it is", p.Loudness, quietest, loudestTarget)
 	f.addf(!languageTag.MatchString(p.Captions), "captions is %q, it must be the language of closed captions, such as en or pt-BR", p.Captions)
 	f.addf(p.Keep.Check() != nil, "keep: %v", p.Keep.Check())
 	f.addf(p.Source != "" && p.Source != SourceCopy, "source is %q, it must be %q or left out", p.Source, SourceCopy)
-	f.addf(len(p.Ladders) == 0 && !slices.Contains(p.Accept, NoVideo), "it has no ladders; a profile for sound alone says accept: [%s]", NoVideo)
+	f.addf(len(p.Ladders) == 0 && !slices.Contains(p.Accept, NoVideo), "it has no ladders; a profile for audio alone says accept: [%s]", NoVideo)
 	for _, what := range p.Accept {
 		f.addf(!slices.Contains(accepted, what), "accept has %q, it may have %s", what, strings.Join(accepted, ", "))
 	}
@@ -100,6 +100,6 @@ func (r Rung) validate(f *faultList, cube bool, above Rung) {
 	f.addf(r.CRF < 1 || r.CRF > 51, "crf is %g, it must be 1 to 51 (0 is lossless, which profile high has not)", r.CRF)
 	f.addf(r.Maxrate < 10_000, "maxrate is %d bit/s, it must be at least 10k", r.Maxrate)
 	f.addf(r.Bufsize < r.Maxrate/2 || r.Bufsize > 4*r.Maxrate, "bufsize is %d bit/s, it must be 0.5 to 4 times maxrate", r.Bufsize)
-	f.addf(r.Audio != 0 && (r.Audio < 32_000 || r.Audio > maxSoundBps), "audio is %d bit/s, it must be 32k to 320k, or left out", r.Audio)
+	f.addf(r.Audio != 0 && (r.Audio < 32_000 || r.Audio > maxAudioBps), "audio is %d bit/s, it must be 32k to 320k, or left out", r.Audio)
 	f.addf(!slices.Contains(presets, r.Preset), "preset is %q, x264 has %s", r.Preset, strings.Join(presets, ", "))
 }

@@ -7,7 +7,7 @@ const (
 	PlanVersion    = PlanTrimmed
 	PlanTrimmed    = 6 // something of the recording is to be left out
 	PlanClip       = 5 // it is a clip
-	PlanGrown      = 4 // of a plan whose recording grew, or whose sound is copied; others are still of PlanOldest
+	PlanGrown      = 4 // of a plan whose recording grew, or whose audio is copied; others are still of PlanOldest
 	ChunkVersion   = 1
 	EndVersion     = 1
 	PartVersion    = 1

@@ -8,7 +8,7 @@ import (
 	"afterlive/internal/hlstest"
 )
 
-// captioned has "HI" with its pictures, as CEA-608 in channel 1 of the first field (ANSI/SCTE
+// captioned has "HI" with its frames, as CEA-608 in channel 1 of the first field (ANSI/SCTE
 // 128-1): roll-up, then the two letters, again and again.
 func captioned(b []byte) []byte {
 	odd := func(c byte) byte {

@@ -154,7 +154,7 @@ func (p *Pipeline) clippable(ctx context.Context, asset string) (*ladder.Job, la
 // planClip plans a clip of a job.
 func (p *Pipeline) planClip(ctx context.Context, from *ladder.Job, pointer ladder.Asset, cut ladder.Span, pieces []ladder.Piece) (*ladder.Job, error) {
 	gain := ""
-	if from.SoundApart() && !pointer.Live {
+	if from.AudioApart() && !pointer.Live {
 		var loudness ladder.Loudness
 		if _, err := ledger.Load(ctx, p.Store, ladder.LoudnessKey(from.Job), &loudness); err != nil {
 			return nil, err
@@ -347,7 +347,7 @@ func (p *Pipeline) borrowed(ctx context.Context, from, clip *ladder.Job, pieces 
 			continue
 		}
 		names := []string{ladder.ChunkPart(piece.Of)}
-		if from.SoundApart() && !clip.Clip.Live {
+		if from.AudioApart() && !clip.Clip.Live {
 			names = append(names, ladder.AudioPart(piece.Of))
 		}
 		group.Go(func() error {

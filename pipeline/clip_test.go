@@ -23,7 +23,7 @@ import (
 	"afterlive/internal/hlstest"
 	"afterlive/internal/ledger"
 	"afterlive/internal/operate"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 	"afterlive/ladder"
 )
@@ -32,8 +32,8 @@ import (
 type clipped struct {
 	*Pipeline
 
-	store *standin.Memory
-	queue *standin.Messages
+	store *testenv.Memory
+	queue *testenv.Messages
 	asset string
 	job   *ladder.Job
 }
@@ -41,7 +41,7 @@ type clipped struct {
 // toClip publishes a recording with a profile.
 func toClip(t *testing.T, key string, recording []byte, profiles, profile string) *clipped {
 	t.Helper()
-	store, queue := standin.NewMemory(), &standin.Messages{}
+	store, queue := testenv.NewMemory(), &testenv.Messages{}
 	store.Put(key, recording)
 	c := &clipped{newPipeline(t, store, queue, profiles), store, queue, job.Asset(key), nil}
 	must(t, c.Do(t.Context(), job.Task{Kind: job.Recording, Key: key, Profile: profile}, nil))
@@ -106,9 +106,9 @@ func own(t *testing.T, folder, group, rendition string) (n int) {
 
 var long = spec{rate: flv.Rate{Num: 25, Den: 1}, seconds: 31, gop: 2, bframes: 2}
 
-// A clip has exactly the frames that are asked for, and the sound of their time. What is whole within it is not encoded again.
+// A clip has exactly the frames that are asked for, and the audio of their time. What is whole within it is not encoded again.
 func TestClip(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	t.Parallel()
 	recording, err := os.ReadFile(long.make(t, 0))
 	must(t, err)
@@ -136,9 +136,9 @@ func TestClip(t *testing.T) {
 			}
 			folder, address := c.check(t, clip)
 			checkClip(t, folder, address, clip, tc.want, tc.encodes)
-			sound := address + "/audio/aac/index.m3u8"
-			begin := packets(t, sound, "a")[0].PTS - ladder.StartOffset
-			for i, at := range beeps(t, sound, begin) {
+			audio := address + "/audio/aac/index.m3u8"
+			begin := packets(t, audio, "a")[0].PTS - ladder.StartOffset
+			for i, at := range beeps(t, audio, begin) {
 				if off := at - math.Round(at); math.Abs(off) > 0.02 && at-begin > 0.1 { // of the very first packet, half is missing
 					t.Errorf("beep %d comes %.0f ms after a full second", i, off*1000)
 				}
@@ -175,7 +175,7 @@ func checkClip(t *testing.T, folder, address string, clip *ladder.Job, want ladd
 	}
 	got := numbers(t, address+"/flat/"+clip.Ladders[0].Renditions[0].Name+"/index.m3u8")
 	for i, n := range got {
-		if n != min(want.From+i, long.seconds*25-1) { // the sound is a little longer: the last one is held
+		if n != min(want.From+i, long.seconds*25-1) { // the audio is a little longer: the last one is held
 			t.Fatalf("frame %d of the clip is frame %d of the asset, not %d", i, n, want.From+i)
 		}
 	}
@@ -191,9 +191,9 @@ func checkClip(t *testing.T, folder, address string, clip *ladder.Job, want ladd
 	}
 }
 
-// Clips are made of transport streams, of sound that was brought to another loudness, and of what has the recording's own video.
+// Clips are made of transport streams, of audio that was brought to another loudness, and of what has the recording's own video.
 func TestClipsOfAllKinds(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	t.Parallel()
 	mediaHeavy(t)
 	recording := streamed(t, "30", 20, 0, "-g", "60", "-bf", "2", "-crf", "25")
@@ -218,7 +218,7 @@ func TestClipsOfAllKinds(t *testing.T) {
 				}
 			}
 			for _, r := range clip.Audio.Renditions {
-				checkClipSound(t, address+"/audio/"+r.Name+"/index.m3u8", 4, 17, clip.Audio.Rate, clip.Container == ladder.TS)
+				checkClipAudio(t, address+"/audio/"+r.Name+"/index.m3u8", 4, 17, clip.Audio.Rate, clip.Container == ladder.TS)
 			}
 			if tc.leftOut > 0 {
 				_, whole := c.clip(t, ClipWish{From: 4 * time.Second, To: 17 * time.Second, As: "whole", Segments: true})
@@ -231,16 +231,16 @@ func TestClipsOfAllKinds(t *testing.T) {
 	}
 }
 
-// checkClipSound wants packets of sound one after the other, over the time of a clip.
-func checkClipSound(t *testing.T, list string, from, to float64, rate int, together bool) {
+// checkClipAudio wants audio packets one after the other, over the time of a clip.
+func checkClipAudio(t *testing.T, list string, from, to float64, rate int, together bool) {
 	t.Helper()
 	all := packets(t, list, "a")
 	packet := float64(ladder.PacketSamples) / float64(rate)
 	if first := all[0].PTS - ladder.StartOffset; first < from-packet || first > from+2*packet {
-		t.Errorf("the sound begins at %f", first)
+		t.Errorf("the audio begins at %f", first)
 	}
 	if last := all[len(all)-1].PTS - ladder.StartOffset + packet; math.Abs(last-to) > 2*packet {
-		t.Errorf("the sound ends at %f", last)
+		t.Errorf("the audio ends at %f", last)
 	}
 	for i := range all[1:] {
 		if step := all[i+1].PTS - all[i].PTS; math.Abs(step-packet) > 1e-3 && !together { // several have one time in a transport stream
@@ -254,7 +254,7 @@ func checkClipSound(t *testing.T, list string, from, to float64, rate int, toget
 
 // A clip of an asset that still grows is of what there is by now, and stays what it is.
 func TestClipOfAnEvent(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	t.Parallel()
 	f := follow(t, "recordings/live/talk.flv", "recorded", recordedProfile)
 	for _, piece := range growsFor(t, 50) {
@@ -385,7 +385,7 @@ func TestClipIsBrokenOff(t *testing.T) {
 	wish := ClipWish{Asset: "live/talk", From: time.Second, As: "cut", Segments: true}
 	killed := errors.New("killed")
 	for n := 0; ; n++ {
-		store := standin.NewMemory()
+		store := testenv.NewMemory()
 		for key, body := range base.Objects {
 			store.Put(key, body)
 		}

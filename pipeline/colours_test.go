@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// redStill is a still red picture that ffmpeg tags, or doesn't.
+// redStill is a still red frame that ffmpeg tags, or doesn't.
 func redStill(t *testing.T, size string, tags ...string) []byte {
 	mediaHeavy(t)
 	t.Helper()
@@ -20,7 +20,7 @@ func redStill(t *testing.T, size string, tags ...string) []byte {
 	return body
 }
 
-// tagged are the arguments that convert a picture to a matrix, and say so; untagged only
+// tagged are the arguments that convert a frame to a matrix, and say so; untagged only
 // convert it.
 func tagged(matrix, name string) []string {
 	return append(untagged(matrix), "-color_primaries", name, "-color_trc", name, "-colorspace", name)
@@ -48,7 +48,7 @@ func TestColours(t *testing.T) {
 		{"RGB", redStill(t, size, "-pix_fmt", "rgb24", "-c:v", "libx264rgb")},
 		{"BT.601, then BT.709", followed(redStill(t, size, bt601...), redStill(t, size, bt709...))},
 		{"BT.709, then BT.601", followed(redStill(t, size, bt709...), redStill(t, size, bt601...))},
-		{"BT.709, then BT.601 between the pictures", inBand(redStill(t, size, bt709...), redStill(t, size, bt601...), 4000)},
+		{"BT.709, then BT.601 between the frames", inBand(redStill(t, size, bt709...), redStill(t, size, bt601...), 4000)},
 		{"BT.709, then of full range", followed(redStill(t, size, bt709...), redStill(t, size, full...))},
 		{"untagged, then BT.709", followed(redStill(t, size, untagged("bt601")...), redStill(t, size, bt709...))},
 	} {
@@ -56,14 +56,14 @@ func TestColours(t *testing.T) {
 			t.Parallel()
 			out, err := publish(t, tc.recording, "")
 			must(t, err)
-			want := picture{red: 0xE0, green: 0x18, blue: 0x18}
-			check := func(where string, p picture) {
+			want := frame{red: 0xE0, green: 0x18, blue: 0x18}
+			check := func(where string, p frame) {
 				if max(math.Abs(p.red-want.red), math.Abs(p.green-want.green), math.Abs(p.blue-want.blue)) > 8 {
 					t.Errorf("%s: red %.0f green %.0f blue %.0f", where, p.red, p.green, p.blue)
 				}
 			}
-			all, _, _ := pictures(t, out.top(t), "fcc") // which nobody has: the result must say its own
-			for _, p := range []picture{all[0], all[len(all)/2], all[len(all)-1]} {
+			all, _, _ := frames(t, out.top(t), "fcc") // which nobody has: the result must say its own
+			for _, p := range []frame{all[0], all[len(all)/2], all[len(all)-1]} {
 				check("video", p)
 			}
 			for _, name := range []string{out.asset.Poster, filepath.Join(out.plan.Job, "storyboard", "*.jpg")} {
@@ -79,7 +79,7 @@ func TestColours(t *testing.T) {
 					must(t, err)
 					f.Close()
 					r, g, b, _ := image.At(3, 3).RGBA()
-					check(filepath.Base(file), picture{red: float64(r >> 8), green: float64(g >> 8), blue: float64(b >> 8)})
+					check(filepath.Base(file), frame{red: float64(r >> 8), green: float64(g >> 8), blue: float64(b >> 8)})
 				}
 			}
 		})

@@ -51,14 +51,14 @@ func copied(t *testing.T, recording []byte, profiles string) (plan *ladder.Job, 
 	return plan, dir, file
 }
 
-// units are a stream's coded pictures, without what containers add.
+// units are a stream's coded frames, without what containers add.
 func units(t *testing.T, input ...string) []byte {
 	t.Helper()
 	args := append(append([]string{"-v", "error", "-nostdin"}, input...), "-map", "0:v:0", "-c", "copy", "-bsf:v", "filter_units=remove_types=6-9", "-f", "h264", "-")
 	return runFFmpeg(t, args...)
 }
 
-// A recording that allows it is its own top rendition: picture for picture the same, in
+// A recording that allows it is its own top rendition: frame for frame the same, in
 // segments that are those of the others, at moments that are those of the grid.
 func TestTopRenditionIsCopied(t *testing.T) {
 	for n, tc := range []struct {
@@ -69,7 +69,7 @@ func TestTopRenditionIsCopied(t *testing.T) {
 		{"B-frames", "30", 0, []string{"-g", "60", "-bf", "3"}},
 		{"no B-frames", "25", 0, []string{"-g", "50", "-bf", "0", "-profile:v", "baseline"}},
 		{"GOPs of 1.6 s at 29.97 fps", "30000/1001", 0, []string{"-g", "48", "-bf", "2"}},
-		{"sound begins before the picture", "30", 0.2, []string{"-g", "60", "-bf", "2"}},
+		{"audio begins before the video", "30", 0.2, []string{"-g", "60", "-bf", "2"}},
 		{"GOPs of half a second at 50 fps", "50", 0.07, []string{"-g", "25", "-bf", "2"}},
 	} {
 		if !chosen(n, 3) {
@@ -85,7 +85,7 @@ func TestTopRenditionIsCopied(t *testing.T) {
 			}
 			list := filepath.Join(dir, "flat", top.Name, "index.m3u8")
 			if a, b := units(t, "-i", file), units(t, hlstest.Reading(list)...); !bytes.Equal(a, b) {
-				t.Errorf("other pictures: %d bytes, the recording has %d", len(b), len(a))
+				t.Errorf("other frames: %d bytes, the recording has %d", len(b), len(a))
 			}
 			low := filepath.Join(dir, "flat", "90p", "index.m3u8")
 			if a, b := extinfs(t, list), extinfs(t, low); !slices.Equal(a, b) {
@@ -93,7 +93,7 @@ func TestTopRenditionIsCopied(t *testing.T) {
 			}
 			checkTrack(t, plan, packets(t, list, "v"))
 			if a, b := len(packets(t, list, "v")), len(packets(t, low, "v")); a != b || a != plan.Frames {
-				t.Errorf("%d pictures copied, %d encoded, %d planned", a, b, plan.Frames)
+				t.Errorf("%d frames copied, %d encoded, %d planned", a, b, plan.Frames)
 			}
 		})
 	}
@@ -110,10 +110,10 @@ func TestCopyFallsBack(t *testing.T) {
 		{"open GOPs", "GOP is open", func(t *testing.T) []byte {
 			return streamed(t, "30", 9, 0, "-g", "60", "-bf", "2", "-x264-params", "open-gop=1", "-crf", "25")
 		}},
-		{"keyframes where scenes change", "pictures after the one before", func(t *testing.T) []byte {
+		{"keyframes where scenes change", "frames after the one before", func(t *testing.T) []byte {
 			return streamed(t, "30", 9, 0, "-g", "60", "-force_key_frames", "5.5", "-crf", "25")
 		}},
-		{"pictures are missing", "off their places", func(t *testing.T) []byte {
+		{"frames are missing", "off their places", func(t *testing.T) []byte {
 			return streamed(t, "30", 9, 0, append(whole, "-vf", "select='not(eq(mod(n,37),5))'", "-fps_mode", "passthrough")...)
 		}},
 		{"too many bits", "a rung of its size at most 4000", func(t *testing.T) []byte {
@@ -128,7 +128,7 @@ func TestCopyFallsBack(t *testing.T) {
 		{"4:2:2", "4:2:0", func(t *testing.T) []byte {
 			return streamed(t, "30", 9, 0, "-g", "60", "-crf", "25", "-pix_fmt", "yuv422p")
 		}},
-		{"sound goes on", "before the sound", func(t *testing.T) []byte { return streamed(t, "30", 9, 0, append(whole, "-vf", "trim=end=7")...) }},
+		{"audio goes on", "before the audio", func(t *testing.T) []byte { return streamed(t, "30", 9, 0, append(whole, "-vf", "trim=end=7")...) }},
 		{"the clock jumps", "clock jumps", func(t *testing.T) []byte {
 			return shifted(streamed(t, "30", 9, 0, whole...), 5000, 60_000)
 		}},

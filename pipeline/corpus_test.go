@@ -146,7 +146,7 @@ func followed(a, b []byte) []byte {
 	return joined(tags...)
 }
 
-// claiming is a recording whose H.264 header says another size: the picture's, in
+// claiming is a recording whose H.264 header says another size: the video's, in
 // macroblocks.
 func claiming(width, height int) []byte {
 	var bits strings.Builder
@@ -160,7 +160,7 @@ func claiming(width, height int) []byte {
 			bits.WriteByte('0' + byte((n+1)>>i&1))
 		}
 	}
-	for _, n := range []int{0, 0, 2, 1} { // id, frame number, order of pictures, references
+	for _, n := range []int{0, 0, 2, 1} { // id, frame number, order of frames, references
 		put(n)
 	}
 	bits.WriteByte('0')

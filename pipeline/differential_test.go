@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"afterlive/internal/flv"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 var (
@@ -43,7 +43,7 @@ func video(args ...string) func(*source) {
 	return func(s *source) { s.video = append(s.video, args...) }
 }
 
-func withSound(args ...string) func(*source) {
+func withAudio(args ...string) func(*source) {
 	return func(s *source) { s.audio = args }
 }
 
@@ -87,19 +87,19 @@ var codecs = []choice{
 	{"no timing", video("-bsf:v", "h264_metadata=tick_rate=0")},
 }
 
-var sounds = []choice{
-	{"AAC", withSound("-c:a", "aac", "-ar", "44100")},
-	{"AAC at 48 kHz, stereo", func(s *source) { s.layout = "stereo"; withSound("-c:a", "aac")(s) }},
-	{"AAC Main", withSound("-c:a", "aac", "-profile:a", "aac_main")},
-	{"AAC LTP", withSound("-strict", "-2", "-c:a", "aac", "-profile:a", "aac_ltp", "-ar", "44100")},
-	{"AAC at 8 kHz", withSound("-c:a", "aac", "-ar", "8000")},
-	{"MP3", withSound("-c:a", "libmp3lame", "-ar", "44100")},
-	{"MP3 at 22 kHz", withSound("-c:a", "libmp3lame", "-ar", "22050")},
-	{"Speex", withSound("-c:a", "libspeex", "-ar", "16000")},
-	{"A-law", withSound("-c:a", "pcm_alaw", "-ar", "8000")},
-	{"mu-law", withSound("-c:a", "pcm_mulaw", "-ar", "8000")},
-	{"ADPCM", withSound("-c:a", "adpcm_swf", "-ar", "22050")},
-	{"PCM", withSound("-c:a", "pcm_s16le", "-ar", "44100")},
+var audioKinds = []choice{
+	{"AAC", withAudio("-c:a", "aac", "-ar", "44100")},
+	{"AAC at 48 kHz, stereo", func(s *source) { s.layout = "stereo"; withAudio("-c:a", "aac")(s) }},
+	{"AAC Main", withAudio("-c:a", "aac", "-profile:a", "aac_main")},
+	{"AAC LTP", withAudio("-strict", "-2", "-c:a", "aac", "-profile:a", "aac_ltp", "-ar", "44100")},
+	{"AAC at 8 kHz", withAudio("-c:a", "aac", "-ar", "8000")},
+	{"MP3", withAudio("-c:a", "libmp3lame", "-ar", "44100")},
+	{"MP3 at 22 kHz", withAudio("-c:a", "libmp3lame", "-ar", "22050")},
+	{"Speex", withAudio("-c:a", "libspeex", "-ar", "16000")},
+	{"A-law", withAudio("-c:a", "pcm_alaw", "-ar", "8000")},
+	{"mu-law", withAudio("-c:a", "pcm_mulaw", "-ar", "8000")},
+	{"ADPCM", withAudio("-c:a", "adpcm_swf", "-ar", "22050")},
+	{"PCM", withAudio("-c:a", "pcm_s16le", "-ar", "44100")},
 	{"none", func(*source) {}},
 }
 
@@ -150,7 +150,7 @@ func corpus() (names []string, sources []source) {
 	for i := range 69 {
 		s := source{seconds: 9}
 		var parts []string
-		for _, c := range []choice{rates[i%len(rates)], codecs[(i*7)%len(codecs)], sounds[(i*5)%len(sounds)], damages[(i*3)%len(damages)]} {
+		for _, c := range []choice{rates[i%len(rates)], codecs[(i*7)%len(codecs)], audioKinds[(i*5)%len(audioKinds)], damages[(i*3)%len(damages)]} {
 			c.set(&s)
 			parts = append(parts, c.name)
 		}
@@ -159,10 +159,10 @@ func corpus() (names []string, sources []source) {
 	return names, sources
 }
 
-// A recording becomes what plain ffmpeg decodes of it: as many pictures, as long, of that
-// shape, in those colours, with the sound where it belongs.
+// A recording becomes what plain ffmpeg decodes of it: as many frames, as long, of that
+// shape, in those colours, with the audio where it belongs.
 func TestDifferential(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	names, sources := corpus()
 	order := rand.New(rand.NewPCG(*corpusSeed, 0)).Perm(len(sources))
 	if !*wholeCorpus {
@@ -180,24 +180,24 @@ func TestDifferential(t *testing.T) {
 	}
 }
 
-// sameLength holds the count of pictures and the length against those of plain ffmpeg,
+// sameLength holds the count of frames and the length against those of plain ffmpeg,
 // which closes up no jumps of the clock: there, what it decodes is counted.
 func sameLength(t *testing.T, out outcome, recording []byte) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "recording.flv")
 	must(t, os.WriteFile(file, recording, 0o644))
-	decoded, width, height := pictures(t, file, "bt709")
+	decoded, width, height := frames(t, file, "bt709")
 	x, err := flv.Scan(bytes.NewReader(recording))
 	must(t, err)
 	fps := out.plan.Rate.FPS()
 	thinned := max(1, x.Video.Thinned)
 	least := math.Max(float64(len(decoded)/thinned), (x.Duration.Seconds()-0.1)*fps-2)
-	most := math.Max(float64(len(decoded)/thinned), x.Duration.Seconds()*fps) // sound may outlive the picture
+	most := math.Max(float64(len(decoded)/thinned), x.Duration.Seconds()*fps) // audio may outlive the video
 	if got := float64(out.plan.Frames); got < least || got > most+3+0.05*fps*float64(len(x.Gaps)) {
-		t.Errorf("%d frames at %.3f fps; plain ffmpeg decodes %d pictures, it lasts %s", out.plan.Frames, fps, len(decoded), x.Duration)
+		t.Errorf("%d frames at %.3f fps; plain ffmpeg decodes %d frames, it lasts %s", out.plan.Frames, fps, len(decoded), x.Duration)
 	}
 	if lost := len(decoded) - x.Video.Frames; lost < 0 && len(out.asset.Missing) == 0 {
-		t.Errorf("%d of %d pictures aren't decoded, and nothing is told of that", -lost, x.Video.Frames)
+		t.Errorf("%d of %d frames aren't decoded, and nothing is told of that", -lost, x.Video.Frames)
 	}
 	f := x.Video.Forms[0]
 	if shape := float64(width) / float64(height) * float64(f.SARNum) / float64(f.SARDen); math.Abs(shape-float64(out.plan.Source.Width)/float64(out.plan.Source.Height)) > 0.02 {

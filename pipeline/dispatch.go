@@ -222,7 +222,7 @@ func (p *Pipeline) repair(ctx context.Context, plan *ladder.Plan) (sent int, err
 	}
 	whole := &ladder.Job{Plan: plan, End: &ladder.End{Chunks: d.Chunks}}
 	names := whole.ChunkNames()
-	if plan.SoundApart() && d.Ended { // it comes when the chunks are there
+	if plan.AudioApart() && d.Ended { // it comes when the chunks are there
 		all, err := ledger.Complete(ctx, p.Store, plan, names)
 		if err == nil && all {
 			names = whole.PartNames()

@@ -10,7 +10,7 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"afterlive/internal/ledger"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/internal/worker"
 	"afterlive/job"
 	"afterlive/ladder"
@@ -18,7 +18,7 @@ import (
 
 // outbox is a queue that counts batches and can fail at one.
 type outbox struct {
-	standin.Messages
+	testenv.Messages
 
 	batches, failsAt int
 	after            bool // it has done what it says that it could not
@@ -60,7 +60,7 @@ func TestDispatch(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			queue := &outbox{failsAt: tc.failsAt, after: tc.after}
-			store, plan := standin.NewMemory(), manyChunks(25)
+			store, plan := testenv.NewMemory(), manyChunks(25)
 			p := &Pipeline{Queue: queue, Store: store, Worker: "w", Log: zaptest.NewLogger(t)}
 			store.Put(ladder.DispatchKey(plan.Job), mustJSON(ledger.Dispatch{Plan: plan.Created, Chunks: plan.Chunks, Ended: true}))
 			_, err := p.dispatch(t.Context(), plan.Plan, nil, nil)
@@ -88,7 +88,7 @@ func TestDispatch(t *testing.T) {
 // A dispatcher that died while it sent is waited for, and then another goes on.
 func TestDispatcherDies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		queue, store, plan := &outbox{}, standin.NewMemory(), manyChunks(25)
+		queue, store, plan := &outbox{}, testenv.NewMemory(), manyChunks(25)
 		p := &Pipeline{Queue: queue, Store: store, Worker: "w", Log: zaptest.NewLogger(t)}
 		var lease *worker.Lease // of a minute
 		store.Put(ladder.DispatchKey(plan.Job), mustJSON(ledger.Dispatch{
@@ -111,7 +111,7 @@ func TestDispatcherDies(t *testing.T) {
 // ends. A claim is renewed while the work lasts, is given up with it, and ends with its holder.
 func TestClaims(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store, plan := standin.NewMemory(), manyChunks(1)
+		store, plan := testenv.NewMemory(), manyChunks(1)
 		var lease *worker.Lease // of a minute
 		p := &Pipeline{Store: store, Worker: "w", Log: zaptest.NewLogger(t)}
 		again := func() error {
@@ -141,7 +141,7 @@ func TestClaims(t *testing.T) {
 // loop: the queue, whose message was put back in between, doesn't see that.
 func TestClaimsOfTheDead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store, plan := standin.NewMemory(), manyChunks(1)
+		store, plan := testenv.NewMemory(), manyChunks(1)
 		var lease *worker.Lease // of a minute
 		p := &Pipeline{Store: store, Worker: "w", Log: zaptest.NewLogger(t)}
 		begun := 0

@@ -5,13 +5,13 @@ import (
 	"math"
 	"testing"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
-// Sound whose clock is not the picture's stays with it, at every rate, and grows no holes.
+// Audio whose clock is not the video's stays with it, at every rate, and grows no holes.
 // ffmpeg's resampler, made in the middle, once made 75 s of a minute.
 func TestDrift(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	mediaHeavy(t)
 	for n, tc := range []struct {
 		rate  string

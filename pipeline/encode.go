@@ -44,8 +44,8 @@ func (u usage) blame(err error) error {
 // is finished while it works: the scratch holds a few segments, however long the
 // part.
 //
-// Where picture and sound lie together in the recording, as they mostly do, the sound is extracted on the way.
-func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Plan, w work, folder, attempt string, sound *flv.AudioSidecar, lease *worker.Lease) (used usage, err error) {
+// Where video and audio lie together in the recording, as they mostly do, the audio is extracted on the way.
+func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Plan, w work, folder, attempt string, audio *flv.AudioSidecar, lease *worker.Lease) (used usage, err error) {
 	if w.args == nil {
 		return used, nil
 	}
@@ -53,7 +53,7 @@ func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Pla
 		return used, err
 	}
 	var read atomic.Int64
-	source, input, err := p.input(ctx, plan, w.chunk, sound, &read)
+	source, input, err := p.input(ctx, plan, w.chunk, audio, &read)
 	if err != nil {
 		return used, err
 	}
@@ -67,8 +67,8 @@ func (p *Pipeline) encode(ctx context.Context, log *zap.Logger, plan *ladder.Pla
 	go func() {
 		ran, err := p.FFmpeg.Run(ctx, folder, w.args, input, w.follow(log, plan, lease))
 		used.cpu, used.log = ran.CPU, ran.Log
-		// ffmpeg hides well what it could not decode: it repeats other pictures.
-		used.lost.Frames = max(0, plan.Source.Picture.Shown(input.FrameCount())-ran.Pictures)
+		// ffmpeg hides well what it could not decode: it repeats other frames.
+		used.lost.Frames = max(0, plan.Source.Video.Shown(input.FrameCount())-ran.Frames)
 		if err == nil {
 			err = input.Rest()
 		}
@@ -110,11 +110,11 @@ func (w work) makeFolders(root string) error {
 	return nil
 }
 
-// input is what ffmpeg is given of a chunk's pictures, and where that comes from; read counts
+// input is what ffmpeg is given of a chunk's frames, and where that comes from; read counts
 // its bytes.
-func (p *Pipeline) input(ctx context.Context, plan *ladder.Plan, c *ladder.Chunk, sound *flv.AudioSidecar, read *atomic.Int64) (io.ReadCloser, *flv.Reader, error) {
-	from, likely, to, together := c.Cut.Span(c.Sound)
-	if sound == nil || !together {
+func (p *Pipeline) input(ctx context.Context, plan *ladder.Plan, c *ladder.Chunk, audio *flv.AudioSidecar, read *atomic.Int64) (io.ReadCloser, *flv.Reader, error) {
+	from, likely, to, together := c.Cut.Span(c.Audio)
+	if audio == nil || !together {
 		from, likely, to, together = c.Cut.From, c.Cut.Likely(), c.Cut.To, false
 	}
 	source, err := p.readRange(ctx, plan, from, likely, to, read)
@@ -122,12 +122,12 @@ func (p *Pipeline) input(ctx context.Context, plan *ladder.Plan, c *ladder.Chunk
 		return nil, nil, err
 	}
 	if together {
-		return source, c.Cut.ReaderBeside(source, sound), nil
+		return source, c.Cut.ReaderBeside(source, audio), nil
 	}
 	return source, c.Cut.Reader(source), nil
 }
 
-// readCut reads a cut of pictures.
+// readCut reads a cut of frames.
 func (p *Pipeline) readCut(ctx context.Context, plan *ladder.Plan, cut flv.Cut, read *atomic.Int64) (io.ReadCloser, error) {
 	return p.readRange(ctx, plan, cut.From, cut.Likely(), cut.To, read)
 }

@@ -17,7 +17,7 @@ import (
 	"afterlive/hlscheck"
 	"afterlive/internal/catalog"
 	"afterlive/internal/ledger"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/internal/worker"
 	"afterlive/job"
 	"afterlive/ladder"
@@ -26,7 +26,7 @@ import (
 // growsFor is a recording of so many seconds, in as many pieces.
 func growsFor(t *testing.T, seconds int) (pieces [][]byte) {
 	t.Helper()
-	body := source{seconds: seconds, audio: aacSound, size: "160x90"}.make(t)
+	body := source{seconds: seconds, audio: aacAudio, size: "160x90"}.make(t)
 	at := 0
 	for _, tag := range split(body) {
 		if len(pieces) == 0 || int(tag.at()/1000) >= at {
@@ -45,7 +45,7 @@ func growsFor(t *testing.T, seconds int) (pieces [][]byte) {
 // While a recording grows it can be watched from its start, up to a few seconds ago. At its end the same URL is
 // the video on demand; and who still plays the event is told that it has ended.
 func TestEvent(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	t.Parallel()
 	f := follow(t, "recordings/live/talk.flv", "recorded", recordedProfile)
 	pieces := growsFor(t, 50)
@@ -100,7 +100,7 @@ func (f *recorder) anEvent(t *testing.T) string {
 }
 
 // checkRules holds what the stable URL shows against the rules.
-func checkRules(t *testing.T, store *standin.Memory, live bool) {
+func checkRules(t *testing.T, store *testenv.Memory, live bool) {
 	t.Helper()
 	dir := export(t, store, "vod/live/talk/")
 	report, err := hlscheck.Check(t.Context(), hlscheck.Dir(os.DirFS(dir)), ladder.MasterFile, hlscheck.Media)
@@ -113,7 +113,7 @@ func checkRules(t *testing.T, store *standin.Memory, live bool) {
 // A chunk that is given up while a recording grows leaves a gap in the event, which goes on. Replayed, it is
 // in the video on demand.
 func TestEventGoesOnBehindAGap(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	t.Parallel()
 	f := follow(t, "recordings/live/talk.flv", "recorded", recordedProfile)
 	fails := job.Task{Version: job.Version, Kind: job.Chunk, Chunk: 2}
@@ -165,9 +165,9 @@ func (f *recorder) without(t *testing.T, fails *job.Task) {
 	}
 }
 
-// Sound that is brought to another loudness is in the event as it is, and in the video on demand as it should be.
+// Audio that is brought to another loudness is in the event as it is, and in the video on demand as it should be.
 func TestEventBeforeItsLoudness(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	t.Parallel()
 	f := follow(t, "recordings/live/talk.flv", "loud", recordedProfile)
 	for _, piece := range growsFor(t, 43) {
@@ -175,8 +175,8 @@ func TestEventBeforeItsLoudness(t *testing.T) {
 		f.work(t, 100)
 	}
 	checkRules(t, f.store, true)
-	if sound, _, err := f.store.Get(strings.Replace(f.anEvent(t), "flat/90p", "audio/aac", 1)); err != nil || bytes.Count(sound, []byte("#EXTINF")) < 6 {
-		t.Errorf("%v\n%s", err, sound)
+	if audio, _, err := f.store.Get(strings.Replace(f.anEvent(t), "flat/90p", "audio/aac", 1)); err != nil || bytes.Count(audio, []byte("#EXTINF")) < 6 {
+		t.Errorf("%v\n%s", err, audio)
 	}
 	whole := f.end(t)
 	checkRules(t, f.store, false)
@@ -201,7 +201,7 @@ func TestEventBeforeItsLoudness(t *testing.T) {
 
 // A part costs as many requests to publish when five hundred are before it as when ten are.
 func TestRequestsAPart(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	t.Parallel()
 	f := follow(t, "recordings/live/talk.flv", "recorded", recordedProfile)
 	for _, piece := range growsFor(t, 20) {
@@ -236,7 +236,7 @@ func TestRequestsAPart(t *testing.T) {
 
 // While a recording grows, all rungs are made of it. What was measured says which of them are on demand.
 func TestFitAfterwards(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	t.Parallel()
 	const profiles = `
 - name: fitted
@@ -250,7 +250,7 @@ func TestFitAfterwards(t *testing.T) {
         - {height: 90, crf: 36, maxrate: 2000k, bufsize: 3000k, preset: ultrafast}
 `
 	f := follow(t, "recordings/live/talk.flv", "fitted", profiles)
-	body := source{seconds: 45, audio: aacSound}.make(t)
+	body := source{seconds: 45, audio: aacAudio}.make(t)
 	for n := 0; n < len(body); n += len(body) / 30 {
 		f.grow(t, body[n:min(len(body), n+len(body)/30)], false)
 		f.work(t, 100)

@@ -15,7 +15,7 @@ import (
 	"afterlive/internal/ffmpeg"
 	"afterlive/internal/ledger"
 	"afterlive/internal/operate"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/internal/worker"
 	"afterlive/job"
 	"afterlive/ladder"
@@ -24,7 +24,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // newPipeline is a pipeline on memory, with real ffmpeg.
-func newPipeline(t *testing.T, store *standin.Memory, queue Queue, profiles string) *Pipeline {
+func newPipeline(t *testing.T, store *testenv.Memory, queue Queue, profiles string) *Pipeline {
 	t.Helper()
 	all, err := ladder.ParseProfiles([]byte(profiles))
 	if err != nil {
@@ -67,7 +67,7 @@ func firstChunk(t *testing.T, store Store) *ladder.Chunk {
 }
 
 // drain does all tasks of a queue, in order, and fails on the first error.
-func drain(t *testing.T, p *Pipeline, q *standin.Messages) {
+func drain(t *testing.T, p *Pipeline, q *testenv.Messages) {
 	t.Helper()
 	for d := q.Take(time.Hour); d != nil; d = q.Take(time.Hour) {
 		tasks, err := job.Parse(d.Body)
@@ -94,9 +94,9 @@ func script(t *testing.T, body string) ffmpeg.Program {
 }
 
 // givenUp has a worker do a task that is not tried again, with whatever comes of it, and returns what is in the failed queue then.
-func givenUp(t *testing.T, p *Pipeline, task job.Task, do func(ctx context.Context, t job.Task, lease *worker.Lease) error) *standin.Messages {
+func givenUp(t *testing.T, p *Pipeline, task job.Task, do func(ctx context.Context, t job.Task, lease *worker.Lease) error) *testenv.Messages {
 	t.Helper()
-	queue, failed := &standin.Messages{}, &standin.Messages{Quick: true}
+	queue, failed := &testenv.Messages{}, &testenv.Messages{Quick: true}
 	must(t, queue.Send(t.Context(), task.Body(), 0))
 	stop, done := context.WithCancel(t.Context())
 	w := &worker.Worker{

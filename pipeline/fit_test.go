@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 	"afterlive/ladder"
 )
@@ -26,14 +26,14 @@ const fitProfile = `
 `
 
 // planned makes a recording and plans it with the profile above.
-func planned(t *testing.T, picture, ffmpegPath string) (*Pipeline, *standin.Memory, *standin.Messages, *ladder.Job) {
+func planned(t *testing.T, pattern, ffmpegPath string) (*Pipeline, *testenv.Memory, *testenv.Messages, *ladder.Job) {
 	mediaHeavy(t)
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "talk.flv")
-	runFFmpeg(t, "-v", "error", "-nostdin", "-f", "lavfi", "-i", picture, "-c:v", "libx264", "-preset", "veryfast", "-crf", "16", "-g", "50", "-pix_fmt", "yuv420p", "-t", "12", "-f", "flv", file)
+	runFFmpeg(t, "-v", "error", "-nostdin", "-f", "lavfi", "-i", pattern, "-c:v", "libx264", "-preset", "veryfast", "-crf", "16", "-g", "50", "-pix_fmt", "yuv420p", "-t", "12", "-f", "flv", file)
 	recording, err := os.ReadFile(file)
 	must(t, err)
-	store, queue := standin.NewMemory(), &standin.Messages{}
+	store, queue := testenv.NewMemory(), &testenv.Messages{}
 	store.Put(smallTask.Key, recording)
 	p := newPipeline(t, store, queue, fitProfile)
 	if ffmpegPath != "" {
@@ -55,14 +55,14 @@ func names(plan *ladder.Job) string {
 // Where nothing moves, few renditions are enough; where all moves, none is left out.
 // Either way, what is planned is what is published.
 func TestLadderFitsTheRecording(t *testing.T) {
-	standin.InTurn(t)
-	for _, tc := range []struct{ name, picture, want string }{
+	testenv.InTurn(t)
+	for _, tc := range []struct{ name, pattern, want string }{
 		{"a slide", "testsrc2=s=640x360:r=1/10,fps=25", "360p 90p"},
 		{"noise", "nullsrc=s=640x360:r=10,geq=lum='random(1)*255':cb=128:cr=128", "360p 288p 216p 90p"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			p, store, queue, plan := planned(t, tc.picture, "")
+			p, store, queue, plan := planned(t, tc.pattern, "")
 			if got := names(plan); got != tc.want {
 				t.Errorf("left: %s, want %s; %+v", got, tc.want, plan.Fit)
 			}

@@ -17,7 +17,7 @@ import (
 	"afterlive/internal/flv"
 	"afterlive/internal/growing"
 	"afterlive/internal/ledger"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 	"afterlive/ladder"
 )
@@ -25,8 +25,8 @@ import (
 // recorder is a recording that grows in the store of a pipeline.
 type recorder struct {
 	p       *Pipeline
-	store   *standin.Memory
-	queue   *standin.Messages
+	store   *testenv.Memory
+	queue   *testenv.Messages
 	key     string
 	profile string
 	file    *os.File // that somebody writes
@@ -45,7 +45,7 @@ func follow(t *testing.T, key, profile, profiles string) *recorder {
 	reader, err := os.Open(name)
 	must(t, err)
 	t.Cleanup(func() { must(t, errors.Join(file.Close(), reader.Close())) })
-	store, queue := standin.NewMemory(), &standin.Messages{}
+	store, queue := testenv.NewMemory(), &testenv.Messages{}
 	p := newPipeline(t, store, queue, profiles)
 	p.FFmpeg.Threads = 1
 	p.Recordings = growing.Recordings{Store: store}
@@ -162,7 +162,7 @@ func whileItGrows(seed uint64) func(t *testing.T, recording string, chunk int) (
 
 // What is made of a recording while it grows is what is made of it when it is whole.
 func TestFollowedIsWhole(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	for n, s := range []spec{
 		{rate: flv.Rate{Num: 30, Den: 1}, seconds: 31, gop: 2, bframes: 2, jitter: true},
 		{rate: flv.Rate{Num: 25, Den: 1}, seconds: 37, gop: 8, bframes: 3, open: true, drops: true},
@@ -182,9 +182,9 @@ func TestFollowedIsWhole(t *testing.T) {
 // Where a recording's head was not like the rest, nothing that was decided by it is final: the event goes on as
 // it began, and the video on demand is planned from the whole.
 func TestHeadMisleads(t *testing.T) {
-	standin.InTurn(t)
-	slate := source{seconds: 18, size: "160x90", rate: "10", audio: aacSound}.make(t)
-	show := source{seconds: 26, size: "320x180", rate: "25", audio: aacSound}.make(t)
+	testenv.InTurn(t)
+	slate := source{seconds: 18, size: "160x90", rate: "10", audio: aacAudio}.make(t)
+	show := source{seconds: 26, size: "320x180", rate: "25", audio: aacAudio}.make(t)
 	for n, tc := range []struct {
 		name      string
 		recording []byte
@@ -192,9 +192,9 @@ func TestHeadMisleads(t *testing.T) {
 		width     int
 		rate      float64
 	}{
-		{"a slate of another size", inBand(source{seconds: 13, size: "160x90", audio: aacSound}.make(t), show, 13_000), "its head is 160x90", 320, 25},
-		{"another rate", inBand(source{seconds: 13, size: "320x180", rate: "10", audio: aacSound}.make(t), show, 13_000), "frames a second", 320, 25},
-		{"the picture comes late", followed(without(slate, func(f flvTag) bool { return f.kind() != 8 }), show), "its head has no video", 320, 25},
+		{"a slate of another size", inBand(source{seconds: 13, size: "160x90", audio: aacAudio}.make(t), show, 13_000), "its head is 160x90", 320, 25},
+		{"another rate", inBand(source{seconds: 13, size: "320x180", rate: "10", audio: aacAudio}.make(t), show, 13_000), "frames a second", 320, 25},
+		{"the video comes late", followed(without(slate, func(f flvTag) bool { return f.kind() != 8 }), show), "its head has no video", 320, 25},
 	} {
 		if !chosen(n, 3) {
 			continue
@@ -240,7 +240,7 @@ func TestFollowedDamage(t *testing.T) {
 		}
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
-			s := source{seconds: 21, audio: aacSound, video: []string{"-preset", "veryfast", "-bf", "2"}}
+			s := source{seconds: 21, audio: aacAudio, video: []string{"-preset", "veryfast", "-bf", "2"}}
 			d.set(&s)
 			recording := s.make(t)
 			out := publishGrowing(t, recording)
@@ -271,11 +271,11 @@ func publishGrowing(t *testing.T, recording []byte) outcome {
 	return out
 }
 
-// Recordings in which picture and sound are apart, or pause, become the same when they are followed as when they are
+// Recordings in which video and audio are apart, or pause, become the same when they are followed as when they are
 // whole.
 func TestFollowedApart(t *testing.T) {
-	standin.InTurn(t)
-	sound := func(f func(tag flvTag) (flvTag, bool)) func([]byte) []byte {
+	testenv.InTurn(t)
+	audio := func(f func(tag flvTag) (flvTag, bool)) func([]byte) []byte {
 		return func(b []byte) []byte {
 			var out []flvTag
 			for _, tag := range split(b) {
@@ -297,9 +297,9 @@ func TestFollowedApart(t *testing.T) {
 		name string
 		source
 	}{
-		{"the sound is 15 s ahead", source{seconds: 24, alter: sound(func(tag flvTag) (flvTag, bool) { return tag.moved(tag.at() + 15_000), true })}},
-		{"the sound pauses for 20 s", source{seconds: 36, alter: sound(pause(9_500, 29_500))}},
-		{"the sound ends", source{seconds: 36, alter: sound(pause(9_500, 99_000))}},
+		{"the audio is 15 s ahead", source{seconds: 24, alter: audio(func(tag flvTag) (flvTag, bool) { return tag.moved(tag.at() + 15_000), true })}},
+		{"the audio pauses for 20 s", source{seconds: 36, alter: audio(pause(9_500, 29_500))}},
+		{"the audio ends", source{seconds: 36, alter: audio(pause(9_500, 99_000))}},
 		{"it ends a frame behind a chunk", source{seconds: 30, rate: "60000/1001", video: []string{"-t", "24.0407"}}},
 	} {
 		if !chosen(n, 4) {
@@ -308,7 +308,7 @@ func TestFollowedApart(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			s := tc.source
-			s.size, s.audio = "160x90", aacSound
+			s.size, s.audio = "160x90", aacAudio
 			recording := s.make(t)
 			whole, err := publish(t, recording, "")
 			must(t, err)
@@ -328,8 +328,8 @@ func TestFollowedApart(t *testing.T) {
 					}
 				}
 			}
-			a, _, _ := pictures(t, grown.top(t), "bt709")
-			b, _, _ := pictures(t, whole.top(t), "bt709")
+			a, _, _ := frames(t, grown.top(t), "bt709")
+			b, _, _ := frames(t, whole.top(t), "bt709")
 			near("flashes", flashes(a), flashes(b))
 			near("beeps", beepTimes(t, grown.file(t, "audio/aac")), beepTimes(t, whole.file(t, "audio/aac")))
 		})

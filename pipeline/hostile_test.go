@@ -17,7 +17,7 @@ import (
 
 	"afterlive/internal/ffmpeg"
 	"afterlive/internal/flv"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 	"afterlive/ladder"
 )
@@ -29,7 +29,7 @@ func process(t *testing.T, recording []byte) (*ladder.Job, error) {
 	return plan, err
 }
 
-func processIn(t *testing.T, recording []byte) (*ladder.Job, *standin.Memory, error) {
+func processIn(t *testing.T, recording []byte) (*ladder.Job, *testenv.Memory, error) {
 	t.Helper()
 	p, store, queue := newSmall(t, recording)
 	p.Limits = Limits{Pixels: 8192 * 4320, Duration: 48 * time.Hour, Scratch: 1 << 30, Slowness: 30}
@@ -50,7 +50,7 @@ func processIn(t *testing.T, recording []byte) (*ladder.Job, *standin.Memory, er
 // Strangers' media: what can be saved is published, as long as its content; the rest
 // is refused, with a reason, by reading it.
 func TestHostileMedia(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	good := movie(t)
 	small := movie(t, "-s", "160x120")
 	hour, day := uint32(3600_000), uint32(86_400_000)
@@ -117,9 +117,9 @@ func TestHostileMedia(t *testing.T) {
 			return retimed(good, func(at uint32) uint32 { return max(at, 1000) - 1000 })
 		}, expect{movieLength - 1, ""}},
 
-		{"37 sound only, and the header says both", func(t *testing.T) []byte { return without(good, func(f flvTag) bool { return f.kind() != 8 }) }, expect{movieLength, ""}},
-		{"37 sound only, and the metadata speaks of video", func(t *testing.T) []byte { return without(good, func(f flvTag) bool { return f.kind() == 9 }) }, expect{0, "no_picture"}},
-		{"37 picture only", func(t *testing.T) []byte { return without(good, func(f flvTag) bool { return f.kind() == 8 }) }, expect{movieLength, ""}},
+		{"37 audio only, and the header says both", func(t *testing.T) []byte { return without(good, func(f flvTag) bool { return f.kind() != 8 }) }, expect{movieLength, ""}},
+		{"37 audio only, and the metadata speaks of video", func(t *testing.T) []byte { return without(good, func(f flvTag) bool { return f.kind() == 9 }) }, expect{0, "no_picture"}},
+		{"37 video only", func(t *testing.T) []byte { return without(good, func(f flvTag) bool { return f.kind() == 8 }) }, expect{movieLength, ""}},
 		{"37 no metadata", func(t *testing.T) []byte { return without(good, func(f flvTag) bool { return f.kind() == 18 }) }, expect{movieLength, ""}},
 		{"37 duration 0", func(t *testing.T) []byte { return joined(append([]flvTag{metadata(0)}, split(good)...)...) }, expect{movieLength, ""}},
 		{"37 duration 1e9", func(t *testing.T) []byte { return joined(append([]flvTag{metadata(1e9)}, split(good)...)...) }, expect{movieLength, ""}},
@@ -152,7 +152,7 @@ func TestHostileMedia(t *testing.T) {
 			n := uint32(0)
 			return retimed(without(good, func(f flvTag) bool { return f.kind() != 9 }), func(uint32) uint32 { n++; return n })
 		}, expect{movieLength * 25 / 1000.0, ""}},
-		{"38 a picture every 5 s", func(t *testing.T) []byte {
+		{"38 a frame every 5 s", func(t *testing.T) []byte {
 			return movie(t, "-vf", "fps=1/5", "-fps_mode", "vfr", "-g", "1")
 		}, expect{movieLength, ""}},
 		{"38 pixels that are not square", func(t *testing.T) []byte { return movie(t, "-vf", "setsar=16/11") }, expect{movieLength, ""}},
@@ -182,10 +182,10 @@ func TestHostileMedia(t *testing.T) {
 	}
 }
 
-// What changes on the way changes nothing of the output: a picture of another shape
-// is put in the middle, sound of another rate goes on.
+// What changes on the way changes nothing of the output: a frame of another shape
+// is put in the middle, audio of another rate goes on.
 func TestChangesOnTheWay(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	t.Parallel()
 	first := movie(t)
 	_, store, err := processIn(t, followed(first, movie(t, "-s", "160x120", "-ar", "22050", "-ac", "1")))
@@ -202,7 +202,7 @@ func TestChangesOnTheWay(t *testing.T) {
 				said, err := exec.CommandContext(t.Context(), "ffmpeg", "-nostdin", "-i", list, "-af", "atrim=start="+at+":duration=5,volumedetect", "-f", "null", "-").CombinedOutput()
 				must(t, err)
 				if !strings.Contains(string(said), "mean_volume: -24") {
-					t.Errorf("sound at %s s:\n%s", at, said)
+					t.Errorf("audio at %s s:\n%s", at, said)
 				}
 			}
 			continue

@@ -14,17 +14,17 @@ import (
 
 	"afterlive/internal/flv"
 	"afterlive/internal/ledger"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/ladder"
 )
 
 var cue = regexp.MustCompile(`(?m)^(\S+) --> (\S+)\n(\S+\.jpg)#xywh=(\d+),(\d+),(\d+),(\d+)$`)
 
-// checkStoryboard looks at the poster and at every picture of the storyboard, as a
+// checkStoryboard looks at the poster and at every thumbnail of the storyboard, as a
 // player would: all of it is there, and inside of its sheet.
-func checkStoryboard(t *testing.T, store *standin.Memory, a ladder.Asset) {
+func checkStoryboard(t *testing.T, store *testenv.Memory, a ladder.Asset) {
 	t.Helper()
-	picture := func(key string) image.Image {
+	load := func(key string) image.Image {
 		body, _, err := store.Get(path.Join("vod/live/talk", key))
 		if err != nil {
 			t.Fatal(err)
@@ -35,7 +35,7 @@ func checkStoryboard(t *testing.T, store *standin.Memory, a ladder.Asset) {
 		}
 		return out
 	}
-	picture(a.Poster)
+	load(a.Poster)
 	track, _, err := store.Get(path.Join("vod/live/talk", a.Storyboard))
 	must(t, err)
 	cues := cue.FindAllStringSubmatch(string(track), -1)
@@ -49,11 +49,11 @@ func checkStoryboard(t *testing.T, store *standin.Memory, a ladder.Asset) {
 			must(t, err)
 		}
 		place := image.Rect(at[0], at[1], at[0]+at[2], at[1]+at[3])
-		if sheet := picture(path.Join(path.Dir(a.Storyboard), c[3])); !place.In(sheet.Bounds()) {
-			t.Errorf("picture %d is at %s of a sheet of %s", i, place, sheet.Bounds())
+		if sheet := load(path.Join(path.Dir(a.Storyboard), c[3])); !place.In(sheet.Bounds()) {
+			t.Errorf("thumbnail %d is at %s of a sheet of %s", i, place, sheet.Bounds())
 		}
 		if i > 0 && c[1] != cues[i-1][2] {
-			t.Errorf("picture %d begins at %s, the one before ends at %s", i, c[1], cues[i-1][2])
+			t.Errorf("thumbnail %d begins at %s, the one before ends at %s", i, c[1], cues[i-1][2])
 		}
 	}
 }
@@ -92,7 +92,7 @@ func TestStoryboardShowsItsMoments(t *testing.T) {
 		}
 	}
 	if seen != 10 {
-		t.Errorf("%d pictures, want 10", seen)
+		t.Errorf("%d thumbnails, want 10", seen)
 	}
 }
 

@@ -13,12 +13,12 @@ import (
 	"time"
 
 	"afterlive/internal/flv"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 )
 
 // uploaded is a small recording as an uploader leaves it, and the keys of what lies beside it.
-func uploaded(t *testing.T, body []byte) (p *Pipeline, store *standin.Memory, queue *standin.Messages, index string) {
+func uploaded(t *testing.T, body []byte) (p *Pipeline, store *testenv.Memory, queue *testenv.Messages, index string) {
 	t.Helper()
 	p, store, queue = newSmall(t, body)
 	file := filepath.Join(t.TempDir(), "talk.flv")
@@ -74,7 +74,7 @@ func TestIndexOfTheUploader(t *testing.T) {
 func TestIndexIsNoUse(t *testing.T) {
 	t.Parallel()
 	mediaHeavy(t)
-	replaced := func(store *standin.Memory, index, old, by string) {
+	replaced := func(store *testenv.Memory, index, old, by string) {
 		body, _, _ := store.Get(index)
 		spoilt := bytes.Replace(body, []byte(old), []byte(by), 1)
 		if bytes.Equal(body, spoilt) {
@@ -84,12 +84,12 @@ func TestIndexIsNoUse(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		name  string
-		spoil func(store *standin.Memory, index string)
+		spoil func(store *testenv.Memory, index string)
 	}{
-		{name: "of another version", spoil: func(store *standin.Memory, index string) { replaced(store, index, `"v":4`, `"v":0`) }},
-		{name: "of another file", spoil: func(store *standin.Memory, index string) { replaced(store, index, `"size":`, `"size":9`) }},
-		{name: "not JSON", spoil: func(store *standin.Memory, index string) { store.Objects[index] = []byte("once upon a time") }},
-		{name: "not to be read", spoil: func(store *standin.Memory, index string) {
+		{name: "of another version", spoil: func(store *testenv.Memory, index string) { replaced(store, index, `"v":4`, `"v":0`) }},
+		{name: "of another file", spoil: func(store *testenv.Memory, index string) { replaced(store, index, `"size":`, `"size":9`) }},
+		{name: "not JSON", spoil: func(store *testenv.Memory, index string) { store.Objects[index] = []byte("once upon a time") }},
+		{name: "not to be read", spoil: func(store *testenv.Memory, index string) {
 			store.Before = func(op, key string) error {
 				if op == "load" && key == index {
 					return errors.New("no")
@@ -125,7 +125,7 @@ func (m *meddling) Err() error {
 
 // What a worker will refuse gets no index. A file that changes after the scan gets none either.
 func TestNoIndex(t *testing.T) {
-	store := standin.NewMemory()
+	store := testenv.NewMemory()
 	file := filepath.Join(t.TempDir(), "talk.flv")
 	must(t, os.WriteFile(file, []byte("once upon a time"), 0o600))
 	_, err := ScanFile(t.Context(), file)

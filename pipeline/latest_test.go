@@ -7,13 +7,13 @@ import (
 	"time"
 
 	"afterlive/internal/ledger"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/ladder"
 )
 
 // In whatever order the recordings of a stream come in, its latest is the one that began last, and its playlist leads there.
 func TestLatest(t *testing.T) {
-	store := standin.NewMemory()
+	store := testenv.NewMemory()
 	p := &Pipeline{Store: store}
 	seconds := []int{1764000200, 1764000900, 1764000500}
 	best := 0
@@ -44,7 +44,7 @@ func TestLatest(t *testing.T) {
 	}
 }
 
-func etagOf(store *standin.Memory, key string) string {
+func etagOf(store *testenv.Memory, key string) string {
 	_, etag, err := store.Get(key)
 	if err != nil {
 		return ""

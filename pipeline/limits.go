@@ -15,9 +15,9 @@ import (
 )
 
 // Limits are what a recording may be, and what it may cost: a few bytes can claim
-// a picture or a length that no worker could bear. Zero: anything.
+// a frame or a length that no worker could bear. Zero: anything.
 type Limits struct {
-	Pixels   int // of a picture
+	Pixels   int // of a frame
 	Duration time.Duration
 	Scratch  int64   // bytes that ffmpeg may have on disk for one task
 	Slowness float64 // times its own length that ffmpeg may take over a task; and slowStart
@@ -41,7 +41,7 @@ func (l Limits) check(x *flv.Index) error {
 	if x.Video != nil && l.Pixels > 0 {
 		for _, f := range x.Video.Forms {
 			if f.Width*f.Height > l.Pixels {
-				return job.Permanent("too_large", fmt.Errorf("its picture is %s; at most %d pixels are allowed here (--max-pixels)", f.Size(), l.Pixels))
+				return job.Permanent("too_large", fmt.Errorf("its video is %s; at most %d pixels are allowed here (--max-pixels)", f.Size(), l.Pixels))
 			}
 		}
 	}

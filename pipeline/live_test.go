@@ -6,14 +6,14 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/ladder"
 )
 
 // Nobody watches before the recording has ended, if its profile says so. Chunks are longer meanwhile, and each costs few requests. What is
 // left at the end is cut into segments, so that several workers make it.
 func TestOnlyOnDemand(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	t.Parallel()
 	f := follow(t, "recordings/live/talk.flv", "recorded", strings.Replace(recordedProfile, "  chunk: 6s\n", "  live: vod\n", 1))
 	var documents, uploads, reads atomic.Int64 // written by workers, and read by them

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/ladder"
 )
 
@@ -27,10 +27,10 @@ func thief(t *testing.T, before, after string) string {
 
 // Nothing is lost silently: whatever ffmpeg leaves out, the job fails, or says so.
 func TestNothingIsLostSilently(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	t.Parallel()
 	const change = `for i in "${!args[@]}"; do args[i]=${args[i]//%s/%s}; done`
-	recording := source{seconds: 12, audio: aacSound}.make(t)
+	recording := source{seconds: 12, audio: aacAudio}.make(t)
 	for _, tc := range []struct {
 		name          string
 		before, after string
@@ -38,14 +38,14 @@ func TestNothingIsLostSilently(t *testing.T) {
 		told          string
 	}{
 		{name: "nothing"},
-		{name: "the sound", after: "rm -f audio/aac/encoded.mp4", reason: "bad_output"},
-		{name: "the list of what was decoded", after: "rm -f sound.txt", reason: "bad_output"},
-		{name: "the last second of what was decoded", after: "if [ -f sound.txt ]; then head -n -47 sound.txt >s && mv s sound.txt; fi", reason: "audio_missing"},
-		{name: "the picture", after: "rm -rf flat/180p", reason: "bad_output"},
-		{name: "every tenth picture", before: fmt.Sprintf(change, "fps=25", `select=mod(n+5\\,10),fps=25`), reason: "frames_missing"},
-		{name: "every fortieth picture", before: fmt.Sprintf(change, "fps=25", `select=mod(n+5\\,40),fps=25`), told: ladder.LostFrames},
+		{name: "the audio", after: "rm -f audio/aac/encoded.mp4", reason: "bad_output"},
+		{name: "the list of what was decoded", after: "rm -f audio.txt", reason: "bad_output"},
+		{name: "the last second of what was decoded", after: "if [ -f audio.txt ]; then head -n -47 audio.txt >s && mv s audio.txt; fi", reason: "audio_missing"},
+		{name: "the video", after: "rm -rf flat/180p", reason: "bad_output"},
+		{name: "every tenth frame", before: fmt.Sprintf(change, "fps=25", `select=mod(n+5\\,10),fps=25`), reason: "frames_missing"},
+		{name: "every fortieth frame", before: fmt.Sprintf(change, "fps=25", `select=mod(n+5\\,40),fps=25`), told: ladder.LostFrames},
 		{name: "a third of the length", before: fmt.Sprintf(change, "end_pts=", "end_pts=1*100+0*"), after: "rm -f flat/180p/s00000.m4s", reason: "bad_output"},
-		{name: "a third of the sound", before: `if [[ ${args[-1]} == *encoded.mp4 ]]; then args=("${args[@]:0:${#args[@]}-1}" -t 8 "${args[-1]}"); fi`, reason: "bad_output"},
+		{name: "a third of the audio", before: `if [[ ${args[-1]} == *encoded.mp4 ]]; then args=("${args[@]:0:${#args[@]}-1}" -t 8 "${args[-1]}"); fi`, reason: "bad_output"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			out, err := publishWith(t, recording, "", func(p *Pipeline) { p.FFmpeg.Path = thief(t, tc.before, tc.after) })
@@ -66,11 +66,11 @@ func TestNothingIsLostSilently(t *testing.T) {
 	}
 }
 
-// Damage that decoders hide, by repeating pictures and by silence, is told of, and too much
+// Damage that decoders hide, by repeating frames and by silence, is told of, and too much
 // of it is a failure.
 func TestDamageIsTold(t *testing.T) {
 	t.Parallel()
-	good := source{seconds: 12, audio: aacSound, video: []string{"-g", "10"}}.make(t)
+	good := source{seconds: 12, audio: aacAudio, video: []string{"-g", "10"}}.make(t)
 	spoil := func(kind byte, each int) []byte {
 		n, tags := 0, split(good)
 		for i, tag := range tags {
@@ -95,9 +95,9 @@ func TestDamageIsTold(t *testing.T) {
 		reason    string
 		told      string
 	}{
-		{"all sound", spoil(8, 1), "audio_missing", ""},
-		{"every third packet of sound", spoil(8, 3), "audio_missing", ""},
-		{"every 150th packet of sound", spoil(8, 150), "", ladder.LostAudio},
+		{"all audio", spoil(8, 1), "audio_missing", ""},
+		{"every third audio packet", spoil(8, 3), "audio_missing", ""},
+		{"every 150th audio packet", spoil(8, 150), "", ladder.LostAudio},
 		{"an eighth of the bytes", holed(good, 8), "time_missing", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -120,10 +120,10 @@ func holed(b []byte, n int) []byte {
 	return b
 }
 
-// No byte that ffmpeg's filters read is outside of a picture, whatever sizes follow each
+// No byte that ffmpeg's filters read is outside of a frame, whatever sizes follow each
 // other: what they read would be seen.
 func TestSizesUnderValgrind(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	t.Parallel()
 	valgrind, err := exec.LookPath("valgrind")
 	if err != nil {
@@ -132,7 +132,7 @@ func TestSizesUnderValgrind(t *testing.T) {
 	tiny := source{size: "64x32", seconds: 1, rate: "5", video: []string{"-tune", "zerolatency"}}.make(t)
 	for _, tc := range []struct{ name, size, profile string }{
 		{"a sphere shrinks", "256x128", "cubemap"},
-		{"a picture changes its shape", "160x120", "recorded"},
+		{"a frame changes its shape", "160x120", "recorded"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			recording := inBand(source{size: tc.size, seconds: 1, rate: "5", video: []string{"-tune", "zerolatency"}}.make(t), tiny, 1000)

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"afterlive/internal/ledger"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 	"afterlive/ladder"
 )
@@ -34,10 +34,10 @@ const loudProfile = `
 
 var integrated = regexp.MustCompile(`(?m)^\s+I:\s+(-?[0-9.]+) LUFS`)
 
-// The sound gets as loud as is wanted, in every rendition, however loud it was; only
+// The audio gets as loud as is wanted, in every rendition, however loud it was; only
 // silence stays what it is.
 func TestLoudness(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	t.Parallel()
 	mediaHeavy(t)
 	for n, tc := range []struct {
@@ -59,7 +59,7 @@ func TestLoudness(t *testing.T) {
 				"-c:v", "libx264", "-preset", "ultrafast", "-g", "20", "-c:a", "aac", "-t", "20", "-f", "flv", file)
 			recording, err := os.ReadFile(file)
 			must(t, err)
-			store, queue := standin.NewMemory(), &standin.Messages{}
+			store, queue := testenv.NewMemory(), &testenv.Messages{}
 			store.Put(smallTask.Key, recording)
 			p := newPipeline(t, store, queue, loudProfile)
 			task := smallTask
@@ -88,7 +88,7 @@ func TestLoudness(t *testing.T) {
 				}
 			}
 			if len(tracks) != 2 || len(plan.Chunks) < 2 {
-				t.Fatalf("%d renditions of the sound in %d chunks", len(tracks), len(plan.Chunks))
+				t.Fatalf("%d renditions of the audio in %d chunks", len(tracks), len(plan.Chunks))
 			}
 			for _, track := range tracks {
 				if got := loudnessOf(t, store, plan, track); !tc.silent && math.Abs(got - -16) > cmp.Or(tc.off, 1) || tc.silent && got > -60 {
@@ -101,7 +101,7 @@ func TestLoudness(t *testing.T) {
 
 // A job whose chunks are all there, but not how loud they are together, is repaired like any other.
 func TestRepairOfLoudness(t *testing.T) {
-	store, queue := standin.NewMemory(), &standin.Messages{}
+	store, queue := testenv.NewMemory(), &testenv.Messages{}
 	store.Put(smallTask.Key, smallRecording(t))
 	p := newPipeline(t, store, queue, loudProfile)
 	task := smallTask
@@ -133,9 +133,9 @@ func TestRepairOfLoudness(t *testing.T) {
 }
 
 // loudnessOf measures a published rendition with another of ffmpeg's filters.
-func loudnessOf(t *testing.T, store *standin.Memory, plan *ladder.Job, track ladder.Track) float64 {
+func loudnessOf(t *testing.T, store *testenv.Memory, plan *ladder.Job, track ladder.Track) float64 {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "sound.mp4")
+	file := filepath.Join(t.TempDir(), "audio.mp4")
 	var whole []byte
 	for _, name := range append([]string{track.Init}, uris(track)...) {
 		body, _, err := store.Get(plan.Key(path.Join(track.Ladder, track.Rendition), name))

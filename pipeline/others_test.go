@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"afterlive/internal/ledger"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 )
 
@@ -55,10 +55,10 @@ func TestListLags(t *testing.T) {
 // published over it.
 func TestNewerDocuments(t *testing.T) {
 	const pointer = "vod/live/talk/asset.json"
-	for name, rewrite := range map[string]func(store *standin.Memory, id string){
-		"plan":  func(store *standin.Memory, id string) { raise(store, "jobs/"+id+"/plan.json") },
-		"part":  func(store *standin.Memory, id string) { raise(store, "jobs/"+id+"/parts/chunk-00000.json") },
-		"asset": func(store *standin.Memory, _ string) { store.Put(pointer, []byte(`{"v":2,"job":["of another form"]}`)) },
+	for name, rewrite := range map[string]func(store *testenv.Memory, id string){
+		"plan":  func(store *testenv.Memory, id string) { raise(store, "jobs/"+id+"/plan.json") },
+		"part":  func(store *testenv.Memory, id string) { raise(store, "jobs/"+id+"/parts/chunk-00000.json") },
+		"asset": func(store *testenv.Memory, _ string) { store.Put(pointer, []byte(`{"v":2,"job":["of another form"]}`)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, store, queue := newSmall(t, smallRecording(t))
@@ -91,7 +91,7 @@ func newer(err error) bool {
 	return ok
 }
 
-func raise(store *standin.Memory, key string) {
+func raise(store *testenv.Memory, key string) {
 	body, _, err := store.Get(key)
 	if err != nil {
 		panic(err)

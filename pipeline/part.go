@@ -25,11 +25,11 @@ import (
 type work struct {
 	part    string
 	chunk   *ladder.Chunk
-	args    []string          // of ffmpeg, run in the part's scratch folder; none: there is no picture
-	outputs []*segment.Output // of the picture
-	sounds  []*segment.Output // of the sound; none: there is none, or it is only measured
+	args    []string          // of ffmpeg, run in the part's scratch folder; none: there is no video
+	outputs []*segment.Output // of the video
+	audio   []*segment.Output // of the audio; none: there is none, or it is only measured
 	measure bool              // how loud it is
-	gain    string            // the filter that brings the sound to another loudness
+	gain    string            // the filter that brings the audio to another loudness
 	length  time.Duration     // of what is encoded
 }
 
@@ -46,19 +46,19 @@ func chunkWork(plan *ladder.Plan, c ladder.Chunk, threads int) work {
 			w.outputs = append(w.outputs, segment.IFrames(plan, c, l))
 		}
 	}
-	if plan.Audio != nil && (!plan.SoundApart() || plan.IsEvent()) { // an event has it as it is
-		w.sounds = soundOutputs(plan, c)
+	if plan.Audio != nil && (!plan.AudioApart() || plan.IsEvent()) { // an event has it as it is
+		w.audio = audioOutputs(plan, c)
 	}
-	w.measure = plan.SoundApart()
+	w.measure = plan.AudioApart()
 	if plan.Audio != nil {
 		w.gain = plan.Audio.Filter
 	}
 	return w
 }
 
-func soundOutputs(plan *ladder.Plan, c ladder.Chunk) (all []*segment.Output) {
+func audioOutputs(plan *ladder.Plan, c ladder.Chunk) (all []*segment.Output) {
 	for _, r := range plan.Audio.Renditions {
-		all = append(all, segment.Sound(plan, c, r))
+		all = append(all, segment.Audio(plan, c, r))
 	}
 	return all
 }
@@ -120,7 +120,7 @@ func (p *Pipeline) make(ctx context.Context, log *zap.Logger, plan *ladder.Plan,
 	part := &ladder.Part{Version: ladder.PartVersion, Name: w.part, Attempt: strings.ToLower(rand.Text()[:8]), Worker: p.Worker, Host: p.Host, Span: w.chunk.Span, Away: w.chunk.Away}
 	log.Info("part begun", zap.String("attempt_id", part.Attempt))
 	began := time.Now()
-	aside, err := newSidecar(w.chunk.Sound, folder)
+	aside, err := newSidecar(w.chunk.Audio, folder)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func (p *Pipeline) make(ctx context.Context, log *zap.Logger, plan *ladder.Plan,
 	if err != nil {
 		return nil, used.blame(err)
 	}
-	heard, err := p.sound(ctx, plan, w, folder, aside, part)
+	heard, err := p.audio(ctx, plan, w, folder, aside, part)
 	if err != nil {
 		return nil, heard.blame(err)
 	}
@@ -143,13 +143,13 @@ func (p *Pipeline) make(ctx context.Context, log *zap.Logger, plan *ladder.Plan,
 	}
 	part.Lost = ladder.Lost{Frames: used.lost.Frames, Audio: heard.lost.Audio}
 	if part.Lost != (ladder.Lost{}) {
-		log.Warn("some of the recording cannot be decoded", zap.Int("pictures", part.Lost.Frames), zap.Int("sound", part.Lost.Audio))
+		log.Warn("some of the recording cannot be decoded", zap.Int("frames", part.Lost.Frames), zap.Int("audio", part.Lost.Audio))
 	}
 	part.Upload, part.Slot = p.Metrics.spent(ctx, "upload", ended), time.Since(began).Seconds()
 	part.Made = time.Now().UTC()
 	part.Price(p.Host)
-	for _, o := range slices.Concat(w.outputs, w.sounds) {
-		if len(o.Track.Segments) == 0 { // less than a packet of sound
+	for _, o := range slices.Concat(w.outputs, w.audio) {
+		if len(o.Track.Segments) == 0 { // less than an audio packet
 			continue
 		}
 		part.Tracks = append(part.Tracks, o.Track)

@@ -28,7 +28,7 @@ func TestWhatPeopleRecord(t *testing.T) {
 		reason  string // for which it is refused
 		missing string // what is told to be missing
 	}{
-		{name: "size changes between pictures", fps: "25", frames: 200, size: "320x180", make: func(t *testing.T) []byte {
+		{name: "size changes between frames", fps: "25", frames: 200, size: "320x180", make: func(t *testing.T) []byte {
 			return inBand(source{seconds: 4, video: small}.make(t), source{size: "240x240", seconds: 4, video: small}.make(t), 4000)
 		}},
 		{name: "it grows on the way", fps: "25", frames: 200, size: "320x180", make: func(t *testing.T) []byte {
@@ -37,10 +37,10 @@ func TestWhatPeopleRecord(t *testing.T) {
 		{name: "pixels change their shape", fps: "25", frames: 200, size: "320x240", make: func(t *testing.T) []byte {
 			return inBand(source{size: "320x240", seconds: 5, video: small}.make(t), source{size: "320x240", seconds: 3, filter: ",setsar=4/3", video: small}.make(t), 5000)
 		}},
-		{name: "interlaced, a picture a frame", fps: "25", frames: 200, size: "320x180", make: func(t *testing.T) []byte {
+		{name: "interlaced, a frame for each frame", fps: "25", frames: 200, size: "320x180", make: func(t *testing.T) []byte {
 			return source{rate: "50", filter: ",tinterlace=interleave_top,fieldorder=tff", video: x264("tff=1", "-flags", "+ilme+ildct")}.make(t)
 		}},
-		{name: "interlaced, a picture a field", profile: "fields", fps: "50", frames: 400, size: "320x180", make: func(t *testing.T) []byte {
+		{name: "interlaced, a frame for each field", profile: "fields", fps: "50", frames: 400, size: "320x180", make: func(t *testing.T) []byte {
 			return source{rate: "50", filter: ",tinterlace=interleave_bottom,fieldorder=bff", video: x264("bff=1", "-flags", "+ilme+ildct")}.make(t)
 		}},
 		{name: "intra refresh", fps: "25", frames: 500, size: "320x180", make: func(t *testing.T) []byte {
@@ -74,8 +74,8 @@ func TestWhatPeopleRecord(t *testing.T) {
 		{name: "120 fps", fps: "60", frames: 240, missing: ladder.LostFrames, make: source{rate: "120", seconds: 4}.make},
 		{name: "1 fps, reordered", fps: "1", frames: 20, make: source{rate: "1", seconds: 20, video: []string{"-preset", "veryfast", "-bf", "2", "-b_strategy", "0", "-g", "5"}}.make},
 		{name: "2 fps, reordered, as x264 likes it", fps: "2", frames: 60, make: source{rate: "2", seconds: 30, video: []string{"-preset", "veryfast"}}.make},
-		{name: "a picture every 4 s", fps: "1", frames: 40, make: source{rate: "1/4", seconds: 40, video: []string{"-g", "1"}}.make},
-		{name: "a picture every 5 s", fps: "1", frames: 120, make: source{rate: "1/5", seconds: 120, video: []string{"-g", "1"}}.make},
+		{name: "a frame every 4 s", fps: "1", frames: 40, make: source{rate: "1/4", seconds: 40, video: []string{"-g", "1"}}.make},
+		{name: "a frame every 5 s", fps: "1", frames: 120, make: source{rate: "1/5", seconds: 120, video: []string{"-g", "1"}}.make},
 		{name: "slides, then motion", fps: "30", frames: 1350, make: source{
 			size: "160x90", rate: "30", seconds: 45, filter: ",select='gte(t,40)+not(mod(n,6))'", video: []string{"-fps_mode", "vfr", "-g", "60"},
 		}.make},
@@ -96,16 +96,16 @@ func TestWhatPeopleRecord(t *testing.T) {
 			return restamped(t, source{rate: "30", seconds: 10, video: []string{"-preset", "veryfast", "-bf", "1", "-b_strategy", "0", "-sc_threshold", "0", "-g", "1000"}}.make(t),
 				"setts=pts='if(N,if(mod(N,2),N+1,N-1),0)*1000/30':dts='if(N,2*ceil(N/2)-1,0)*1000/30'")
 		}},
-		{name: "one picture", fps: "30", frames: 90, make: func(t *testing.T) []byte {
+		{name: "one frame", fps: "30", frames: 90, make: func(t *testing.T) []byte {
 			only := 0
-			return without(source{seconds: 3, audio: aacSound, video: []string{"-profile:v", "baseline", "-bsf:v", "h264_metadata=tick_rate=0"}}.make(t), func(f flvTag) bool {
+			return without(source{seconds: 3, audio: aacAudio, video: []string{"-profile:v", "baseline", "-bsf:v", "h264_metadata=tick_rate=0"}}.make(t), func(f flvTag) bool {
 				if f.kind() == 9 && f.body()[1] == 1 {
 					only++
 				}
 				return f.kind() == 9 && only > 1
 			})
 		}},
-		{name: "one picture alone", fps: "30", frames: 1, make: func(t *testing.T) []byte {
+		{name: "one frame alone", fps: "30", frames: 1, make: func(t *testing.T) []byte {
 			only := 0
 			return without(source{seconds: 1}.make(t), func(f flvTag) bool {
 				if f.kind() == 9 && f.body()[1] == 1 {
@@ -119,17 +119,17 @@ func TestWhatPeopleRecord(t *testing.T) {
 			size: "64x36", seconds: 1, filter: ",lutyuv=y=val/4:u=128:v=128", video: []string{"-crf", "51", "-bsf:v", "filter_units=remove_types=6"}, alter: func(b []byte) []byte { return replacedAVC(b, 1) },
 		}.make},
 
-		{name: "sound in AAC Main", frames: 100, make: source{seconds: 4, audio: []string{"-c:a", "aac", "-profile:a", "aac_main"}}.make},
-		{name: "sound in AAC LTP", frames: 100, make: source{seconds: 4, audio: []string{"-strict", "-2", "-c:a", "aac", "-profile:a", "aac_ltp"}}.make},
+		{name: "audio in AAC Main", frames: 100, make: source{seconds: 4, audio: []string{"-c:a", "aac", "-profile:a", "aac_main"}}.make},
+		{name: "audio in AAC LTP", frames: 100, make: source{seconds: 4, audio: []string{"-strict", "-2", "-c:a", "aac", "-profile:a", "aac_ltp"}}.make},
 		{name: "Speex", frames: 100, make: source{seconds: 4, audio: []string{"-c:a", "libspeex", "-ar", "16000"}}.make},
 		{name: "G.711, A-law", frames: 100, make: source{seconds: 4, audio: []string{"-c:a", "pcm_alaw", "-ar", "8000"}}.make},
 		{name: "G.711, mu-law", frames: 100, make: source{seconds: 4, audio: []string{"-c:a", "pcm_mulaw", "-ar", "8000"}}.make},
 		{name: "ADPCM of Flash", frames: 100, make: source{seconds: 4, audio: []string{"-c:a", "adpcm_swf", "-ar", "44100"}}.make},
 		{name: "Nellymoser", frames: 100, make: source{seconds: 4, audio: []string{"-c:a", "nellymoser", "-ar", "44100"}}.make},
 		{name: "MP3", frames: 100, make: source{seconds: 4, audio: []string{"-c:a", "libmp3lame", "-ar", "44100"}}.make},
-		{name: "AAC without configuration", reason: "no_sound", make: source{seconds: 4, audio: aacSound, alter: mute}.make},
-		{name: "AAC without configuration, where that will do", profile: "tolerant", frames: 100, missing: ladder.NoAudio, make: source{seconds: 4, audio: aacSound, alter: mute}.make},
-		{name: "a picture was promised", reason: "no_picture", make: source{seconds: 4, audio: aacSound, alter: func(b []byte) []byte {
+		{name: "AAC without configuration", reason: "no_sound", make: source{seconds: 4, audio: aacAudio, alter: mute}.make},
+		{name: "AAC without configuration, where that will do", profile: "tolerant", frames: 100, missing: ladder.NoAudio, make: source{seconds: 4, audio: aacAudio, alter: mute}.make},
+		{name: "video was promised", reason: "no_picture", make: source{seconds: 4, audio: aacAudio, alter: func(b []byte) []byte {
 			return without(b, func(f flvTag) bool { return f.kind() == 9 })
 		}}.make},
 		{name: "louder than full scale", profile: "loud", frames: 150, make: source{seconds: 6, audio: []string{"-af", "volume=40dB,aresample=44100", "-ac", "2", "-c:a", "aac", "-b:a", "256k"}}.make},
@@ -169,7 +169,7 @@ func TestWhatPeopleRecord(t *testing.T) {
 	}
 }
 
-// restamped is a recording whose pictures have other times.
+// restamped is a recording whose frames have other times.
 func restamped(t *testing.T, b []byte, filter string) []byte {
 	t.Helper()
 	from, to := filepath.Join(t.TempDir(), "a.flv"), filepath.Join(t.TempDir(), "b.flv")
@@ -186,7 +186,7 @@ func mute(b []byte) []byte {
 }
 
 // like holds what was published against what plain ffmpeg decodes of a recording: colours
-// at five moments, and the sound against the picture.
+// at five moments, and the audio against the video.
 func like(t *testing.T, out outcome, recording []byte) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "recording.flv")
@@ -195,17 +195,17 @@ func like(t *testing.T, out outcome, recording []byte) {
 	if max(out.plan.Source.Width, out.plan.Source.Height) >= 1280 {
 		untagged = "bt709"
 	}
-	want, _, _ := pictures(t, file, untagged)
+	want, _, _ := frames(t, file, untagged)
 	top := out.top(t)
-	got, width, height := pictures(t, top, "fcc") // which nobody has: what is published must say it
+	got, width, height := frames(t, top, "fcc") // which nobody has: what is published must say it
 	r := out.plan.Ladders[0].Renditions[0]
 	if width != r.Width || height != r.Height || len(got) != out.plan.Frames {
-		t.Errorf("decoded: %d pictures of %dx%d, by the plan %d of %dx%d", len(got), width, height, out.plan.Frames, r.Width, r.Height)
+		t.Errorf("decoded: %d frames of %dx%d, by the plan %d of %dx%d", len(got), width, height, out.plan.Frames, r.Width, r.Height)
 	}
 	if len(want) == 0 || len(got) == 0 {
-		t.Fatalf("plain ffmpeg decodes %d pictures, of what was published %d", len(want), len(got))
+		t.Fatalf("plain ffmpeg decodes %d frames, of what was published %d", len(want), len(got))
 	}
-	if !out.plan.Source.Picture.HDR && !out.plan.Source.Picture.Mixed {
+	if !out.plan.Source.Video.HDR && !out.plan.Source.Video.Mixed {
 		sameColours(t, want, got)
 	}
 	if out.plan.Audio == nil || out.plan.Rate.FPS() < 5 {
@@ -214,14 +214,14 @@ func like(t *testing.T, out outcome, recording []byte) {
 	before, ok1 := offset(flashes(want), beepTimes(t, file))
 	after, ok2 := offset(flashes(got), beepTimes(t, out.file(t, "audio/aac")))
 	if frame := 1 / out.plan.Rate.FPS(); ok1 && (!ok2 || math.Abs(after-before) > 0.02+frame) {
-		t.Errorf("the sound comes %.3f s after the picture, in the recording %.3f s", after, before)
+		t.Errorf("the audio comes %.3f s after the video, in the recording %.3f s", after, before)
 	}
 }
 
 // sameColours looks at five moments, none of them white.
-func sameColours(t *testing.T, want, got []picture) {
+func sameColours(t *testing.T, want, got []frame) {
 	t.Helper()
-	at := func(all []picture, t float64) picture {
+	at := func(all []frame, t float64) frame {
 		last := all[0]
 		for _, p := range all {
 			if p.at-all[0].at <= t+1e-3 {

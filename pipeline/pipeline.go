@@ -3,7 +3,7 @@
 //
 //	plan.go     a look at a recording (or its index.go) ─► plan.json
 //	dispatch.go the chunks that are due, each as soon as its bytes are there, and a message for each
-//	part.go     chunk ─► its picture (encode.go), its sound (sound.go) ─► verified segments (internal/segment)
+//	part.go     chunk ─► its video (encode.go), its audio (audio.go) ─► verified segments (internal/segment)
 //	            ─► upload ─► the part
 //	event.go    while the recording grows: the first parts ─► event playlists
 //	publish.go  all parts ─► what they name is there (stored.go), and keeps the rules
@@ -102,7 +102,7 @@ func (p *Pipeline) Do(ctx context.Context, t job.Task, lease *worker.Lease) erro
 		return job.Permanent("old_plan", fmt.Errorf("the plan of job %s has version %d, this worker takes those from %d on", t.Job, plan.Version, ladder.PlanOldest))
 	}
 	switch {
-	case t.Kind == job.Audio && plan.SoundApart(), t.Kind == job.Chunk:
+	case t.Kind == job.Audio && plan.AudioApart(), t.Kind == job.Chunk:
 		err = p.part(ctx, plan, t, lease)
 	case t.Kind == job.Quality && plan.Quality > 0:
 		whole, err := ledger.Job(ctx, p.Store, plan)
@@ -132,7 +132,7 @@ func noSuchTask(t job.Task) error {
 	return job.Permanent("no_such_task", fmt.Errorf("job %s has no %s", t.Job, t.Name()))
 }
 
-// part makes what a task of a chunk, or of its sound, is to make.
+// part makes what a task of a chunk, or of its audio, is to make.
 func (p *Pipeline) part(ctx context.Context, plan *ladder.Plan, t job.Task, lease *worker.Lease) error {
 	chunk, err := ledger.Chunk(ctx, p.Store, t.Job, t.Chunk)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -142,7 +142,7 @@ func (p *Pipeline) part(ctx context.Context, plan *ladder.Plan, t job.Task, leas
 		return err
 	}
 	if t.Kind == job.Audio {
-		return p.produceSound(ctx, plan, *chunk, lease)
+		return p.produceAudio(ctx, plan, *chunk, lease)
 	}
 	return p.produce(ctx, plan, chunkWork(plan, *chunk, p.FFmpeg.Threads), lease)
 }

@@ -15,13 +15,13 @@ import (
 	"time"
 
 	"afterlive/internal/flv"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 	"afterlive/ladder"
 )
 
 func TestBadTasks(t *testing.T) {
-	store, queue := standin.NewMemory(), &standin.Messages{}
+	store, queue := testenv.NewMemory(), &testenv.Messages{}
 	p := newPipeline(t, store, queue, "[]")
 	store.Put("recordings/empty.flv", nil)
 	store.Put("recordings/text.flv", []byte("once upon a time"))
@@ -128,7 +128,7 @@ func TestReplacedRecording(t *testing.T) {
 }
 
 // What claims more than a worker could bear is refused before anything is decoded,
-// and a picture that grows later is not decoded either.
+// and a frame that grows later is not decoded either.
 func TestLimits(t *testing.T) {
 	p, _, queue := newSmall(t, smallRecording(t))
 	for reason, limits := range map[string]Limits{"too_large": {Pixels: 1000}, "too_long": {Duration: time.Second}} {
@@ -149,11 +149,11 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// Sound without picture, and picture without sound, are recordings too.
-func TestSoundOrPictureAlone(t *testing.T) {
+// Audio without video, and video without audio, are recordings too.
+func TestAudioOrVideoAlone(t *testing.T) {
 	for _, tc := range []struct{ name, drop, codecs string }{
-		{"sound", "-vn", `CODECS="mp4a.40.2"`},
-		{"picture", "-an", `CODECS="avc1.`},
+		{"audio", "-vn", `CODECS="mp4a.40.2"`},
+		{"video", "-an", `CODECS="avc1.`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			whole := small.make(t, 0)

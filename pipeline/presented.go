@@ -17,11 +17,11 @@ import (
 	"afterlive/ladder"
 )
 
-// Rendition is one of a published asset, with the sound that goes with it.
+// Rendition is one of a published asset, with the audio that goes with it.
 type Rendition struct {
 	Name   string // <ladder>/<rendition>
 	Begins float64
-	Tracks []ladder.Track // the video's, if there is one, and the sound's
+	Tracks []ladder.Track // the video's, if there is one, and the audio's
 	Plan   *ladder.Plan
 }
 
@@ -85,8 +85,8 @@ func FindRendition(ctx context.Context, store Store, asset, name string) (*Rendi
 	if r.Name == "" && (name != "" || len(names) > 0) {
 		return nil, fmt.Errorf("%w: %s has no rendition %q: it has %s", ErrNoMP4, asset, name, strings.Join(names, ", "))
 	}
-	if sound := plan.SoundOf(r.Name); sound != "" {
-		r.Tracks = append(r.Tracks, fold.Tracks[ladder.AudioLadder+"/"+sound])
+	if audio := plan.AudioOf(r.Name); audio != "" {
+		r.Tracks = append(r.Tracks, fold.Tracks[ladder.AudioLadder+"/"+audio])
 	}
 	r.Tracks = slices.DeleteFunc(r.Tracks, func(t ladder.Track) bool { return len(t.Segments) == 0 })
 	if slices.ContainsFunc(r.Tracks, func(t ladder.Track) bool {

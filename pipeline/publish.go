@@ -20,7 +20,7 @@ import (
 )
 
 // goOn is what every part ends with: whoever finds the last one there, publishes. Several
-// may at once; all write the same bytes. Where the sound is made when all chunks were
+// may at once; all write the same bytes. Where the audio is made when all chunks were
 // measured, whoever finds the last chunk there sends that out.
 //
 // A reader sees nothing of it before the last two writes, and the whole of it
@@ -45,10 +45,10 @@ func (p *Pipeline) goOn(ctx context.Context, plan *ladder.Plan, lease *worker.Le
 	if all, err := ledger.Complete(ctx, p.Store, plan, whole.ChunkNames()); err != nil || !all {
 		return err
 	}
-	if plan.SoundApart() {
+	if plan.AudioApart() {
 		if all, err := ledger.Complete(ctx, p.Store, plan, whole.PartNames()); err != nil || !all {
 			if err == nil {
-				err = p.sendSound(ctx, whole, lease)
+				err = p.sendAudio(ctx, whole, lease)
 			}
 			return err
 		}

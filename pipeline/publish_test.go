@@ -21,12 +21,12 @@ import (
 	"afterlive/internal/catalog"
 	"afterlive/internal/flv"
 	"afterlive/internal/operate"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 	"afterlive/ladder"
 )
 
-// The source of these tests: 13 s, so two chunks, and sound.
+// The source of these tests: 13 s, so two chunks, and audio.
 var small = spec{rate: flv.Rate{Num: 25, Den: 1}, seconds: 13, gop: 2}
 
 func smallRecording(t *testing.T) []byte {
@@ -42,15 +42,15 @@ func smallRecording(t *testing.T) []byte {
 
 var smallTask = job.Task{Version: job.Version, Kind: job.Recording, Key: "recordings/live/talk.flv", Profile: "stitch"}
 
-func newSmall(t *testing.T, recording []byte) (*Pipeline, *standin.Memory, *standin.Messages) {
-	store, queue := standin.NewMemory(), &standin.Messages{}
+func newSmall(t *testing.T, recording []byte) (*Pipeline, *testenv.Memory, *testenv.Messages) {
+	store, queue := testenv.NewMemory(), &testenv.Messages{}
 	store.Put(smallTask.Key, recording)
 	return newPipeline(t, store, queue, fmt.Sprintf(stitchProfile, 6)), store, queue
 }
 
 // checkPublished checks that the store holds one complete result: what a reader
 // can reach from the stable URL is there, and every part was written once.
-func checkPublished(t *testing.T, store *standin.Memory) {
+func checkPublished(t *testing.T, store *testenv.Memory) {
 	t.Helper()
 	var pointer ladder.Asset
 	body, _, err := store.Get("vod/live/talk/asset.json")
@@ -66,7 +66,7 @@ func checkPublished(t *testing.T, store *standin.Memory) {
 	if pointer.Storyboard != "" {
 		checkStoryboard(t, store, pointer)
 	} else if len(pointer.Ladders[0].Renditions) > 0 {
-		t.Error("pictures, and no storyboard")
+		t.Error("frames, and no storyboard")
 	}
 	for key, n := range store.Writes {
 		if n != 1 && !isClaim(key) && key != catalog.NoteKey(pointer.Job) {
@@ -85,7 +85,7 @@ func isClaim(key string) bool {
 }
 
 // expire ends all claims: their time is over. What else is noted beside them stays.
-func expire(t *testing.T, store *standin.Memory) {
+func expire(t *testing.T, store *testenv.Memory) {
 	t.Helper()
 	for key, body := range maps.Clone(store.Objects) {
 		if !isClaim(key) {
@@ -101,7 +101,7 @@ func expire(t *testing.T, store *standin.Memory) {
 }
 
 // reachable follows a playlist, and says what is missing.
-func reachable(store *standin.Memory, key string) string {
+func reachable(store *testenv.Memory, key string) string {
 	body, _, err := store.Get(key)
 	if err != nil {
 		return err.Error()
@@ -131,7 +131,7 @@ func reachable(store *standin.Memory, key string) string {
 	return ""
 }
 
-func parts(store *standin.Memory) map[string]string {
+func parts(store *testenv.Memory) map[string]string {
 	out := map[string]string{}
 	for key, body := range store.Objects {
 		if strings.Contains(key, "/parts/") {
@@ -234,7 +234,7 @@ func TestConcurrentDeliveries(t *testing.T) {
 // Wherever a worker dies, a reader sees nothing or a complete result, and the
 // next worker finishes with the parts that were there.
 func TestCrashAtEveryStoreOperation(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	mediaHeavy(t)
 	recording := smallRecording(t)
 	operations := dying(t, recording, math.MaxInt)
@@ -303,7 +303,7 @@ func dying(t *testing.T, recording []byte, at int) (operations int) {
 
 // Whichever operation on the store fails once, what is noted of the rest is true: the task that failed is tried again, and all is published.
 func TestEachStoreOperationFailsOnce(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	mediaHeavy(t)
 	recording := smallRecording(t)
 	for at := range 60 { // the first of them plan and divide, where most is noted
@@ -357,7 +357,7 @@ func TestUploadFailsAsFFmpegEnds(t *testing.T) {
 		defer mu.Unlock()
 		if op == "write" && strings.HasSuffix(key, ".m4s") && !failed {
 			failed = true
-			if err := errors.Join(os.WriteFile(dir+"/uploading", []byte("yes\n"), 0o600), standin.Gone(dir+"/pid")); err != nil {
+			if err := errors.Join(os.WriteFile(dir+"/uploading", []byte("yes\n"), 0o600), testenv.Gone(dir+"/pid")); err != nil {
 				t.Error(err)
 			}
 			return broken

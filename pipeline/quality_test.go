@@ -13,7 +13,7 @@ import (
 
 	"afterlive/internal/hlstest"
 	"afterlive/internal/ledger"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/internal/testsphere"
 	"afterlive/job"
 	"afterlive/ladder"
@@ -36,7 +36,7 @@ const qualityProfile = `
       rungs: [*bigface, *lessface, *smallface]
 `
 
-// drifting makes an equirectangular recording of 12 s: five new pictures a second.
+// drifting makes an equirectangular recording of 12 s: five new frames a second.
 func drifting(t *testing.T) []byte {
 	mediaHeavy(t)
 	t.Helper()
@@ -78,14 +78,14 @@ const transportQuality = `
     - {name: equirectangular, projection: equirectangular, rungs: [{height: 256, crf: 20, maxrate: 9000k, bufsize: 9000k, preset: veryfast}]}
 `
 
-// Transport streams are measured like fMP4: the pictures are the same.
+// Transport streams are measured like fMP4: the frames are the same.
 func TestQualityOfTransportStreams(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	t.Parallel()
 	recording := drifting(t)
 	var spheres []float64
 	for _, profiles := range []string{transportQuality, strings.ReplaceAll(transportQuality, "  container: ts\n", "")} {
-		store, queue := standin.NewMemory(), &standin.Messages{}
+		store, queue := testenv.NewMemory(), &testenv.Messages{}
 		store.Put("recordings/r.flv", recording)
 		_, q := qualityOf(t, newPipeline(t, store, queue, profiles), store, queue)
 		spheres = append(spheres, q.Ladders[0].Renditions[0].Sphere)
@@ -96,7 +96,7 @@ func TestQualityOfTransportStreams(t *testing.T) {
 }
 
 // qualityOf publishes the recording with profile "all", and returns what was measured.
-func qualityOf(t *testing.T, p *Pipeline, store *standin.Memory, queue *standin.Messages) (asset ladder.Asset, q ladder.Quality) {
+func qualityOf(t *testing.T, p *Pipeline, store *testenv.Memory, queue *testenv.Messages) (asset ladder.Asset, q ladder.Quality) {
 	t.Helper()
 	must(t, queue.Send(t.Context(), job.Task{Kind: job.Recording, Key: "recordings/r.flv", Profile: "all"}.Body(), 0))
 	drain(t, p, queue)
@@ -143,9 +143,9 @@ func exactWSPSNR(a, b [][]byte, width, height int) float64 {
 // What is measured of published renditions is what the definition gives, and orders
 // them as their bits do.
 func TestQuality(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	t.Parallel()
-	store, queue := standin.NewMemory(), &standin.Messages{}
+	store, queue := testenv.NewMemory(), &testenv.Messages{}
 	recording := drifting(t)
 	store.Put("recordings/r.flv", recording)
 	p := newPipeline(t, store, queue, qualityProfile)

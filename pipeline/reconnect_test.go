@@ -13,7 +13,7 @@ import (
 	"afterlive/internal/catalog"
 	"afterlive/internal/flv"
 	"afterlive/internal/ledger"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/ladder"
 )
 
@@ -24,10 +24,10 @@ func comesBack(first, second []byte, away time.Duration) []byte {
 }
 
 // apart is by how much beeps come after flashes, before a moment and from it on.
-func apart(t *testing.T, file, sound string, at float64) (before, after float64, ok bool) {
+func apart(t *testing.T, file, audio string, at float64) (before, after float64, ok bool) {
 	t.Helper()
-	all, _, _ := pictures(t, file, "fcc")
-	seen, heard := flashes(all), beepTimes(t, sound)
+	all, _, _ := frames(t, file, "fcc")
+	seen, heard := flashes(all), beepTimes(t, audio)
 	share := func(times []float64, from, to float64) (in []float64) {
 		for _, x := range times {
 			if x >= from && x < to {
@@ -41,21 +41,21 @@ func apart(t *testing.T, file, sound string, at float64) (before, after float64,
 	return before, after, ok1 && ok2
 }
 
-// A publisher that comes back, even with another encoder, goes on with its recording: nothing of either is lost, sound and picture are as far apart
+// A publisher that comes back, even with another encoder, goes on with its recording: nothing of either is lost, audio and video are as far apart
 // as in each file, and the asset says for how long it was away.
 func TestPublisherComesBack(t *testing.T) {
-	standin.InTurn(t)
-	first := source{seconds: 9, audio: aacSound}
+	testenv.InTurn(t)
+	first := source{seconds: 9, audio: aacAudio}
 	for n, tc := range []struct {
 		name   string
 		second source
 		frames int // at 25 a second; 0: it cannot be said
 	}{
-		{"with the same encoder", source{seconds: 9, audio: aacSound}, 450},
-		{"with B-frames and a long GOP", source{seconds: 9, audio: aacSound, video: []string{"-preset", "veryfast", "-bf", "3", "-g", "250"}}, 450},
-		{"with another size", source{seconds: 9, size: "426x240", audio: aacSound}, 450},
-		{"with another rate", source{seconds: 9, rate: "50", audio: aacSound}, 0},
-		{"with other sound", source{seconds: 9, audio: []string{"-c:a", "aac", "-ar", "44100", "-b:a", "64k"}, layout: "stereo"}, 450},
+		{"with the same encoder", source{seconds: 9, audio: aacAudio}, 450},
+		{"with B-frames and a long GOP", source{seconds: 9, audio: aacAudio, video: []string{"-preset", "veryfast", "-bf", "3", "-g", "250"}}, 450},
+		{"with another size", source{seconds: 9, size: "426x240", audio: aacAudio}, 450},
+		{"with another rate", source{seconds: 9, rate: "50", audio: aacAudio}, 0},
+		{"with other audio", source{seconds: 9, audio: []string{"-c:a", "aac", "-ar", "44100", "-b:a", "64k"}, layout: "stereo"}, 450},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if !chosen(n, 5) && n > 0 {
@@ -75,7 +75,7 @@ func TestPublisherComesBack(t *testing.T) {
 			}
 			before, after, ok := apart(t, top, out.file(t, "audio/aac"), 10+gaps[0].At) // segments begin at 10 s
 			if !ok || math.Abs(before) > 0.06 || math.Abs(after) > 0.06 || math.Abs(after-before) > 0.03 {
-				t.Errorf("the sound comes %.3f s after the picture, and then %.3f s (%v)", before, after, ok)
+				t.Errorf("the audio comes %.3f s after the video, and then %.3f s (%v)", before, after, ok)
 			}
 		})
 	}
@@ -83,9 +83,9 @@ func TestPublisherComesBack(t *testing.T) {
 
 // A recording that grows over its publisher's return is, in the end, as if it had been there whole; and what can be seen of it before is not lost.
 func TestPublisherComesBackWhileItGrows(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	t.Parallel()
-	recording := comesBack(source{seconds: 14, audio: aacSound}.make(t), source{seconds: 13, audio: aacSound}.make(t), 3*time.Second)
+	recording := comesBack(source{seconds: 14, audio: aacAudio}.make(t), source{seconds: 13, audio: aacAudio}.make(t), 3*time.Second)
 	file := filepath.Join(t.TempDir(), "recording.flv")
 	must(t, os.WriteFile(file, recording, 0o644))
 	grown, _ := whileItGrows(3)(t, file, 150)
@@ -97,7 +97,7 @@ func TestPublisherComesBackWhileItGrows(t *testing.T) {
 
 // While its publisher is waited for, an event says so; and no longer when that is back.
 func TestEventWaits(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	t.Parallel()
 	f := follow(t, "recordings/live/talk.flv", "recorded", recordedProfile)
 	pieces := growsFor(t, 60)

@@ -14,7 +14,7 @@ import (
 
 	"afterlive/internal/hlstest"
 	"afterlive/internal/ledger"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 	"afterlive/ladder"
 )
@@ -28,7 +28,7 @@ type source struct {
 	filter  string // after the bars
 	video   []string
 	audio   []string // nil: none
-	layout  string   // of the sound; mono
+	layout  string   // of the audio; mono
 	alter   func([]byte) []byte
 }
 
@@ -48,10 +48,10 @@ func (s source) make(t *testing.T) []byte {
 		s.layout = "mono"
 	}
 	file := filepath.Join(t.TempDir(), "source.flv")
-	picture := fmt.Sprintf("testsrc2=s=%s:r=%s:d=%d,drawbox=c=white:t=fill:enable='lt(mod(t+1.001\\,2)\\,0.15)'%s", s.size, s.rate, s.seconds, s.filter)
+	pattern := fmt.Sprintf("testsrc2=s=%s:r=%s:d=%d,drawbox=c=white:t=fill:enable='lt(mod(t+1.001\\,2)\\,0.15)'%s", s.size, s.rate, s.seconds, s.filter)
 	tone := fmt.Sprintf("aevalsrc='0.02*sin(880*PI*t)+0.7*sin(2000*PI*t)*lt(mod(t+1,2),0.1)':s=48000:d=%d,aformat=channel_layouts=mono,pan=%s|c0=c0%s",
 		s.seconds, s.layout, map[string]string{"stereo": "|c1=c0"}[s.layout])
-	args := []string{"-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i", picture}
+	args := []string{"-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i", pattern}
 	if s.audio != nil {
 		args = append(args, "-f", "lavfi", "-i", tone)
 	}
@@ -72,7 +72,7 @@ func (s source) make(t *testing.T) []byte {
 	return body
 }
 
-var aacSound = []string{"-c:a", "aac", "-b:a", "96k"}
+var aacAudio = []string{"-c:a", "aac", "-b:a", "96k"}
 
 const recordedProfile = `
 - name: recorded
@@ -111,7 +111,7 @@ const recordedProfile = `
 type outcome struct {
 	plan   *ladder.Job
 	asset  ladder.Asset
-	store  *standin.Memory
+	store  *testenv.Memory
 	folder string // of the job
 }
 
@@ -124,7 +124,7 @@ func publish(t *testing.T, recording []byte, profile string) (outcome, error) {
 // publishWith lets the workers be others.
 func publishWith(t *testing.T, recording []byte, profile string, others func(*Pipeline)) (outcome, error) {
 	t.Helper()
-	store, queue := standin.NewMemory(), &standin.Messages{}
+	store, queue := testenv.NewMemory(), &testenv.Messages{}
 	store.Put(smallTask.Key, recording)
 	p := newPipeline(t, store, queue, recordedProfile)
 	p.FFmpeg.Threads = 1
@@ -174,21 +174,21 @@ func (p outcome) file(t *testing.T, rendition string) string {
 	return file
 }
 
-// picture is one that was decoded.
-type picture struct {
+// frame is one that was decoded.
+type frame struct {
 	at         float64
 	red, green float64 // means, as a player would show them
 	blue       float64
 }
 
-func (p picture) bright() float64 { return 0.2126*p.red + 0.7152*p.green + 0.0722*p.blue }
+func (p frame) bright() float64 { return 0.2126*p.red + 0.7152*p.green + 0.0722*p.blue }
 
-// pictures decodes a video as a player does that takes what isn't said for untagged, and
+// frames decodes a video as a player does that takes what isn't said for untagged, and
 // shows all in the middle of one shape. No filter drops or repeats any.
-func pictures(t *testing.T, file, untagged string) (all []picture, width, height int) {
+func frames(t *testing.T, file, untagged string) (all []frame, width, height int) {
 	t.Helper()
 	const columns, rows = 16, 9
-	list := filepath.Join(t.TempDir(), "pictures.rgb")
+	list := filepath.Join(t.TempDir(), "frames.rgb")
 	out, err := hlstest.Run(t.Context(), "sh", "-c", `ffmpeg "$@" 2>&1`, "sh", "-hide_banner", "-nostdin", "-y", "-copyts", "-colorspace", untagged, "-i", file,
 		"-map", "0:v:0", "-vf", fmt.Sprintf("showinfo,scale=%d:%d:flags=area:in_color_matrix=auto,format=rgb24", columns, rows),
 		"-fps_mode", "passthrough", "-f", "rawvideo", list)
@@ -200,7 +200,7 @@ func pictures(t *testing.T, file, untagged string) (all []picture, width, height
 		if (i+1)*size > len(body) {
 			break
 		}
-		p := picture{}
+		p := frame{}
 		p.at, _ = strconv.ParseFloat(string(m[1]), 64)
 		width, _ = strconv.Atoi(string(m[2]))
 		height, _ = strconv.Atoi(string(m[3]))
@@ -215,8 +215,8 @@ func pictures(t *testing.T, file, untagged string) (all []picture, width, height
 
 var shownAt = regexp.MustCompile(`pts_time:\s*(-?[0-9.e+-]+) .* s:(\d+)x(\d+) `)
 
-// flashes are when white pictures begin.
-func flashes(all []picture) (at []float64) {
+// flashes are when white frames begin.
+func flashes(all []frame) (at []float64) {
 	for i, p := range all {
 		if p.bright() > 230 && (i == 0 || all[i-1].bright() <= 230) {
 			at = append(at, p.at)
@@ -225,7 +225,7 @@ func flashes(all []picture) (at []float64) {
 	return at
 }
 
-// beepTimes are when the sound becomes loud.
+// beepTimes are when the audio becomes loud.
 func beepTimes(t *testing.T, file string) (at []float64) {
 	t.Helper()
 	out, err := hlstest.Run(t.Context(), "sh", "-c", `ffmpeg -hide_banner -nostdin -copyts -i "$1" -vn -af silencedetect=n=-20dB:d=0.2 -f null - 2>&1`, "sh", file)
@@ -278,7 +278,7 @@ func replacedAVC(b []byte, n int) []byte {
 	return joined(out...)
 }
 
-// inBand lets a second recording follow whose parameter sets are in its pictures alone.
+// inBand lets a second recording follow whose parameter sets are in its frames alone.
 func inBand(first, second []byte, at uint32) []byte {
 	tags := split(first)
 	var sets []byte

@@ -13,7 +13,7 @@ import (
 
 	"afterlive/hlscheck"
 	"afterlive/internal/ledger"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 	"afterlive/ladder"
 )
@@ -21,7 +21,7 @@ import (
 // What every built-in profile publishes keeps all rules that MUST be kept, in every
 // segment, and most of those that should.
 func TestPresentationsKeepTheRules(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	sphere, flat := movie(t, "-s", "512x256"), movie(t)
 	tall := movie(t, "-s", "180x320", "-an")
 	for n, tc := range []struct {
@@ -34,7 +34,7 @@ func TestPresentationsKeepTheRules(t *testing.T) {
 		name, recording := tc.name, tc.recording
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			store, queue := standin.NewMemory(), &standin.Messages{}
+			store, queue := testenv.NewMemory(), &testenv.Messages{}
 			store.Put(smallTask.Key, recording)
 			p := newPipeline(t, store, queue, "")
 			var err error
@@ -75,7 +75,7 @@ func TestPresentationsKeepTheRules(t *testing.T) {
 
 // allButLast does all tasks of a small recording but the one after which it would be
 // published.
-func allButLast(t *testing.T) (*Pipeline, *standin.Memory, job.Task) {
+func allButLast(t *testing.T) (*Pipeline, *testenv.Memory, job.Task) {
 	t.Helper()
 	p, store, queue := newSmall(t, movie(t))
 	must(t, p.Do(t.Context(), smallTask, nil))
@@ -132,7 +132,7 @@ func TestRulesWaitForTheStore(t *testing.T) {
 }
 
 // segmentOf is the key of a segment of the first chunk: its first, or its last.
-func segmentOf(t *testing.T, store *standin.Memory, last bool) string {
+func segmentOf(t *testing.T, store *testenv.Memory, last bool) string {
 	t.Helper()
 	plan := onlyPlan(t, store)
 	var part ladder.Part
@@ -149,7 +149,7 @@ func segmentOf(t *testing.T, store *standin.Memory, last bool) string {
 // A segment that the store has lost, or has in another size, is not published. It may
 // come; else its part is made again.
 func TestMissingSegmentIsNotPublished(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	for name, tc := range map[string]struct {
 		last  bool
 		spoil func(body []byte) []byte
@@ -188,7 +188,7 @@ func TestMissingSegmentIsNotPublished(t *testing.T) {
 // What the advice says of a missing segment helps: the part alone is made again.
 func TestMissingSegmentIsMadeAgain(t *testing.T) {
 	p, store, last := allButLast(t)
-	key, queue := segmentOf(t, store, false), &standin.Messages{}
+	key, queue := segmentOf(t, store, false), &testenv.Messages{}
 	delete(store.Objects, key)
 	if reason, _ := job.Verdict(p.Do(t.Context(), last, nil)); reason != "segment_missing" {
 		t.Fatalf("got %q", reason)

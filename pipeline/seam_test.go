@@ -9,22 +9,22 @@ import (
 	"slices"
 	"testing"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/ladder"
 )
 
-// Sounds in which a seam would be heard; the pure tone most of all.
-var seamSounds = map[string]string{
+// Signals in which a seam would be heard; the pure tone most of all.
+var seamSources = map[string]string{
 	"tone":  "0.3*sin(880*PI*t)",
 	"sweep": "0.25*sin(2*PI*(100*t+40*t*t))+0.1*(random(0)-0.5)*lt(mod(t*3,1),0.03)",
 	"music": "0.2*sin(2*PI*220*pow(2,floor(mod(t*4,12))/12)*t)*exp(-6*mod(t*4,1))+0.1*sin(2*PI*55*t)*exp(-2*mod(t,1))+0.05*sin(2*PI*3520*t)*exp(-20*mod(t*8,1))",
 	"voice": "(0.3*sin(2*PI*130*t+3*sin(2*PI*5*t))+0.1*(random(1)-0.5))*max(0,sin(2*PI*1.7*t))*max(0,sin(2*PI*0.23*t))",
 }
 
-// Sound that was encoded in chunks is as good as that of one pass, and no seam is heard: at
+// Audio that was encoded in chunks is as good as that of one pass, and no seam is heard: at
 // none is there a packet with more noise than around it. A click has 19 dB more and above.
 func TestNoSeamIsHeard(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	mediaHeavy(t)
 	for n, tc := range []struct {
 		name, rate string
@@ -35,8 +35,8 @@ func TestNoSeamIsHeard(t *testing.T) {
 		}
 		t.Run(fmt.Sprint(tc.name, " grows ", tc.grows), func(t *testing.T) {
 			t.Parallel()
-			file := filepath.Join(t.TempDir(), "sound.flv")
-			runFFmpeg(t, "-v", "error", "-nostdin", "-f", "lavfi", "-i", fmt.Sprintf("aevalsrc='%s':s=%s:d=26,pan=stereo|c0=c0|c1=c0", seamSounds[tc.name], tc.rate),
+			file := filepath.Join(t.TempDir(), "audio.flv")
+			runFFmpeg(t, "-v", "error", "-nostdin", "-f", "lavfi", "-i", fmt.Sprintf("aevalsrc='%s':s=%s:d=26,pan=stereo|c0=c0|c1=c0", seamSources[tc.name], tc.rate),
 				"-c:a", "aac", "-b:a", "256k", "-f", "flv", file)
 			recording, err := os.ReadFile(file)
 			must(t, err)
@@ -50,11 +50,11 @@ func TestNoSeamIsHeard(t *testing.T) {
 			if len(out.plan.Chunks) < 4 || len(out.asset.Missing) > 0 {
 				t.Fatalf("%d chunks, missing %+v", len(out.plan.Chunks), out.asset.Missing)
 			}
-			truth := decodedSound(t, file)
-			chunked := noise(t, truth, decodedSound(t, out.file(t, "audio/aac")))
+			truth := decodedAudio(t, file)
+			chunked := noise(t, truth, decodedAudio(t, out.file(t, "audio/aac")))
 			once := filepath.Join(t.TempDir(), "once.adts")
 			runFFmpeg(t, "-v", "error", "-nostdin", "-i", file, "-c:a", "aac", "-b:a", "128k", once)
-			one := noise(t, truth, decodedSound(t, once))
+			one := noise(t, truth, decodedAudio(t, once))
 			a, b := mean(chunked), mean(one)
 			t.Logf("mean noise %.1f dBFS, of one pass %.1f", a, b)
 			if a > b+0.5 {
@@ -79,8 +79,8 @@ func TestAClickIsFound(t *testing.T) {
 	}
 }
 
-// decodedSound are a file's samples, of the left channel.
-func decodedSound(t *testing.T, file string) (all []float64) {
+// decodedAudio are a file's samples, of the left channel.
+func decodedAudio(t *testing.T, file string) (all []float64) {
 	t.Helper()
 	raw := runFFmpeg(t, "-v", "error", "-nostdin", "-i", file, "-map", "0:a", "-f", "f32le", "-ac", "2", "-")
 	for i := 0; i+8 <= len(raw); i += 8 {

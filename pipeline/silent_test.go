@@ -10,12 +10,12 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 )
 
 // hushed is a store whose source breaks off in silence.
-type hushed struct{ *standin.Memory }
+type hushed struct{ *testenv.Memory }
 
 func (s hushed) Read(_ context.Context, _, _ string, from, _ int64) (io.ReadCloser, error) {
 	body := bytes.NewReader(s.Objects[smallTask.Key][from : from+1000])

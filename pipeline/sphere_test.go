@@ -12,7 +12,7 @@ import (
 	"afterlive/internal/catalog"
 	"afterlive/internal/hlstest"
 	"afterlive/internal/ledger"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 	"afterlive/ladder"
 )
@@ -84,7 +84,7 @@ func TestProjections(t *testing.T) {
 	mediaHeavy(t)
 	body, err := os.ReadFile(sphere(t))
 	must(t, err)
-	store, queue := standin.NewMemory(), &standin.Messages{}
+	store, queue := testenv.NewMemory(), &testenv.Messages{}
 	store.Put("recordings/r.flv", body)
 	p := newPipeline(t, store, queue, sphereProfile)
 	must(t, queue.Send(t.Context(), job.Task{Kind: job.Recording, Key: "recordings/r.flv", Profile: "all"}.Body(), 0))

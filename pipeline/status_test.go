@@ -7,7 +7,7 @@ import (
 
 	"afterlive/internal/catalog"
 	"afterlive/internal/operate"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 	"afterlive/ladder"
 )
@@ -33,7 +33,7 @@ func TestRefusedPublication(t *testing.T) {
 	if now := is(catalog.Failed, "publish"); now.Reason != "parts_differ" || !strings.Contains(now.Detail, "publish: assemble job") {
 		t.Errorf("%+v", now)
 	}
-	operator := operate.Operator{Failed: failed, Work: &standin.Messages{}, Store: store}
+	operator := operate.Operator{Failed: failed, Work: &testenv.Messages{}, Store: store}
 	var found []operate.FailedTask
 	drop := func(f operate.FailedTask) error { found = append(found, f); return operator.Drop(t.Context(), f) }
 	for range 2 { // again: it is dropped already
@@ -57,9 +57,9 @@ func TestFailureIsNotedWithItsJob(t *testing.T) {
 		"no version": {Kind: job.Recording, Key: smallTask.Key, Profile: "stitch"},
 		"no bucket":  {Kind: job.Recording, Key: smallTask.Key, ETag: smallTask.Key + "#1", Profile: "stitch"},
 	} {
-		store := standin.NewMemory()
+		store := testenv.NewMemory()
 		store.Put(smallTask.Key, []byte("Dear diary"))
-		p := newPipeline(t, store, &standin.Messages{}, "")
+		p := newPipeline(t, store, &testenv.Messages{}, "")
 		p.Bucket = "recs"
 		failed := givenUp(t, p, task, p.Do)
 		id := job.ID("recs", task.Key, store.ETag(task.Key), "stitch")
@@ -77,8 +77,8 @@ func TestFailureIsNotedWithItsJob(t *testing.T) {
 // witness.
 func TestLastWordsOfBadOutput(t *testing.T) {
 	for name, program := range map[string]string{
-		"nothing is written":   `cat >/dev/null; echo "[error] no picture fits" >&2`,
-		"a segment is garbage": `echo "[error] no picture fits" >&2; for f in */*/; do echo garbage >$f/init.mp4; done; cat >/dev/null`,
+		"nothing is written":   `cat >/dev/null; echo "[error] no frame fits" >&2`,
+		"a segment is garbage": `echo "[error] no frame fits" >&2; for f in */*/; do echo garbage >$f/init.mp4; done; cat >/dev/null`,
 	} {
 		p, _, queue := newSmall(t, smallRecording(t))
 		must(t, p.Do(t.Context(), smallTask, nil))
@@ -87,7 +87,7 @@ func TestLastWordsOfBadOutput(t *testing.T) {
 			tasks, err := job.Parse([]byte(body))
 			must(t, err)
 			err = p.Do(t.Context(), tasks[0], nil)
-			if reason, _ := job.Verdict(err); reason != "bad_output" || !strings.Contains(job.LastWords(err), "[error] no picture fits") {
+			if reason, _ := job.Verdict(err); reason != "bad_output" || !strings.Contains(job.LastWords(err), "[error] no frame fits") {
 				t.Errorf("%s: %s: %s, %v, ffmpeg said %q", name, tasks[0].Name(), reason, err, job.LastWords(err))
 			}
 		}

@@ -18,23 +18,23 @@ import (
 	"afterlive/internal/flv"
 	"afterlive/internal/hlstest"
 	"afterlive/internal/segment"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 	"afterlive/ladder"
 )
 
 // spec is a recording to be made by ffmpeg. Every frame shows its own number in
-// black and white bars; the sound is a beep at every full second.
+// black and white bars; the audio is a beep at every full second.
 type spec struct {
 	rate    flv.Rate
 	seconds int
 	gop     int     // seconds between keyframes
 	bframes int     // in a row
-	open    bool    // pictures before a keyframe refer to it: none but the first is an IDR
+	open    bool    // frames before a keyframe refer to it: none but the first is an IDR
 	jitter  bool    // of 1 ms, on every video timestamp
 	drops   bool    // frames now and then
-	late    float64 // seconds by which the picture starts after the sound
-	tail    float64 // seconds by which the sound outlives the picture
+	late    float64 // seconds by which the video starts after the audio
+	tail    float64 // seconds by which the audio outlives the video
 }
 
 func (s spec) String() string {
@@ -61,12 +61,12 @@ func (s spec) make(t *testing.T, seed uint64) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "recording.flv")
 	gop := int(math.Round(s.rate.FPS() * float64(s.gop)))
-	picture := fmt.Sprintf("nullsrc=s=%dx%d:r=%s:d=%d,geq=lum='if(mod(floor(N/pow(2,floor(X/8))),2),235,16)':cb=128:cr=128", width, height, s.rate, s.seconds)
+	pattern := fmt.Sprintf("nullsrc=s=%dx%d:r=%s:d=%d,geq=lum='if(mod(floor(N/pow(2,floor(X/8))),2),235,16)':cb=128:cr=128", width, height, s.rate, s.seconds)
 	if s.drops {
-		picture += ",select='not(eq(mod(n,37),5)+eq(mod(n,101),50)+eq(mod(n,101),51))'"
+		pattern += ",select='not(eq(mod(n,37),5)+eq(mod(n,101),50)+eq(mod(n,101),51))'"
 	}
 	length := fmt.Sprint(float64(s.seconds) + s.late + s.tail)
-	runFFmpeg(t, "-v", "error", "-nostdin", "-y", "-itsoffset", fmt.Sprint(s.late), "-f", "lavfi", "-i", picture,
+	runFFmpeg(t, "-v", "error", "-nostdin", "-y", "-itsoffset", fmt.Sprint(s.late), "-f", "lavfi", "-i", pattern,
 		"-f", "lavfi", "-i", "aevalsrc='if(lt(mod(t,1),0.1),0.8*sin(2*PI*1000*t),0)':s=44100:d="+length,
 		"-fps_mode", "passthrough", "-c:v", "libx264", "-preset", "ultrafast", "-crf", "12", "-pix_fmt", "yuv420p",
 		"-g", fmt.Sprint(gop), "-keyint_min", fmt.Sprint(gop), "-sc_threshold", "0", "-bf", fmt.Sprint(s.bframes),
@@ -129,7 +129,7 @@ func transcode(t *testing.T, recording string, chunk int) (*ladder.Job, string) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, queue := standin.NewMemory(), &standin.Messages{}
+	store, queue := testenv.NewMemory(), &testenv.Messages{}
 	store.Put("recordings/r.flv", body)
 	p := newPipeline(t, store, queue, fmt.Sprintf(stitchProfile, chunk))
 	if err := queue.Send(t.Context(), job.Task{Kind: job.Recording, Key: "recordings/r.flv", Profile: "stitch"}.Body(), 0); err != nil {
@@ -144,7 +144,7 @@ func transcode(t *testing.T, recording string, chunk int) (*ladder.Job, string) 
 }
 
 // export writes what is below a prefix to a folder, which it returns.
-func export(t *testing.T, store *standin.Memory, prefix string) string {
+func export(t *testing.T, store *testenv.Memory, prefix string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for key, body := range store.Objects {
@@ -161,14 +161,14 @@ func export(t *testing.T, store *standin.Memory, prefix string) string {
 	return dir
 }
 
-// singlePass encodes the picture with one plain ffmpeg, straight from the file:
+// singlePass encodes the video with one plain ffmpeg, straight from the file:
 // what the stitched result has to equal. Of the plan it knows sizes and length.
 func singlePass(t *testing.T, recording string, plan *ladder.Job, origin float64) string {
 	t.Helper()
 	dir := t.TempDir()
 	r := plan.Ladders[0].Renditions[0]
 	runFFmpeg(t, "-v", "error", "-nostdin", "-y", "-copyts", "-itsoffset", fmt.Sprint(-origin), "-i", recording, "-map", "0:v:0",
-		"-color_primaries", "smpte170m", "-color_trc", "smpte170m", "-colorspace", "smpte170m", // which an untagged picture of this size has
+		"-color_primaries", "smpte170m", "-color_trc", "smpte170m", "-colorspace", "smpte170m", // which an untagged frame of this size has
 		"-vf", fmt.Sprintf("fps=%s:start_time=0,tpad=stop_mode=clone:stop=-1,trim=end_pts=%d,scale=%d:%d:out_range=tv,setsar=1,format=yuv420p,setparams=color_primaries=smpte170m:color_trc=smpte170m:colorspace=smpte170m", plan.Rate, plan.Frames, r.Width, r.Height),
 		"-fps_mode", "passthrough", "-c:v", "libx264", "-profile:v", "high", "-preset", r.Preset, "-crf", fmt.Sprint(r.CRF),
 		"-maxrate", fmt.Sprint(int(r.Maxrate)), "-bufsize", fmt.Sprint(int(r.Bufsize)),
@@ -179,17 +179,17 @@ func singlePass(t *testing.T, recording string, plan *ladder.Job, origin float64
 	return filepath.Join(dir, "index.m3u8")
 }
 
-// origin is the recording's zero, in its own seconds: the first picture if it comes at
-// most a tenth of a second after the first sound; else that, or the frame before it on the
-// picture's grid.
-func origin(s spec, picture, sound float64) float64 {
-	if picture <= sound+0.1 {
-		return math.Round(picture*1000) / 1000
+// origin is the recording's zero, in its own seconds: the first frame if it comes at
+// most a tenth of a second after the first audio; else that, or the frame before it on the
+// video's grid.
+func origin(s spec, video, audio float64) float64 {
+	if video <= audio+0.1 {
+		return math.Round(video*1000) / 1000
 	}
-	for picture > sound {
-		picture -= 1 / s.rate.FPS()
+	for video > audio {
+		video -= 1 / s.rate.FPS()
 	}
-	return math.Round(picture*1000) / 1000
+	return math.Round(video*1000) / 1000
 }
 
 func packets(t *testing.T, file, kind string) []hlstest.Packet {
@@ -271,16 +271,16 @@ func beeps(t *testing.T, file string, start float64) []float64 {
 	return onsets
 }
 
-// syncOf is by how much a file's sound is behind its picture, on average: frame n
+// syncOf is by how much a file's audio is behind its video, on average: frame n
 // belongs to second late+n/rate, beep k to second k.
 func syncOf(t *testing.T, s spec, shown []hlstest.Packet, frames []int, onsets []float64) float64 {
 	t.Helper()
 	if len(onsets) < s.seconds-1 {
 		t.Fatalf("%d beeps in %d s", len(onsets), s.seconds)
 	}
-	var sound, picture float64
+	var audio, video float64
 	for k, at := range onsets {
-		sound += (at - float64(k)) / float64(len(onsets))
+		audio += (at - float64(k)) / float64(len(onsets))
 	}
 	pts := make([]float64, len(shown))
 	for i, p := range shown {
@@ -290,18 +290,18 @@ func syncOf(t *testing.T, s spec, shown []hlstest.Packet, frames []int, onsets [
 	seen, count := -1, 0
 	for i, n := range frames {
 		if n != seen && i > 0 { // the first may be shown early, the others when their time comes
-			picture += pts[i] - s.late - float64(n)/s.rate.FPS()
+			video += pts[i] - s.late - float64(n)/s.rate.FPS()
 			count++
 		}
 		seen = n
 	}
-	return sound - picture/float64(count)
+	return audio - video/float64(count)
 }
 
 // Chunks that were encoded apart are one recording: the same frames at the same
-// times in the same segments as a single pass, with the sound where it was.
+// times in the same segments as a single pass, with the audio where it was.
 func TestStitchingIsInvisible(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	rates := []flv.Rate{{Num: 24, Den: 1}, {Num: 25, Den: 1}, {Num: 30000, Den: 1001}, {Num: 30, Den: 1}, {Num: 50, Den: 1}, {Num: 60, Den: 1}}
 	lates := []float64{0, 0.4, 7.5}
 	n := uint64(0)
@@ -325,9 +325,9 @@ func TestStitchingIsInvisible(t *testing.T) {
 	}
 }
 
-// Sound may begin long before the picture, and outlive it by long: the first picture is
+// Audio may begin long before the video, and outlive it by long: the first frame is
 // shown early, the last is held, and that is work of chunks like all others.
-func TestChunksBesideThePicture(t *testing.T) {
+func TestChunksBesideTheVideo(t *testing.T) {
 	for n, s := range []spec{
 		{rate: flv.Rate{Num: 25, Den: 1}, seconds: 8, gop: 2, bframes: 2, tail: 31},
 		{rate: flv.Rate{Num: 30000, Den: 1001}, seconds: 8, gop: 2, bframes: 2, late: 31.3},
@@ -394,11 +394,11 @@ func checkStitching(t *testing.T, s spec, chunk int, seed uint64, by func(t *tes
 		t.Error("the init segment is not a single pass's")
 	}
 	before := syncOf(t, s, sourceShown, numbers(t, recording), beeps(t, recording, sourceHeard[0].PTS))
-	sound := playlist("audio", "aac")
-	after := syncOf(t, s, shown, numbers(t, top), beeps(t, sound, packets(t, sound, "a")[0].PTS))
+	audio := playlist("audio", "aac")
+	after := syncOf(t, s, shown, numbers(t, top), beeps(t, audio, packets(t, audio, "a")[0].PTS))
 	if off := math.Abs(after - before); off > 0.020 {
-		t.Errorf("sound moved by %.1f ms against the picture", off*1000)
+		t.Errorf("audio moved by %.1f ms against the video", off*1000)
 	}
-	t.Logf("%d frames in %d chunks; sound against picture: %.1f ms before, %.1f ms after", plan.Frames, len(plan.Chunks), before*1000, after*1000)
+	t.Logf("%d frames in %d chunks; audio against video: %.1f ms before, %.1f ms after", plan.Frames, len(plan.Chunks), before*1000, after*1000)
 	return plan
 }

@@ -12,7 +12,7 @@ import (
 	"afterlive/hlscheck"
 	"afterlive/internal/hlstest"
 	"afterlive/internal/operate"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 	"afterlive/ladder"
 )
@@ -31,7 +31,7 @@ const containerProfiles = `
 // published publishes a recording with a profile into a folder, and keeps the rules.
 func published(t *testing.T, recording []byte, profiles, profile string) (plan *ladder.Job, dir string) {
 	t.Helper()
-	store, queue := standin.NewMemory(), &standin.Messages{}
+	store, queue := testenv.NewMemory(), &testenv.Messages{}
 	store.Put(smallTask.Key, recording)
 	p := newPipeline(t, store, queue, profiles)
 	p.FFmpeg.Threads = 1 // with more, x264 doesn't always write the same
@@ -51,10 +51,10 @@ func published(t *testing.T, recording []byte, profiles, profile string) (plan *
 	return plan, filepath.Join(dir, filepath.FromSlash(plan.Key()))
 }
 
-// A transport stream holds the same pictures and the same sound as fMP4 does, bit for
+// A transport stream holds the same frames and the same audio as fMP4 does, bit for
 // bit, at the same times, to a tick of its clock.
 func TestTransportStreamsAreTheSame(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	for n, rate := range []string{"24000/1001", "30", "60000/1001"} {
 		if !chosen(n, 3) {
 			continue
@@ -76,10 +76,10 @@ func TestTransportStreamsAreTheSame(t *testing.T) {
 						return runFFmpeg(t, append(append([]string{"-nostdin"}, hlstest.Reading(list)...), "-c", "copy", "-f", "adts", "-")...)
 					}
 					if x, y := copied(a), copied(b); !bytes.Equal(x, y) {
-						t.Errorf("other sound: %d bytes, and %d in fMP4", len(y), len(x))
+						t.Errorf("other audio: %d bytes, and %d in fMP4", len(y), len(x))
 					}
 				} else if x, y := units(t, hlstest.Reading(a)...), units(t, hlstest.Reading(b)...); !bytes.Equal(x, y) {
-					t.Errorf("%s: other pictures: %d bytes, and %d in fMP4", rendition, len(y), len(x))
+					t.Errorf("%s: other frames: %d bytes, and %d in fMP4", rendition, len(y), len(x))
 				}
 				if x, y := extinfs(t, a), extinfs(t, b); !slices.Equal(x, y) {
 					t.Errorf("%s: segments of %v, in fMP4 of %v", rendition, y, x)
@@ -88,16 +88,16 @@ func TestTransportStreamsAreTheSame(t *testing.T) {
 				must(t, hlstest.Decode(t.Context(), b))
 			}
 			checkTrack(t, plan, packets(t, ts+"/flat/180p/index.m3u8", "v"))
-			pictures := extinfs(t, ts+"/flat/iframes/index.m3u8")
-			if want := extinfs(t, mp4+"/flat/iframes/index.m3u8"); !slices.Equal(pictures, want) {
-				t.Errorf("I-frames of %v, in fMP4 of %v", pictures, want)
+			frames := extinfs(t, ts+"/flat/iframes/index.m3u8")
+			if want := extinfs(t, mp4+"/flat/iframes/index.m3u8"); !slices.Equal(frames, want) {
+				t.Errorf("I-frames of %v, in fMP4 of %v", frames, want)
 			}
 		})
 	}
 }
 
 // concatenated puts a rendition's segments into one file: of HLS, ffprobe tells the first
-// packet of sound twice.
+// audio packet twice.
 func concatenated(t *testing.T, folder string) string {
 	t.Helper()
 	names, err := filepath.Glob(folder + "/*.ts")
@@ -129,7 +129,7 @@ func sameTimes(t *testing.T, rendition string, want, got []hlstest.Packet) {
 	}
 }
 
-// A recording's own picture is in a transport stream what it was in FLV.
+// A recording's own video is in a transport stream what it was in FLV.
 func TestCopyIntoTransportStreams(t *testing.T) {
 	t.Parallel()
 	recording := streamed(t, "30000/1001", 27, 0.05, "-g", "50", "-bf", "2", "-crf", "25")
@@ -140,26 +140,26 @@ func TestCopyIntoTransportStreams(t *testing.T) {
 	}
 	list := filepath.Join(dir, "flat", top.Name, "index.m3u8")
 	if a, b := units(t, "-i", file), units(t, hlstest.Reading(list)...); !bytes.Equal(a, b) {
-		t.Errorf("other pictures: %d bytes, the recording has %d", len(b), len(a))
+		t.Errorf("other frames: %d bytes, the recording has %d", len(b), len(a))
 	}
 	checkTrack(t, plan, packets(t, list, "v"))
 }
 
-// A picture that is copied may be damaged: what is whole of it is published.
+// A frame that is copied may be damaged: what is whole of it is published.
 func TestCopyOfDamageIntoTransportStreams(t *testing.T) {
 	recording := streamed(t, "30", 14, 0, "-g", "60", "-bf", "0", "-crf", "25")
-	pictures := 0
+	frames := 0
 	retime(recording, func(tag []byte, at int) int {
-		if tag[0] == 9 && tag[12] == 1 { // a picture
-			pictures++
-			if pictures == 40 {
+		if tag[0] == 9 && tag[12] == 1 { // a frame
+			frames++
+			if frames == 40 {
 				copy(tag[16:20], []byte{0xff, 0xff, 0xff, 0xff}) // how long its first NAL unit is
 			}
 		}
 		return at
 	})
 	plan, _, _ := copied(t, recording, strings.Replace(copyProfile, "source:", "container: ts\n  source:", 1))
-	if pictures < 400 || plan.Copy.Fault != "" {
-		t.Errorf("of %d pictures: %+v", pictures, plan.Copy)
+	if frames < 400 || plan.Copy.Fault != "" {
+		t.Errorf("of %d frames: %+v", frames, plan.Copy)
 	}
 }

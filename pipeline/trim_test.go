@@ -13,14 +13,14 @@ import (
 	"afterlive/internal/flv"
 	"afterlive/internal/ledger"
 	"afterlive/internal/operate"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 	"afterlive/ladder"
 )
 
 // A trimmed recording has exactly the frames that are left, from the one that is shown at its new beginning, and the audio of their time.
 func TestTrim(t *testing.T) {
-	standin.InTurn(t)
+	testenv.InTurn(t)
 	t.Parallel()
 	for _, tc := range []struct {
 		spec
@@ -37,7 +37,7 @@ func TestTrim(t *testing.T) {
 			c := toClip(t, smallTask.Key, recording, fmt.Sprintf(stitchProfile, 6), "stitch")
 			_, address := c.check(t, c.job)
 			whole := numbers(t, address+"/flat/"+c.job.Ladders[0].Renditions[0].Name+"/index.m3u8")
-			sounds := beeps(t, address+"/audio/aac/index.m3u8", packets(t, address+"/audio/aac/index.m3u8", "a")[0].PTS)
+			heard := beeps(t, address+"/audio/aac/index.m3u8", packets(t, address+"/audio/aac/index.m3u8", "a")[0].PTS)
 			task := job.Task{Kind: job.Recording, Key: smallTask.Key, ETag: c.store.ETag(smallTask.Key), Profile: "stitch", Trim: job.Trim{Start: tc.start.Milliseconds(), End: tc.end.Milliseconds()}}
 			must(t, c.Do(t.Context(), task, nil))
 			drain(t, c.Pipeline, c.queue)
@@ -56,11 +56,11 @@ func TestTrim(t *testing.T) {
 			if !slices.Equal(all, whole[first:min(len(whole), first+len(all))]) {
 				t.Errorf("its frames are the recording's %v, the whole has %v", all, whole[first:])
 			}
-			sound := address + "/audio/aac/index.m3u8"
+			audio := address + "/audio/aac/index.m3u8"
 			later := got.Rate.Time(first).Seconds()
-			for _, at := range beeps(t, sound, packets(t, sound, "a")[0].PTS) {
-				if !slices.ContainsFunc(sounds, func(s float64) bool { return math.Abs(s-at-later) < 0.005 }) && at > ladder.StartOffset+0.1 {
-					t.Errorf("a beep comes at %f, in the whole they are at %v", at+later, sounds)
+			for _, at := range beeps(t, audio, packets(t, audio, "a")[0].PTS) {
+				if !slices.ContainsFunc(heard, func(s float64) bool { return math.Abs(s-at-later) < 0.005 }) && at > ladder.StartOffset+0.1 {
+					t.Errorf("a beep comes at %f, in the whole they are at %v", at+later, heard)
 				}
 			}
 			var asset ladder.Asset
@@ -85,7 +85,7 @@ func TestTrimRefused(t *testing.T) {
 	recording := streamed(t, "25", 4, 0)
 	for name, trim := range map[string]job.Trim{"nothing is left": {Start: 3000, End: 2000}, "negative": {Start: -1}} {
 		t.Run(name, func(t *testing.T) {
-			store, queue := standin.NewMemory(), &standin.Messages{}
+			store, queue := testenv.NewMemory(), &testenv.Messages{}
 			store.Put(smallTask.Key, recording)
 			p := newPipeline(t, store, queue, recordedProfile)
 			task := job.Task{Kind: job.Recording, Key: smallTask.Key, Profile: "recorded", Trim: trim}
@@ -113,7 +113,7 @@ func TestTrimRefused(t *testing.T) {
 
 // A title comes with the recording's message, or from an operator, and stays when another job takes the place of what was published.
 func TestTitleStays(t *testing.T) {
-	store, queue := standin.NewMemory(), &standin.Messages{}
+	store, queue := testenv.NewMemory(), &testenv.Messages{}
 	store.Put(smallTask.Key, streamed(t, "25", 4, 0))
 	p := newPipeline(t, store, queue, recordedProfile)
 	for n, tc := range []struct{ sent, operator, want string }{
@@ -150,7 +150,7 @@ func TestTitleStays(t *testing.T) {
 
 // A title also comes to a job that was planned, or published, before it: by the bucket's own notification, say. Once.
 func TestTitleComesLater(t *testing.T) {
-	store, queue := standin.NewMemory(), &standin.Messages{}
+	store, queue := testenv.NewMemory(), &testenv.Messages{}
 	store.Put(smallTask.Key, streamed(t, "25", 4, 0))
 	p := newPipeline(t, store, queue, recordedProfile)
 	task := job.Task{Kind: job.Recording, Key: smallTask.Key, Profile: "recorded"}
@@ -176,7 +176,7 @@ func TestTitleComesLater(t *testing.T) {
 
 // What a bucket tells of is made as its sender wants it, whichever message comes first; another recording in its place is not.
 func TestBucketTellsFirst(t *testing.T) {
-	store, queue := standin.NewMemory(), &standin.Messages{}
+	store, queue := testenv.NewMemory(), &testenv.Messages{}
 	recording := streamed(t, "25", 4, 0)
 	sent := job.Task{Kind: job.Recording, Key: smallTask.Key, Profile: "recorded", Title: "A talk", Trim: job.Trim{Start: 1000}}
 	must(t, NoteWish(t.Context(), store, sent, int64(len(recording)+1))) // of an upload that was broken off
@@ -211,7 +211,7 @@ func TestBucketTellsFirst(t *testing.T) {
 
 // Damage that is trimmed away is none.
 func TestDamageIsTrimmedAway(t *testing.T) {
-	recording := source{seconds: 40, audio: aacSound, size: "160x90"}.make(t)
+	recording := source{seconds: 40, audio: aacAudio, size: "160x90"}.make(t)
 	for i := len(recording) / 20; i < len(recording)/5; i++ {
 		recording[i] = 0xff
 	}
@@ -223,7 +223,7 @@ func TestDamageIsTrimmedAway(t *testing.T) {
 		{job.Trim{End: 2000}, string(ladder.ReasonTime)},
 		{job.Trim{Start: 25_000}, ""},
 	} {
-		store, queue := standin.NewMemory(), &standin.Messages{}
+		store, queue := testenv.NewMemory(), &testenv.Messages{}
 		store.Put(smallTask.Key, recording)
 		p := newPipeline(t, store, queue, recordedProfile)
 		err := p.Do(t.Context(), job.Task{Kind: job.Recording, Key: smallTask.Key, Profile: "recorded", Trim: tc.trim}, nil)

@@ -14,7 +14,7 @@ import (
 	"afterlive/ladder"
 )
 
-// encodeSmall encodes the first chunk and the sound of a small recording into a
+// encodeSmall encodes the first chunk and the audio of a small recording into a
 // folder, as a worker would.
 func encodeSmall(t *testing.T) (*ladder.Plan, ladder.Chunk, string) {
 	t.Helper()
@@ -36,15 +36,15 @@ func encodeSmall(t *testing.T) (*ladder.Plan, ladder.Chunk, string) {
 	if _, err := p.FFmpeg.Run(t.Context(), folder, w.args, cut.Reader(bytes.NewReader(recording[cut.From:cut.To])), func(ffmpeg.Progress) {}); err != nil {
 		t.Fatal(err)
 	}
-	// Sound is cut into segments here, but they are verified as if ffmpeg had.
-	for _, o := range w.sounds {
+	// Audio is cut into segments here, but they are verified as if ffmpeg had.
+	for _, o := range w.audio {
 		o.Folder = filepath.Join(folder, o.Track.Ladder, o.Track.Rendition)
 		must(t, os.MkdirAll(o.Folder, 0o755))
 	}
-	sound := w.chunk.Sound
-	sidecar, err := newSidecar(sound, t.TempDir())
+	audio := w.chunk.Audio
+	sidecar, err := newSidecar(audio, t.TempDir())
 	must(t, err)
-	must(t, sidecar.From(bytes.NewReader(recording[sound.From:sound.To])))
+	must(t, sidecar.From(bytes.NewReader(recording[audio.From:audio.To])))
 	must(t, p.stretch(t.Context(), plan, w, plan.Stretches(*w.chunk)[0], folder, sidecar, &ladder.Part{}, &usage{}))
 	return plan, chunks[0], folder
 }
@@ -63,7 +63,7 @@ func TestVerifyFindsFaults(t *testing.T) {
 	video := func() *segment.Output {
 		return segment.Video(plan, chunk, plan.Ladders[0], plan.Ladders[0].Renditions[0])
 	}
-	audio := func() *segment.Output { return segment.Sound(plan, chunk, plan.Audio.Renditions[0]) }
+	audio := func() *segment.Output { return segment.Audio(plan, chunk, plan.Audio.Renditions[0]) }
 	const videoDir, audioDir = "flat/48p/", "audio/aac/"
 
 	for _, tc := range []struct {
@@ -72,8 +72,8 @@ func TestVerifyFindsFaults(t *testing.T) {
 		spoil func(t *testing.T, file func(string) string)
 		want  string // in the error; "": none
 	}{
-		{"good picture", video, nil, ""},
-		{"good sound", audio, nil, ""},
+		{"good video", video, nil, ""},
+		{"good audio", audio, nil, ""},
 		{"segment missing", video, func(t *testing.T, file func(string) string) { remove(t, file(videoDir+"s00000.m4s")) }, "no segments"},
 		{"segment empty", video, func(t *testing.T, file func(string) string) { truncate(t, file(videoDir+"s00000.m4s"), 0) }, "frames"},
 		{"segment torn", video, func(t *testing.T, file func(string) string) { truncate(t, file(videoDir+"s00000.m4s"), -100) }, "s00000.m4s"},
@@ -83,17 +83,17 @@ func TestVerifyFindsFaults(t *testing.T) {
 		}, "segment 1"},
 		{"init segment missing", video, func(t *testing.T, file func(string) string) { remove(t, file(videoDir+"init.mp4")) }, "init.mp4"},
 		{"init segment empty", video, func(t *testing.T, file func(string) string) { truncate(t, file(videoDir+"init.mp4"), 0) }, "no track"},
-		{"init segment of sound", video, func(t *testing.T, file func(string) string) {
+		{"init segment of audio", video, func(t *testing.T, file func(string) string) {
 			link(t, file(audioDir+"init.mp4"), file(videoDir+"init.mp4"))
 		}, "doesn't say H.264"},
-		{"another rendition's picture", video, func(t *testing.T, file func(string) string) {
+		{"another rendition's video", video, func(t *testing.T, file func(string) string) {
 			link(t, file("flat/32p/init.mp4"), file(videoDir+"init.mp4"))
 		}, "doesn't say H.264 of 88x48"},
-		{"sound with a hole", audio, func(t *testing.T, file func(string) string) {
+		{"audio with a hole", audio, func(t *testing.T, file func(string) string) {
 			link(t, file(audioDir+"s00000.m4s"), file(audioDir+"s00001.m4s"))
 		}, "packet"},
-		{"sound too short", audio, func(t *testing.T, file func(string) string) { remove(t, file(audioDir+"s00000.m4s")) }, "no segments"},
-		{"sound with an init segment of pictures", audio, func(t *testing.T, file func(string) string) {
+		{"audio too short", audio, func(t *testing.T, file func(string) string) { remove(t, file(audioDir+"s00000.m4s")) }, "no segments"},
+		{"audio with an init segment of frames", audio, func(t *testing.T, file func(string) string) {
 			link(t, file(videoDir+"init.mp4"), file(audioDir+"init.mp4"))
 		}, "doesn't say AAC"},
 	} {
@@ -139,8 +139,8 @@ func TestVerifyAgainstThePlan(t *testing.T) {
 	}
 	longer := chunk
 	longer.To++
-	if err := takeAll(t.Context(), segment.Sound(plan, longer, plan.Audio.Renditions[0]), folder); err == nil || !strings.Contains(err.Error(), "the plan") {
-		t.Errorf("sound for a longer chunk: %v", err)
+	if err := takeAll(t.Context(), segment.Audio(plan, longer, plan.Audio.Renditions[0]), folder); err == nil || !strings.Contains(err.Error(), "the plan") {
+		t.Errorf("audio for a longer chunk: %v", err)
 	}
 }
 

@@ -58,24 +58,24 @@ type deed struct {
 
 // replay sends a job's failed tasks to the workers again.
 func (s *Site) replay(_ http.ResponseWriter, r *http.Request) (any, error) {
-	return s.sift(r, "replayed", func(ctx context.Context, f operate.FailedTask, w wish) (anew string, err error) {
+	return s.eachFailed(r, "replayed", func(ctx context.Context, f operate.FailedTask, w wish) (replanned string, err error) {
 		sent, err := s.Operator.Replay(ctx, f, w.Profile)
 		if w.Profile != "" && len(sent) > 0 {
-			anew = sent[0].JobID()
+			replanned = sent[0].JobID()
 		}
-		return anew, err
+		return replanned, err
 	})
 }
 
 // drop gives a job's failed tasks up.
 func (s *Site) drop(_ http.ResponseWriter, r *http.Request) (any, error) {
-	return s.sift(r, "dropped", func(ctx context.Context, f operate.FailedTask, _ wish) (string, error) {
+	return s.eachFailed(r, "dropped", func(ctx context.Context, f operate.FailedTask, _ wish) (string, error) {
 		return "", s.Operator.Drop(ctx, f)
 	})
 }
 
-// sift does something with each of a job's failed tasks.
-func (s *Site) sift(r *http.Request, done string, do func(context.Context, operate.FailedTask, wish) (string, error)) (any, error) {
+// eachFailed does something with each of a job's failed tasks.
+func (s *Site) eachFailed(r *http.Request, done string, do func(context.Context, operate.FailedTask, wish) (string, error)) (any, error) {
 	id := r.PathValue("job")
 	w, err := wishOf[wish](r)
 	if err != nil {

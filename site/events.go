@@ -117,10 +117,10 @@ func (s *Site) events(w http.ResponseWriter, r *http.Request) (any, error) {
 		switch {
 		case err != nil:
 			last = snapshot{} // what comes next ends it
-			err = tell(w, "fault", problemText(err.Error()))
+			err = writeEvent(w, "fault", problemText(err.Error()))
 		case !reflect.DeepEqual(now, last):
 			last, now.At = now, at
-			err = tell(w, "work", now)
+			err = writeEvent(w, "work", now)
 		default:
 			_, err = fmt.Fprint(w, ":\n\n") // whether it is still there
 		}
@@ -138,7 +138,7 @@ func (s *Site) events(w http.ResponseWriter, r *http.Request) (any, error) {
 	}
 }
 
-func tell(w http.ResponseWriter, event string, v any) error {
+func writeEvent(w http.ResponseWriter, event string, v any) error {
 	body, err := json.Marshal(v)
 	if err == nil {
 		_, err = fmt.Fprintf(w, "event: %s\ndata: %s\n\n", event, body)

@@ -26,7 +26,7 @@ import (
 	"afterlive/internal/ledger"
 	"afterlive/internal/operate"
 	"afterlive/internal/queue"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 	"afterlive/ladder"
 	"afterlive/pipeline"
@@ -34,7 +34,7 @@ import (
 
 // shop is a store that counts requests.
 type shop struct {
-	*standin.Memory
+	*testenv.Memory
 
 	requests atomic.Int64
 }
@@ -71,7 +71,7 @@ type stand struct {
 
 func newStand(t *testing.T) *stand {
 	t.Helper()
-	s := &stand{T: t, shop: &shop{Memory: standin.NewMemory()}}
+	s := &stand{T: t, shop: &shop{Memory: testenv.NewMemory()}}
 	db, err := queue.OpenDB(t.Context(), filepath.Join(t.TempDir(), "queue.db"))
 	s.must(err)
 	t.Cleanup(func() { _ = db.Close() })
@@ -244,7 +244,7 @@ func TestRequestsAreCounted(t *testing.T) {
 		s := newStand(t)
 		all := s.shop.Memory
 		for i := range n { // each in a store of its own, as lists of that in memory are slow
-			s.shop.Memory = standin.NewMemory()
+			s.shop.Memory = testenv.NewMemory()
 			s.add(i, fmt.Sprintf("live/talk-%d", i), map[bool]string{true: "stalled"}[i%500 == 7])
 			for key, body := range s.shop.Objects {
 				all.Put(key, body)

@@ -20,7 +20,7 @@ archive() { # OS ARCH PROGRAM...
 	name=afterlive-$version-$os-$arch
 	mkdir -p "$work/$name"
 	for program; do
-		CGO_ENABLED=0 GOOS=$os GOARCH=$arch go build -trimpath -ldflags "-s -w -X afterlive/internal/wiring.Version=$version" -o "$work/$name/${program#*:}" "./cmd/${program%:*}"
+		CGO_ENABLED=0 GOOS=$os GOARCH=$arch go build -trimpath -ldflags "-s -w -X afterlive/internal/config.Version=$version" -o "$work/$name/${program#*:}" "./cmd/${program%:*}"
 	done
 	cp LICENSE README.md CHANGELOG.md "$work/$name/"
 	tar -C "$work" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner -c "$name" | gzip -9n >"dist/$name.tar.gz"

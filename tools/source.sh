@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# source.sh [OPTION=VALUE...] [URL]     streams a test picture, until Ctrl-C or for LENGTH seconds; by default to rtmp://127.0.0.1:1935/live/source
+# source.sh [OPTION=VALUE...] [URL]     streams a test pattern, until Ctrl-C or for LENGTH seconds; by default to rtmp://127.0.0.1:1935/live/source
 #
 #   PROJECTION=equirectangular          a sphere: a dial with seconds in front, moving colours all around; flat: the dial alone
 #   SIZE=1280x640  RATE=30              pixels and frames a second

@@ -10,7 +10,7 @@ mkdir -p $data
 recording=${1:-}
 if [ -z "$recording" ]; then
 	recording=$data/planet.flv
-	[ -e $recording ] || go run ./tools/planet | ffmpeg -v error -nostdin -y -f rawvideo -s 2048x1024 -pix_fmt yuv420p -r 25 -i pipe:0 \
+	[ -e $recording ] || go run ./tools/testsphere | ffmpeg -v error -nostdin -y -f rawvideo -s 2048x1024 -pix_fmt yuv420p -r 25 -i pipe:0 \
 		-c:v libx264 -preset veryfast -crf 8 -g 50 -f flv $recording
 fi
 name=$(basename "$recording" .flv)

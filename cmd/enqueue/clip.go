@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"afterlive/internal/config"
 	"afterlive/internal/growing"
 	"afterlive/internal/operate"
-	"afterlive/internal/wiring"
 	"afterlive/job"
 	"afterlive/pipeline"
 )
@@ -35,9 +35,9 @@ func (*clipCommand) Help() string {
 }
 
 // Run makes a clip.
-func (c *clipCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) error {
-	return atPlace(ctx, flags, func(_ operate.Operator, place *wiring.Place) error {
-		clipper := pipeline.Clipper{Store: place.Store, Recordings: growing.Recordings{Store: place.Recordings}, Queue: place.Queue}
+func (c *clipCommand) Run(ctx context.Context, stdout io.Writer, flags config.Flags) error {
+	return withBackend(ctx, flags, func(_ operate.Operator, backend *config.Backend) error {
+		clipper := pipeline.Clipper{Store: backend.Store, Recordings: growing.Recordings{Store: backend.Recordings}, Queue: backend.Queue}
 		made, err := clipper.Clip(ctx, pipeline.ClipWish{
 			Asset: strings.Trim(c.Asset, "/"), From: time.Duration(c.From), To: time.Duration(c.To), As: strings.Trim(c.As, "/"),
 			Segments: c.AtSegments, DryRun: c.DryRun,

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"afterlive/internal/config"
 	"afterlive/internal/growing"
-	"afterlive/internal/wiring"
 	"afterlive/job"
 )
 
@@ -26,18 +26,18 @@ func (*endCommand) Help() string {
 		`the origin is lost, and the recording ends with what is in the store.`
 }
 
-func (c *endCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) (err error) {
-	place, err := flags.Open(ctx)
+func (c *endCommand) Run(ctx context.Context, stdout io.Writer, flags config.Flags) (err error) {
+	backend, err := flags.Open(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, place.Close()) }()
-	out := sender{place: place, profile: c.Profile}
+	defer func() { err = errors.Join(err, backend.Close()) }()
+	out := sender{backend: backend, profile: c.Profile}
 	key, err := c.key(ctx, out)
 	if err != nil {
 		return err
 	}
-	state, err := growing.AskToEnd(ctx, place.Recordings, key)
+	state, err := growing.AskToEnd(ctx, backend.Recordings, key)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("no recording %s grows (%w)", key, errUnknown)
@@ -60,7 +60,7 @@ func (c *endCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Fla
 		_, err = fmt.Fprintf(stdout, "%s ends as soon as its publisher stops\n", key)
 		return err
 	}
-	if state, err = growing.EndAsItIs(ctx, place.Recordings, key, state.End); err != nil {
+	if state, err = growing.EndAsItIs(ctx, backend.Recordings, key, state.End); err != nil {
 		return err
 	}
 	if err := out.send(ctx, out.task(key, state.ID)); err != nil {

@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"afterlive/internal/catalog"
-	"afterlive/internal/wiring"
+	"afterlive/internal/config"
 	"afterlive/job"
 )
 
@@ -90,21 +90,21 @@ func (b box) record(name, body string) string {
 // sent takes all tasks from the queue, by key.
 func (b box) sent() map[string]job.Task {
 	b.t.Helper()
-	place, err := wiring.Flags{Data: b.data}.Open(b.t.Context())
+	backend, err := config.Flags{Data: b.data}.Open(b.t.Context())
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	defer place.Close()
+	defer backend.Close()
 	out := map[string]job.Task{}
 	for {
-		backlog, err := place.Queue.Backlog(b.t.Context())
+		backlog, err := backend.Queue.Backlog(b.t.Context())
 		if err != nil {
 			b.t.Fatal(err)
 		}
 		if backlog.Waiting == 0 {
 			return out
 		}
-		d, err := place.Queue.Receive(b.t.Context(), time.Minute)
+		d, err := backend.Queue.Receive(b.t.Context(), time.Minute)
 		if err != nil {
 			b.t.Fatal(err)
 		}

@@ -14,7 +14,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/wiring"
+	"afterlive/internal/config"
 )
 
 type expectCommand struct {
@@ -28,13 +28,13 @@ type expectCommand struct {
 
 // Help explains what --help has no place for.
 func (*expectCommand) Help() string {
-	return `nginx-rtmp records no video of enhanced RTMP (HEVC, AV1, or H.264 with a FourCC), and says nothing of that: what is left looks like a recording of sound. But its statistics show what the encoder has announced. This notes it for the hook, and a recording that lacks its video then fails (no_picture) instead of being published without it.
+	return `nginx-rtmp records no video of enhanced RTMP (HEVC, AV1, or H.264 with a FourCC), and says nothing of that: what is left looks like a recording of audio. But its statistics show what the encoder has announced. This notes it for the hook, and a recording that lacks its video then fails (no_picture) instead of being published without it.
 
   exec_publish /usr/local/bin/enqueue expect --stat=http://127.0.0.1:8081/stat --app=$app --name=$name --spool=DIR;`
 }
 
-func (c *expectCommand) Run(ctx context.Context, _ wiring.Flags) error {
-	log, err := wiring.Logger("json", c.LogFile)
+func (c *expectCommand) Run(ctx context.Context, _ config.Flags) error {
+	log, err := config.Logger("json", c.LogFile)
 	if err != nil {
 		return err
 	}

@@ -13,22 +13,22 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"afterlive/internal/config"
 	"afterlive/internal/ledger"
 	"afterlive/internal/operate"
-	"afterlive/internal/wiring"
 	"afterlive/job"
 	"afterlive/ladder"
 	"afterlive/pipeline"
 )
 
-// atPlace opens the place and runs f.
-func atPlace(ctx context.Context, flags wiring.Flags, f func(operate.Operator, *wiring.Place) error) error {
-	place, err := flags.Open(ctx)
+// withBackend opens the backend and runs f.
+func withBackend(ctx context.Context, flags config.Flags, f func(operate.Operator, *config.Backend) error) error {
+	backend, err := flags.Open(ctx)
 	if err != nil {
 		return err
 	}
-	err = f(operate.Operator{Failed: place.Failed, Work: place.Queue, Bucket: place.Bucket, Store: place.Store}, place)
-	return errors.Join(err, place.Close())
+	err = f(operate.Operator{Failed: backend.Failed, Work: backend.Queue, Bucket: backend.Bucket, Store: backend.Store}, backend)
+	return errors.Join(err, backend.Close())
 }
 
 // selection says which failed tasks are meant.
@@ -56,8 +56,8 @@ type failedCommand struct {
 }
 
 // Run lists failed tasks, and tells all about those that are named.
-func (c *failedCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) error {
-	return atPlace(ctx, flags, func(o operate.Operator, place *wiring.Place) error {
+func (c *failedCommand) Run(ctx context.Context, stdout io.Writer, flags config.Flags) error {
+	return withBackend(ctx, flags, func(o operate.Operator, backend *config.Backend) error {
 		var mu sync.Mutex
 		var found []operate.FailedTask
 		err := o.EachFailed(ctx, func(_ context.Context, f operate.FailedTask) (bool, error) {
@@ -84,7 +84,7 @@ func (c *failedCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.
 			}
 			return nil
 		case len(c.Names) > 0:
-			return tell(ctx, stdout, place, found, flags.Args())
+			return describeFailed(ctx, stdout, backend, found, flags.Args())
 		}
 		return list(stdout, found, c.Reason)
 	})
@@ -116,15 +116,15 @@ func when(f operate.FailedTask) string {
 	return f.Time.Local().Format(time.DateTime)
 }
 
-// tell says all that is known of failed tasks, and how to see it happen.
-func tell(ctx context.Context, stdout io.Writer, place *wiring.Place, found []operate.FailedTask, at string) error {
+// describeFailed says all that is known of failed tasks, and how to see it happen.
+func describeFailed(ctx context.Context, stdout io.Writer, backend *config.Backend, found []operate.FailedTask, at string) error {
 	if len(found) == 0 {
 		return errors.New("there is no such task in the failed queue")
 	}
 	for _, f := range found {
 		describe(stdout, f)
-		if plan, err := ledger.Plan(ctx, place.Store, f.Job); err == nil {
-			reproduce(ctx, stdout, place.Store, plan, f, at)
+		if plan, err := ledger.Plan(ctx, backend.Store, f.Job); err == nil {
+			reproduce(ctx, stdout, backend.Store, plan, f, at)
 		}
 		if _, err := fmt.Fprintf(stdout, "to try again: "+job.CLI+" replay %s%s\n\n", f.Job, at); err != nil {
 			return err
@@ -178,8 +178,8 @@ func reproduce(ctx context.Context, stdout io.Writer, store pipeline.Store, plan
 		if t.Kind == job.Chunk && len(plan.Ladders) > 0 {
 			reproduceWith(stdout, plan.ChunkArgs(*c, 0), f.Job, ladder.ChunkPart(t.Chunk), at)
 		}
-		if (t.Kind == job.Chunk || t.Kind == job.Audio) && c.Sound.To > 0 { // what can go wrong is to decode it
-			reproduceWith(stdout, plan.DecodeArgs(c.Sound), f.Job, ladder.AudioPart(t.Chunk), at)
+		if (t.Kind == job.Chunk || t.Kind == job.Audio) && c.Audio.To > 0 { // what can go wrong is to decode it
+			reproduceWith(stdout, plan.DecodeArgs(c.Audio), f.Job, ladder.AudioPart(t.Chunk), at)
 		}
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/fsnotify/fsnotify"
 	"go.uber.org/zap"
 
+	"afterlive/internal/config"
 	"afterlive/internal/growing"
-	"afterlive/internal/wiring"
 )
 
 type followCommand struct {
@@ -70,19 +70,19 @@ func (c *followCommand) validate() error {
 	return errors.Join(faults...)
 }
 
-func (c *followCommand) Run(ctx context.Context, flags wiring.Flags) (err error) {
-	log, err := wiring.Logger("json", c.LogFile)
+func (c *followCommand) Run(ctx context.Context, flags config.Flags) (err error) {
+	log, err := config.Logger("json", c.LogFile)
 	if err != nil {
 		return err
 	}
 	if err := c.validate(); err != nil {
 		return err
 	}
-	place, err := flags.Open(ctx)
+	backend, err := flags.Open(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, place.Close()) }()
+	defer func() { err = errors.Join(err, backend.Close()) }()
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
 		return fmt.Errorf("follow recordings: %w", err)
@@ -98,7 +98,7 @@ func (c *followCommand) Run(ctx context.Context, flags wiring.Flags) (err error)
 			log.Warn("copies that a killed process has left cannot be removed", zap.Error(err))
 		}
 	}
-	f := &follower{followCommand: c, flags: flags, place: place, log: log, streams: map[string]*stream{}}
+	f := &follower{followCommand: c, flags: flags, backend: backend, log: log, streams: map[string]*stream{}}
 	log.Info("recordings are followed", zap.Strings("folders", c.Dir), zap.Duration("every", c.Every), zap.Duration("reconnect", c.Reconnect))
 	f.follow(ctx, watcher.Events)
 	return nil
@@ -113,8 +113,8 @@ func (c *followCommand) spoolOf(dir string) string {
 type follower struct {
 	*followCommand
 
-	flags   wiring.Flags
-	place   *wiring.Place
+	flags   config.Flags
+	backend *config.Backend
 	log     *zap.Logger
 	running sync.WaitGroup
 	started bool // each file that was there has been looked at

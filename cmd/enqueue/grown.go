@@ -22,12 +22,12 @@ func (s sender) existing(ctx context.Context, uri string) (job.Task, error) {
 	if err != nil && !gone {
 		return job.Task{}, err
 	}
-	state, _, fault := growing.Load(ctx, s.place.Recordings, key)
+	state, _, fault := growing.Load(ctx, s.backend.Recordings, key)
 	switch {
 	case fault == nil && gone && time.Since(state.Told) < restless:
 		return job.Task{}, fmt.Errorf("%s grows: something came %s ago; once its recorder is gone for good, this ends it with what is there", uri, time.Since(state.Told).Round(time.Second))
 	case fault == nil && gone:
-		if state, err = growing.EndAsItIs(ctx, s.place.Recordings, key, state.End); err != nil {
+		if state, err = growing.EndAsItIs(ctx, s.backend.Recordings, key, state.End); err != nil {
 			return job.Task{}, err
 		}
 		return s.task(key, state.ID), nil
@@ -46,7 +46,7 @@ const restless = 3 * time.Minute
 // finish brings a recording that was followed to its end in the store, and returns its version: workers
 // are at it already. "": it was not followed.
 func (s sender) finish(ctx context.Context, name, key string) (version string, err error) {
-	if _, _, err := growing.Load(ctx, s.place.Recordings, key); err != nil {
+	if _, _, err := growing.Load(ctx, s.backend.Recordings, key); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = nil
 		}
@@ -60,12 +60,12 @@ func (s sender) finish(ctx context.Context, name, key string) (version string, e
 	if live, err := isWritten(file); err != nil || live {
 		return "", cmp.Or(err, fmt.Errorf("%s: %w", name, errLive))
 	}
-	shipper, err := growing.Open(ctx, s.place.Recordings, key, file, time.Time{}, "")
+	shipper, err := growing.Open(ctx, s.backend.Recordings, key, file, time.Time{}, "")
 	if err == nil {
 		err = shipper.Ship(ctx, true)
 	}
 	if _, unfit := errors.AsType[*flv.Error](err); unfit { // a worker will say so
-		return "", growing.Abandon(ctx, s.place.Recordings, key)
+		return "", growing.Abandon(ctx, s.backend.Recordings, key)
 	}
 	if errors.Is(err, growing.ErrAnother) {
 		return "", fmt.Errorf("%s: %w; choose another with --as", key, errTaken)

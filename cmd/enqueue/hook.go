@@ -16,7 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"afterlive/internal/blob"
-	"afterlive/internal/wiring"
+	"afterlive/internal/config"
 	"afterlive/job"
 	"afterlive/ladder"
 )
@@ -39,8 +39,8 @@ func (*hookCommand) Help() string {
 nginx starts it with an empty environment: say everything in the config file. It returns once the recording is in the store and the workers know of it. Until then the recording is in the spool, and "enqueue sweep" finishes what a hook could not.`
 }
 
-func (c *hookCommand) Run(ctx context.Context, flags wiring.Flags) (err error) {
-	log, err := wiring.Logger("json", c.LogFile)
+func (c *hookCommand) Run(ctx context.Context, flags config.Flags) (err error) {
+	log, err := config.Logger("json", c.LogFile)
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (c *hookCommand) Run(ctx context.Context, flags wiring.Flags) (err error) {
 	return nil
 }
 
-func (c *hookCommand) hook(ctx context.Context, log *zap.Logger, flags wiring.Flags) error {
+func (c *hookCommand) hook(ctx context.Context, log *zap.Logger, flags config.Flags) error {
 	s, e, err := c.spooled()
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // nginx fires twice for one path, where streams are appended
@@ -111,7 +111,7 @@ func (c *hookCommand) spooled() (spool, entry, error) {
 
 // enqueue uploads, sends and then forgets a recording. Every step may be done
 // again.
-func (e entry) enqueue(ctx context.Context, log *zap.Logger, s spool, flags wiring.Flags) (t job.Task, err error) {
+func (e entry) enqueue(ctx context.Context, log *zap.Logger, s spool, flags config.Flags) (t job.Task, err error) {
 	release, err := s.lock(e)
 	if err != nil {
 		return t, err
@@ -130,12 +130,12 @@ func (e entry) enqueue(ctx context.Context, log *zap.Logger, s spool, flags wiri
 		return t, err
 	}
 	defer func() { err = errors.Join(err, done()) }()
-	place, err := flags.Open(ctx)
+	backend, err := flags.Open(ctx)
 	if err != nil {
 		return t, err
 	}
-	defer func() { err = errors.Join(err, place.Close()) }()
-	out := sender{place: place, profile: e.Profile, promised: e.Video, ours: true, note: func(err error) { log.Warn("recording has no index; a worker will read it", zap.Error(err)) }}
+	defer func() { err = errors.Join(err, backend.Close()) }()
+	out := sender{backend: backend, profile: e.Profile, promised: e.Video, ours: true, note: func(err error) { log.Warn("recording has no index; a worker will read it", zap.Error(err)) }}
 	t, err = out.file(ctx, s.flv(e.ID), e.key(""))
 	if errors.Is(err, errTaken) { // two recordings of one stream within a second
 		t, err = out.file(ctx, s.flv(e.ID), e.key("-"+e.ID))

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	"afterlive/internal/wiring"
+	"afterlive/internal/config"
 )
 
 func TestHook(t *testing.T) {
@@ -78,27 +78,27 @@ func TestHookKeepsWhatItCannotSend(t *testing.T) {
 func TestHookDiesAndRunsAgain(t *testing.T) {
 	for _, tc := range []struct {
 		name string
-		upTo func(ctx context.Context, s spool, e entry, info fs.FileInfo, place *wiring.Place) error
+		upTo func(ctx context.Context, s spool, e entry, info fs.FileInfo, backend *config.Backend) error
 	}{
-		{"before anything", func(context.Context, spool, entry, fs.FileInfo, *wiring.Place) error { return nil }},
-		{"spooled", func(_ context.Context, s spool, e entry, info fs.FileInfo, _ *wiring.Place) error {
+		{"before anything", func(context.Context, spool, entry, fs.FileInfo, *config.Backend) error { return nil }},
+		{"spooled", func(_ context.Context, s spool, e entry, info fs.FileInfo, _ *config.Backend) error {
 			_, err := s.take(e, info)
 			return err
 		}},
-		{"uploaded", func(ctx context.Context, s spool, e entry, info fs.FileInfo, place *wiring.Place) error {
+		{"uploaded", func(ctx context.Context, s spool, e entry, info fs.FileInfo, backend *config.Backend) error {
 			e, err := s.take(e, info)
 			if err != nil {
 				return err
 			}
-			_, err = sender{place: place, profile: e.Profile, force: true, note: func(err error) { t.Error(err) }}.file(ctx, s.flv(e.ID), e.key(""))
+			_, err = sender{backend: backend, profile: e.Profile, force: true, note: func(err error) { t.Error(err) }}.file(ctx, s.flv(e.ID), e.key(""))
 			return err
 		}},
-		{"sent", func(ctx context.Context, s spool, e entry, info fs.FileInfo, place *wiring.Place) error {
+		{"sent", func(ctx context.Context, s spool, e entry, info fs.FileInfo, backend *config.Backend) error {
 			e, err := s.take(e, info)
 			if err != nil {
 				return err
 			}
-			out := sender{place: place, profile: e.Profile, force: true, note: func(err error) { t.Error(err) }}
+			out := sender{backend: backend, profile: e.Profile, force: true, note: func(err error) { t.Error(err) }}
 			task, err := out.file(ctx, s.flv(e.ID), e.key(""))
 			if err != nil {
 				return err
@@ -113,13 +113,13 @@ func TestHookDiesAndRunsAgain(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			place, err := wiring.Flags{Data: b.data}.Open(t.Context())
+			backend, err := config.Flags{Data: b.data}.Open(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer place.Close()
+			defer backend.Close()
 			s := spool{folder: filepath.Join(b.rec, ".spool")}
-			if err := tc.upTo(t.Context(), s, entry{Path: path, App: "live", Name: "talk", Profile: "auto"}, info, place); err != nil {
+			if err := tc.upTo(t.Context(), s, entry{Path: path, App: "live", Name: "talk", Profile: "auto"}, info, backend); err != nil {
 				t.Fatal(err)
 			}
 			again := path
@@ -186,10 +186,10 @@ func TestHookHostileNames(t *testing.T) {
 // nginx starts hooks with nothing in their environment.
 func TestHookConfiguredByFile(t *testing.T) {
 	b := newBox(t)
-	config := b.record("afterlive.yaml", "data: "+b.data+"\nprofile: \"360\"\nlog-file: "+filepath.Join(b.rec, "hook.log")+"\n")
+	file := b.record("afterlive.yaml", "data: "+b.data+"\nprofile: \"360\"\nlog-file: "+filepath.Join(b.rec, "hook.log")+"\n")
 	path := b.record("talk-1.flv", "FLV one")
 	var out bytes.Buffer
-	if err := run(t.Context(), []string{"--config=" + config, "hook", "--path=" + path, "--app=live", "--name=talk"}, &out); err != nil {
+	if err := run(t.Context(), []string{"--config=" + file, "hook", "--path=" + path, "--app=live", "--name=talk"}, &out); err != nil {
 		t.Fatal(err)
 	}
 	if sent := b.sent(); sent["recordings/live/talk/talk-1.flv"].Profile != "360" {

@@ -49,7 +49,7 @@ func (s sender) part(ctx context.Context, name string) (flv.Part, error) {
 		return p, nil
 	}
 	key, size, etag, err := s.object(ctx, name)
-	p.Open = func() (io.ReadCloser, error) { return s.place.Recordings.Read(ctx, key, etag, 0, size) }
+	p.Open = func() (io.ReadCloser, error) { return s.backend.Recordings.Read(ctx, key, etag, 0, size) }
 	return p, err
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 	"go.uber.org/zap"
 
-	"afterlive/internal/wiring"
+	"afterlive/internal/config"
 	"afterlive/job"
 )
 
@@ -45,7 +45,7 @@ func exitCode(err error) int {
 }
 
 type commands struct {
-	wiring.Flags
+	config.Flags
 
 	Send    sendCommand    `cmd:"" help:"Enqueue a recording: a file, or one that is in the bucket already."`
 	Hook    hookCommand    `cmd:"" help:"What nginx-rtmp's exec_record_done runs. Moves the recording to the spool, uploads and enqueues it."`
@@ -76,7 +76,7 @@ type commands struct {
 func logStartupFailure(args []string, reason error) {
 	for _, arg := range args {
 		if file, ok := strings.CutPrefix(arg, "--log-file="); ok {
-			if log, err := wiring.Logger("json", file); err == nil {
+			if log, err := config.Logger("json", file); err == nil {
 				log.Error("enqueue cannot start", zap.Strings("args", args), zap.Error(reason))
 			}
 		}
@@ -98,13 +98,13 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	ctx, cancel := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer cancel()
 	var c commands
-	parser, err := kong.New(&c, kong.Name(job.CLI), kong.Description(description), kong.ExplicitGroups(wiring.Groups()),
-		wiring.ConfigFile("afterlive.yaml"), kong.Vars{"version": wiring.Version}, kong.Writers(stdout, os.Stderr),
+	parser, err := kong.New(&c, kong.Name(job.CLI), kong.Description(description), kong.ExplicitGroups(config.Groups()),
+		config.File("afterlive.yaml"), kong.Vars{"version": config.Version}, kong.Writers(stdout, os.Stderr),
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.BindTo(stdout, (*io.Writer)(nil)))
 	if err != nil {
 		return err
 	}
-	wiring.SayInstalledNames(parser.Model)
+	config.SayInstalledNames(parser.Model)
 	command, err := parser.Parse(args)
 	if err != nil {
 		logStartupFailure(args, err)

@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"afterlive/internal/config"
 	"afterlive/internal/operate"
-	"afterlive/internal/wiring"
 	"afterlive/pipeline"
 )
 
@@ -30,10 +30,10 @@ func (*mp4Command) Help() string {
 }
 
 // Run writes a rendition as one MP4.
-func (c *mp4Command) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) error {
-	return atPlace(ctx, flags, func(_ operate.Operator, place *wiring.Place) error {
+func (c *mp4Command) Run(ctx context.Context, stdout io.Writer, flags config.Flags) error {
+	return withBackend(ctx, flags, func(_ operate.Operator, backend *config.Backend) error {
 		asset := strings.Trim(c.Asset, "/")
-		r, err := pipeline.FindRendition(ctx, place.Store, asset, c.Rendition)
+		r, err := pipeline.FindRendition(ctx, backend.Store, asset, c.Rendition)
 		if errors.Is(err, pipeline.ErrNoAsset) {
 			return fmt.Errorf("%w (%w)", err, errUnknown)
 		}
@@ -44,7 +44,7 @@ func (c *mp4Command) Run(ctx context.Context, stdout io.Writer, flags wiring.Fla
 		if out == "" {
 			out = path.Base(asset) + ".mp4"
 		}
-		size, err := c.write(ctx, place, r, out)
+		size, err := c.write(ctx, backend, r, out)
 		if err != nil {
 			return fmt.Errorf("make %s: %w", out, err)
 		}
@@ -54,7 +54,7 @@ func (c *mp4Command) Run(ctx context.Context, stdout io.Writer, flags wiring.Fla
 }
 
 // write makes the file under another name first: it is there when it is whole.
-func (c *mp4Command) write(ctx context.Context, place *wiring.Place, r *pipeline.Rendition, out string) (size int64, err error) {
+func (c *mp4Command) write(ctx context.Context, backend *config.Backend, r *pipeline.Rendition, out string) (size int64, err error) {
 	if _, err := os.Stat(out); err == nil {
 		return 0, os.ErrExist
 	}
@@ -68,7 +68,7 @@ func (c *mp4Command) write(ctx context.Context, place *wiring.Place, r *pipeline
 	if err != nil {
 		return 0, err
 	}
-	err = r.WriteMP4(ctx, place.Store, part, scratch)
+	err = r.WriteMP4(ctx, backend.Store, part, scratch)
 	info, statErr := part.Stat()
 	if err = errors.Join(err, statErr, part.Chmod(0o644), part.Close()); err == nil {
 		size, err = info.Size(), os.Link(part.Name(), out) // not over what somebody else has put there meanwhile

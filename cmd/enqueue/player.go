@@ -7,19 +7,19 @@ import (
 	"io"
 	"io/fs"
 
-	"afterlive/internal/wiring"
+	"afterlive/internal/config"
 	"afterlive/player"
 )
 
 type playerCommand struct{}
 
 // Run writes the player's files to the store, below player/.
-func (playerCommand) Run(ctx context.Context, stdout io.Writer, f wiring.Flags) error {
+func (playerCommand) Run(ctx context.Context, stdout io.Writer, f config.Flags) error {
 	files, err := player.Files()
 	if err != nil {
 		return err
 	}
-	place, err := f.Open(ctx)
+	backend, err := f.Open(ctx)
 	if err != nil {
 		return err
 	}
@@ -33,16 +33,16 @@ func (playerCommand) Run(ctx context.Context, stdout io.Writer, f wiring.Flags) 
 			return err
 		}
 		count++
-		return overwrite(ctx, place.Store, "player/"+name, body)
+		return overwrite(ctx, backend.Store, "player/"+name, body)
 	})
 	if err == nil {
 		fmt.Fprintf(stdout, "%d files are in player/; open player/index.html?asset=NAME where the store is served\n", count)
 	}
-	return errors.Join(err, place.Close())
+	return errors.Join(err, backend.Close())
 }
 
 // overwrite stores body whatever was there before.
-func overwrite(ctx context.Context, store wiring.Bucket, key string, body []byte) error {
+func overwrite(ctx context.Context, store config.Bucket, key string, body []byte) error {
 	_, etag, err := store.Load(ctx, key)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("load %s: %w", key, err)

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"afterlive/internal/config"
 	"afterlive/internal/operate"
-	"afterlive/internal/wiring"
 	"afterlive/ladder"
 )
 
@@ -52,14 +52,14 @@ func (*pruneCommand) Help() string {
 }
 
 // Run removes what is older than it is to be.
-func (c *pruneCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) error {
+func (c *pruneCommand) Run(ctx context.Context, stdout io.Writer, flags config.Flags) error {
 	if c.MinFree > 0 && flags.OnAWS() {
 		return errors.New("--min-free is for a folder: a bucket is never full")
 	}
 	keep := ladder.Keep{Recordings: c.Recordings, Superseded: c.Superseded, Assets: c.Assets}
-	return atPlace(ctx, flags, func(o operate.Operator, place *wiring.Place) error {
+	return withBackend(ctx, flags, func(o operate.Operator, backend *config.Backend) error {
 		count := 0
-		tell := func(p operate.Pruned) {
+		report := func(p operate.Pruned) {
 			did := removed(c.DryRun)
 			if p.Err != nil {
 				did = "stays: " + p.Err.Error()
@@ -69,12 +69,12 @@ func (c *pruneCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.F
 			fmt.Fprintf(stdout, "%s %s (job %s, planned %s): %d segments and playlists, %d objects of the recording %s\n", p.What, p.Status.Asset, p.Status.Job,
 				p.Status.Planned.Local().Format(time.DateTime), len(p.Pointers)+len(p.Segments), len(p.Recordings), did)
 		}
-		err := o.Prune(ctx, place.Recordings, keep, c.DryRun, tell)
+		err := o.Prune(ctx, backend.Recordings, keep, c.DryRun, report)
 		if c.MinFree > 0 {
-			err = errors.Join(err, o.MakeRoom(ctx, place.Recordings, func() (bool, error) {
-				free, err := wiring.Free(flags.Data)
+			err = errors.Join(err, o.MakeRoom(ctx, backend.Recordings, func() (bool, error) {
+				free, err := config.Free(flags.Data)
 				return free >= int64(c.MinFree), err
-			}, c.DryRun, tell))
+			}, c.DryRun, report))
 		}
 		fmt.Fprintf(stdout, "%d %s\n", count, removed(c.DryRun))
 		return err

@@ -9,8 +9,8 @@ import (
 	"io/fs"
 	"text/tabwriter"
 
+	"afterlive/internal/config"
 	"afterlive/internal/ledger"
-	"afterlive/internal/wiring"
 	"afterlive/job"
 	"afterlive/ladder"
 )
@@ -20,14 +20,14 @@ type qualityCommand struct {
 }
 
 // Run prints what was measured of an asset.
-func (c *qualityCommand) Run(ctx context.Context, stdout io.Writer, f wiring.Flags) (err error) {
-	place, err := f.Open(ctx)
+func (c *qualityCommand) Run(ctx context.Context, stdout io.Writer, f config.Flags) (err error) {
+	backend, err := f.Open(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, place.Close()) }()
+	defer func() { err = errors.Join(err, backend.Close()) }()
 	load := func(key string, v any, missing string) error {
-		body, _, err := place.Store.Load(ctx, key)
+		body, _, err := backend.Store.Load(ctx, key)
 		if errors.Is(err, fs.ErrNotExist) {
 			return errors.New(missing)
 		}
@@ -44,7 +44,7 @@ func (c *qualityCommand) Run(ctx context.Context, stdout io.Writer, f wiring.Fla
 		return fmt.Errorf("the quality of %s isn't measured: its profile %q has no quality: say how many frames to compare", c.Asset, asset.Profile)
 	}
 	missing := fmt.Sprintf("the quality of %s is still to be measured, by a task of its own", c.Asset)
-	if f, dropped, failed, err := ledger.LastFailure(ctx, place.Store, asset.Job, string(job.Quality)); err != nil {
+	if f, dropped, failed, err := ledger.LastFailure(ctx, backend.Store, asset.Job, string(job.Quality)); err != nil {
 		return err
 	} else if dropped {
 		missing = fmt.Sprintf("the quality of %s could not be measured (%s), and the task was dropped: %s", c.Asset, f.Reason, f.Detail)

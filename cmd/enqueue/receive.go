@@ -7,8 +7,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"afterlive/internal/config"
 	"afterlive/internal/flv"
-	"afterlive/internal/wiring"
 	"afterlive/job"
 	"afterlive/pipeline"
 	"afterlive/site"
@@ -16,15 +16,15 @@ import (
 
 // receiver sends what was uploaded as send does.
 type receiver struct {
-	place *wiring.Place
-	log   *zap.Logger
+	backend *config.Backend
+	log     *zap.Logger
 }
 
 func (r receiver) sender(u site.Upload) (s sender, key string) {
 	note := func(err error) {
 		r.log.Warn("a recording is sent all the same", zap.String("asset", u.Name), zap.Error(err))
 	}
-	return sender{place: r.place, profile: u.Profile, title: u.Title, trim: u.Trim, note: note}, job.Prefix + withoutFLV(u.Name) + ".flv"
+	return sender{backend: r.backend, profile: u.Profile, title: u.Title, trim: u.Trim, note: note}, job.Prefix + withoutFLV(u.Name) + ".flv"
 }
 
 // Check refuses a name that is taken, a profile that no worker knows, and what would be no message.
@@ -33,7 +33,7 @@ func (r receiver) Check(ctx context.Context, u site.Upload) error {
 	if err := s.known(ctx); err != nil {
 		return fmt.Errorf("%w: %w", site.ErrRefused, err)
 	}
-	if size, _, err := r.place.Recordings.Stat(ctx, key); err == nil && size != u.Size { // better now than when all of it has come
+	if size, _, err := r.backend.Recordings.Stat(ctx, key); err == nil && size != u.Size { // better now than when all of it has come
 		return fmt.Errorf("%w: %s: %w", site.ErrRefused, key, errTaken)
 	}
 	return r.free(ctx, u)
@@ -45,7 +45,7 @@ func (r receiver) free(ctx context.Context, u site.Upload) error {
 	if _, err := job.Parse(s.task(key, "").Body()); err != nil {
 		return fmt.Errorf("%w: %w", site.ErrRefused, err)
 	}
-	err := pipeline.NameFree(ctx, r.place.Store, key)
+	err := pipeline.NameFree(ctx, r.backend.Store, key)
 	if errors.Is(err, pipeline.ErrNameTaken) {
 		return fmt.Errorf("%w: %w", site.ErrRefused, err)
 	}

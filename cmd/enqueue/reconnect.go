@@ -39,7 +39,7 @@ func (s *stream) recall(ctx context.Context) {
 	if s.until.IsZero() {
 		return
 	}
-	state, _, err := growing.Load(ctx, s.place.Recordings, s.recording())
+	state, _, err := growing.Load(ctx, s.backend.Recordings, s.recording())
 	s.closing = err == nil && (state.Closing || state.Ended) // if the store is away, the wait ends by itself
 }
 
@@ -183,7 +183,7 @@ func (s *stream) tellWaiting(ctx context.Context) error {
 	if state.Index == nil { // there are none yet
 		return nil
 	}
-	out := sender{place: s.place, profile: s.Profile}
+	out := sender{backend: s.backend, profile: s.Profile}
 	return out.send(ctx, out.task(s.recording(), state.ID))
 }
 

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // A publisher comes back before the hook of its first recording runs, and nginx
@@ -115,9 +115,9 @@ func TestSpoolLeavesWritersAlone(t *testing.T) {
 
 // cloudBox is a box whose queue and store are SQS by the rules and an S3 behind a
 // proxy, both of which can fail.
-func cloudBox(t *testing.T) (b box, strict *standin.Strict, proxy *standin.Proxy, run func(args ...string) error) {
-	b, strict = newBox(t), standin.NewStrict()
-	cloud := standin.Start(t)
+func cloudBox(t *testing.T) (b box, strict *testenv.Strict, proxy *testenv.Proxy, run func(args ...string) error) {
+	b, strict = newBox(t), testenv.NewStrict()
+	cloud := testenv.Start(t)
 	cloud.Bucket(t, "recs", false)
 	cloud.Bucket(t, "vod", false)
 	proxy = cloud.Proxy(t)
@@ -135,13 +135,13 @@ func TestHookWithoutS3(t *testing.T) {
 	b, strict, proxy, run := cloudBox(t)
 	path := b.record("talk-1764000000.flv", "FLV one")
 	var first sync.Once
-	proxy.Script(func(standin.Call) standin.Fault {
+	proxy.Script(func(testenv.Call) testenv.Fault {
 		first.Do(func() {
 			if spooled, err := filepath.Glob(filepath.Join(b.rec, ".spool", "*.flv")); err != nil || len(spooled) != 1 {
 				t.Errorf("in the spool: %v, %v", spooled, err)
 			}
 		})
-		return standin.Fault{Break: true, Delay: 300 * time.Millisecond}
+		return testenv.Fault{Break: true, Delay: 300 * time.Millisecond}
 	})
 	if err := run("hook", "--path="+path, "--app=live", "--name=talk"); err == nil || !strings.Contains(err.Error(), "enqueue sweep") {
 		t.Errorf("got %v", err)
@@ -163,17 +163,17 @@ func TestHookWithoutS3(t *testing.T) {
 // SQS is down after the upload, and answers late or not at all: the task is sent when
 // it is back. Where only the answer was lost, it is sent twice, as the same job.
 func TestHookWithoutSQS(t *testing.T) {
-	for name, fault := range map[string]standin.Fault{
+	for name, fault := range map[string]testenv.Fault{
 		"down":               {Code: "InternalError", Status: 500},
 		"the answer is lost": {Code: "InternalError", Status: 500, After: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, strict, _, run := cloudBox(t)
-			strict.Script(func(c standin.Call) standin.Fault {
+			strict.Script(func(c testenv.Call) testenv.Fault {
 				if c.Op == "SendMessage" {
 					return fault
 				}
-				return standin.Fault{}
+				return testenv.Fault{}
 			})
 			path := b.record("talk-1764000000.flv", "FLV one")
 			if err := run("hook", "--path="+path, "--app=live", "--name=talk"); err == nil {
@@ -203,9 +203,9 @@ func TestFiftyHooks(t *testing.T) {
 	b, strict, proxy, run := cloudBox(t)
 	var mu sync.Mutex
 	now, most := 0, 0
-	proxy.Script(func(c standin.Call) standin.Fault {
+	proxy.Script(func(c testenv.Call) testenv.Fault {
 		if c.Op != "PUT" {
-			return standin.Fault{}
+			return testenv.Fault{}
 		}
 		mu.Lock()
 		now++
@@ -215,7 +215,7 @@ func TestFiftyHooks(t *testing.T) {
 		mu.Lock()
 		now--
 		mu.Unlock()
-		return standin.Fault{}
+		return testenv.Fault{}
 	})
 	var hooks sync.WaitGroup
 	for n := range 50 {

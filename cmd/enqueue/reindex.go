@@ -6,8 +6,8 @@ import (
 	"io"
 
 	"afterlive/internal/catalog"
+	"afterlive/internal/config"
 	"afterlive/internal/operate"
-	"afterlive/internal/wiring"
 )
 
 type reindexCommand struct{}
@@ -19,10 +19,10 @@ func (*reindexCommand) Help() string {
 }
 
 // Run writes the index of a store.
-func (*reindexCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) error {
-	return atPlace(ctx, flags, func(_ operate.Operator, place *wiring.Place) error {
+func (*reindexCommand) Run(ctx context.Context, stdout io.Writer, flags config.Flags) error {
+	return withBackend(ctx, flags, func(_ operate.Operator, backend *config.Backend) error {
 		count := 0
-		err := catalog.Reindex(ctx, place.Store, func(n, all int) {
+		err := catalog.Reindex(ctx, backend.Store, func(n, all int) {
 			if count = n; n%100 == 0 {
 				fmt.Fprintf(stdout, "%d of %d\n", n, all)
 			}

@@ -13,11 +13,11 @@ import (
 	"time"
 
 	"afterlive/internal/catalog"
+	"afterlive/internal/config"
 	"afterlive/internal/flv"
 	"afterlive/internal/growing"
 	"afterlive/internal/ledger"
 	"afterlive/internal/operate"
-	"afterlive/internal/wiring"
 	"afterlive/job"
 	"afterlive/ladder"
 	"afterlive/pipeline"
@@ -32,7 +32,7 @@ type replayCommand struct {
 }
 
 // Run sends failed tasks to the workers again.
-func (c *replayCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) error {
+func (c *replayCommand) Run(ctx context.Context, stdout io.Writer, flags config.Flags) error {
 	if err := c.requireSelector(c.All); err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (c *replayCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.
 		defer ticker.Stop()
 		pace = ticker.C
 	}
-	return c.sift(ctx, stdout, flags, "replayed", func(ctx context.Context, o operate.Operator, f operate.FailedTask) (said string, err error) {
+	return c.eachFailed(ctx, stdout, flags, "replayed", func(ctx context.Context, o operate.Operator, f operate.FailedTask) (said string, err error) {
 		if c.Rate > 0 {
 			select {
 			case <-pace:
@@ -70,18 +70,18 @@ type dropCommand struct {
 }
 
 // Run removes failed tasks from the failed queue. Recordings and results stay.
-func (c *dropCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) error {
+func (c *dropCommand) Run(ctx context.Context, stdout io.Writer, flags config.Flags) error {
 	if err := c.requireSelector(c.All); err != nil {
 		return err
 	}
-	return c.sift(ctx, stdout, flags, "dropped", func(ctx context.Context, o operate.Operator, f operate.FailedTask) (string, error) {
+	return c.eachFailed(ctx, stdout, flags, "dropped", func(ctx context.Context, o operate.Operator, f operate.FailedTask) (string, error) {
 		return "", o.Drop(ctx, f)
 	}, c.DryRun)
 }
 
-// sift does what is to be done with the failed tasks that are meant, several at a time, and tells what do says of each.
-func (s selection) sift(ctx context.Context, stdout io.Writer, flags wiring.Flags, done string, do func(context.Context, operate.Operator, operate.FailedTask) (string, error), dry bool) error {
-	return atPlace(ctx, flags, func(o operate.Operator, _ *wiring.Place) error {
+// eachFailed does what is to be done with the failed tasks that are meant, several at a time, and tells what do says of each.
+func (s selection) eachFailed(ctx context.Context, stdout io.Writer, flags config.Flags, done string, do func(context.Context, operate.Operator, operate.FailedTask) (string, error), dry bool) error {
+	return withBackend(ctx, flags, func(o operate.Operator, _ *config.Backend) error {
 		var mu sync.Mutex
 		count, failed, jobs := 0, 0, map[string]bool{}
 		err := o.EachFailed(ctx, func(ctx context.Context, f operate.FailedTask) (bool, error) {
@@ -129,9 +129,9 @@ type publishCommand struct {
 }
 
 // Run makes an asset one of its earlier jobs.
-func (c *publishCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) error {
-	return atPlace(ctx, flags, func(o operate.Operator, place *wiring.Place) error {
-		name, asset, err := pipeline.PublishAgain(ctx, place.Store, c.Job)
+func (c *publishCommand) Run(ctx context.Context, stdout io.Writer, flags config.Flags) error {
+	return withBackend(ctx, flags, func(o operate.Operator, backend *config.Backend) error {
+		name, asset, err := pipeline.PublishAgain(ctx, backend.Store, c.Job)
 		if err == nil {
 			err = o.Forget(ctx, operate.FailedTask{Failure: job.Failure{Job: c.Job, Task: ladder.PublishTask}})
 		}
@@ -149,20 +149,20 @@ type gcCommand struct {
 }
 
 // Run removes the segments of finished jobs that no part names.
-func (c *gcCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) error {
-	return atPlace(ctx, flags, func(o operate.Operator, place *wiring.Place) error {
+func (c *gcCommand) Run(ctx context.Context, stdout io.Writer, flags config.Flags) error {
+	return withBackend(ctx, flags, func(o operate.Operator, backend *config.Backend) error {
 		q := catalog.Query{Limit: 1000, Noted: true, States: []catalog.State{catalog.Published, catalog.Superseded, catalog.Failed, catalog.Dropped}}
 		if c.Since > 0 {
 			q.Since = time.Now().Add(-c.Since)
 		}
 		count := 0
 		for {
-			jobs, next, err := catalog.Page(ctx, place.Store, q)
+			jobs, next, err := catalog.Page(ctx, backend.Store, q)
 			if err != nil {
 				return err
 			}
 			for _, s := range jobs {
-				n, err := c.collect(ctx, stdout, o, place, s.Job)
+				n, err := c.collect(ctx, stdout, o, backend, s.Job)
 				if err != nil {
 					return err
 				}
@@ -175,18 +175,18 @@ func (c *gcCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flag
 		if _, err := fmt.Fprintf(stdout, "%d segments that nothing names%s\n", count, map[bool]string{true: "", false: ", removed"}[c.DryRun]); err != nil || c.DryRun {
 			return err
 		}
-		return forgetWorkers(ctx, place)
+		return forgetWorkers(ctx, backend)
 	})
 }
 
 // forgetWorkers removes what workers have said of themselves long ago.
-func forgetWorkers(ctx context.Context, place *wiring.Place) error {
-	old, err := catalog.OldWorkers(ctx, place.Store, time.Now())
+func forgetWorkers(ctx context.Context, backend *config.Backend) error {
+	old, err := catalog.OldWorkers(ctx, backend.Store, time.Now())
 	if err != nil {
 		return err
 	}
 	for _, key := range old {
-		if err := place.Store.Delete(ctx, key); err != nil {
+		if err := backend.Store.Delete(ctx, key); err != nil {
 			return fmt.Errorf("remove %s: %w", key, err)
 		}
 	}
@@ -194,8 +194,8 @@ func forgetWorkers(ctx context.Context, place *wiring.Place) error {
 }
 
 // collect removes the garbage of a job, and returns how many segments that was.
-func (c *gcCommand) collect(ctx context.Context, stdout io.Writer, o operate.Operator, place *wiring.Place, id string) (int, error) {
-	garbage, err := operate.Garbage(ctx, place.Store, id)
+func (c *gcCommand) collect(ctx context.Context, stdout io.Writer, o operate.Operator, backend *config.Backend, id string) (int, error) {
+	garbage, err := operate.Garbage(ctx, backend.Store, id)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // without a plan, there are no segments
 		return 0, err
 	}
@@ -212,21 +212,21 @@ func (c *gcCommand) collect(ctx context.Context, stdout io.Writer, o operate.Ope
 
 type inputCommand struct {
 	Job  string `arg:"" help:"The job."`
-	Task string `arg:"" help:"Which part: chunk-00003, or audio-00003 for its sound."`
+	Task string `arg:"" help:"Which part: chunk-00003, or audio-00003 for its audio."`
 }
 
 // Run writes what ffmpeg is given of a recording to make a part.
-func (c *inputCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) error {
-	return atPlace(ctx, flags, func(_ operate.Operator, place *wiring.Place) error {
-		plan, err := ledger.Plan(ctx, place.Store, c.Job)
+func (c *inputCommand) Run(ctx context.Context, stdout io.Writer, flags config.Flags) error {
+	return withBackend(ctx, flags, func(_ operate.Operator, backend *config.Backend) error {
+		plan, err := ledger.Plan(ctx, backend.Store, c.Job)
 		if err != nil {
 			return err
 		}
-		cut, err := cutOf(ctx, place.Store, plan, c.Task)
+		cut, err := cutOf(ctx, backend.Store, plan, c.Task)
 		if err != nil {
 			return err
 		}
-		source, err := growing.Recordings{Store: place.Recordings}.Read(ctx, plan.Recording.Key, plan.Recording.ETag, cut.From, cut.To)
+		source, err := growing.Recordings{Store: backend.Recordings}.Read(ctx, plan.Recording.Key, plan.Recording.ETag, cut.From, cut.To)
 		if err != nil {
 			return err
 		}
@@ -247,7 +247,7 @@ func cutOf(ctx context.Context, store pipeline.Store, plan *ladder.Plan, part st
 	}
 	cut := chunk.Cut
 	if kind == string(job.Audio) {
-		cut = chunk.Sound
+		cut = chunk.Audio
 	}
 	if cut.To == 0 {
 		return cut, fmt.Errorf("%s of job %s is made without the recording: there is nothing of it at its time", part, plan.Job)

@@ -11,10 +11,10 @@ import (
 	"time"
 
 	"afterlive/internal/catalog"
+	"afterlive/internal/config"
 	"afterlive/internal/growing"
 	"afterlive/internal/ledger"
 	"afterlive/internal/operate"
-	"afterlive/internal/wiring"
 	"afterlive/job"
 	"afterlive/ladder"
 )
@@ -37,15 +37,15 @@ type resuming struct {
 	*resumeCommand
 
 	operator operate.Operator
-	place    *wiring.Place
+	backend  *config.Backend
 	stdout   io.Writer
 	sent     int
 }
 
 // Run sends what isn't done.
-func (c *resumeCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) error {
-	return atPlace(ctx, flags, func(o operate.Operator, place *wiring.Place) error {
-		r := &resuming{c, o, place, stdout, 0}
+func (c *resumeCommand) Run(ctx context.Context, stdout io.Writer, flags config.Flags) error {
+	return withBackend(ctx, flags, func(o operate.Operator, backend *config.Backend) error {
+		r := &resuming{c, o, backend, stdout, 0}
 		err := r.jobs(ctx)
 		if err == nil {
 			err = r.recordings(ctx)
@@ -61,13 +61,13 @@ func (r *resuming) send(ctx context.Context, what string, t job.Task) error {
 	if r.DryRun {
 		return nil
 	}
-	return r.place.Queue.Send(ctx, t.Body(), 0)
+	return r.backend.Queue.Send(ctx, t.Body(), 0)
 }
 
 // jobs sends those that are not done.
 func (r *resuming) jobs(ctx context.Context) error {
 	for q := (catalog.Query{Limit: 200}); ; {
-		jobs, next, err := catalog.Page(ctx, r.place.Store, q)
+		jobs, next, err := catalog.Page(ctx, r.backend.Store, q)
 		if err != nil {
 			return err
 		}
@@ -87,7 +87,7 @@ func (r *resuming) jobs(ctx context.Context) error {
 
 // job sends the recording of one, or of a clip its chunks, which are at most two.
 func (r *resuming) job(ctx context.Context, s catalog.Status) error {
-	plan, err := ledger.Plan(ctx, r.place.Store, s.Job)
+	plan, err := ledger.Plan(ctx, r.backend.Store, s.Job)
 	unplanned := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !unplanned {
 		return err
@@ -109,7 +109,7 @@ func (r *resuming) job(ctx context.Context, s catalog.Status) error {
 	case plan.Clip != nil:
 		return r.clip(ctx, s, plan)
 	}
-	t := job.Task{Kind: job.Recording, Bucket: r.place.Bucket, Key: plan.Recording.Key, ETag: plan.Recording.ETag, Profile: job.DefaultProfile, Repair: true}
+	t := job.Task{Kind: job.Recording, Bucket: r.backend.Bucket, Key: plan.Recording.Key, ETag: plan.Recording.ETag, Profile: job.DefaultProfile, Repair: true}
 	t.Trim = operate.TrimOf(plan)
 	if t.JobID() != s.Job { // a job's name tells which profile was asked for
 		t.Profile = plan.Profile
@@ -123,11 +123,11 @@ func (r *resuming) job(ctx context.Context, s catalog.Status) error {
 
 // failed is the task by which a recording could not be planned.
 func (r *resuming) failed(ctx context.Context, id string) (job.Task, error) {
-	there, err := ledger.Listed(ctx, r.place.Store, id)
+	there, err := ledger.Listed(ctx, r.backend.Store, id)
 	if err != nil {
 		return job.Task{}, err
 	}
-	notes, err := there.Notes(ctx, r.place.Store)
+	notes, err := there.Notes(ctx, r.backend.Store)
 	if err != nil {
 		return job.Task{}, err
 	}
@@ -145,7 +145,7 @@ func watching() job.Watch { return job.Watch{Every: 5, Since: time.Now().UTC()} 
 
 // clip sends what is not done of a clip; where all of it is, one of its chunks all the same, whose worker then publishes it.
 func (r *resuming) clip(ctx context.Context, s catalog.Status, plan *ladder.Plan) error {
-	whole, err := ledger.Job(ctx, r.place.Store, plan)
+	whole, err := ledger.Job(ctx, r.backend.Store, plan)
 	if errors.Is(err, fs.ErrNotExist) {
 		fmt.Fprintf(r.stdout, "%s: was broken off: make that clip again\n", s.Asset)
 		return nil
@@ -153,13 +153,13 @@ func (r *resuming) clip(ctx context.Context, s catalog.Status, plan *ladder.Plan
 	if err != nil {
 		return err
 	}
-	done, err := ledger.Done(ctx, r.place.Store, plan)
+	done, err := ledger.Done(ctx, r.backend.Store, plan)
 	if err != nil {
 		return err
 	}
 	var encoded, missing []int
 	for n, name := range whole.ChunkNames() {
-		_, err := ledger.Chunk(ctx, r.place.Store, plan.Job, n)
+		_, err := ledger.Chunk(ctx, r.backend.Store, plan.Job, n)
 		if errors.Is(err, fs.ErrNotExist) { // its asset's
 			continue
 		}
@@ -186,7 +186,7 @@ func (r *resuming) clip(ctx context.Context, s catalog.Status, plan *ladder.Plan
 
 // recordings sends those of which there is no job, if they are meant: their messages had not been taken yet, or their asset was removed.
 func (r *resuming) recordings(ctx context.Context) error {
-	keys, err := r.place.Recordings.List(ctx, job.Prefix)
+	keys, err := r.backend.Recordings.List(ctx, job.Prefix)
 	if err != nil {
 		return fmt.Errorf("list recordings: %w", err)
 	}
@@ -203,8 +203,8 @@ func (r *resuming) recordings(ctx context.Context) error {
 	slices.Sort(all)
 	count := 0
 	for _, key := range slices.Compact(all) {
-		t := job.Task{Kind: job.Recording, Bucket: r.place.Bucket, Key: key, Profile: r.Profile}
-		if _, etag, err := r.place.Recordings.Stat(ctx, key); err == nil {
+		t := job.Task{Kind: job.Recording, Bucket: r.backend.Bucket, Key: key, Profile: r.Profile}
+		if _, etag, err := r.backend.Recordings.Stat(ctx, key); err == nil {
 			t.ETag = etag
 		} else if live[key] && errors.Is(err, fs.ErrNotExist) {
 			t.Watch = watching()
@@ -232,12 +232,12 @@ func (r *resuming) recordings(ctx context.Context) error {
 
 // planned tells whether there is a job of this version of a recording.
 func (r *resuming) planned(ctx context.Context, t job.Task) (bool, error) {
-	ids, err := catalog.IDs(ctx, r.place.Store, job.Asset(t.Key))
+	ids, err := catalog.IDs(ctx, r.backend.Store, job.Asset(t.Key))
 	if err != nil {
 		return false, err
 	}
 	for _, id := range ids {
-		plan, err := ledger.Plan(ctx, r.place.Store, id)
+		plan, err := ledger.Plan(ctx, r.backend.Store, id)
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // it could not be planned
 			return true, nil

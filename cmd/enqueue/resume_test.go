@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"afterlive/internal/catalog"
+	"afterlive/internal/config"
 	"afterlive/internal/flv"
-	"afterlive/internal/wiring"
 	"afterlive/job"
 	"afterlive/ladder"
 )
@@ -19,13 +19,13 @@ func TestResume(t *testing.T) {
 	b := newBox(t)
 	b.must("send", "--force", b.record("waits.flv", "FLV waits"))
 	b.must("send", "--force", b.record("odd name.flv", "FLV odd"))
-	place, err := wiring.Flags{Data: b.data}.Open(t.Context())
+	backend, err := config.Flags{Data: b.data}.Open(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	put := func(key string, v any) {
 		t.Helper()
-		if err := place.Store.Write(t.Context(), key, mustMarshal(t, v), ""); err != nil {
+		if err := backend.Store.Write(t.Context(), key, mustMarshal(t, v), ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -33,7 +33,7 @@ func TestResume(t *testing.T) {
 	for name, profile := range map[string]string{"auto": job.DefaultProfile, "chosen": "360", "done": job.DefaultProfile, "failed": job.DefaultProfile} {
 		key := "recordings/" + name + ".flv"
 		put(key, name)
-		_, etag, err := place.Recordings.Stat(t.Context(), key)
+		_, etag, err := backend.Recordings.Stat(t.Context(), key)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,10 +51,10 @@ func TestResume(t *testing.T) {
 	bad := job.Task{Kind: job.Recording, Key: "recordings/bad.flv", ETag: "e", Profile: "mine", Failures: 4} // it could not even be planned
 	put(bad.Key, "bad")
 	put(ladder.FailureKey(bad.JobID(), bad.Name(), time.Now()), job.Failure{Version: 1, Reason: "no_profile", Job: bad.JobID(), Task: bad.Name(), Source: bad.Key, Message: bad.Body(), Time: time.Now()})
-	if err := catalog.Reindex(t.Context(), place.Store, func(int, int) {}); err != nil {
+	if err := catalog.Reindex(t.Context(), backend.Store, func(int, int) {}); err != nil {
 		t.Fatal(err)
 	}
-	if err := place.Close(); err != nil {
+	if err := backend.Close(); err != nil {
 		t.Fatal(err)
 	}
 	lose := func() {

@@ -7,8 +7,8 @@ import (
 	"io"
 	"strings"
 
+	"afterlive/internal/config"
 	"afterlive/internal/operate"
-	"afterlive/internal/wiring"
 )
 
 type rmCommand struct {
@@ -24,11 +24,11 @@ func (*rmCommand) Help() string {
 		`Who plays it at that moment gets an error. A CDN may have some of it for as long as docs/contract.md says. Killed on the way, run it again: it removes what is left.`
 }
 
-func (c *rmCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) error {
-	return atPlace(ctx, flags, func(o operate.Operator, place *wiring.Place) error {
+func (c *rmCommand) Run(ctx context.Context, stdout io.Writer, flags config.Flags) error {
+	return withBackend(ctx, flags, func(o operate.Operator, backend *config.Backend) error {
 		var faults []error
 		for _, asset := range c.Asset {
-			if err := c.remove(ctx, stdout, o, place, strings.Trim(asset, "/")); err != nil {
+			if err := c.remove(ctx, stdout, o, backend, strings.Trim(asset, "/")); err != nil {
 				faults = append(faults, fmt.Errorf("remove %s: %w", asset, err))
 			}
 		}
@@ -36,10 +36,10 @@ func (c *rmCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flag
 	})
 }
 
-func (c *rmCommand) remove(ctx context.Context, stdout io.Writer, o operate.Operator, place *wiring.Place, asset string) error {
+func (c *rmCommand) remove(ctx context.Context, stdout io.Writer, o operate.Operator, backend *config.Backend, asset string) error {
 	var recordings operate.Recordings
 	if c.Recording {
-		recordings = place.Recordings
+		recordings = backend.Recordings
 	}
 	found, err := o.FindBelongings(ctx, asset, recordings, c.Force)
 	switch {

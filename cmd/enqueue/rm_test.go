@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"afterlive/internal/config"
 	"afterlive/internal/flv"
-	"afterlive/internal/wiring"
 	"afterlive/ladder"
 )
 
@@ -16,7 +16,7 @@ import (
 func TestRm(t *testing.T) {
 	b := newBox(t)
 	b.must("send", "--force", b.record("talk.flv", "FLV one"))
-	place, err := wiring.Flags{Data: b.data}.Open(t.Context())
+	backend, err := config.Flags{Data: b.data}.Open(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,11 +27,11 @@ func TestRm(t *testing.T) {
 		ladder.PlanKey(id): plan, ladder.EndKey(id): ladder.End{Version: ladder.EndVersion}, ladder.PointerKey("talk"): ladder.Asset{Version: ladder.AssetVersion, Job: id},
 		plan.Key("flat", "s00000-x.m4s"): "x", "recordings/talk.flv.x.index.json": "x", "recordings/talk.flv.growing/index.json": "x", "recordings/talk.flv2": "x",
 	} {
-		if err := place.Store.Write(t.Context(), key, mustMarshal(t, v), ""); err != nil {
+		if err := backend.Store.Write(t.Context(), key, mustMarshal(t, v), ""); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := place.Close(); err != nil {
+	if err := backend.Close(); err != nil {
 		t.Fatal(err)
 	}
 	there := func() (all []string) {

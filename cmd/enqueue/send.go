@@ -14,10 +14,10 @@ import (
 	"time"
 
 	"afterlive/internal/catalog"
+	"afterlive/internal/config"
 	"afterlive/internal/flv"
 	"afterlive/internal/growing"
 	"afterlive/internal/operate"
-	"afterlive/internal/wiring"
 	"afterlive/job"
 	"afterlive/ladder"
 	"afterlive/pipeline"
@@ -33,16 +33,16 @@ type sendCommand struct {
 	Title     string   `help:"What viewers read in place of the asset's name. To change it later: title."`
 	TrimStart moment   `help:"Leave out so much at the start, to the frame: seconds, or 1:30, 1m30s." placeholder:"TIME"`
 	TrimEnd   moment   `help:"Leave out so much at the end." placeholder:"TIME"`
-	Profile   string   `help:"auto (a 2:1 picture is 360, any other flat), flat, 360, cubemap, eac, compare, or one of the workers' own." default:"auto"`
+	Profile   string   `help:"auto (a 2:1 video is 360, any other flat), flat, 360, cubemap, eac, compare, or one of the workers' own." default:"auto"`
 }
 
-func (c *sendCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) (err error) {
-	place, err := flags.Open(ctx)
+func (c *sendCommand) Run(ctx context.Context, stdout io.Writer, flags config.Flags) (err error) {
+	backend, err := flags.Open(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, place.Close()) }()
-	s := sender{place: place, profile: c.Profile, title: c.Title, force: c.Force, replace: c.Replace, note: func(err error) { fmt.Fprintln(stdout, "note:", err) }}
+	defer func() { err = errors.Join(err, backend.Close()) }()
+	s := sender{backend: backend, profile: c.Profile, title: c.Title, force: c.Force, replace: c.Replace, note: func(err error) { fmt.Fprintln(stdout, "note:", err) }}
 
 	s.trim = job.Trim{Start: time.Duration(c.TrimStart).Milliseconds(), End: time.Duration(c.TrimEnd).Milliseconds()}
 	t, err := c.task(ctx, stdout, s)
@@ -54,7 +54,7 @@ func (c *sendCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Fl
 	if err := s.operator().Resume(ctx, id, c.Repair); err != nil {
 		s.note(err)
 	}
-	before, unknown := catalog.Look(ctx, place.Store, id)
+	before, unknown := catalog.Look(ctx, backend.Store, id)
 	if err := s.send(ctx, t); err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func withoutFLV(name string) string {
 
 // sender uploads recordings and enqueues them.
 type sender struct {
-	place    *wiring.Place
+	backend  *config.Backend
 	profile  string
 	title    string
 	trim     job.Trim
@@ -132,15 +132,15 @@ type sender struct {
 
 func (s sender) task(key, etag string) job.Task {
 	return job.Task{
-		Version: job.Version, Kind: job.Recording, Bucket: s.place.Bucket, Key: key, ETag: etag, Profile: s.profile, Promised: s.promised, Title: s.title, Trim: s.trim,
+		Version: job.Version, Kind: job.Recording, Bucket: s.backend.Bucket, Key: key, ETag: etag, Profile: s.profile, Promised: s.promised, Title: s.title, Trim: s.trim,
 	}
 }
 
-func (s sender) operator() operate.Operator { return operate.Operator{Store: s.place.Store} }
+func (s sender) operator() operate.Operator { return operate.Operator{Store: s.backend.Store} }
 
 // known refuses a profile that no worker knows. Where none can be asked, the one that comes will say it.
 func (s sender) known(ctx context.Context) error {
-	known, err := catalog.ProfileUnknown(ctx, s.place.Store, time.Now(), s.profile)
+	known, err := catalog.ProfileUnknown(ctx, s.backend.Store, time.Now(), s.profile)
 	if err != nil {
 		s.note(err)
 	}
@@ -156,7 +156,7 @@ func (s sender) free(ctx context.Context, key string) error {
 	if _, err := job.Parse(s.task(key, "").Body()); err != nil {
 		return err
 	}
-	err := pipeline.NameFree(ctx, s.place.Store, key)
+	err := pipeline.NameFree(ctx, s.backend.Store, key)
 	if errors.Is(err, pipeline.ErrNameTaken) {
 		return fmt.Errorf("%w; choose another name (--as NAME)", err)
 	}
@@ -171,19 +171,19 @@ func (s sender) send(ctx context.Context, t job.Task) error {
 	if _, err := job.Parse(body); err != nil { // better told here than by a worker
 		return err
 	}
-	return s.place.Queue.Send(ctx, body, 0)
+	return s.backend.Queue.Send(ctx, body, 0)
 }
 
 // object finds an object of the workers' bucket of recordings.
 func (s sender) object(ctx context.Context, uri string) (key string, size int64, etag string, err error) {
 	bucket, key, _ := strings.Cut(strings.TrimPrefix(uri, "s3://"), "/")
-	if s.place.Bucket == "" {
+	if s.backend.Bucket == "" {
 		return "", 0, "", fmt.Errorf("%s: without --queue and --store, recordings are files", uri)
 	}
-	if bucket != s.place.Bucket {
-		return "", 0, "", fmt.Errorf("%s is not in the workers' bucket of recordings %q", uri, s.place.Bucket)
+	if bucket != s.backend.Bucket {
+		return "", 0, "", fmt.Errorf("%s is not in the workers' bucket of recordings %q", uri, s.backend.Bucket)
 	}
-	size, etag, err = s.place.Recordings.Stat(ctx, key)
+	size, etag, err = s.backend.Recordings.Stat(ctx, key)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("there is no %s: %w", uri, err)
 	}
@@ -224,7 +224,7 @@ func (s sender) put(ctx context.Context, file, key string) (job.Task, error) {
 			return job.Task{}, err
 		}
 	}
-	_, _, err = s.place.Recordings.Stat(ctx, key) // spares sending what is there
+	_, _, err = s.backend.Recordings.Stat(ctx, key) // spares sending what is there
 	existed := err == nil
 	if errors.Is(err, fs.ErrNotExist) {
 		err = s.upload(ctx, key, file, info.Size())
@@ -233,7 +233,7 @@ func (s sender) put(ctx context.Context, file, key string) (job.Task, error) {
 	if err != nil && !existed {
 		return job.Task{}, err
 	}
-	size, etag, err := s.place.Recordings.Stat(ctx, key)
+	size, etag, err := s.backend.Recordings.Stat(ctx, key)
 	if err != nil {
 		return job.Task{}, err
 	}
@@ -251,10 +251,10 @@ func (s sender) put(ctx context.Context, file, key string) (job.Task, error) {
 		return job.Task{}, fmt.Errorf("upload %s: the object has %d bytes, the file %d: did it change meanwhile?", key, size, info.Size())
 	}
 	if grew != "" {
-		return s.task(key, grew), growing.Complete(ctx, s.place.Recordings, key, etag)
+		return s.task(key, grew), growing.Complete(ctx, s.backend.Recordings, key, etag)
 	}
 	if scanned != nil {
-		if err := scanned.Store(ctx, s.place.Recordings, key, etag, s.promised); err != nil { // workers can do without
+		if err := scanned.Store(ctx, s.backend.Recordings, key, etag, s.promised); err != nil { // workers can do without
 			s.note(err)
 		}
 	}
@@ -263,11 +263,11 @@ func (s sender) put(ctx context.Context, file, key string) (job.Task, error) {
 
 // inItsPlace uploads a recording in the place of another.
 func (s sender) inItsPlace(ctx context.Context, file, key string) (job.Task, error) {
-	state, _, err := growing.Load(ctx, s.place.Recordings, key)
+	state, _, err := growing.Load(ctx, s.backend.Recordings, key)
 	if err == nil && !state.Ended {
 		err = errors.New("it still grows: " + job.CLI + " end ends it")
 	} else if err == nil || errors.Is(err, fs.ErrNotExist) {
-		err = s.operator().MakeWay(ctx, s.place.Recordings, job.Asset(key), key)
+		err = s.operator().MakeWay(ctx, s.backend.Recordings, job.Asset(key), key)
 	}
 	if err != nil {
 		return job.Task{}, fmt.Errorf("replace %s: %w", key, err)
@@ -294,15 +294,15 @@ func (s sender) scan(ctx context.Context, file string) (*pipeline.Scanned, error
 
 // upload stores a file. A bucket may tell of it before its sender does, and must know how it is wanted.
 func (s sender) upload(ctx context.Context, key, file string, size int64) error {
-	if t := s.task(key, ""); s.place.Bucket != "" && (t.Trim != job.Trim{} || t.Title != "" || t.Profile != job.DefaultProfile) {
-		if err := pipeline.NoteWish(ctx, s.place.Recordings, t, size); err != nil {
+	if t := s.task(key, ""); s.backend.Bucket != "" && (t.Trim != job.Trim{} || t.Title != "" || t.Profile != job.DefaultProfile) {
+		if err := pipeline.NoteWish(ctx, s.backend.Recordings, t, size); err != nil {
 			return err
 		}
 	}
 	if s.ours {
-		return s.place.Recordings.Upload(ctx, key, file)
+		return s.backend.Recordings.Upload(ctx, key, file)
 	}
-	return s.place.Recordings.Copy(ctx, key, file)
+	return s.backend.Recordings.Copy(ctx, key, file)
 }
 
 // same compares a file with the object of that name.
@@ -312,7 +312,7 @@ func (s sender) same(ctx context.Context, file, key, etag string, size int64) (b
 		return false, err
 	}
 	defer local.Close()
-	remote, err := s.place.Recordings.Read(ctx, key, etag, 0, size)
+	remote, err := s.backend.Recordings.Read(ctx, key, etag, 0, size)
 	if err != nil {
 		return false, err
 	}

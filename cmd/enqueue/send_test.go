@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"afterlive/internal/catalog"
+	"afterlive/internal/config"
 	"afterlive/internal/flv"
 	"afterlive/internal/ledger"
 	"afterlive/internal/operate"
-	"afterlive/internal/wiring"
 	"afterlive/job"
 	"afterlive/ladder"
 )
@@ -24,7 +24,7 @@ func TestSendRefusesWhatIsNoRecording(t *testing.T) {
 		"a diary":        {"Dear diary, today I was streamed.", "an FLV"},
 		"nothing":        {"", "the file is empty"},
 		"an MP4":         {"\x00\x00\x00\x20ftypisom\x00\x00\x02\x00", "an FLV"},
-		"nothing to see": {"FLV\x01\x05\x00\x00\x00\x09\x00\x00\x00\x00", "neither picture nor sound"},
+		"nothing to see": {"FLV\x01\x05\x00\x00\x00\x09\x00\x00\x00\x00", "neither video nor audio"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := b.record("talk.flv", tc.body)
@@ -49,20 +49,20 @@ func TestSendReplaces(t *testing.T) {
 	b := newBox(t)
 	b.must("send", "--force", b.record("one.flv", "FLV one"), "--as", "talk")
 	first := b.sent()["recordings/talk.flv"]
-	place, err := wiring.Flags{Data: b.data}.Open(t.Context())
+	backend, err := config.Flags{Data: b.data}.Open(t.Context())
 	must(t, err)
-	defer place.Close()
+	defer backend.Close()
 	plan := ladder.Plan{
 		Version: ladder.PlanVersion, Job: first.JobID(), Asset: "talk", Profile: "flat", Created: time.Now().UTC(), Rate: flv.Rate{Num: 25, Den: 1},
 		Recording: ladder.Recording{Key: first.Key, ETag: first.ETag},
 	}
 	write := func(key string, what any) {
 		t.Helper()
-		_, err := ledger.Write(t.Context(), place.Store, key, what, "")
+		_, err := ledger.Write(t.Context(), backend.Store, key, what, "")
 		must(t, err)
 	}
 	write(ladder.PlanKey(plan.Job), plan)
-	_, err = catalog.Refresh(t.Context(), place.Store, plan.Job)
+	_, err = catalog.Refresh(t.Context(), backend.Store, plan.Job)
 	must(t, err)
 	other := b.record("other.flv", "FLV two")
 	if _, err := b.run("send", "--force", other, "--as", "talk", "--replace"); !errors.Is(err, operate.ErrAtWork) || b.stored(first.Key) != "FLV one" {
@@ -71,14 +71,14 @@ func TestSendReplaces(t *testing.T) {
 	write(ladder.EndKey(plan.Job), ladder.End{Version: ladder.EndVersion})
 	write(ladder.PointerKey("talk"), ladder.Asset{Version: ladder.AssetVersion, Job: plan.Job, Planned: plan.Created, Recording: first.Key, Ladders: []ladder.AssetLadder{{}}})
 	write("recordings/talk.flv2", "another's")
-	_, err = catalog.Refresh(t.Context(), place.Store, plan.Job)
+	_, err = catalog.Refresh(t.Context(), backend.Store, plan.Job)
 	must(t, err)
 	b.must("send", "--force", other, "--as", "talk", "--replace")
 	sent := b.sent()[first.Key]
 	if b.stored(first.Key) != "FLV two" || sent.ETag == first.ETag || sent.JobID() == first.JobID() {
 		t.Errorf("stored %q, sent %+v", b.stored(first.Key), sent)
 	}
-	if s, err := catalog.Look(t.Context(), place.Store, plan.Job); err != nil || s.Shown != catalog.Published || !s.Unrecorded {
+	if s, err := catalog.Look(t.Context(), backend.Store, plan.Job); err != nil || s.Shown != catalog.Published || !s.Unrecorded {
 		t.Errorf("the one before: %+v, %v", s, err)
 	}
 	if _, err := os.Stat(b.data + "/recordings/talk.flv2"); err != nil {

@@ -11,15 +11,15 @@ import (
 
 	"go.uber.org/zap"
 
+	"afterlive/internal/config"
 	"afterlive/internal/operate"
-	"afterlive/internal/wiring"
 	"afterlive/site"
 )
 
 type serveCommand struct {
 	Listen  string `help:"Address to listen on." default:"127.0.0.1:8090" placeholder:"ADDR" env:"AFTERLIVE_LISTEN"`
 	Uploads string `help:"Folder for recordings while they are uploaded by HTTP (tus), which operators may then do. It needs room for all that come at once." placeholder:"FOLDER" env:"AFTERLIVE_UPLOADS"`
-	wiring.Site
+	config.Site
 
 	LogFormat string `help:"json or console." enum:"json,console" default:"json" env:"AFTERLIVE_LOG_FORMAT"`
 }
@@ -38,20 +38,20 @@ Whoever has a token is an operator. It goes over the wire: put a proxy with TLS 
 }
 
 // Run serves the pages until it is told to end.
-func (c *serveCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) error {
+func (c *serveCommand) Run(ctx context.Context, stdout io.Writer, flags config.Flags) error {
 	if flags.OnAWS() && c.Media == "" {
 		return errors.New("--media must say where viewers find vod/ and player/, as https://….cloudfront.net")
 	}
-	log, err := wiring.Logger(c.LogFormat, "stderr")
+	log, err := config.Logger(c.LogFormat, "stderr")
 	if err != nil {
 		return err
 	}
-	return atPlace(ctx, flags, func(_ operate.Operator, place *wiring.Place) error {
+	return withBackend(ctx, flags, func(_ operate.Operator, backend *config.Backend) error {
 		var uploads *site.Uploads
 		if c.Uploads != "" {
-			uploads = &site.Uploads{Folder: c.Uploads, Free: func() (int64, error) { return wiring.Free(c.Uploads) }, Receiver: receiver{place, log}, Log: log}
+			uploads = &site.Uploads{Folder: c.Uploads, Free: func() (int64, error) { return config.Free(c.Uploads) }, Receiver: receiver{backend, log}, Log: log}
 		}
-		pages, err := c.Pages(flags, place, uploads, log) //nolint:contextcheck // an upload has the context of its request
+		pages, err := c.Pages(flags, backend, uploads, log) //nolint:contextcheck // an upload has the context of its request
 		if err != nil {
 			return err
 		}
@@ -60,7 +60,7 @@ func (c *serveCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.F
 		if c.Media == "" {
 			site.Media(mux, flags.Data, log)
 		}
-		end, err := c.Tell(ctx, place, wiring.ProcessName(), log)
+		end, err := c.Tell(ctx, backend, config.ProcessName(), log)
 		if err != nil {
 			return err
 		}

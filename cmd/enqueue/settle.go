@@ -28,7 +28,7 @@ func (h *shared) settle(ctx context.Context) error {
 		return err
 	}
 	if state.Object == "" { // who told that it has ended may not have lived to tell workers
-		out := sender{place: h.place, profile: h.Profile}
+		out := sender{backend: h.backend, profile: h.Profile}
 		if err := out.send(ctx, out.task(h.key, state.ID)); err != nil {
 			return err
 		}
@@ -41,7 +41,7 @@ func (h *shared) complete(ctx context.Context, state *growing.State) error {
 	if state.Object != "" {
 		return nil
 	}
-	store := h.place.Recordings
+	store := h.backend.Recordings
 	if err := store.Copy(ctx, h.key, h.mirror.File().Name()); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
@@ -74,18 +74,18 @@ func (h *shared) leave(ctx context.Context) error {
 	if live, err := isWritten(h.file); err != nil || live {
 		return errors.Join(err, fmt.Errorf("%s goes on: %w", h.Path, errLive))
 	}
-	pictures, sounds, err := twin.Lacks(h.mirror.File(), h.file)
+	video, audio, err := twin.Lacks(h.mirror.File(), h.file)
 	if err != nil {
 		return h.failed(ctx, err)
 	}
-	if max(pictures.Lasts, sounds.Lasts) > tooMuch {
-		return h.apart(ctx, fmt.Sprintf("it has %d pictures and %d packets of sound that the recording of all origins has not", pictures.Frames, sounds.Frames))
+	if max(video.Lasts, audio.Lasts) > tooMuch {
+		return h.apart(ctx, fmt.Sprintf("it has %d frames and %d audio packets that the recording of all origins has not", video.Frames, audio.Frames))
 	}
 	if err := h.remove(before); err != nil {
 		return err
 	}
 	h.done = true
-	h.log.Info("recording of all origins has what this one has", zap.String("key", h.key), zap.Int("pictures_lost", pictures.Frames), zap.Int("sounds_lost", sounds.Frames))
+	h.log.Info("recording of all origins has what this one has", zap.String("key", h.key), zap.Int("frames_lost", video.Frames), zap.Int("audio_lost", audio.Frames))
 	return h.unnote()
 }
 
@@ -108,7 +108,7 @@ func (h *shared) remove(before fs.FileInfo) error {
 // apart makes the file a recording of its own.
 func (h *shared) apart(ctx context.Context, why string) error {
 	h.log.Warn("recording is kept apart", zap.String("why", why), zap.String("from", h.key))
-	if err := growing.Leave(ctx, h.place.Recordings, h.key, h.member); err != nil {
+	if err := growing.Leave(ctx, h.backend.Recordings, h.key, h.member); err != nil {
 		return err
 	}
 	err := h.forget()

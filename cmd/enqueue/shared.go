@@ -80,7 +80,7 @@ func (h *shared) choose(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	current, state, err := growing.Current(ctx, h.place.Recordings, own)
+	current, state, err := growing.Current(ctx, h.backend.Recordings, own)
 	switch {
 	case err != nil:
 		return err
@@ -89,7 +89,7 @@ func (h *shared) choose(ctx context.Context) error {
 	case current != "" && state == nil && current != own && h.waits():
 		return nil
 	}
-	won, err := growing.Begin(ctx, h.place.Recordings, own, current)
+	won, err := growing.Begin(ctx, h.backend.Recordings, own, current)
 	if err != nil || !won {
 		return err
 	}
@@ -107,7 +107,7 @@ func (h *shared) ownKey(ctx context.Context) (string, error) {
 			suffix += fmt.Sprint("-", n)
 		}
 		key := h.stream.key(suffix)
-		if state, _, err := growing.Load(ctx, h.place.Recordings, key); errors.Is(err, fs.ErrNotExist) || err == nil && !state.Ended && state.Writer() == h.member && len(state.Turns) == 1 {
+		if state, _, err := growing.Load(ctx, h.backend.Recordings, key); errors.Is(err, fs.ErrNotExist) || err == nil && !state.Ended && state.Writer() == h.member && len(state.Turns) == 1 {
 			return key, nil
 		} else if err != nil {
 			return "", err
@@ -133,7 +133,7 @@ func (h *shared) waits() bool {
 
 // join makes a copy of a recording, and notes which it is.
 func (h *shared) join(key string) (err error) {
-	if h.mirror, err = growing.NewMirror(h.place.Recordings, key, h.spool.folder); err != nil {
+	if h.mirror, err = growing.NewMirror(h.backend.Recordings, key, h.spool.folder); err != nil {
 		return err
 	}
 	h.twin = twin.New(h.mirror.File(), h.file)

@@ -15,9 +15,9 @@ import (
 
 	"go.uber.org/zap"
 
+	"afterlive/internal/config"
 	"afterlive/internal/flv"
 	"afterlive/internal/growing"
-	"afterlive/internal/wiring"
 )
 
 // streamed is what an encoder sends in 30 s.
@@ -28,7 +28,7 @@ var streamed = sync.OnceValues(func() ([]byte, error) {
 
 // flaky is a store of which one operation fails: the n-th.
 type flaky struct {
-	wiring.Bucket
+	config.Bucket
 
 	n    int // operations so far
 	fail int // 0: none
@@ -62,24 +62,24 @@ func (f *flaky) Write(ctx context.Context, key string, body []byte, etag string)
 type event struct {
 	*testing.T
 
-	place *wiring.Place
-	store *flaky
+	backend *config.Backend
+	store   *flaky
 }
 
 func newEvent(t *testing.T) *event {
 	t.Helper()
-	place, err := wiring.Flags{Data: t.TempDir()}.Open(t.Context())
+	backend, err := config.Flags{Data: t.TempDir()}.Open(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := place.Close(); err != nil {
+		if err := backend.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	store := &flaky{Bucket: place.Recordings}
-	place.Recordings = store
-	return &event{t, place, store}
+	store := &flaky{Bucket: backend.Recordings}
+	backend.Recordings = store
+	return &event{t, backend, store}
 }
 
 // recorder is one of them. nginx writes its file until stops is called.
@@ -118,7 +118,7 @@ func (e *event) follow(name, path string) *stream {
 	if err != nil {
 		e.Fatal(err)
 	}
-	f := &follower{followCommand: &followCommand{App: "live", Profile: "auto", Every: time.Second, Tell: 5 * time.Second, Origin: name}, place: e.place, log: zap.NewNop(), streams: map[string]*stream{}}
+	f := &follower{followCommand: &followCommand{App: "live", Profile: "auto", Every: time.Second, Tell: 5 * time.Second, Origin: name}, backend: e.backend, log: zap.NewNop(), streams: map[string]*stream{}}
 	s := &stream{
 		follower: f, entry: entry{Path: path, App: "live", Name: "talk", Profile: "auto"}, spool: spool{folder: filepath.Join(filepath.Dir(path), ".spool")},
 		file: file, info: info, began: time.Now(), woken: make(chan struct{}, 1), log: f.log,
@@ -344,7 +344,7 @@ func TestSharedGoesOnBehindAHole(t *testing.T) {
 func TestSharedIsNoRecording(t *testing.T) {
 	e := newEvent(t)
 	body := shot(t)
-	r := e.origin("a", body[:ends(t, body)[2]]) // configurations, no picture
+	r := e.origin("a", body[:ends(t, body)[2]]) // configurations, no video
 	if err := e.step(r.stream, 3); err != nil {
 		t.Fatal(err)
 	}
@@ -369,7 +369,7 @@ func TestTell(t *testing.T) {
 		if err := e.step(r.stream, 2); err != nil {
 			t.Fatal(err)
 		}
-		b, err := e.place.Queue.Backlog(t.Context())
+		b, err := e.backend.Queue.Backlog(t.Context())
 		if err != nil || b.Waiting != want {
 			t.Errorf("--tell %s: %+v, %v; want %d that workers see", tell, b, err, want)
 		}

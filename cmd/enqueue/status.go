@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"afterlive/internal/catalog"
-	"afterlive/internal/wiring"
+	"afterlive/internal/config"
 )
 
 type statusCommand struct {
@@ -102,15 +102,15 @@ type counts struct {
 	Delayed  int `json:"delayed"`
 }
 
-func (c *statusCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) (err error) {
+func (c *statusCommand) Run(ctx context.Context, stdout io.Writer, flags config.Flags) (err error) {
 	if _, err := os.Stat(flags.Data); errors.Is(err, fs.ErrNotExist) && !flags.OnAWS() && !c.Watch { // and looking doesn't make it
 		return fmt.Errorf("there is no folder %s: name the one that the worker has (--data), or send something (%w)", flags.Data, errUnknown)
 	}
-	place, err := flags.Open(ctx)
+	backend, err := flags.Open(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, place.Close()) }()
+	defer func() { err = errors.Join(err, backend.Close()) }()
 	if c.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, c.Timeout, fmt.Errorf("not done after %s", c.Timeout))
@@ -119,7 +119,7 @@ func (c *statusCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.
 	screen, pace := newScreen(stdout, c.Watch), pace{}
 	watch := watch{name: c.Name, patient: c.Timeout > 0}
 	for {
-		r, err := c.look(ctx, place, pace)
+		r, err := c.look(ctx, backend, pace)
 		if err != nil {
 			return errors.Join(context.Cause(ctx), err)
 		}
@@ -140,16 +140,16 @@ func (c *statusCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.
 	}
 }
 
-func (c *statusCommand) look(ctx context.Context, place *wiring.Place, pace pace) (report, error) {
-	jobs, more, err := c.jobs(ctx, place)
+func (c *statusCommand) look(ctx context.Context, backend *config.Backend, pace pace) (report, error) {
+	jobs, more, err := c.jobs(ctx, backend)
 	if err != nil {
 		return report{}, err
 	}
-	waiting, err := place.Queue.Backlog(ctx)
+	waiting, err := backend.Queue.Backlog(ctx)
 	if err != nil {
 		return report{}, err
 	}
-	failed, err := place.Failed.Backlog(ctx)
+	failed, err := backend.Failed.Backlog(ctx)
 	if err != nil {
 		return report{}, err
 	}
@@ -158,22 +158,22 @@ func (c *statusCommand) look(ctx context.Context, place *wiring.Place, pace pace
 		r.Jobs[i] = watched{s, pace.left(s, time.Now())}
 	}
 	if c.Name == "" {
-		r.Workers, err = catalog.Workers(ctx, place.Store, time.Now())
+		r.Workers, err = catalog.Workers(ctx, backend.Store, time.Now())
 	}
 	return r, err
 }
 
 // jobs are those that are meant, the earliest planned first.
-func (c *statusCommand) jobs(ctx context.Context, place *wiring.Place) (all []catalog.Status, more bool, err error) {
+func (c *statusCommand) jobs(ctx context.Context, backend *config.Backend) (all []catalog.Status, more bool, err error) {
 	if c.Name != "" {
-		all, err = catalog.Named(ctx, place.Store, c.Name)
+		all, err = catalog.Named(ctx, backend.Store, c.Name)
 		return all, false, err
 	}
 	q, err := c.query()
 	if err != nil {
 		return nil, false, err
 	}
-	all, next, err := catalog.Page(ctx, place.Store, q)
+	all, next, err := catalog.Page(ctx, backend.Store, q)
 	slices.Reverse(all)
 	return all, next != "", err
 }

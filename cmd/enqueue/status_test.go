@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"afterlive/internal/catalog"
-	"afterlive/internal/wiring"
+	"afterlive/internal/config"
 	"afterlive/job"
 	"afterlive/ladder"
 )
@@ -98,23 +98,23 @@ func TestArranged(t *testing.T) {
 // give puts a failed task into the box, with its note.
 func (b box) give(t job.Task, reason string) {
 	b.t.Helper()
-	place, err := wiring.Flags{Data: b.data}.Open(b.t.Context())
+	backend, err := config.Flags{Data: b.data}.Open(b.t.Context())
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	defer place.Close()
+	defer backend.Close()
 	f := job.Failure{Version: 1, Class: "permanent", Reason: reason, Job: t.JobID(), Task: t.Name(), Source: t.Key, ETag: t.ETag, Message: t.Body(), Time: time.Now()}
 	body, err := json.Marshal(f)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	if err := place.Store.Write(b.t.Context(), ladder.FailureKey(f.Job, f.Task, f.Time), body, ""); err != nil {
+	if err := backend.Store.Write(b.t.Context(), ladder.FailureKey(f.Job, f.Task, f.Time), body, ""); err != nil {
 		b.t.Fatal(err)
 	}
-	if err := place.Failed.Send(b.t.Context(), body, 0); err != nil {
+	if err := backend.Failed.Send(b.t.Context(), body, 0); err != nil {
 		b.t.Fatal(err)
 	}
-	if _, err := catalog.Refresh(b.t.Context(), place.Store, f.Job); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if _, err := catalog.Refresh(b.t.Context(), backend.Store, f.Job); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		b.t.Fatal(err)
 	}
 }
@@ -178,14 +178,14 @@ func TestAdviceNamesTheJob(t *testing.T) {
 // uploaded; what a publisher calls so gets another name.
 func TestNamesInTheWay(t *testing.T) {
 	b := newBox(t)
-	place, err := wiring.Flags{Data: b.data}.Open(t.Context())
+	backend, err := config.Flags{Data: b.data}.Open(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	put := func(key string, v any) {
 		body, err := json.Marshal(v)
 		if err == nil {
-			err = place.Store.Write(t.Context(), key, body, "")
+			err = backend.Store.Write(t.Context(), key, body, "")
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -194,7 +194,7 @@ func TestNamesInTheWay(t *testing.T) {
 	const id = "0123456789abcdef"
 	put(ladder.PlanKey(id), ladder.Plan{Job: id, Asset: "talk"})
 	put(ladder.PointerKey("old"), ladder.Asset{Job: id, Recording: "recordings/old.FLV"})
-	if err := place.Close(); err != nil {
+	if err := backend.Close(); err != nil {
 		t.Fatal(err)
 	}
 	file := b.record("x.flv", "FLV one")

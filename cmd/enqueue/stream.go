@@ -115,7 +115,7 @@ func (s *stream) ship(ctx context.Context, ended bool) error {
 		return nil
 	}
 	if s.shipper == nil {
-		shipper, err := growing.Open(ctx, s.place.Recordings, s.key(""), s.file, s.beginning(), s.announced())
+		shipper, err := growing.Open(ctx, s.backend.Recordings, s.key(""), s.file, s.beginning(), s.announced())
 		if err != nil {
 			return s.refused(ctx, err)
 		}
@@ -145,7 +145,7 @@ func (s *stream) bring(ctx context.Context, shipper *growing.Shipper, ended bool
 	}
 	state := shipper.Shipped()
 	if lasts := shipper.Lasts(); ended || state.Index != nil && lasts-s.told >= s.Tell {
-		out := sender{place: s.place, profile: s.Profile}
+		out := sender{backend: s.backend, profile: s.Profile}
 		t := out.task(s.recording(), state.ID)
 		t.Promised = cmp.Or(state.Promised, s.announced()) // it may have been announced since
 		if err := out.send(ctx, t); err != nil {
@@ -175,11 +175,11 @@ func (s *stream) watch(ctx context.Context) error {
 	if !s.watched.IsZero() && time.Since(s.watched) < watchAgain {
 		return nil
 	}
-	out := sender{place: s.place, profile: s.Profile}
+	out := sender{backend: s.backend, profile: s.Profile}
 	t := out.task(s.recording(), "")
 	t.Promised = s.announced()
 	t.Watch = job.Watch{Every: int(s.Every.Seconds()), Since: time.Now().UTC()}
-	if err := out.place.Queue.Send(ctx, t.Body(), firstWatch); err != nil {
+	if err := out.backend.Queue.Send(ctx, t.Body(), firstWatch); err != nil {
 		return err
 	}
 	s.watched = time.Now()
@@ -199,7 +199,7 @@ func (s *stream) refused(ctx context.Context, err error) error {
 	}
 	s.log.Warn("recording cannot be followed; it will be sent when it has ended", zap.Error(err))
 	if unfit && (s.shipper == nil || s.shipper.Shipped().Head == 0) { // else workers are at it
-		if err := growing.Abandon(ctx, s.place.Recordings, s.key("")); err != nil {
+		if err := growing.Abandon(ctx, s.backend.Recordings, s.key("")); err != nil {
 			return err
 		}
 	}

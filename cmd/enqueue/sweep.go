@@ -15,7 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"afterlive/internal/blob"
-	"afterlive/internal/wiring"
+	"afterlive/internal/config"
 )
 
 type sweepCommand struct {
@@ -33,8 +33,8 @@ func (*sweepCommand) Help() string {
 	return `Run it every few minutes, as nginx's user (nginx/ has a systemd timer). It finishes what hooks could not: recordings in the spool, because the store could not be reached or the machine went down, and recordings that nginx left without running a hook, because it was killed. Files that are being recorded to are left alone: nginx holds a lock on them (record_lock on).`
 }
 
-func (c *sweepCommand) Run(ctx context.Context, flags wiring.Flags) error {
-	log, err := wiring.Logger("json", c.LogFile)
+func (c *sweepCommand) Run(ctx context.Context, flags config.Flags) error {
+	log, err := config.Logger("json", c.LogFile)
 	if err != nil {
 		return err
 	}

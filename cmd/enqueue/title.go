@@ -7,8 +7,8 @@ import (
 	"io"
 	"strings"
 
+	"afterlive/internal/config"
 	"afterlive/internal/operate"
-	"afterlive/internal/wiring"
 )
 
 type titleCommand struct {
@@ -24,8 +24,8 @@ func (*titleCommand) Help() string {
 }
 
 // Run gives an asset a title.
-func (c *titleCommand) Run(ctx context.Context, stdout io.Writer, flags wiring.Flags) error {
-	return atPlace(ctx, flags, func(o operate.Operator, _ *wiring.Place) error {
+func (c *titleCommand) Run(ctx context.Context, stdout io.Writer, flags config.Flags) error {
+	return withBackend(ctx, flags, func(o operate.Operator, _ *config.Backend) error {
 		asset := strings.Trim(c.Asset, "/")
 		err := o.Entitle(ctx, asset, c.Title)
 		if errors.Is(err, operate.ErrNoAsset) {

@@ -43,7 +43,7 @@ func (h *shared) write(ctx context.Context) error {
 		return errors.Join(h.standBack(), h.failed(ctx, err))
 	}
 	if h.ships.Shipped().End == 0 { // another may have begun one in the meantime
-		if current, _, err := growing.Current(ctx, h.place.Recordings, h.key); err != nil || current != h.key {
+		if current, _, err := growing.Current(ctx, h.backend.Recordings, h.key); err != nil || current != h.key {
 			return errors.Join(err, h.forget())
 		}
 	}
@@ -110,7 +110,7 @@ func (h *shared) alone(ctx context.Context, hole bool) (bool, error) {
 		h.held = time.Now()
 	}
 	if time.Since(h.held) > grace { // who is there after all comes back by itself
-		if err := growing.Leave(ctx, h.place.Recordings, h.key, others...); err != nil {
+		if err := growing.Leave(ctx, h.backend.Recordings, h.key, others...); err != nil {
 			return false, err
 		}
 		return true, h.ships.Refresh(ctx)
@@ -129,7 +129,7 @@ func (h *shared) failed(ctx context.Context, err error) error {
 	}
 	if _, refused := errors.AsType[*flv.Error](err); refused {
 		if h.ships != nil && h.ships.Shipped().Head == 0 { // no worker is at it
-			if err := errors.Join(growing.Withdraw(ctx, h.place.Recordings, h.key), growing.Abandon(ctx, h.place.Recordings, h.key)); err != nil {
+			if err := errors.Join(growing.Withdraw(ctx, h.backend.Recordings, h.key), growing.Abandon(ctx, h.backend.Recordings, h.key)); err != nil {
 				return err
 			}
 		}
@@ -174,7 +174,7 @@ func (h *shared) lookOn(ctx context.Context) error {
 	case state.Ended:
 		return h.goesOn()
 	case h.twin.Unlike():
-		return h.apart(ctx, "its pictures are not those of the recording that another origin ships under this name")
+		return h.apart(ctx, "its frames are not those of the recording that another origin ships under this name")
 	case !h.twin.Aligned() && h.live && !h.ending && time.Since(h.news) > forgotten:
 		return h.forget()
 	}
@@ -200,9 +200,9 @@ func (h *shared) takePart(ctx context.Context, state *growing.State) error {
 	nothing := h.ending && (!h.twin.Aligned() || h.twin.Unmerged() == 0)
 	switch {
 	case nothing && state.Writer() != h.member && has:
-		return growing.Leave(ctx, h.place.Recordings, h.key, h.member)
+		return growing.Leave(ctx, h.backend.Recordings, h.key, h.member)
 	case !nothing && h.twin.Aligned() && !has:
-		if err := growing.Join(ctx, h.place.Recordings, h.key, h.member); err != nil {
+		if err := growing.Join(ctx, h.backend.Recordings, h.key, h.member); err != nil {
 			return err
 		}
 		h.log.Info("recording is the same as another origin's", zap.String("key", h.key))

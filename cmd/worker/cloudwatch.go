@@ -34,7 +34,7 @@ var figures = []struct {
 // embedded metric format (its manual, "Specification: Embedded metric format"), of which AWS makes metrics.
 func toCloudWatch(ctx context.Context, log *zap.Logger, metrics prometheus.Gatherer, namespace string) (end func()) {
 	last := map[string]float64{}
-	tell := func() {
+	measure := func() {
 		now, err := count(metrics)
 		if err != nil {
 			log.Warn("figures cannot be counted", zap.Error(err))
@@ -53,12 +53,12 @@ func toCloudWatch(ctx context.Context, log *zap.Logger, metrics prometheus.Gathe
 		for {
 			select {
 			case <-tick.C:
-				tell()
+				measure()
 			case <-stop:
-				tell()
+				measure()
 				return
 			case <-ctx.Done():
-				tell()
+				measure()
 				return
 			}
 		}

@@ -21,9 +21,9 @@ import (
 	"go.uber.org/zap"
 
 	"afterlive/internal/blob"
+	"afterlive/internal/config"
 	"afterlive/internal/ffmpeg"
 	"afterlive/internal/growing"
-	"afterlive/internal/wiring"
 	"afterlive/internal/worker"
 	"afterlive/job"
 	"afterlive/ladder"
@@ -38,14 +38,14 @@ func main() {
 }
 
 type flags struct {
-	wiring.Flags
+	config.Flags
 
 	Slots        int           `help:"Tasks done at once; 0: one for every core, if there are 2 GiB of memory for each. So no core waits for another." default:"0" env:"AFTERLIVE_SLOTS"`
 	Threads      int           `help:"Encoder threads per rendition; 0: one, where there is a slot for every core, and as many as x264 likes where not." default:"0" env:"AFTERLIVE_THREADS"`
 	Profiles     string        `help:"YAML file with profiles of your own, beside or instead of the built-in ones." placeholder:"FILE" env:"AFTERLIVE_PROFILES"`
 	Lease        time.Duration `help:"How long a task is hidden from other workers, extended every quarter of it. What a killed worker held is done by another after this time. Default: 2m on SQS, 20s in a folder." placeholder:"DURATION" env:"AFTERLIVE_LEASE"`
 	Drain        time.Duration `help:"How long a task may go on after SIGTERM. One that cannot be done by then is handed back at once. Keep it below what the host grants: ECS's stopTimeout, say." default:"20s" env:"AFTERLIVE_DRAIN"`
-	MaxPixels    int           `help:"Pixels of a picture above which a recording is refused." default:"35389440" env:"AFTERLIVE_MAX_PIXELS"`
+	MaxPixels    int           `help:"Pixels of a frame above which a recording is refused." default:"35389440" env:"AFTERLIVE_MAX_PIXELS"`
 	MaxDuration  time.Duration `help:"Length above which a recording is refused." default:"48h" env:"AFTERLIVE_MAX_DURATION"`
 	MaxScratch   int64         `help:"Bytes that ffmpeg may have on disk for one task." default:"8589934592" env:"AFTERLIVE_MAX_SCRATCH"`
 	MaxAlloc     int64         `help:"Bytes of memory that ffmpeg may ask for at once." default:"268435456" env:"AFTERLIVE_MAX_ALLOC"`
@@ -56,7 +56,7 @@ type flags struct {
 	MinFree      int64         `help:"Bytes that must be free in --scratch and --data before a task is taken; 0: whatever there is." default:"536870912" env:"AFTERLIVE_MIN_FREE"`
 	FFmpeg       string        `name:"ffmpeg" help:"The ffmpeg to run, 5.1 or later with libx264." default:"ffmpeg" env:"AFTERLIVE_FFMPEG"`
 	HTTP         string        `name:"http" help:"Serve /healthz, /metrics (Prometheus) and the player (/player/) here and, in a folder, the results at /vod/ and the pages of \"enqueue serve\"." placeholder:"ADDR" env:"AFTERLIVE_HTTP"`
-	wiring.Site
+	config.Site
 	Spot         bool    `help:"Heed EC2's notice of a spot interruption, as tasks of ECS always do." env:"AFTERLIVE_SPOT"`
 	CheckHealth  bool    `help:"Ask the worker that serves --http whether it is well, and end: for the health check of a container."`
 	CloudWatch   string  `name:"cloudwatch" help:"Log figures every minute in CloudWatch's embedded metric format, under this namespace: where AWS keeps the log, it makes metrics of them." placeholder:"NAMESPACE" env:"AFTERLIVE_CLOUDWATCH"`
@@ -118,45 +118,45 @@ func name() string {
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	var f flags
-	parser, err := kong.New(&f, kong.Name(name()), kong.Description(description), kong.ExplicitGroups(wiring.Groups()),
-		wiring.ConfigFile("worker.yaml"), kong.Vars{"version": wiring.Version, "scratch": filepath.Join(os.TempDir(), fmt.Sprintf("afterlive-%d", os.Getuid()))}, kong.Writers(stdout, os.Stderr))
+	parser, err := kong.New(&f, kong.Name(name()), kong.Description(description), kong.ExplicitGroups(config.Groups()),
+		config.File("worker.yaml"), kong.Vars{"version": config.Version, "scratch": filepath.Join(os.TempDir(), fmt.Sprintf("afterlive-%d", os.Getuid()))}, kong.Writers(stdout, os.Stderr))
 	if err != nil {
 		return err
 	}
-	wiring.SayInstalledNames(parser.Model)
+	config.SayInstalledNames(parser.Model)
 	if _, err := parser.Parse(args); err != nil {
 		return fmt.Errorf("%w (try --help)", err)
 	}
 	if f.CheckHealth {
 		return askHealth(ctx, f.HTTP)
 	}
-	log, err := wiring.Logger(f.LogFormat, "stderr")
+	log, err := config.Logger(f.LogFormat, "stderr")
 	if err != nil {
 		return err
 	}
 	stop, cancel := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer cancel()
-	place, err := f.Open(ctx)
+	backend, err := f.Open(ctx)
 	if err != nil {
 		return err
 	}
-	if err := place.Check(stop, log); err != nil {
+	if err := backend.Check(stop, log); err != nil {
 		if stop.Err() != nil {
 			err = nil // nothing was taken yet
 		}
-		return errors.Join(err, place.Close())
+		return errors.Join(err, backend.Close())
 	}
 	scratch, err := ffmpeg.NewScratch(f.Scratch)
 	if err != nil {
-		return errors.Join(err, place.Close())
+		return errors.Join(err, backend.Close())
 	}
-	err = f.work(ctx, stop, cancel, log, place, scratch)
-	return errors.Join(err, scratch.Close(), place.Close())
+	err = f.work(ctx, stop, cancel, log, backend, scratch)
+	return errors.Join(err, scratch.Close(), backend.Close())
 }
 
 // work wires the worker and runs it until it is told to stop; a spot notice is another reason
 // to, which cancel tells.
-func (f *flags) work(ctx, stop context.Context, cancel context.CancelFunc, log *zap.Logger, place *wiring.Place, scratch *ffmpeg.Scratch) error {
+func (f *flags) work(ctx, stop context.Context, cancel context.CancelFunc, log *zap.Logger, backend *config.Backend, scratch *ffmpeg.Scratch) error {
 	profiles, err := f.readProfiles()
 	if err != nil {
 		return err
@@ -165,7 +165,7 @@ func (f *flags) work(ctx, stop context.Context, cancel context.CancelFunc, log *
 	if err != nil {
 		return err
 	}
-	name := wiring.ProcessName()
+	name := config.ProcessName()
 	host := f.host(ctx, log)
 	encoder, err := ffmpeg.Program{Path: program, Threads: f.Threads, Pixels: f.MaxPixels, Alloc: f.MaxAlloc, File: f.MaxScratch, Stall: f.Stall}.Isolate(ctx, scratch)
 	if err != nil {
@@ -179,30 +179,30 @@ func (f *flags) work(ctx, stop context.Context, cancel context.CancelFunc, log *
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	p := &pipeline.Pipeline{
-		Queue: place.Queue, Recordings: growing.Recordings{Store: place.Recordings}, Bucket: place.Bucket, Store: place.Store, Profiles: profiles,
+		Queue: backend.Queue, Recordings: growing.Recordings{Store: backend.Recordings}, Bucket: backend.Bucket, Store: backend.Store, Profiles: profiles,
 		FFmpeg:  encoder,
 		Limits:  pipeline.Limits{Pixels: f.MaxPixels, Duration: f.MaxDuration, Scratch: f.MaxScratch, Slowness: f.MaxSlowness},
 		Scratch: scratch, Abandon: f.AbandonAfter, Worker: name, Host: host, Metrics: pipeline.NewMetrics(registry), Tracer: tracer, Log: log,
 	}
 	w := &worker.Worker{
-		Queue: place.Queue, Failed: place.Failed, Note: p.NoteFailure, Retry: p.NoteRetry, Do: p.Do, Done: p.Done, Lost: gone, Bucket: place.Bucket, Slots: f.Slots, Lease: f.Lease, Drain: f.Drain,
-		Name: name, Program: "afterlive " + wiring.Version + ", ffmpeg " + version, Metrics: worker.NewMetrics(registry), Tracer: tracer, Log: log,
+		Queue: backend.Queue, Failed: backend.Failed, Note: p.NoteFailure, Retry: p.NoteRetry, Do: p.Do, Done: p.Done, Lost: gone, Bucket: backend.Bucket, Slots: f.Slots, Lease: f.Lease, Drain: f.Drain,
+		Name: name, Program: "afterlive " + config.Version + ", ffmpeg " + version, Metrics: worker.NewMetrics(registry), Tracer: tracer, Log: log,
 	}
-	w.Idle, w.Protect, w.Ready = f.idle(place), protection(ctx, log), f.room
+	w.Idle, w.Protect, w.Ready = f.idle(backend), protection(ctx, log), f.room
 	onSpotNotice(ctx, log, f.Spot, cancel)
-	end, err := f.Tell(ctx, place, name, log)
+	end, err := f.Tell(ctx, backend, name, log)
 	if err != nil {
 		return err
 	}
 	defer end()
 	if f.HTTP != "" {
-		server, err := f.serve(ctx, log, place, w.Healthy, registry)
+		server, err := f.serve(ctx, log, backend, w.Healthy, registry)
 		if err != nil {
 			return err
 		}
 		defer server.Close()
 	}
-	defer report(ctx, place.Store, w, host, slices.Sorted(maps.Keys(profiles)), log)()
+	defer report(ctx, backend.Store, w, host, slices.Sorted(maps.Keys(profiles)), log)()
 	if f.CloudWatch != "" {
 		defer toCloudWatch(ctx, log, registry, f.CloudWatch)()
 	}
@@ -216,12 +216,12 @@ func (f *flags) work(ctx, stop context.Context, cancel context.CancelFunc, log *
 }
 
 // idle tells whether there is nothing left to do, for a worker that ends then; nil for others.
-func (f *flags) idle(place *wiring.Place) func(context.Context) (bool, error) {
+func (f *flags) idle(backend *config.Backend) func(context.Context) (bool, error) {
 	if !f.ExitWhenIdle {
 		return nil
 	}
 	return func(ctx context.Context) (bool, error) {
-		b, err := place.Queue.Backlog(ctx)
+		b, err := backend.Queue.Backlog(ctx)
 		return b.Waiting+b.InFlight+b.Delayed == 0, err
 	}
 }
@@ -233,7 +233,7 @@ func (f *flags) room() error {
 		folders = append(folders, f.Data)
 	}
 	for _, folder := range folders {
-		free, err := wiring.Free(folder)
+		free, err := config.Free(folder)
 		if err == nil && free < f.MinFree {
 			err = fmt.Errorf("%s has %d MiB left, --min-free is %d MiB: make room, or lower that", folder, free>>20, f.MinFree>>20)
 		}

@@ -13,13 +13,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 
-	"afterlive/internal/wiring"
+	"afterlive/internal/config"
 	"afterlive/site"
 )
 
 // serve listens, and answers in the background: /healthz, /metrics, the player and,
 // in a folder, the pages and the results.
-func (f *flags) serve(ctx context.Context, log *zap.Logger, place *wiring.Place, healthy func() error, metrics prometheus.Gatherer) (*http.Server, error) {
+func (f *flags) serve(ctx context.Context, log *zap.Logger, backend *config.Backend, healthy func() error, metrics prometheus.Gatherer) (*http.Server, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		if err := healthy(); err != nil {
@@ -29,7 +29,7 @@ func (f *flags) serve(ctx context.Context, log *zap.Logger, place *wiring.Place,
 		fmt.Fprintln(w, "ok")
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
-	if err := f.pages(mux, place, log); err != nil { //nolint:contextcheck // likewise: requests have their own
+	if err := f.pages(mux, backend, log); err != nil { //nolint:contextcheck // likewise: requests have their own
 		return nil, err
 	}
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -51,13 +51,13 @@ func (f *flags) serve(ctx context.Context, log *zap.Logger, place *wiring.Place,
 }
 
 // pages serves the pages and what they show; from a fleet's worker, the player alone.
-func (f *flags) pages(mux *http.ServeMux, place *wiring.Place, log *zap.Logger) error {
+func (f *flags) pages(mux *http.ServeMux, backend *config.Backend, log *zap.Logger) error {
 	if f.OnAWS() {
 		site.Player(mux, log)
 		mux.Handle("GET /{$}", http.RedirectHandler("/player/", http.StatusFound))
 		return nil
 	}
-	pages, err := f.Pages(f.Flags, place, nil, log)
+	pages, err := f.Pages(f.Flags, backend, nil, log)
 	if err != nil {
 		return err
 	}

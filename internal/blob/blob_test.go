@@ -23,7 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"afterlive/internal/blob"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // contract is what both stores offer.
@@ -41,7 +41,7 @@ type contract interface {
 
 // TestConformance holds every implementation to the package's promises.
 func TestConformance(t *testing.T) {
-	standin.Apart(t)
+	testenv.Apart(t)
 	t.Parallel()
 	t.Run("directory", func(t *testing.T) {
 		conform(t, func(t *testing.T, _ string) contract {
@@ -56,14 +56,14 @@ func TestConformance(t *testing.T) {
 		conform(t, func(t *testing.T, _ string) contract { return blob.DirWithoutLinks(t) })
 	})
 	t.Run("S3", func(t *testing.T) {
-		cloud := standin.Start(t)
+		cloud := testenv.Start(t)
 		conform(t, func(t *testing.T, name string) contract {
 			cloud.Bucket(t, name, false)
 			return blob.NewS3(cloud.Config, name, "")
 		})
 	})
 	t.Run("S3 below a prefix", func(t *testing.T) {
-		cloud := standin.Start(t)
+		cloud := testenv.Start(t)
 		conform(t, func(t *testing.T, name string) contract {
 			cloud.Bucket(t, name, false)
 			return blob.NewS3(cloud.Config, name, "some/where")
@@ -368,9 +368,9 @@ func TestHeaders(t *testing.T) {
 
 // S3 keeps the headers with which a CDN will answer.
 func TestS3Headers(t *testing.T) {
-	standin.Apart(t)
+	testenv.Apart(t)
 	t.Parallel()
-	cloud := standin.Start(t)
+	cloud := testenv.Start(t)
 	cloud.Bucket(t, "vod", true)
 	store := blob.NewS3(cloud.Config, "vod", "")
 	file := filepath.Join(t.TempDir(), "s")
@@ -396,7 +396,7 @@ func TestS3Headers(t *testing.T) {
 // A connection that breaks is taken up again where it broke, for as long as
 // something comes.
 func TestS3ReadGoesOn(t *testing.T) {
-	cloud := standin.Start(t)
+	cloud := testenv.Start(t)
 	cloud.Bucket(t, "recs", false)
 	body := bytes.Repeat([]byte("0123456789abcdef"), 1<<16) // 1 MiB
 	origin, err := url.Parse(cloud.Endpoint)
@@ -444,9 +444,9 @@ func TestS3ReadGoesOn(t *testing.T) {
 // A reader that is closed while somebody reads lets go of its connection, and opens
 // no other.
 func TestS3ReadClosedMeanwhile(t *testing.T) {
-	standin.Apart(t)
+	testenv.Apart(t)
 	t.Parallel()
-	cloud := standin.Start(t)
+	cloud := testenv.Start(t)
 	cloud.Bucket(t, "recs", false)
 	store := blob.NewS3(cloud.Config, "recs", "")
 	write(t, store, "r.flv", string(make([]byte, 8<<20)), "")

@@ -14,37 +14,37 @@ import (
 	"testing"
 
 	"afterlive/internal/blob"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // first lets the first n requests of a kind fail.
-func first(n int, op string, f standin.Fault) func(standin.Call) standin.Fault {
-	return func(c standin.Call) standin.Fault {
+func first(n int, op string, f testenv.Fault) func(testenv.Call) testenv.Fault {
+	return func(c testenv.Call) testenv.Fault {
 		if c.Op == op && n > 0 {
 			n--
 			return f
 		}
-		return standin.Fault{}
+		return testenv.Fault{}
 	}
 }
 
 var (
-	slowDown  = standin.Fault{Code: "SlowDown", Status: http.StatusServiceUnavailable}
-	internal  = standin.Fault{Code: "InternalError", Status: http.StatusInternalServerError}
-	ambiguous = standin.Fault{Code: "InternalError", Status: http.StatusInternalServerError, After: true}
-	forbidden = standin.Fault{Code: "AccessDenied", Status: http.StatusForbidden}
-	broken    = standin.Fault{Break: true}
-	lost      = standin.Fault{Break: true, After: true}
-	halfway   = standin.Fault{Half: true}
+	slowDown  = testenv.Fault{Code: "SlowDown", Status: http.StatusServiceUnavailable}
+	internal  = testenv.Fault{Code: "InternalError", Status: http.StatusInternalServerError}
+	ambiguous = testenv.Fault{Code: "InternalError", Status: http.StatusInternalServerError, After: true}
+	forbidden = testenv.Fault{Code: "AccessDenied", Status: http.StatusForbidden}
+	broken    = testenv.Fault{Break: true}
+	lost      = testenv.Fault{Break: true, After: true}
+	halfway   = testenv.Fault{Half: true}
 )
 
 // S3 fails in the ways in which it does, between us and a server that keeps S3's
 // rules: what is read is whole and of the version asked for, what is written is
 // there once, and an error says what it means.
 func TestS3Faults(t *testing.T) {
-	standin.Apart(t)
+	testenv.Apart(t)
 	t.Parallel()
-	cloud := standin.Start(t)
+	cloud := testenv.Start(t)
 	cloud.Bucket(t, "faults", false)
 	proxy := cloud.Proxy(t)
 	s := blob.NewS3(cloud.Config, "faults", "")
@@ -72,12 +72,12 @@ func TestS3Faults(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		name  string
-		fault func(standin.Call) standin.Fault
+		fault func(testenv.Call) testenv.Fault
 		do    func(key string) error
 		want  error  // nil: none; errAny: any other than those of package fs
 		has   []byte // what is at key then
 	}{
-		{"read: not found", first(9, "GET", standin.Fault{Code: "NoSuchKey", Status: http.StatusNotFound}), func(string) error { return readAll(etag) }, fs.ErrNotExist, nil},
+		{"read: not found", first(9, "GET", testenv.Fault{Code: "NoSuchKey", Status: http.StatusNotFound}), func(string) error { return readAll(etag) }, fs.ErrNotExist, nil},
 		{"read: forbidden", first(9, "GET", forbidden), func(string) error { return readAll(etag) }, errAny, nil},
 		{"read: replaced since", nil, func(string) error { return readAll("0123") }, fs.ErrNotExist, nil},
 		{"read: slow down", first(2, "GET", slowDown), func(string) error { return readAll(etag) }, nil, nil},
@@ -85,14 +85,14 @@ func TestS3Faults(t *testing.T) {
 		{"read: reset halfway, again and again", first(4, "GET", halfway), func(string) error { return readAll(etag) }, nil, nil},
 		{"write: slow down", first(2, "PUT", slowDown), func(key string) error { return s.Write(t.Context(), key, small, "") }, nil, small},
 		{"write: connection breaks", first(1, "PUT", broken), func(key string) error { return s.Write(t.Context(), key, small, "") }, nil, small},
-		{"write: two writers met", first(2, "PUT", standin.Fault{Code: "ConditionalRequestConflict", Status: http.StatusConflict}), func(key string) error { return s.Write(t.Context(), key, small, "") }, nil, small},
+		{"write: two writers met", first(2, "PUT", testenv.Fault{Code: "ConditionalRequestConflict", Status: http.StatusConflict}), func(key string) error { return s.Write(t.Context(), key, small, "") }, nil, small},
 		{"write: done, but the answer is an error", first(1, "PUT", ambiguous), func(key string) error { return s.Write(t.Context(), key, small, "") }, fs.ErrExist, small},
 		{"write: done, but the answer is lost", first(1, "PUT", lost), func(key string) error { return s.Write(t.Context(), key, small, "") }, fs.ErrExist, small},
 		{"write: forbidden", first(9, "PUT", forbidden), func(key string) error { return s.Write(t.Context(), key, small, "") }, errAny, nil},
 		{"upload: slow down", first(2, "PUT", slowDown), func(key string) error { return s.Upload(t.Context(), key, file(small)) }, nil, small},
 		{"upload: done, but the answer is lost", first(1, "PUT", lost), func(key string) error { return s.Upload(t.Context(), key, file(small)) }, fs.ErrExist, small},
 		{"upload in parts: a part fails", first(2, "PUT uploadId", internal), func(key string) error { return s.Upload(t.Context(), key, file(big)) }, nil, big},
-		{"upload in parts: 200, and an error in it", first(9, "POST uploadId", standin.Fault{Code: "InternalError"}), func(key string) error { return s.Upload(t.Context(), key, file(big)) }, errAny, nil},
+		{"upload in parts: 200, and an error in it", first(9, "POST uploadId", testenv.Fault{Code: "InternalError"}), func(key string) error { return s.Upload(t.Context(), key, file(big)) }, errAny, nil},
 		{"upload in parts: cannot begin", first(9, "POST uploads", internal), func(key string) error { return s.Upload(t.Context(), key, file(big)) }, errAny, nil},
 		{"list: fails once", first(1, "GET list-type", internal), func(string) error { _, err := s.List(t.Context(), "none/"); return err }, nil, nil},
 	} {
@@ -130,26 +130,26 @@ func must(t *testing.T, err error) {
 // What S3 has is not what was sent: the upload fails, and whoever waits for it does
 // not commit. Without a checksum, the size is looked at.
 func TestUploadIsConfirmed(t *testing.T) {
-	standin.Apart(t)
+	testenv.Apart(t)
 	t.Parallel()
-	cloud := standin.Start(t)
+	cloud := testenv.Start(t)
 	cloud.Bucket(t, "faults", false)
 	s := blob.NewS3(cloud.Config, "faults", "")
 	name := filepath.Join(t.TempDir(), "segment")
 	must(t, os.WriteFile(name, bytes.Repeat([]byte("x"), 1000), 0o644))
 	proxy := cloud.Proxy(t)
 	through := blob.NewS3(cloud.Config, "faults", "")
-	proxy.Quirks(standin.Quirks{Spoils: true})
+	proxy.Quirks(testenv.Quirks{Spoils: true})
 	if err := through.Upload(t.Context(), "vod/s1.m4s", name); err == nil {
 		t.Error("what was changed on its way is taken")
 	}
-	proxy.Quirks(standin.Quirks{NoSums: true})
-	proxy.Script(func(c standin.Call) standin.Fault {
+	proxy.Quirks(testenv.Quirks{NoSums: true})
+	proxy.Script(func(c testenv.Call) testenv.Fault {
 		if c.Op == http.MethodHead { // somebody shortens it before we look
 			must(t, s.Delete(context.WithoutCancel(t.Context()), "vod/s0.m4s"))
 			must(t, s.Write(context.WithoutCancel(t.Context()), "vod/s0.m4s", make([]byte, 999), ""))
 		}
-		return standin.Fault{}
+		return testenv.Fault{}
 	})
 	if err := through.Upload(t.Context(), "vod/s0.m4s", name); err == nil || !strings.Contains(err.Error(), "999 bytes") {
 		t.Errorf("got %v", err)
@@ -159,19 +159,19 @@ func TestUploadIsConfirmed(t *testing.T) {
 // A recorder starts over in the file while its parts are uploaded: nothing is
 // stored.
 func TestFileChangesDuringUpload(t *testing.T) {
-	standin.Apart(t)
+	testenv.Apart(t)
 	t.Parallel()
-	cloud := standin.Start(t)
+	cloud := testenv.Start(t)
 	cloud.Bucket(t, "changes", false)
 	proxy := cloud.Proxy(t)
 	s := blob.NewS3(cloud.Config, "changes", "")
 	file := filepath.Join(t.TempDir(), "talk.flv")
 	must(t, os.WriteFile(file, make([]byte, 64<<20), 0o644))
-	proxy.Script(func(c standin.Call) standin.Fault {
+	proxy.Script(func(c testenv.Call) testenv.Fault {
 		if c.Op == "POST uploads" {
 			must(t, os.WriteFile(file, make([]byte, 64<<20), 0o644))
 		}
-		return standin.Fault{}
+		return testenv.Fault{}
 	})
 	if err := s.Upload(t.Context(), "recordings/talk.flv", file); !errors.Is(err, blob.ErrChanged) {
 		t.Errorf("got %v", err)

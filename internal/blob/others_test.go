@@ -7,12 +7,12 @@ import (
 	"testing"
 
 	"afterlive/internal/blob"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // The store keeps its promises in a cloud of yours: see "make cloud-test".
 func TestYourStore(t *testing.T) {
-	cloud, bucket, folder := standin.Yours(t)
+	cloud, bucket, folder := testenv.Yours(t)
 	s := blob.NewS3(cloud.Config, bucket, folder)
 	if err := errors.Join(s.CheckReads(t.Context(), "recordings/none"), s.CheckWrites(t.Context(), probe)); err != nil {
 		t.Fatal(err)
@@ -28,9 +28,9 @@ func TestOtherStores(t *testing.T) {
 		t.Skip("make stores runs this: it builds three more S3 servers")
 	}
 	refused := map[string]string{}
-	for _, name := range standin.Others {
+	for _, name := range testenv.Others {
 		t.Run(name, func(t *testing.T) {
-			cloud := standin.StartOther(t, name)
+			cloud := testenv.StartOther(t, name)
 			cloud.Bucket(t, "checked", false)
 			s := blob.NewS3(cloud.Config, "checked", "")
 			err := s.CheckReads(t.Context(), "recordings/none")

@@ -15,43 +15,43 @@ import (
 	"time"
 
 	"afterlive/internal/blob"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 const probe = "jobs/conditions.json"
 
 // What an S3 of others lacks is found before anything rests on it, and named.
 func TestCheck(t *testing.T) {
-	standin.Apart(t)
+	testenv.Apart(t)
 	t.Parallel()
-	cloud := standin.Start(t)
+	cloud := testenv.Start(t)
 	cloud.Bucket(t, "checked", false)
 	proxy := cloud.Proxy(t)
 	for _, tc := range []struct {
 		name   string
 		bucket string
-		quirks standin.Quirks
-		script func(standin.Call) standin.Fault
+		quirks testenv.Quirks
+		script func(testenv.Call) testenv.Fault
 		want   error
 		says   string
 	}{
 		{name: "well", bucket: "checked"},
-		{name: "weak ETags", bucket: "checked", quirks: standin.Quirks{Weak: true}},
+		{name: "weak ETags", bucket: "checked", quirks: testenv.Quirks{Weak: true}},
 		{name: "no such bucket", bucket: "chekced", want: blob.ErrNoBucket, says: `"chekced"`},
-		{name: "ignores If-None-Match", bucket: "checked", quirks: standin.Quirks{Ignores: "If-None-Match"}, want: blob.ErrUnfit, says: "ignores If-None-Match: two workers could publish different results"},
-		{name: "ignores If-Match", bucket: "checked", quirks: standin.Quirks{Ignores: "If-Match"}, want: blob.ErrUnfit, says: "ignores If-Match"},
-		{name: "refuses conditions", bucket: "checked", quirks: standin.Quirks{Refuses: true}, want: blob.ErrUnfit, says: "refuses If-None-Match"},
-		{name: "refuses checksums", bucket: "checked", quirks: standin.Quirks{NoChecksums: true}, want: blob.ErrUnfit, says: "set AWS_REQUEST_CHECKSUM_CALCULATION=when_required"},
-		{name: "forbids what is not there", bucket: "checked", quirks: standin.Quirks{Forbids: true}, want: blob.ErrUnfit, says: "s3:ListBucket"},
+		{name: "ignores If-None-Match", bucket: "checked", quirks: testenv.Quirks{Ignores: "If-None-Match"}, want: blob.ErrUnfit, says: "ignores If-None-Match: two workers could publish different results"},
+		{name: "ignores If-Match", bucket: "checked", quirks: testenv.Quirks{Ignores: "If-Match"}, want: blob.ErrUnfit, says: "ignores If-Match"},
+		{name: "refuses conditions", bucket: "checked", quirks: testenv.Quirks{Refuses: true}, want: blob.ErrUnfit, says: "refuses If-None-Match"},
+		{name: "refuses checksums", bucket: "checked", quirks: testenv.Quirks{NoChecksums: true}, want: blob.ErrUnfit, says: "set AWS_REQUEST_CHECKSUM_CALCULATION=when_required"},
+		{name: "forbids what is not there", bucket: "checked", quirks: testenv.Quirks{Forbids: true}, want: blob.ErrUnfit, says: "s3:ListBucket"},
 		{name: "may not be written to", bucket: "checked", script: first(99, "PUT", forbidden), want: blob.ErrUnfit, says: "AccessDenied"},
 		{name: "is down", bucket: "checked", script: first(99, "GET", slowDown), want: errAny, says: "SlowDown"},
-		{name: "breaks off", bucket: "checked", script: first(99, "GET", standin.Fault{Half: true}), want: errAny},
+		{name: "breaks off", bucket: "checked", script: first(99, "GET", testenv.Fault{Half: true}), want: errAny},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := blob.NewS3(cloud.Config, tc.bucket, "")
 			proxy.Script(tc.script)
 			proxy.Quirks(tc.quirks)
-			defer proxy.Quirks(standin.Quirks{})
+			defer proxy.Quirks(testenv.Quirks{})
 			err := s.CheckReads(t.Context(), "recordings/none")
 			if err == nil {
 				err = s.CheckWrites(t.Context(), probe)
@@ -66,9 +66,9 @@ func TestCheck(t *testing.T) {
 
 // A bucket that is not there is no object that is not there, whatever asks.
 func TestNoSuchBucket(t *testing.T) {
-	standin.Apart(t)
+	testenv.Apart(t)
 	t.Parallel()
-	cloud := standin.Start(t)
+	cloud := testenv.Start(t)
 	s := blob.NewS3(cloud.Config, "afterlive-vdo", "")
 	file := filepath.Join(t.TempDir(), "file")
 	must(t, os.WriteFile(file, []byte("x"), 0o644))
@@ -93,10 +93,10 @@ func TestNoSuchBucket(t *testing.T) {
 // either.
 func TestNoChecksums(t *testing.T) {
 	t.Setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
-	cloud := standin.Start(t)
+	cloud := testenv.Start(t)
 	cloud.Bucket(t, "sums", false)
 	proxy := cloud.Proxy(t)
-	proxy.Quirks(standin.Quirks{NoChecksums: true})
+	proxy.Quirks(testenv.Quirks{NoChecksums: true})
 	s := blob.NewS3(cloud.Config, "sums", "")
 	for name, size := range map[string]int{"small": 1000, "in parts": 12 << 20} {
 		file := filepath.Join(t.TempDir(), "file")
@@ -110,15 +110,15 @@ func TestNoChecksums(t *testing.T) {
 // A proxy that weakens ETags changes nothing: what is read and swapped is the version
 // that S3 knows.
 func TestWeakETags(t *testing.T) {
-	standin.Apart(t)
+	testenv.Apart(t)
 	t.Parallel()
-	cloud := standin.Start(t)
+	cloud := testenv.Start(t)
 	cloud.Bucket(t, "weak", false)
 	proxy := cloud.Proxy(t)
 	s := blob.NewS3(cloud.Config, "weak", "")
 	write(t, s, "pointer", "one", "")
 	_, strong := load(t, s, "pointer")
-	proxy.Quirks(standin.Quirks{Weak: true})
+	proxy.Quirks(testenv.Quirks{Weak: true})
 	_, etag := load(t, s, "pointer")
 	_, stat, err := s.Stat(t.Context(), "pointer")
 	if err != nil || etag != strong || stat != strong {
@@ -135,9 +135,9 @@ func TestWeakETags(t *testing.T) {
 
 // A segment costs no second request where S3 has confirmed it by a checksum.
 func TestUploadAsksForTheSizeOnlyWithoutChecksum(t *testing.T) {
-	standin.Apart(t)
+	testenv.Apart(t)
 	t.Parallel()
-	cloud := standin.Start(t)
+	cloud := testenv.Start(t)
 	cloud.Bucket(t, "heads", false)
 	proxy := cloud.Proxy(t)
 	s := blob.NewS3(cloud.Config, "heads", "")
@@ -146,9 +146,9 @@ func TestUploadAsksForTheSizeOnlyWithoutChecksum(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "file")
 			must(t, os.WriteFile(file, make([]byte, size), 0o644))
 			proxy.Script(nil)
-			proxy.Quirks(standin.Quirks{NoSums: !sums})
+			proxy.Quirks(testenv.Quirks{NoSums: !sums})
 			must(t, s.Upload(t.Context(), name+map[bool]string{true: "-sums"}[sums], file))
-			asked := slices.ContainsFunc(proxy.Calls(), func(c standin.Call) bool { return c.Op == http.MethodHead })
+			asked := slices.ContainsFunc(proxy.Calls(), func(c testenv.Call) bool { return c.Op == http.MethodHead })
 			if asked == sums {
 				t.Errorf("%s, with a checksum in the answer: %t; asked for the size: %t", name, sums, asked)
 			}
@@ -158,7 +158,7 @@ func TestUploadAsksForTheSizeOnlyWithoutChecksum(t *testing.T) {
 
 // S3 sends nothing for long: the reader says so, in a way that others understand.
 func TestS3IsSilent(t *testing.T) {
-	cloud := standin.Start(t)
+	cloud := testenv.Start(t)
 	cloud.Bucket(t, "silent", false)
 	proxy := cloud.Proxy(t)
 	s := blob.NewS3(cloud.Config, "silent", "").Impatient(50*time.Millisecond, time.Millisecond)
@@ -166,7 +166,7 @@ func TestS3IsSilent(t *testing.T) {
 	write(t, s, "r.flv", string(body), "")
 	_, etag := load(t, s, "r.flv")
 	for name, n := range map[string]int{"for a while": 3, "for ever": 1000} {
-		proxy.Script(first(n, "GET", standin.Fault{Hang: true}))
+		proxy.Script(first(n, "GET", testenv.Fault{Hang: true}))
 		r, err := s.Read(t.Context(), "r.flv", etag, 0, 1000)
 		if err == nil {
 			var got []byte

@@ -14,14 +14,14 @@ import (
 
 	"afterlive/internal/flv"
 	"afterlive/internal/ledger"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 	"afterlive/ladder"
 )
 
 // counted counts requests.
 type counted struct {
-	*standin.Memory
+	*testenv.Memory
 
 	requests atomic.Int64
 }
@@ -53,10 +53,10 @@ var first = time.Unix(1_790_000_000, 0).UTC()
 // history has n jobs, a minute apart, of which every seventh has failed, and the rest is published.
 func history(t *testing.T, n int) *counted {
 	t.Helper()
-	store := &counted{Memory: standin.NewMemory()}
+	store := &counted{Memory: testenv.NewMemory()}
 	all := store.Memory
 	for i := range n { // each in a store of its own, as lists of that in memory are slow
-		store.Memory = standin.NewMemory()
+		store.Memory = testenv.NewMemory()
 		plan := &ladder.Plan{Version: ladder.PlanVersion, Job: fmt.Sprintf("%016x", i*7919), Asset: fmt.Sprintf("live/talk-%d", i), Created: first.Add(time.Duration(i) * time.Minute), Rate: flv.Rate{Num: 25, Den: 1}}
 		store.Put(ladder.PlanKey(plan.Job), mustJSON(plan))
 		store.Put(ladder.EndKey(plan.Job), mustJSON(ladder.End{Version: 1, Duration: 10, Chunks: []ladder.Span{{From: 0, To: 250}}}))
@@ -153,7 +153,7 @@ func TestPagesHaveAll(t *testing.T) {
 func TestRefreshedAtOnce(t *testing.T) {
 	const id = "0123456789abcdef"
 	for range 20 {
-		store := standin.NewMemory()
+		store := testenv.NewMemory()
 		plan := &ladder.Plan{Version: ladder.PlanVersion, Job: id, Asset: "talk", Created: first, Rate: flv.Rate{Num: 25, Den: 1}}
 		store.Put(ladder.PlanKey(id), mustJSON(plan))
 		end := ladder.End{Version: 1, Duration: 10}
@@ -209,7 +209,7 @@ func TestOthersAreSuperseded(t *testing.T) {
 // What will be tried again is told, until it is done, or it should long have been tried.
 func TestRetrying(t *testing.T) {
 	const id = "0123456789abcdef"
-	store := standin.NewMemory()
+	store := testenv.NewMemory()
 	store.Put(ladder.PlanKey(id), mustJSON(&ladder.Plan{Version: ladder.PlanVersion, Job: id, Asset: "talk", Created: first, Rate: flv.Rate{Num: 25, Den: 1}}))
 	store.Put(ladder.EndKey(id), mustJSON(ladder.End{Version: 1, Chunks: []ladder.Span{{From: 0, To: 25}, {From: 25, To: 50}}}))
 	is := func(want State, reason string) {
@@ -237,7 +237,7 @@ func TestRetrying(t *testing.T) {
 // A recording that could not be planned is listed, and when that is tried again it is no failure any more.
 func TestUnplanned(t *testing.T) {
 	const id = "0123456789abcdef"
-	store := standin.NewMemory()
+	store := testenv.NewMemory()
 	f := job.Failure{Job: id, Task: "recording", Reason: "not_flv", Source: "recordings/talk.flv", Time: time.Now(), Message: job.Task{Kind: job.Recording, Key: "recordings/talk.flv"}.Body()}
 	key := ladder.FailureKey(id, f.Task, f.Time)
 	store.Put(key, mustJSON(ledger.Note{Failure: f}))

@@ -60,7 +60,7 @@ type Status struct {
 	Parts       int            `json:"parts"`
 	Done        int            `json:"done"`
 	Duration    float64        `json:"duration_s"` // of the recording
-	Encoded     float64        `json:"encoded_s"`  // of its picture (of its sound, if there is no picture)
+	Encoded     float64        `json:"encoded_s"`  // of its video (of its audio, if there is no video)
 	Master      string         `json:"master,omitempty"`
 	Poster      string         `json:"poster,omitempty"`      // the key of a JPEG, once there is one
 	Projections []string       `json:"projections,omitempty"` // of what is published, the default first

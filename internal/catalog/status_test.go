@@ -8,7 +8,7 @@ import (
 
 	"afterlive/internal/flv"
 	"afterlive/internal/ledger"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 	"afterlive/ladder"
 )
@@ -61,7 +61,7 @@ func TestStates(t *testing.T) {
 		{"it comes in late", all[:1], nil, ladder.Asset{Job: other, Planned: at.Add(time.Hour)}, Working, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			store := standin.NewMemory()
+			store := testenv.NewMemory()
 			store.Put(ladder.PlanKey(id), mustJSON(plan))
 			store.Put(ladder.EndKey(id), mustJSON(end))
 			for _, name := range tc.parts {
@@ -87,7 +87,7 @@ func TestStates(t *testing.T) {
 		})
 	}
 	t.Run("never planned", func(t *testing.T) {
-		store := standin.NewMemory()
+		store := testenv.NewMemory()
 		for _, n := range []ledger.Note{failed("recording", "not_flv"), dropped("recording", "not_flv")} {
 			key := map[State]string{Failed: ladder.FailureKey(id, n.Task, n.Time), Dropped: ladder.DroppedKey(id, n.Task)}[stateBy(n)]
 			store.Put(key, mustJSON(n))

@@ -4,12 +4,12 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // Workers are listed that were seen lately, once each, also across the hour; those that have ended, or died, are not.
 func TestWorkers(t *testing.T) {
-	store := standin.NewMemory()
+	store := testenv.NewMemory()
 	now := time.Date(2026, 11, 26, 18, 1, 0, 0, time.UTC)
 	note := func(name string, ago time.Duration, ended bool) {
 		t.Helper()
@@ -35,7 +35,7 @@ func TestWorkers(t *testing.T) {
 
 // A profile is unknown if all workers that can be asked know others.
 func TestProfileUnknown(t *testing.T) {
-	store := standin.NewMemory()
+	store := testenv.NewMemory()
 	now := time.Date(2026, 11, 26, 18, 1, 0, 0, time.UTC)
 	ask := func(profile, want string) {
 		t.Helper()

@@ -15,7 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // agent is ECS's agent, which answers in turn, and keeps the last answer.
@@ -202,9 +202,9 @@ func TestSpotNotice(t *testing.T) {
 
 // The notice as AWS's own mock of the metadata service gives it: with a token (version 2 alone), and not before its time.
 func TestSpotNoticeOfTheMock(t *testing.T) {
-	port := standin.FreePort(t)
-	mock := exec.CommandContext(t.Context(), filepath.Join(standin.Root(), ".tools", "bin", "ec2-metadata-mock"), "spot", "--action", "terminate", "-n", "127.0.0.1", "-p", port, "-I", "-d", "1")
-	standin.Background(t, mock, "127.0.0.1:"+port)
+	port := testenv.FreePort(t)
+	mock := exec.CommandContext(t.Context(), filepath.Join(testenv.Root(), ".tools", "bin", "ec2-metadata-mock"), "spot", "--action", "terminate", "-n", "127.0.0.1", "-p", port, "-I", "-d", "1")
+	testenv.Background(t, mock, "127.0.0.1:"+port)
 	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:"+port)
 	n, err := WaitForNotice(t.Context(), func(err error) { t.Error(err) })
 	if err != nil || n.Action != "terminate" || time.Until(n.Time) > 3*time.Minute {

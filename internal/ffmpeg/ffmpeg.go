@@ -23,7 +23,7 @@ import (
 
 // Progress is how far an encoder is, about once a second.
 type Progress struct {
-	Frame int           // of the picture
+	Frame int           // of the video
 	Time  time.Duration // of the output, on its own clock
 	Speed string        // as ffmpeg puts it: "2.5x"
 }
@@ -32,7 +32,7 @@ type Progress struct {
 type Program struct {
 	Path     string        // of the binary, absolute
 	Threads  int           // x264's, per rendition; 0: it chooses
-	Pixels   int           // of a picture that it may decode, should it grow on the way; 0: any
+	Pixels   int           // of a frame that it may decode, should it grow on the way; 0: any
 	Alloc    int64         // bytes that it may ask for at once; 0: its own limit
 	File     int64         // bytes of a file that it may write; 0: any
 	Stall    time.Duration // without progress, after which an encoder is killed
@@ -42,9 +42,9 @@ type Program struct {
 
 // Ran is what is to be said of an encoder that has ended.
 type Ran struct {
-	CPU      time.Duration // that it had on all cores
-	Log      string        // the end of it
-	Pictures int           // that came to the output's grid, if it has one
+	CPU    time.Duration // that it had on all cores
+	Log    string        // the end of it
+	Frames int           // that came to the output's grid, if it has one
 }
 
 // hangsOn is how long what ffmpeg has started may keep our end of a pipe open.
@@ -120,7 +120,7 @@ func (f Program) Run(ctx context.Context, folder string, args []string, input io
 		}
 	}
 	err = wait()
-	ran = Ran{CPU: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), Log: log.String(), Pictures: log.pictures}
+	ran = Ran{CPU: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), Log: log.String(), Frames: log.frames}
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // whatever it left behind; mostly nothing, an error
 	switch {
 	case ctx.Err() != nil:
@@ -211,14 +211,14 @@ func (p *progress) take(line string) {
 
 // tail keeps the end of a log, and what ffmpeg counts in it.
 type tail struct {
-	lines    []string
-	partial  string // a line whose end is still to come
-	pictures int
+	lines   []string
+	partial string // a line whose end is still to come
+	frames  int
 }
 
 const tailLines, tailLine = 20, 300
 
-// What ffmpeg says, in versions 5 to 7, of the filter that puts pictures on the grid.
+// What ffmpeg says, in versions 5 to 7, of the filter that puts frames on the grid.
 var (
 	gridCount = regexp.MustCompile(`\] (\d+) frames in, \d+ frames out; `)
 	chatter   = regexp.MustCompile(`\[(info|verbose)\]`)
@@ -239,7 +239,7 @@ func (t *tail) Write(b []byte) (int, error) {
 
 func (t *tail) take(line string) {
 	if m := gridCount.FindStringSubmatch(line); m != nil {
-		t.pictures, _ = strconv.Atoi(m[1]) // digits
+		t.frames, _ = strconv.Atoi(m[1]) // digits
 	}
 	if chatter.MatchString(line) || strings.TrimSpace(line) == "" {
 		return

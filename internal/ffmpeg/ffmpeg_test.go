@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 )
 
@@ -102,7 +102,7 @@ func TestFFmpegEnds(t *testing.T) {
 				t.Errorf("reason %q, final %t, want %q", reason, final, tc.reason)
 			}
 			if strings.Contains(tc.script, "> pid") {
-				must(t, standin.Gone(filepath.Join(folder, "pid")))
+				must(t, testenv.Gone(filepath.Join(folder, "pid")))
 			}
 		})
 	}
@@ -260,8 +260,8 @@ func TestLogTail(t *testing.T) {
 			t.Fatal(n, err)
 		}
 	}
-	if want := "[h264 @ 0x1] [error] error while decoding MB 3 4"; log.String() != want || log.pictures != 215 {
-		t.Errorf("kept %q, %d on the grid", log.String(), log.pictures)
+	if want := "[h264 @ 0x1] [error] error while decoding MB 3 4"; log.String() != want || log.frames != 215 {
+		t.Errorf("kept %q, %d on the grid", log.String(), log.frames)
 	}
 }
 

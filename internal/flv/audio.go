@@ -7,7 +7,7 @@ import (
 	"github.com/Eyevinn/mp4ff/aac"
 )
 
-// Formats of sound (annex E.4.2.1) that have a rule of their own.
+// Formats of audio (annex E.4.2.1) that have a rule of their own.
 const (
 	formatMP3 = 2
 	formatAAC = 10
@@ -20,15 +20,15 @@ const (
 	codecNellymoser = "nellymoser"
 )
 
-// SoundFormat is a format of sound that can be decoded.
-type SoundFormat struct {
+// AudioFormat is a format of audio that can be decoded.
+type AudioFormat struct {
 	Codec    string
 	Decoders string // ffmpeg's, comma-separated
 	rate     int    // Hz; 0: the tag says it
 }
 
-// soundFormats are those that ffmpeg decodes, by their number in a tag.
-var soundFormats = map[byte]SoundFormat{
+// audioFormats are those that ffmpeg decodes, by their number in a tag.
+var audioFormats = map[byte]AudioFormat{
 	0:         {Codec: "pcm", Decoders: "pcm_u8,pcm_s16be,pcm_s16le"},
 	1:         {Codec: "adpcm", Decoders: "adpcm_swf"},
 	formatMP3: {Codec: codecMP3, Decoders: "mp3,mp3float"},
@@ -43,10 +43,10 @@ var soundFormats = map[byte]SoundFormat{
 	14:        {Codec: codecMP3, Decoders: "mp3,mp3float", rate: 8000},
 }
 
-// SoundDecoders are ffmpeg's for a cut's sound.
-func (c Cut) SoundDecoders() string { return soundFormats[c.soundFormat()].Decoders }
+// AudioDecoders are ffmpeg's for a cut's audio.
+func (c Cut) AudioDecoders() string { return audioFormats[c.audioFormat()].Decoders }
 
-func (c Cut) soundFormat() byte {
+func (c Cut) audioFormat() byte {
 	switch {
 	case c.Format != nil:
 		return *c.Format
@@ -56,13 +56,13 @@ func (c Cut) soundFormat() byte {
 	return formatMP3
 }
 
-// unsupportedSound says why a format is refused.
-func unsupportedSound(body []byte) error {
+// unsupportedAudio says why a format is refused.
+func unsupportedAudio(body []byte) error {
 	format := body[0] >> 4
 	if format == exAudio && len(body) >= 5 {
-		return refuse(UnsupportedCodec, "its sound is %q by enhanced RTMP; AAC, MP3, Speex, G.711 and Flash's older formats are supported", body[1:5])
+		return refuse(UnsupportedCodec, "its audio is %q by enhanced RTMP; AAC, MP3, Speex, G.711 and Flash's older formats are supported", body[1:5])
 	}
-	return refuse(UnsupportedCodec, "its sound has format %d, which is none; AAC, MP3, Speex, G.711 and Flash's older formats are supported", format)
+	return refuse(UnsupportedCodec, "its audio has format %d, which is none; AAC, MP3, Speex, G.711 and Flash's older formats are supported", format)
 }
 
 // audioTag takes in a whole audio tag, as videoTag does.
@@ -71,16 +71,16 @@ func (s *Scanner) audioTag(offset int64, raw uint32, body, header []byte) error 
 		return nil
 	}
 	number := body[0] >> 4
-	format, known := soundFormats[number]
+	format, known := audioFormats[number]
 	switch {
 	case !known:
-		return s.unsupported(tagAudio, unsupportedSound(body))
+		return s.unsupported(tagAudio, unsupportedAudio(body))
 	case s.audio.stray() && number != s.audio.Format: // what came before was a flipped bit
 		s.unusable[tagAudio] += s.audio.Frames
-		s.audio, s.sound = nil, soundClock{}
+		s.audio, s.audioClock = nil, audioClock{}
 		return s.audioTag(offset, raw, body, header)
 	case s.audio != nil && number != s.audio.Format:
-		return s.unsupported(tagAudio, refuse(UnsupportedCodec, "its sound changes from %s to %s", s.audio.Codec, format.Codec))
+		return s.unsupported(tagAudio, refuse(UnsupportedCodec, "its audio changes from %s to %s", s.audio.Codec, format.Codec))
 	case number == formatAAC && header != nil:
 		return s.audioHeader(offset, header)
 	case number == formatAAC && s.audio == nil:
@@ -94,13 +94,13 @@ func (s *Scanner) audioTag(offset int64, raw uint32, body, header []byte) error 
 		s.tagSamples = 0 // how many there are is known to the decoder alone
 	}
 	s.unsupportedRun[tagAudio] = 0
-	s.sound.add(offset, s.clock.at(offset, raw, tagAudio), s.tagSamples, cmp.Or(s.tagRate, s.audio.SampleRate))
-	if len(s.clock.epochs(tagAudio)) > maxEpochs || s.sound.jumps > maxEpochs || len(s.sound.marks) > maxMarks {
-		return refuse(BadHeader, "its sound lasts more than a week, or its clock jumps more than %d times", maxEpochs)
+	s.audioClock.add(offset, s.clock.at(offset, raw, tagAudio), s.tagSamples, cmp.Or(s.tagRate, s.audio.SampleRate))
+	if len(s.clock.epochs(tagAudio)) > maxEpochs || s.audioClock.jumps > maxEpochs || len(s.audioClock.marks) > maxMarks {
+		return refuse(BadHeader, "its audio lasts more than a week, or its clock jumps more than %d times", maxEpochs)
 	}
 	s.audio.Frames++
 	s.audio.Bytes += int64(len(body))
-	s.soundEnd = s.pos
+	s.audioEnd = s.pos
 	return nil
 }
 

@@ -2,7 +2,7 @@ package flv
 
 import "time"
 
-// MaxApart is by how much picture and sound of a recording may be apart.
+// MaxApart is by how much video and audio of a recording may be apart.
 const MaxApart = maxApart * time.Millisecond
 
 // A recording's clock is repaired where it jumps. Encoders stall, reconnect and
@@ -21,7 +21,7 @@ const (
 	maxEpochs   = 10_000
 )
 
-// clock turns raw tag timestamps into repaired milliseconds. Picture and sound have a shift
+// clock turns raw tag timestamps into repaired milliseconds. Video and audio have a shift
 // each: some senders' never had a common zero, or one starts anew and the other goes on.
 // Where both jump, the second takes the first's, and they stay as far apart as they were.
 type clock struct {
@@ -36,22 +36,22 @@ type clock struct {
 
 // track is the clock of one kind of tags.
 type track struct {
-	epochs     []Epoch
-	shift      int64  // of the last
-	last, step int64  // ms, of the tag before, and between the last two
-	asks       *int64 // the shift that the other has taken, and this one has to
-	anew       bool   // its next tag is the first behind a reconnect
+	epochs      []Epoch
+	shift       int64  // of the last
+	last, step  int64  // ms, of the tag before, and between the last two
+	asks        *int64 // the shift that the other has taken, and this one has to
+	reconnected bool   // its next tag is the first behind a reconnect
 }
 
-// at repairs the timestamp of a tag. A hole counts only where neither picture
-// nor sound arrived, a step back only within one kind: the two interleave, and one may
+// at repairs the timestamp of a tag. A hole counts only where neither video
+// nor audio arrived, a step back only within one kind: the two interleave, and one may
 // begin long before its first tag comes.
 func (c *clock) at(offset int64, raw uint32, kind byte) int64 {
 	own, seen := c.tracks[kind]
 	if !seen {
 		own = c.begin(offset, int64(raw), kind)
 	}
-	if own.anew {
+	if own.reconnected {
 		c.resume(own, offset, int64(raw))
 	}
 	if s := own.asks; s != nil {
@@ -89,8 +89,8 @@ func (c *clock) begin(offset, raw int64, kind byte) *track {
 	own := &track{shift: -raw}
 	switch other := c.other(kind); {
 	case other == nil:
-	case other.anew:
-		own.anew = true
+	case other.reconnected:
+		own.reconnected = true
 	default:
 		own.shift, own.last = other.shift, c.latest-maxApart
 		if !c.fits(raw+own.shift, own.last) && !c.fits(raw+own.shift+wrap, own.last) && !c.fits(raw+own.shift-wrap, own.last) {
@@ -98,7 +98,7 @@ func (c *clock) begin(offset, raw int64, kind byte) *track {
 		}
 	}
 	c.tracks[kind] = own
-	if !own.anew {
+	if !own.reconnected {
 		own.begin(offset, own.shift)
 	}
 	return own
@@ -109,7 +109,7 @@ func (c *clock) begin(offset, raw int64, kind byte) *track {
 func (c *clock) reconnect(away int64) {
 	news := false // or nothing has come since the last time
 	for _, t := range c.tracks {
-		news = news || !t.anew
+		news = news || !t.reconnected
 	}
 	if !news {
 		return
@@ -117,7 +117,7 @@ func (c *clock) reconnect(away int64) {
 	c.gaps = append(c.gaps, Gap{At: ms(c.latest), Lost: ms(away), Reconnect: true})
 	c.joint = nil
 	for _, t := range c.tracks {
-		t.anew = true
+		t.reconnected = true
 	}
 }
 
@@ -132,7 +132,7 @@ func (c *clock) resume(own *track, offset, raw int64) {
 		c.joint, c.from = &shift, next
 	}
 	shift := *c.joint
-	own.anew, own.asks, own.last = false, nil, max(c.from, c.latest-maxApart)
+	own.reconnected, own.asks, own.last = false, nil, max(c.from, c.latest-maxApart)
 	if !c.fits(raw+shift, own.last) { // they have no common clock
 		shift = c.latest + closedGap - raw
 	}
@@ -178,7 +178,7 @@ func (c *clock) move(own *track, offset, raw int64, kind byte) {
 }
 
 // patience is how long nothing may come without anything being amiss: slides and cameras
-// that watch send a picture every few seconds, and no sound.
+// that watch send a frame every few seconds, and no audio.
 func (c *clock) patience() int64 {
 	if c.steps < early {
 		return maxEarly

@@ -12,35 +12,35 @@ import (
 // Cut names the part of a recording that one task reads, and all that is needed
 // to turn those bytes into a standalone FLV. It travels in the plan.
 type Cut struct {
-	Audio     bool    `json:"audio,omitempty"`  // the sound; else the picture
+	Audio     bool    `json:"audio,omitempty"`  // the audio; else the video
 	From      int64   `json:"from"`             // first byte
 	To        int64   `json:"to"`               // behind the last byte
 	StopAt    int64   `json:"until,omitempty"`  // ms; the first tag at or after it is the last; 0: none is
 	LikelyEnd int64   `json:"enough,omitempty"` // byte at which that tag has ended, estimated; 0: unknown
 	Header    []byte  `json:"header,omitempty"`
-	Format    *byte   `json:"format,omitempty"` // of sound that is neither AAC, which has a header, nor MP3 (annex E.4.2.1)
-	Epochs    []Epoch `json:"epochs,omitempty"` // of pictures
+	Format    *byte   `json:"format,omitempty"` // of audio that is neither AAC, which has a header, nor MP3 (annex E.4.2.1)
+	Epochs    []Epoch `json:"epochs,omitempty"` // of frames
 	Skip      []Range `json:"skip,omitempty"`   // damage
 
-	Marks   []Mark   `json:"marks,omitempty"`   // of sound, the first at From and the last at To
-	Changes []Header `json:"changes,omitempty"` // of the sound's header, later on
+	Marks   []Mark   `json:"marks,omitempty"`   // of audio, the first at From and the last at To
+	Changes []Header `json:"changes,omitempty"` // of the audio's header, later on
 
-	Rate  Rate  `json:"rate,omitzero"`   // of pictures, for who must know how long the last one lasts
+	Rate  Rate  `json:"rate,omitzero"`   // of frames, for who must know how long the last one lasts
 	Bias  int64 `json:"lead,omitempty"`  // ms that are added to timestamps beyond [TimestampBias]
-	Whole int64 `json:"whole,omitempty"` // ms; pictures shown from then on must be decoded; where 0, from the first on
+	Whole int64 `json:"whole,omitempty"` // ms; frames shown from then on must be decoded; where 0, from the first on
 	End   int64 `json:"end,omitempty"`   // ms; and before then; 0: up to the last
 
-	// Pictures say how they are to be turned, which is done once for all and not left to ffmpeg.
+	// Frames say how they are to be turned, which is done once for all and not left to ffmpeg.
 	Oriented bool `json:"oriented,omitempty"`
 
-	// By how many ms pictures are shown after they are decoded, at least and at most.
+	// By how many ms frames are shown after they are decoded, at least and at most.
 	MinComposition int64 `json:"min_composition,omitempty"`
 	MaxComposition int64 `json:"max_composition,omitempty"`
 }
 
-// VideoCut covers the pictures shown in [from, to): from the last keyframe from which
+// VideoCut covers the frames shown in [from, to): from the last keyframe from which
 // they are whole (the first keyframe, where there is none) to the first frame that
-// follows to by a margin or more. That covers pictures that are shown before they are
+// follows to by a margin or more. That covers frames that are shown before they are
 // decoded, and lets the frame-rate filter see what follows.
 func (x *Index) VideoCut(from, to time.Duration) Cut {
 	v := x.Video
@@ -64,14 +64,14 @@ func (x *Index) VideoCut(from, to time.Duration) Cut {
 	return x.finish(c)
 }
 
-// Whole is up to when all pictures are there that are shown, with what is read behind them
+// Whole is up to when all frames are there that are shown, with what is read behind them
 // ([Index.VideoCut]), as far as can be told before more comes.
 func (v *Video) Whole() time.Duration { return v.Last - v.MaxComposition - v.margin() }
 
-// margin is how much is read behind the last picture that is wanted.
+// margin is how much is read behind the last frame that is wanted.
 func (v *Video) margin() time.Duration { return max(250*time.Millisecond, -v.MinComposition) }
 
-// bias is what must be added to timestamps beyond [TimestampBias], in ms: all of pictures whose
+// bias is what must be added to timestamps beyond [TimestampBias], in ms: all of frames whose
 // decoding begins long before they are shown.
 func (x *Index) bias() int64 {
 	if x.Video == nil {
@@ -162,7 +162,7 @@ func (x *Index) likelyEnd(t time.Duration) int64 {
 }
 
 // KeyframeBefore is the number of the keyframe at which a cut starts that shows
-// pictures from t on, whole. What is shown at t is never before it: the keyframe itself
+// frames from t on, whole. What is shown at t is never before it: the keyframe itself
 // would be shown instead.
 func (x *Index) KeyframeBefore(t time.Duration) int {
 	keys := x.Video.Keyframes
@@ -173,10 +173,10 @@ func (x *Index) KeyframeBefore(t time.Duration) int {
 	return max(0, i)
 }
 
-// decoderRunIn is how much sound before what is wanted a decoder is given: frames overlap.
+// decoderRunIn is how much audio before what is wanted a decoder is given: frames overlap.
 const decoderRunIn = 250 * time.Millisecond
 
-// AudioCut covers the sound heard in [from, to), from a mark to a mark. Where none is, it
+// AudioCut covers the audio heard in [from, to), from a mark to a mark. Where none is, it
 // is empty.
 func (x *Index) AudioCut(from, to time.Duration) Cut {
 	a := x.Audio
@@ -195,7 +195,7 @@ func (x *Index) AudioCut(from, to time.Duration) Cut {
 	return c.Narrow(from, to)
 }
 
-// Narrow is the part of a cut of sound that is heard in [from, to).
+// Narrow is the part of an audio cut that is heard in [from, to).
 func (c Cut) Narrow(from, to time.Duration) Cut {
 	first := -1
 	last := 0
@@ -227,7 +227,7 @@ func (c Cut) Narrow(from, to time.Duration) Cut {
 	return c
 }
 
-// finish adds what is in force in a cut of pictures: the codec's header and the epochs.
+// finish adds what is in force in a cut of frames: the codec's header and the epochs.
 func (x *Index) finish(c Cut) Cut {
 	c.Bias = x.bias()
 	for _, h := range x.Video.Headers {
@@ -252,11 +252,11 @@ func (x *Index) finish(c Cut) Cut {
 	return c
 }
 
-// Span is what must be read for pictures and sound together; ok is false where that would be
+// Span is what must be read for frames and audio together; ok is false where that would be
 // more than to read them apart.
-func (c Cut) Span(sound Cut) (from, likely, to int64, ok bool) {
-	from, likely, to = min(c.From, sound.From), max(c.Likely(), sound.To), max(c.To, sound.To)
-	return from, likely, to, likely-from < c.Likely()-c.From+sound.To-sound.From
+func (c Cut) Span(audio Cut) (from, likely, to int64, ok bool) {
+	from, likely, to = min(c.From, audio.From), max(c.Likely(), audio.To), max(c.To, audio.To)
+	return from, likely, to, likely-from < c.Likely()-c.From+audio.To-audio.From
 }
 
 // Likely is where as much was read as a cut most likely needs.

@@ -75,20 +75,20 @@ func TestVideoCut(t *testing.T) {
 	}
 }
 
-// Behind the picture, a cut is the last GOP: none of the sound that goes on is read.
-func TestVideoCutBehindThePicture(t *testing.T) {
+// Behind the video, a cut is the last GOP: none of the audio that goes on is read.
+func TestVideoCutBehindTheVideo(t *testing.T) {
 	r := newRecording().headers()
 	end := r.seconds(0, 10, 50)
-	size := int64(r.Len()) // the last tags are sound
+	size := int64(r.Len()) // the last tags are audio
 	for at := end; at < 10*end; at += 20 {
-		r.sound(at, 100)
+		r.audio(at, 100)
 	}
 	x := scan(t, r.Bytes())
 	for _, to := range []time.Duration{12 * time.Second, 40 * time.Second, 100 * time.Second} {
 		c := x.VideoCut(to-2*time.Second, to)
 		times, _ := frameTimes(t, cutBytes(t, r.Bytes(), c))
 		if c.To != x.Video.End || c.To >= size || len(times) != 50 || times[0] != (8*time.Second+TimestampBias).Milliseconds() {
-			t.Errorf("up to %s: [%d, %d) of a picture of %d bytes, %d frames from %d on", to, c.From, c.To, size, len(times), times[0])
+			t.Errorf("up to %s: [%d, %d) of video of %d bytes, %d frames from %d on", to, c.From, c.To, size, len(times), times[0])
 		}
 	}
 }
@@ -136,12 +136,12 @@ func TestAudioCut(t *testing.T) {
 	}
 }
 
-// A picture that starts late is in the cut of every chunk before it.
-func TestVideoCutBeforeFirstPicture(t *testing.T) {
+// A frame that starts late is in the cut of every chunk before it.
+func TestVideoCutBeforeFirstFrame(t *testing.T) {
 	r := newRecording()
 	r.tag(tagAudio, 0, aacStereo44100)
 	for i := range int64(400) {
-		r.sound(i*25, 100)
+		r.audio(i*25, 100)
 	}
 	r.tag(tagVideo, 10_000, avc640x360)
 	r.seconds(10_000, 10, 50)
@@ -188,8 +188,8 @@ func TestCompositionTimes(t *testing.T) {
 	}
 }
 
-// Sound that ends long before the picture is not looked for to the end.
-func TestAudioCutIsNoLongerThanTheSound(t *testing.T) {
+// Audio that ends long before the video is not looked for to the end.
+func TestAudioCutIsNoLongerThanTheAudio(t *testing.T) {
 	r := newRecording().headers()
 	at := r.seconds(0, 5, 50)
 	for i := range int64(1000) {
@@ -224,7 +224,7 @@ func FuzzScan(f *testing.F) {
 		r.tag(tagAudio, 0, aacStereo44100)
 		for i, at := range times {
 			r.frame(at, i%3 == 0, 67, 3)
-			r.sound(at, 3)
+			r.audio(at, 3)
 		}
 		return r.Bytes()
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// offsets are where a sound recording's tags start.
+// offsets are where an audio recording's tags start.
 func offsets(b []byte) (all []int) {
 	for at := fileHeaderSize; at < len(b); at += tagHeaderSize + sizeOf(b[at:]) + tagTrailerSize {
 		all = append(all, at)
@@ -75,7 +75,7 @@ func TestScanDamage(t *testing.T) {
 				t.Errorf("the cut has %d frames, the scan found %d", len(times), x.Video.Frames)
 			}
 			if a := x.AudioCut(0, time.Hour); len(cutBytes(t, b, a)) == 0 {
-				t.Error("no sound")
+				t.Error("no audio")
 			}
 		})
 	}
@@ -106,7 +106,7 @@ func TestScanBitFlips(t *testing.T) {
 // header that cannot be read.
 func TestScanOneBadTag(t *testing.T) {
 	for name, bad := range map[string]func(r *recording, at int64){
-		"sound where there is none": func(r *recording, at int64) { r.tag(tagAudio, at, []byte{0x17, 1, 0, 0, 0, 9}) },
+		"audio where there is none": func(r *recording, at int64) { r.tag(tagAudio, at, []byte{0x17, 1, 0, 0, 0, 9}) },
 		"another codec":             func(r *recording, at int64) { r.tag(tagVideo, at, []byte{0x14, 1, 2, 3, 4, 5}) },
 		"enhanced":                  func(r *recording, at int64) { r.tag(tagVideo, at, []byte("\x90hvc1\x00")) },
 		"an empty header":           func(r *recording, at int64) { r.tag(tagVideo, at, []byte{0x17, 0, 0, 0, 0}) },
@@ -149,7 +149,7 @@ func TestScanBoundsItsIndex(t *testing.T) {
 	}
 }
 
-// The picture's size changes on the way: all sizes are known.
+// The video's size changes on the way: all sizes are known.
 func TestScanSizes(t *testing.T) {
 	r := newRecording().headers()
 	at := r.seconds(0, 2, 50)

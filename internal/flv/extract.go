@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// AudioSidecar copies the tags of a cut of sound aside, so that a recording is read once for
-// picture and sound.
+// AudioSidecar copies the tags of an audio cut aside, so that a recording is read once for
+// video and audio.
 type AudioSidecar struct {
 	from Cut // the recording
 	to   Cut // what was copied: as from, but for offsets
@@ -17,7 +17,7 @@ type AudioSidecar struct {
 	mark, change int // behind those that are placed
 }
 
-// NewAudioSidecar is one of a cut of sound, to be written to out.
+// NewAudioSidecar is one of an audio cut, to be written to out.
 func NewAudioSidecar(c Cut, out io.Writer) *AudioSidecar {
 	e := &AudioSidecar{from: c, to: c, out: out}
 	e.to.From, e.to.To, e.to.Skip = 0, 0, nil
@@ -34,9 +34,9 @@ func (e *AudioSidecar) Cut() Cut {
 // Done tells whether all of it was copied.
 func (e *AudioSidecar) Done() bool { return e.done }
 
-// From copies the sound of src, which must deliver the bytes of the cut.
+// From copies the audio of src, which must deliver the bytes of the cut.
 func (e *AudioSidecar) From(src io.Reader) error {
-	r := &Reader{cut: Cut{From: e.from.To}, src: bufio.NewReaderSize(src, 64<<10), pos: e.from.From, skip: e.from.Skip, kind: tagVideo, sound: e}
+	r := &Reader{cut: Cut{From: e.from.To}, src: bufio.NewReaderSize(src, 64<<10), pos: e.from.From, skip: e.from.Skip, kind: tagVideo, audio: e}
 	return r.Rest()
 }
 

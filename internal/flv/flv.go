@@ -4,7 +4,7 @@
 // recording holds, where its keyframes are, and how its timeline is repaired.
 // From the index, [Index.VideoCut] and [Index.AudioCut] name the bytes that one
 // task needs, and [Cut.Reader] turns exactly those bytes into a standalone FLV:
-// pictures on the repaired timeline, sound numbered tag by tag.
+// frames on the repaired timeline, audio numbered tag by tag.
 //
 // The format is Adobe's "Video File Format Specification 10.1", annex E. This
 // is the only code that sees the raw bytes first, so it trusts none of them.
@@ -33,7 +33,7 @@ const (
 )
 
 // TimestampBias is added to every timestamp of a cut, and [Cut.Bias] where that is not enough.
-// Decode timestamps may be earlier than the first picture, and FLV has no negative ones.
+// Decode timestamps may be earlier than the first frame, and FLV has no negative ones.
 const TimestampBias = time.Second
 
 // Code says, as a stable word, why a recording is refused.
@@ -85,7 +85,7 @@ func (r Rate) Time(n int) time.Duration {
 	return time.Duration(mulDiv(uint64(n)*uint64(r.Den), uint64(time.Second), 0, uint64(r.Num)))
 }
 
-// Frame is the frame of the grid that a picture shown at t becomes: the nearest,
+// Frame is the frame of the grid that a frame shown at t becomes: the nearest,
 // halves away from zero, as ffmpeg's fps filter rounds.
 func (r Rate) Frame(t time.Duration) int {
 	if t < 0 {
@@ -105,15 +105,15 @@ func mulDiv(a, b, c, d uint64) uint64 {
 }
 
 // Index is what one scan learns of a recording. All times are on the repaired
-// timeline, whose zero is the first picture or sound that can be shown.
+// timeline, whose zero is the first frame or audio that can be shown.
 type Index struct {
 	Open     bool          `json:"open,omitempty"`   // the recording may still grow: what is said stays so, and there may be more
 	Size     int64         `json:"size"`             // bytes read, a torn tail included
 	End      int64         `json:"end"`              // offset behind the last whole tag; Size-End bytes are torn
 	Damage   []Range       `json:"damage,omitempty"` // before End, what is no tag: skipped
 	Duration time.Duration `json:"duration"`
-	Video    *Video        `json:"video,omitempty"` // nil: sound only
-	Audio    *Audio        `json:"audio,omitempty"` // nil: picture only
+	Video    *Video        `json:"video,omitempty"` // nil: audio only
+	Audio    *Audio        `json:"audio,omitempty"` // nil: video only
 	Gaps     []Gap         `json:"gaps,omitempty"`  // where the clock jumped, and the timeline was closed up
 	Missing  []Missing     `json:"missing,omitempty"`
 	Promised string        `json:"promised,omitempty"` // the video of which the metadata speaks
@@ -149,9 +149,9 @@ const (
 type Video struct {
 	Forms     []Form        `json:"forms"` // all that there are, in the order in which they come
 	Rate      Rate          `json:"rate"`
-	Dropped   int           `json:"dropped,omitempty"` // pictures that have no place of their own at Rate
+	Dropped   int           `json:"dropped,omitempty"` // frames that have no place of their own at Rate
 	Thinned   int           `json:"thinned,omitempty"` // one of so many has one, as they come faster than any output
-	Tail      time.Duration `json:"tail"`              // how long the last picture is shown
+	Tail      time.Duration `json:"tail"`              // how long the last frame is shown
 	Steady    Steady        `json:"steady"`
 	Frames    int           `json:"frames"`           // coded frames from the first keyframe on
 	Fields    int           `json:"fields,omitempty"` // of them, that are one field
@@ -159,19 +159,19 @@ type Video struct {
 	Last      time.Duration `json:"last"`
 	FirstDTS  time.Duration `json:"first_dts"`
 	Rotation  int           `json:"rotation,omitempty"` // degrees, anticlockwise, by which it is to be turned
-	Oriented  bool          `json:"oriented,omitempty"` // pictures say how they are to be turned
+	Oriented  bool          `json:"oriented,omitempty"` // frames say how they are to be turned
 	Captions  h264.Captions `json:"captions,omitzero"`
 	Keyframes []Keyframe    `json:"keyframes"`
 	Headers   []Header      `json:"headers"`
 	Epochs    []Epoch       `json:"epochs"`
-	End       int64         `json:"end"` // behind the last picture; sound may follow
+	End       int64         `json:"end"` // behind the last frame; audio may follow
 
-	// By how much pictures are shown after they are decoded, at least (below zero: before) and at most.
+	// By how much frames are shown after they are decoded, at least (below zero: before) and at most.
 	MinComposition time.Duration `json:"min_composition,omitempty"`
 	MaxComposition time.Duration `json:"max_composition,omitempty"`
 }
 
-// Audio describes the sound track.
+// Audio describes the audio track.
 type Audio struct {
 	Codec      string   `json:"codec"`       // as ffmpeg calls it
 	SampleRate int      `json:"sample_rate"` // Hz
@@ -184,10 +184,10 @@ type Audio struct {
 	Epochs     []Epoch  `json:"epochs"`
 }
 
-// First is when the first sound is heard.
+// First is when the first audio is heard.
 func (a *Audio) First() time.Duration { return a.Marks[0].At }
 
-// End is when the last sound has been heard.
+// End is when the last audio has been heard.
 func (a *Audio) End() time.Duration { return a.Marks[len(a.Marks)-1].At }
 
 // Keyframe is a place where decoding can start. Keyframes that follow the one
@@ -225,7 +225,7 @@ type Gap struct {
 }
 
 // Epoch is a stretch of the file whose timestamps share one clock: from Offset
-// on, repaired = raw + Shift. A jump, a reset or a wrap starts a new one. Picture and sound
+// on, repaired = raw + Shift. A jump, a reset or a wrap starts a new one. Video and audio
 // have epochs of their own.
 type Epoch struct {
 	Offset int64 `json:"offset"`

@@ -36,7 +36,7 @@ func TestScanWhileItGrows(t *testing.T) {
 	damaged.seconds(at, 20, 50)
 	late := newRecording().headers()
 	for i := range int64(100) {
-		late.sound(i*20, 100)
+		late.audio(i*20, 100)
 	}
 	late.seconds(2000, 30, 50)
 	torn := newRecording().headers()
@@ -47,7 +47,7 @@ func TestScanWhileItGrows(t *testing.T) {
 	jumps.seconds(9_000_000, 15, 50)
 	halts := newRecording().headers()
 	at = halts.seconds(0, 15, 50)
-	for range 300 { // ten seconds without sound
+	for range 300 { // ten seconds without audio
 		halts.frame(at, at%1000 < 33, 0, 50)
 		at += 33
 	}
@@ -57,7 +57,7 @@ func TestScanWhileItGrows(t *testing.T) {
 	again := newRecording().headers()
 	again.seconds(500, 13, 50)
 	comesBack.goOn(again, 4*time.Second)
-	for name, body := range map[string][]byte{"its publisher comes back": comesBack.Bytes(), "the sound halts": halts.Bytes(), "damaged": damaged.Bytes(), "the sound is first": late.Bytes(), "torn": torn.Bytes(), "its clock jumps": jumps.Bytes()} {
+	for name, body := range map[string][]byte{"its publisher comes back": comesBack.Bytes(), "the audio halts": halts.Bytes(), "damaged": damaged.Bytes(), "the audio is first": late.Bytes(), "torn": torn.Bytes(), "its clock jumps": jumps.Bytes()} {
 		for seed := range uint64(5) {
 			t.Run(fmt.Sprint(name, " ", seed), func(t *testing.T) {
 				want := scan(t, body)

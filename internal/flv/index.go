@@ -89,7 +89,7 @@ func (v *Video) valid(inside func(int64) bool) bool {
 func (a *Audio) valid(open bool, inside func(int64) bool) bool {
 	const minTag = tagHeaderSize + 2 + tagTrailerSize
 	last := len(a.Marks) - 1
-	return soundFormats[a.Format].Codec == a.Codec && (a.Format != formatAAC || len(a.Headers) > 0) &&
+	return audioFormats[a.Format].Codec == a.Codec && (a.Format != formatAAC || len(a.Headers) > 0) &&
 		a.SampleRate >= 1000 && a.SampleRate <= maxSampleRate && a.Channels >= 0 && a.Bytes >= 0 &&
 		last > 0 && last < maxMarks && a.Frames > 0 && int64(a.Marks[last].Tag) <= (a.Marks[last].Offset-a.Marks[0].Offset)/minTag &&
 		a.Marks[0].Tag == 0 && (a.Marks[last].Tag == a.Frames || open && a.Marks[last].Tag < a.Frames) && sane(a.Epochs) &&
@@ -123,7 +123,7 @@ func sane(all []Epoch) bool {
 	return len(all) > 0 && len(all) <= maxEpochs+1 && ascending(all, func(e Epoch) int64 { return e.Offset })
 }
 
-const maxSteadyReorder = 1000 // pictures
+const maxSteadyReorder = 1000 // frames
 
 // validTime is a time that a repaired timeline can have.
 func validTime(t time.Duration) bool { return t > -time.Hour && t <= maxLength }

@@ -32,7 +32,7 @@ func Join(w io.Writer, parts []Part) (notes []string, err error) {
 		return nil, err
 	}
 	empty := 0
-	base := TimestampBias // decoding may be earlier than the first picture
+	base := TimestampBias // decoding may be earlier than the first frame
 	var ended time.Time
 	for _, p := range parts {
 		x, err := scanPart(p)
@@ -64,7 +64,7 @@ func Join(w io.Writer, parts []Part) (notes []string, err error) {
 		}
 	}
 	if empty == len(parts) {
-		return nil, refuse(ZeroDuration, "there is neither picture nor sound in any of them")
+		return nil, refuse(ZeroDuration, "there is neither video nor audio in any of them")
 	}
 	return notes, out.Flush()
 }
@@ -78,7 +78,7 @@ func scanPart(p Part) (*Index, error) {
 	return Scan(r)
 }
 
-// appendPart writes a part's tags of sound and picture, from the first keyframe on.
+// appendPart writes a part's audio tags and video, from the first keyframe on.
 func appendPart(out io.Writer, p Part, x *Index, base time.Duration) error {
 	src, err := p.Open()
 	if err != nil {
@@ -136,7 +136,7 @@ func (x *Index) shift(kind byte, offset int64) (shift int64) {
 	return all[max(0, i-1)].Shift // configurations come before the first
 }
 
-// early tells whether a tag is a picture before the first keyframe.
+// early tells whether a tag is a frame before the first keyframe.
 func (x *Index) early(kind byte, body []byte, pos int64) bool {
 	if kind != tagVideo || x.Video == nil {
 		return false

@@ -8,7 +8,7 @@ import (
 	"github.com/Eyevinn/mp4ff/aac"
 )
 
-// Plain tells whether sound is AAC as every player knows it: LC in stereo, 1024 samples a packet, and
+// Plain tells whether audio is AAC as every player knows it: LC in stereo, 1024 samples a packet, and
 // of one configuration from the first tag to the last.
 func (a *Audio) Plain() bool {
 	if a.Codec != codecAAC || len(a.Headers) != 1 || len(a.Headers[0].Body) < 4 {
@@ -20,7 +20,7 @@ func (a *Audio) Plain() bool {
 		config[0]&7 != 7 && config[1]&frameLengthFlag == 0 // a rate from the table (1.6.3.4), and not 960 samples
 }
 
-// Steady tells whether packets of AAC come one behind the other all the time: there is no hole, and no sound
+// Steady tells whether packets of AAC come one behind the other all the time: there is no hole, and no audio
 // is slowed or hurried, not even by a sample.
 func (a *Audio) Steady() bool {
 	for _, m := range a.Marks {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// plainSound is a recording of AAC-LC at 44.1 kHz: so many tags, of which each has its number.
-func plainSound(tags int, size func(n int) int) *recording {
+// plainAudio is a recording of AAC-LC at 44.1 kHz: so many tags, of which each has its number.
+func plainAudio(tags int, size func(n int) int) *recording {
 	r := newRecording()
 	r.tag(tagVideo, 0, avc640x360)
 	r.tag(tagAudio, 0, aacStereo44100)
@@ -33,7 +33,7 @@ func plainSound(tags int, size func(n int) int) *recording {
 // A cut's packets are its tags', by number, whatever lies between them; one that is too large for ADTS is
 // none.
 func TestPackets(t *testing.T) {
-	r := plainSound(400, func(n int) int { return map[bool]int{false: 100, true: maxPacket + 1}[n == 300] })
+	r := plainAudio(400, func(n int) int { return map[bool]int{false: 100, true: maxPacket + 1}[n == 300] })
 	whole := r.Bytes()
 	x := scan(t, whole)
 	if !x.Audio.Plain() || !x.Audio.Steady() || x.Audio.Bytes != 399*102+maxPacket+3 {
@@ -64,9 +64,9 @@ func TestPackets(t *testing.T) {
 }
 
 // A tag that is missing is a hole, if only of 23 ms.
-func TestSoundIsSteady(t *testing.T) {
+func TestAudioIsSteady(t *testing.T) {
 	usual := func(int) int { return 100 }
-	whole := plainSound(4000, usual).Bytes()
+	whole := plainAudio(4000, usual).Bytes()
 	if !scan(t, whole).Audio.Steady() {
 		t.Error("what comes by the clock is not steady")
 	}
@@ -74,6 +74,6 @@ func TestSoundIsSteady(t *testing.T) {
 	at := x.AudioCut(20*time.Second, 21*time.Second).From
 	size := int64(tagHeaderSize + 102 + tagTrailerSize)
 	if scan(t, append(bytes.Clone(whole[:at]), whole[at+size:]...)).Audio.Steady() {
-		t.Error("a tag is missing, and the sound is steady")
+		t.Error("a tag is missing, and the audio is steady")
 	}
 }

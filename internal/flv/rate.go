@@ -20,25 +20,25 @@ var gridRates = func() (all []Rate) {
 
 const maxRate = 60 // fps
 
-// cadence finds the rate of a recording from when its pictures are shown. It tries all
-// that there are at once: which pictures would have a place of their own. What it takes of
+// cadence finds the rate of a recording from when its frames are shown. It tries all
+// that there are at once: which frames would have a place of their own. What it takes of
 // memory does not grow.
 type cadence struct {
 	waiting []int64 // PTS that earlier ones may still come before, in order
 	first   int64
 	last    int64
 	step    int64          // between the last two, ms
-	n       int            // pictures tried
-	dropped [gridCount]int // for every one of gridRates, pictures without a place of their own
+	n       int            // frames tried
+	dropped [gridCount]int // for every one of gridRates, frames without a place of their own
 	place   [gridCount]int64
-	off     [gridCount]float64 // the sum of what pictures miss their places by, in frames
+	off     [gridCount]float64 // the sum of what frames miss their places by, in frames
 
 	steps [2000]struct{ n, ms int } // by length: up to a second in ms, then in tenths of a second
 }
 
 const gridCount = maxRate + 7
 
-// add takes in a picture, in the order of decoding.
+// add takes in a frame, in the order of decoding.
 func (c *cadence) add(pts int64) {
 	i, _ := slices.BinarySearch(c.waiting, pts)
 	c.waiting = slices.Insert(c.waiting, i, pts)
@@ -55,7 +55,7 @@ func (c *cadence) clone() *cadence {
 	return &other
 }
 
-// try gives a picture its place on every grid, as ffmpeg's fps filter does: the nearest.
+// try gives a frame its place on every grid, as ffmpeg's fps filter does: the nearest.
 func (c *cadence) try(pts int64) {
 	if c.n == 0 {
 		c.first = pts
@@ -86,10 +86,10 @@ func stepBin(ms int) int {
 	return min(ms, 1999)
 }
 
-// rate is the one whose places the pictures have: that of their usual distance, if there at
-// most a hundredth of them lack one, else the lowest at which that is so. Pictures that
+// rate is the one whose places the frames have: that of their usual distance, if there at
+// most a hundredth of them lack one, else the lowest at which that is so. Frames that
 // come faster than the highest rate are thinned out evenly. dropped are those without a
-// place; thinned, of how many one is left. A recording of one picture gets 30.
+// place; thinned, of how many one is left. A recording of one frame gets 30.
 func (c *cadence) rate() (r Rate, dropped, thinned int) {
 	for _, pts := range c.waiting {
 		c.try(pts)
@@ -130,7 +130,7 @@ func nearest(fps float64) int {
 	return best
 }
 
-// usual is the rate by the usual distance of pictures. RTMP rounds timestamps to
+// usual is the rate by the usual distance of frames. RTMP rounds timestamps to
 // milliseconds and encoders drop frames, so the median is the distance to within a
 // millisecond, and longer ones are whole multiples of it.
 func (c *cadence) usual() float64 {

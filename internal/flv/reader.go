@@ -23,10 +23,10 @@ type Reader struct {
 	codec   byte
 	pos     int64 // in the recording, of the next tag
 	skip    []Range
-	epoch   int           // of the next picture
-	sound   *AudioSidecar // gets the audio too, if it is set
-	done    bool          // with pictures
-	mark    int           // behind the next tag of sound
+	epoch   int           // of the next frame
+	audio   *AudioSidecar // gets the audio too, if it is set
+	done    bool          // with frames
+	mark    int           // behind the next audio tag
 	tag     int           // its number
 	pending []byte        // to hand out before anything else
 	body    int           // bytes of the tag's body still to hand out
@@ -36,14 +36,14 @@ type Reader struct {
 }
 
 // Reader turns src, which must deliver the bytes [From, To) of the recording,
-// into a standalone FLV of one track: pictures on the repaired timeline plus [TimestampBias] and the
-// cut's own; of sound, tag n of the recording at (n - the first mark's) * [TagTime]. It
+// into a standalone FLV of one track: frames on the repaired timeline plus [TimestampBias] and the
+// cut's own; of audio, tag n of the recording at (n - the first mark's) * [TagTime]. It
 // reads no more of src than it needs. A src that ends early gives io.ErrUnexpectedEOF.
 func (c Cut) Reader(src io.Reader) *Reader {
 	r := &Reader{cut: c, src: bufio.NewReaderSize(src, 64<<10), pos: c.From, skip: c.Skip, kind: tagVideo, codec: codecAVC}
 	flags := byte(1)
 	if c.Audio {
-		r.kind, r.codec, flags = tagAudio, c.soundFormat(), 4
+		r.kind, r.codec, flags = tagAudio, c.audioFormat(), 4
 	}
 	r.pending = append(r.pending, 'F', 'L', 'V', 1, flags, 0, 0, 0, 9, 0, 0, 0, 0)
 	if c.Rate.Num > 0 {
@@ -60,38 +60,38 @@ func (c Cut) Reader(src io.Reader) *Reader {
 	return r
 }
 
-// ReaderBeside is a reader of pictures from src, which must deliver the bytes of [Span], that
-// has the sound on its way extracted.
-func (c Cut) ReaderBeside(src io.Reader, sound *AudioSidecar) *Reader {
+// ReaderBeside is a reader of frames from src, which must deliver the bytes of [Span], that
+// has the audio on its way extracted.
+func (c Cut) ReaderBeside(src io.Reader, audio *AudioSidecar) *Reader {
 	r := c.Reader(src)
-	r.pos, r.sound = min(c.From, sound.from.From), sound
-	r.skip = slices.Concat(c.Skip, sound.from.Skip)
+	r.pos, r.audio = min(c.From, audio.from.From), audio
+	r.skip = slices.Concat(c.Skip, audio.from.Skip)
 	slices.SortFunc(r.skip, func(a, b Range) int { return cmp.Compare(a.From, b.From) })
 	r.skip = slices.Compact(r.skip)
 	return r
 }
 
-// Rest extracts what there is of the sound behind the last picture.
+// Rest extracts what there is of the audio behind the last frame.
 func (r *Reader) Rest() error {
-	if r.body > 0 { // of a picture that nobody wants any more
+	if r.body > 0 { // of a frame that nobody wants any more
 		if _, err := r.src.Discard(r.body + tagTrailerSize); err != nil {
 			return torn(err)
 		}
 	}
 	r.done, r.body = true, 0
-	for r.sound != nil && r.pos < r.sound.from.To {
+	for r.audio != nil && r.pos < r.audio.from.To {
 		if err := r.next(); err != nil {
 			return err
 		}
 	}
-	if r.sound != nil {
-		r.sound.done = true
+	if r.audio != nil {
+		r.audio.done = true
 	}
 	return nil
 }
 
 // metadata is an onMetaData (annex E.5) that tells of the frame rate, as an array of AMF 0.
-// Without it, ffmpeg leaves out a picture that no other follows, if the stream itself
+// Without it, ffmpeg leaves out a frame that no other follows, if the stream itself
 // doesn't say how long one lasts.
 func metadata(r Rate) []byte {
 	b := []byte("\x02\x00\x0aonMetaData\x08\x00\x00\x00\x01\x00\x09framerate\x00")
@@ -103,7 +103,7 @@ func metadata(r Rate) []byte {
 // over.
 const maxSkip = 16 << 20
 
-// FrameCount is how many pictures of a cut were handed out so far that must be decoded. It may be asked
+// FrameCount is how many frames of a cut were handed out so far that must be decoded. It may be asked
 // while the reader is read.
 func (r *Reader) FrameCount() int { return int(r.frames.Load()) }
 
@@ -152,8 +152,8 @@ func (r *Reader) next() error {
 	size := int(head[1])<<16 | int(head[2])<<8 | int(head[3])
 	r.pos += int64(tagHeaderSize + size + tagTrailerSize)
 	kind := head[0] & 0x1f
-	if kind == tagAudio && r.sound != nil {
-		return r.sound.take(offset, head[:], r.src, size)
+	if kind == tagAudio && r.audio != nil {
+		return r.audio.take(offset, head[:], r.src, size)
 	}
 	if kind != r.kind || size == 0 || r.done || offset < r.cut.From {
 		if kind != tagAudio && kind != tagVideo && kind != tagScript {
@@ -186,11 +186,11 @@ func (r *Reader) next() error {
 	return nil
 }
 
-// TagTime is by how much tags of sound in a cut are apart: whoever decodes them sees by a
+// TagTime is by how much audio tags in a cut are apart: whoever decodes them sees by a
 // frame's time which tag it is from. None lasts as long.
 const TagTime = 4 * time.Second
 
-// number gives a tag of sound its number for a time. Codec configurations have none.
+// number gives an audio tag its number for a time. Codec configurations have none.
 func (r *Reader) number(offset int64) error {
 	start, err := r.src.Peek(min(2, r.size))
 	if err != nil {
@@ -241,9 +241,9 @@ func (r *Reader) frame(t int64) error {
 	return torn(err)
 }
 
-// forgetOrientation changes the picture at hand while it is still in the buffer.
+// forgetOrientation changes the frame at hand while it is still in the buffer.
 func (r *Reader) forgetOrientation() error {
-	const lengthSizeMinusOne, most = 5 + 4, 4 << 10 // such messages come before the picture itself
+	const lengthSizeMinusOne, most = 5 + 4, 4 << 10 // such messages come before the video itself
 	body, err := r.src.Peek(min(r.body, most))
 	if err == nil && len(r.cut.Header) > lengthSizeMinusOne {
 		h264.ForgetOrientation(body[5:], int(r.cut.Header[lengthSizeMinusOne]&3)+1)

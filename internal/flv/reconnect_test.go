@@ -12,24 +12,24 @@ func (r *recording) goOn(other *recording, away time.Duration) {
 	r.Write(other.Bytes()[HeaderSize:])
 }
 
-// A publisher that comes back is on the same timeline, closed up, with sound and picture as far apart as its own clock
+// A publisher that comes back is on the same timeline, closed up, with audio and video as far apart as its own clock
 // has them, whatever that is.
 func TestReconnect(t *testing.T) {
 	for name, tc := range map[string]struct {
 		from   int64 // ms, of the second file's clock
-		sound  int64 // ms, by which its sound is behind its picture
+		audio  int64 // ms, by which its audio is behind its video
 		first  int   // seconds of the first file
-		silent bool  // that has no sound
-		late   int   // frames of the second file before its sound comes, of the same time
+		silent bool  // that has no audio
+		late   int   // frames of the second file before its audio comes, of the same time
 	}{
 		"from zero":                     {first: 10},
-		"sound first":                   {sound: -60, first: 10},
-		"picture first":                 {sound: 90, first: 10},
+		"audio first":                   {audio: -60, first: 10},
+		"video first":                   {audio: 90, first: 10},
 		"a first file of half a second": {first: 0},
-		"sound comes late in the file":  {first: 10, sound: 0, late: 3 * 25},
+		"audio comes late in the file":  {first: 10, audio: 0, late: 3 * 25},
 		"a clock that went on":          {from: 25_000, first: 10},
 		"a clock a day ahead":           {from: 86_400_000, first: 10},
-		"sound comes with the second":   {first: 10, silent: true},
+		"audio comes with the second":   {first: 10, silent: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRecording().headers()
@@ -41,22 +41,22 @@ func TestReconnect(t *testing.T) {
 				at := int64(i) * 40
 				r.frame(at, i%50 == 0, 0, 500)
 				if !tc.silent {
-					r.sound(at, 100)
-					r.sound(at+20, 100)
+					r.audio(at, 100)
+					r.audio(at+20, 100)
 				}
 			}
 			second := newRecording().headers()
-			from := tc.from + max(0, -tc.sound)
+			from := tc.from + max(0, -tc.audio)
 			for i := range 250 {
 				at := from + int64(i)*40
-				if tc.sound < 0 {
-					second.sound(at+tc.sound, 100)
-					second.sound(at+tc.sound+20, 100)
+				if tc.audio < 0 {
+					second.audio(at+tc.audio, 100)
+					second.audio(at+tc.audio+20, 100)
 				}
 				second.frame(at, i%50 == 0, 0, 500)
-				if sounds := from + int64(i-tc.late)*40; tc.sound >= 0 && i >= tc.late {
-					second.sound(sounds+tc.sound, 100)
-					second.sound(sounds+tc.sound+20, 100)
+				if at := from + int64(i-tc.late)*40; tc.audio >= 0 && i >= tc.late {
+					second.audio(at+tc.audio, 100)
+					second.audio(at+tc.audio+20, 100)
 				}
 			}
 			behind := int64(r.Len())
@@ -83,8 +83,8 @@ func TestReconnect(t *testing.T) {
 					heard = m.At
 				}
 			}
-			if apart := heard - key.PTS - time.Duration(tc.sound)*time.Millisecond; apart.Abs() > time.Millisecond {
-				t.Errorf("sound from %s, picture from %s: %s more than they were apart; marks %v", heard, key.PTS, apart, x.Audio.Marks)
+			if apart := heard - key.PTS - time.Duration(tc.audio)*time.Millisecond; apart.Abs() > time.Millisecond {
+				t.Errorf("audio from %s, video from %s: %s more than they were apart; marks %v", heard, key.PTS, apart, x.Audio.Marks)
 			}
 		})
 	}

@@ -59,10 +59,10 @@ type Scanner struct {
 	audio                 *Audio
 	firstVideo, lastVideo int64 // PTS, ms
 	firstDTS, lastDTS     int64
-	sound                 soundClock
-	tagSamples, tagRate   int    // of a tag of sound, and their rate in Hz; 0: not known
-	soundEnd              int64  // offset behind the last tag of sound
-	early                 int    // pictures before the first keyframe
+	audioClock            audioClock
+	tagSamples, tagRate   int    // of an audio tag, and their rate in Hz; 0: not known
+	audioEnd              int64  // offset behind the last audio tag
+	early                 int    // frames before the first keyframe
 	promised              string // the video that its metadata speaks of
 	reconnected           bool   // its publisher was away, and came back
 	codecSeen             bool   // a video codec was checked, though nothing may be decodable
@@ -138,7 +138,7 @@ func (s *Scanner) Lasts() time.Duration {
 	if s.video != nil {
 		d = ms(s.lastVideo - s.firstVideo)
 	}
-	if m := s.sound.marks; len(m) > 0 {
+	if m := s.audioClock.marks; len(m) > 0 {
 		d = max(d, m[len(m)-1].At-m[0].At)
 	}
 	return d
@@ -223,7 +223,7 @@ func (s *Scanner) next() error {
 		if away, ok := reconnect(body); ok {
 			s.reconnected = true
 			s.clock.reconnect(away)
-			s.sound.reconnect(s.soundEnd)
+			s.audioClock.reconnect(s.audioEnd)
 			break
 		}
 		s.promised = cmp.Or(s.promised, promisedVideo(body))
@@ -295,10 +295,10 @@ func (s *Scanner) index(rest int64) (*Index, error) {
 		}
 		x.Duration = v.Last + v.Tail
 		if audio != nil {
-			x.Duration = v.Last + rate.Time(1) // while there is sound, the last picture is shown; behind that, nobody waits for it
+			x.Duration = v.Last + rate.Time(1) // while there is audio, the last frame is shown; behind that, nobody waits for it
 		}
 		if v.Frames > 100 && v.Last-v.First < ms(int64(v.Frames)/2) {
-			return nil, refuse(ZeroDuration, "its clock stands still: %d pictures within %s", v.Frames, v.Last-v.First)
+			return nil, refuse(ZeroDuration, "its clock stands still: %d frames within %s", v.Frames, v.Last-v.First)
 		}
 	}
 	if a := x.Audio; a != nil {
@@ -320,10 +320,10 @@ func (s *Scanner) tracks() (video *Video, audio *Audio, gone []Missing) {
 	case s.audio == nil || s.audio.Frames == 0:
 	case video != nil && s.audio.stray() && video.Frames > 4*s.audio.Frames:
 		unusable[tagAudio] += s.audio.Frames
-		broken[tagAudio] = cmp.Or(broken[tagAudio], refuse(UnsupportedCodec, "%d tags of sound (%s) in all: damage", s.audio.Frames, s.audio.Codec))
+		broken[tagAudio] = cmp.Or(broken[tagAudio], refuse(UnsupportedCodec, "%d audio tags (%s) in all: damage", s.audio.Frames, s.audio.Codec))
 	default:
 		a := *s.audio
-		a.Headers, a.Marks = slices.Clone(a.Headers), s.sound.known(s.ended, s.soundEnd)
+		a.Headers, a.Marks = slices.Clone(a.Headers), s.audioClock.known(s.ended, s.audioEnd)
 		if len(a.Marks) > 1 { // else it has only begun
 			audio = &a
 		}
@@ -340,7 +340,7 @@ func shifted(all []Epoch, d int64) []Epoch {
 	return all
 }
 
-// nothing is why a recording is refused of which nothing can be decoded, or no picture
+// nothing is why a recording is refused of which nothing can be decoded, or no video
 // though it has some.
 func (s *Scanner) nothing(video *Video, audio *Audio) error {
 	switch {
@@ -351,7 +351,7 @@ func (s *Scanner) nothing(video *Video, audio *Audio) error {
 	case video == nil && audio == nil && s.broken[tagAudio] != nil:
 		return s.broken[tagAudio]
 	case video == nil && audio == nil:
-		return refuse(ZeroDuration, "there is neither picture nor sound in it")
+		return refuse(ZeroDuration, "there is neither video nor audio in it")
 	}
 	return nil
 }
@@ -392,29 +392,29 @@ func promisedVideo(script []byte) string {
 }
 
 // origin is the zero of the repaired timeline: the first moment that can be shown
-// or heard. Where sound comes first it is up to a frame earlier, a whole number
-// of frames before the first picture: then pictures fall on the output's grid,
+// or heard. Where audio comes first it is up to a frame earlier, a whole number
+// of frames before the first frame: then frames fall on the output's grid,
 // and not between its points, where a millisecond of jitter would drop some and
-// double others, and all would move against the sound by up to half a frame.
+// double others, and all would move against the audio by up to half a frame.
 func (s *Scanner) origin(video *Video, audio *Audio, rate Rate) int64 {
-	firstSound := int64(0)
+	firstAudio := int64(0)
 	if audio != nil {
-		firstSound = audio.First().Milliseconds()
+		firstAudio = audio.First().Milliseconds()
 	}
 	switch {
 	case video == nil:
-		return firstSound
-	case audio == nil || s.firstVideo <= firstSound:
+		return firstAudio
+	case audio == nil || s.firstVideo <= firstAudio:
 		return s.firstVideo
 	}
 	frame := 1000 / rate.FPS()
-	if ahead := s.firstVideo - firstSound; frame > longFrame && ahead <= longFrame {
-		return s.firstVideo // so little sound is left out: a still of a second before it would be worse
+	if ahead := s.firstVideo - firstAudio; frame > longFrame && ahead <= longFrame {
+		return s.firstVideo // so little audio is left out: a still of a second before it would be worse
 	}
-	frames := math.Ceil(float64(s.firstVideo-firstSound) / frame)
+	frames := math.Ceil(float64(s.firstVideo-firstAudio) / frame)
 	return s.firstVideo - int64(math.Round(frames*frame))
 }
 
-// longFrame, in ms: where frames are longer, none is put before the first picture for the
-// sake of sound that begins up to so much before it.
+// longFrame, in ms: where frames are longer, none is put before the first frame for the
+// sake of audio that begins up to so much before it.
 const longFrame = 100

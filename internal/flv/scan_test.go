@@ -23,7 +23,7 @@ func TestScan(t *testing.T) {
 		t.Errorf("rate %s, %d frames, %d keyframes", v.Rate, v.Frames, len(v.Keyframes))
 	}
 	if a.Codec != "aac" || a.SampleRate != 51200 || a.Channels != 2 || a.Frames != 500 {
-		t.Errorf("sound %+v", a)
+		t.Errorf("audio %+v", a)
 	}
 	if v.First != 0 || v.Last != 9960*time.Millisecond || x.Duration < 10*time.Second || x.Duration > 10010*time.Millisecond {
 		t.Errorf("first %s, last %s, duration %s", v.First, v.Last, x.Duration)
@@ -43,22 +43,22 @@ func TestScanKinds(t *testing.T) {
 		video, audio bool
 		duration     time.Duration
 	}{
-		{"sound only", func(r *recording) {
+		{"audio only", func(r *recording) {
 			r.tag(tagAudio, 0, aacStereo44100)
 			for i := range int64(100) {
-				r.sound(i*23, 100)
+				r.audio(i*23, 100)
 			}
 		}, false, true, 2300 * time.Millisecond},
-		{"picture only", func(r *recording) {
+		{"video only", func(r *recording) {
 			r.tag(tagVideo, 0, avc640x360)
 			for i := range int64(50) {
 				r.frame(i*40, i == 0, 0, 100)
 			}
 		}, true, false, 2 * time.Second},
-		{"picture starts late", func(r *recording) {
+		{"video starts late", func(r *recording) {
 			r.tag(tagAudio, 0, aacStereo44100)
 			for i := range int64(100) {
-				r.sound(i*23, 100)
+				r.audio(i*23, 100)
 			}
 			r.tag(tagVideo, 2300, avc640x360)
 			for i := range int64(50) {
@@ -96,7 +96,7 @@ func TestScanKinds(t *testing.T) {
 				t.Errorf("duration %s, want %s", x.Duration, tc.duration)
 			}
 			if x.Video != nil && x.Audio == nil && x.Video.First != 0 {
-				t.Errorf("first picture at %s", x.Video.First)
+				t.Errorf("first frame at %s", x.Video.First)
 			}
 		})
 	}
@@ -133,7 +133,7 @@ func TestScanRefuses(t *testing.T) {
 		{"enhanced HEVC", with([]byte{0x90, 'h', 'v', 'c', '1', 0}), UnsupportedCodec},
 		{"enhanced AV1", with([]byte{0x90, 'a', 'v', '0', '1', 0}), UnsupportedCodec},
 		{"H.264, then HEVC", with(append([][]byte{avc640x360, {0x17, 1, 0, 0, 0, 1}}, slices.Repeat([][]byte{{0x90, 'h', 'v', 'c', '1', 0}}, 20)...)...), UnsupportedCodec},
-		{"sound of no format", with([]byte{0xc2, 0, 0}), UnsupportedCodec},
+		{"audio of no format", with([]byte{0xc2, 0, 0}), UnsupportedCodec},
 		{"AAC without configuration", with([]byte{0xaf, 1, 9, 9}), BadHeader},
 		{"AAC of a scalable kind", with([]byte{0xaf, 0, 0x32, 0x10}), UnsupportedCodec},
 		{"enhanced audio", with([]byte{0x92, 'O', 'p', 'u', 's'}), UnsupportedCodec},
@@ -234,37 +234,37 @@ func TestClockRepair(t *testing.T) {
 		begin := int64(1)<<32 - 5000
 		for i := range int64(250) {
 			r.frame(begin+i*40, i%50 == 0, 0, 500)
-			r.sound(begin+i*40-30, 100) // it comes a little late
+			r.audio(begin+i*40-30, 100) // it comes a little late
 		}
 		if x := scan(t, r.Bytes()); len(x.Gaps) > 0 || x.Duration.Round(100*time.Millisecond) != 10*time.Second {
 			t.Errorf("gaps %v, duration %s", x.Gaps, x.Duration)
 		}
 	})
-	t.Run("sound begins behind a burst of pictures", func(t *testing.T) {
+	t.Run("audio begins behind a burst of frames", func(t *testing.T) {
 		r := newRecording().headers()
 		for i := range int64(100) { // a relay hands out its last GOP first
 			r.frame(i*40, i%50 == 0, 0, 500)
 		}
 		for i := range int64(250) {
-			r.sound(i*20, 100)
+			r.audio(i*20, 100)
 		}
 		if x := scan(t, r.Bytes()); x.Epochs() != 1 || len(x.Gaps) > 0 || x.Audio.First() != 0 {
-			t.Errorf("epochs %v, gaps %v, sound from %s", x.Epochs(), x.Gaps, x.Audio.First())
+			t.Errorf("epochs %v, gaps %v, audio from %s", x.Epochs(), x.Gaps, x.Audio.First())
 		}
 	})
 	t.Run("the tracks have no common zero", func(t *testing.T) {
 		r := newRecording().headers()
 		for i := range int64(250 * 24) { // 4 minutes
 			r.frame(36_000_000+i*40, i%50 == 0, 0, 500)
-			r.sound(i*40, 100)
-			r.sound(i*40+20, 100)
+			r.audio(i*40, 100)
+			r.audio(i*40+20, 100)
 		}
 		x := scan(t, r.Bytes())
 		if x.Epochs() != 1 || x.Video.Rate != (Rate{25, 1}) || x.Duration.Round(100*time.Millisecond) != 4*time.Minute || x.Audio.First().Abs() > 50*time.Millisecond {
-			t.Errorf("%d epochs, %s fps, %s, sound from %s", x.Epochs(), x.Video.Rate, x.Duration, x.Audio.First())
+			t.Errorf("%d epochs, %s fps, %s, audio from %s", x.Epochs(), x.Video.Rate, x.Duration, x.Audio.First())
 		}
 	})
-	for name, back := range map[string]int64{"the picture starts anew 47 s before the sound": 47_000, "3 s before": 3000, "an hour before": 3_600_000} {
+	for name, back := range map[string]int64{"the video starts anew 47 s before the audio": 47_000, "3 s before": 3000, "an hour before": 3_600_000} {
 		t.Run(name, func(t *testing.T) {
 			r := newRecording().headers()
 			for i := range int64(250 * 24) {
@@ -273,8 +273,8 @@ func TestClockRepair(t *testing.T) {
 					at -= back
 				}
 				r.frame(at, i%50 == 0, 0, 500)
-				r.sound(4_000_000+i*40, 100)
-				r.sound(4_000_000+i*40+20, 100)
+				r.audio(4_000_000+i*40, 100)
+				r.audio(4_000_000+i*40+20, 100)
 			}
 			x := scan(t, r.Bytes())
 			if x.Epochs() != 2 || len(x.Audio.Marks) > 130 || x.Video.Frames != 6000 || x.Duration.Round(100*time.Millisecond) != 4*time.Minute {
@@ -284,27 +284,27 @@ func TestClockRepair(t *testing.T) {
 				t.Errorf("the last keyframe is shown at %s", last.PTS)
 			}
 			if place := place(x.Audio.Marks, 11900); (place - 238*time.Second).Abs() > 50*time.Millisecond {
-				t.Errorf("the sound beside it is heard at %s", place)
+				t.Errorf("the audio beside it is heard at %s", place)
 			}
 		})
 	}
-	t.Run("both start anew, the picture first", func(t *testing.T) {
+	t.Run("both start anew, the video first", func(t *testing.T) {
 		r := newRecording().headers()
 		r.seconds(500_000, 10, 50)
 		r.frame(0, true, 0, 500)
-		r.sound(80, 100) // sound is 80 ms behind from then on
+		r.audio(80, 100) // audio is 80 ms behind from then on
 		for i := int64(1); i < 250; i++ {
 			r.frame(i*40, i%50 == 0, 0, 500)
-			r.sound(i*40+60, 100)
-			r.sound(i*40+80, 100)
+			r.audio(i*40+60, 100)
+			r.audio(i*40+80, 100)
 		}
 		x := scan(t, r.Bytes())
-		picture, sound := x.Video.Keyframes[9].PTS, place(x.Audio.Marks, 500+2*200)
-		if d := sound - picture; d < 40*time.Millisecond || d > 120*time.Millisecond {
-			t.Errorf("the picture is shown at %s, its sound heard at %s", picture, sound)
+		frame, audio := x.Video.Keyframes[9].PTS, place(x.Audio.Marks, 500+2*200)
+		if d := audio - frame; d < 40*time.Millisecond || d > 120*time.Millisecond {
+			t.Errorf("the frame is shown at %s, its audio heard at %s", frame, audio)
 		}
 	})
-	t.Run("a picture every 5 s, and no sound", func(t *testing.T) {
+	t.Run("a frame every 5 s, and no audio", func(t *testing.T) {
 		r := newRecording().headers()
 		for i := range int64(10) {
 			r.frame(i*5000, true, 0, 500)
@@ -314,11 +314,11 @@ func TestClockRepair(t *testing.T) {
 			t.Errorf("epochs %v, duration %s, %s fps", x.Epochs(), x.Duration, x.Video.Rate)
 		}
 	})
-	t.Run("picture pauses, sound goes on", func(t *testing.T) {
+	t.Run("video pauses, audio goes on", func(t *testing.T) {
 		r := newRecording().headers()
 		r.seconds(0, 4, 50)
 		for i := range int64(500) {
-			r.sound(4000+i*20, 100)
+			r.audio(4000+i*20, 100)
 		}
 		r.seconds(14_000, 4, 50)
 		if x := scan(t, r.Bytes()); x.Epochs() != 1 || x.Duration.Round(time.Second) != 18*time.Second {
@@ -389,12 +389,12 @@ func TestScanMemory(t *testing.T) {
 }
 
 func BenchmarkScan(b *testing.B) {
-	// A stream of 6 Mbit/s: 25 frames of 30 kB a second, and sound.
+	// A stream of 6 Mbit/s: 25 frames of 30 kB a second, and audio.
 	r := newRecording().headers()
 	for i := range int64(50 * 25) {
 		r.frame(i*40, i%50 == 0, 0, 30_000)
-		r.sound(i*40, 180)
-		r.sound(i*40+20, 180)
+		r.audio(i*40, 180)
+		r.audio(i*40+20, 180)
 	}
 	b.SetBytes(int64(r.Len()))
 	b.ReportAllocs()

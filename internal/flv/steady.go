@@ -5,22 +5,22 @@ import (
 	"math"
 )
 
-// Steady says whether pictures come so evenly that they can be copied onto the output's
+// Steady says whether frames come so evenly that they can be copied onto the output's
 // grid as they are.
 type Steady struct {
-	GOP     int    `json:"gop,omitempty"`     // pictures from each keyframe to the next; 0: see Fault
-	Reorder int    `json:"reorder,omitempty"` // pictures by which keyframes are shown after they are decoded
+	GOP     int    `json:"gop,omitempty"`     // frames from each keyframe to the next; 0: see Fault
+	Reorder int    `json:"reorder,omitempty"` // frames by which keyframes are shown after they are decoded
 	Fault   string `json:"fault,omitempty"`   // why they don't
 }
 
-// farOff is by how much a picture may miss its place, in ms: timestamps are whole
+// farOff is by how much a frame may miss its place, in ms: timestamps are whole
 // milliseconds, and encoders round as they like.
 const farOff = 2.0
 
-// steadiness watches pictures in the order in which they are decoded. Which rate is meant
+// steadiness watches frames in the order in which they are decoded. Which rate is meant
 // is known only at the end, so they are held against all that there are.
 type steadiness struct {
-	n       int   // pictures so far
+	n       int   // frames so far
 	first   int64 // DTS of the first, ms
 	lastKey int
 	gop     int
@@ -49,13 +49,13 @@ func (s *steadiness) keyframe(composition int64, idr bool) {
 	switch {
 	case s.fault != "":
 	case !idr:
-		s.fault = fmt.Sprintf("keyframe at picture %d is no IDR: its GOP is open", s.n)
+		s.fault = fmt.Sprintf("keyframe at frame %d is no IDR: its GOP is open", s.n)
 	case math.Abs(float64(composition-s.key)) > farOff:
-		s.fault = fmt.Sprintf("keyframe at picture %d is shown %d ms after decoding, the first %d ms", s.n, composition, s.key)
+		s.fault = fmt.Sprintf("keyframe at frame %d is shown %d ms after decoding, the first %d ms", s.n, composition, s.key)
 	case s.n > 0 && s.gop == 0:
 		s.gop = distance
 	case s.n > 0 && distance != s.gop:
-		s.fault = fmt.Sprintf("keyframe at picture %d is %d pictures after the one before, the first two are %d apart", s.n, distance, s.gop)
+		s.fault = fmt.Sprintf("keyframe at frame %d is %d frames after the one before, the first two are %d apart", s.n, distance, s.gop)
 	}
 	s.lastKey = s.n
 }
@@ -65,7 +65,7 @@ func (s *steadiness) steady(rate Rate) Steady {
 	fault := s.fault
 	for i, r := range gridRates {
 		if r == rate && s.off[i] > farOff && fault == "" {
-			fault = fmt.Sprintf("pictures are up to %.0f ms off their places at %s fps: some are missing, or the rate is not steady", s.off[i], rate)
+			fault = fmt.Sprintf("frames are up to %.0f ms off their places at %s fps: some are missing, or the rate is not steady", s.off[i], rate)
 		}
 	}
 	if fault == "" && s.gop == 0 {

@@ -21,7 +21,7 @@ func TestSteady(t *testing.T) {
 		change      func(n int, dts, composition int64, key, idr bool) (int64, int64, bool, bool)
 	}{
 		{"as it should be", "", func(_ int, d, c int64, k, i bool) (int64, int64, bool, bool) { return d, c, k, i }},
-		{"a picture is missing", "pictures after the one before", func(n int, d, c int64, k, i bool) (int64, int64, bool, bool) {
+		{"a frame is missing", "frames after the one before", func(n int, d, c int64, k, i bool) (int64, int64, bool, bool) {
 			if n == 200 {
 				d = -1
 			}
@@ -35,7 +35,7 @@ func TestSteady(t *testing.T) {
 			return d, c, k, i
 		}},
 		{"a keyframe that is none", "GOP is open", func(n int, d, c int64, k, i bool) (int64, int64, bool, bool) { return d, c, k, i && n != 120 }},
-		{"a keyframe too many", "pictures after the one before", func(n int, d, c int64, k, i bool) (int64, int64, bool, bool) {
+		{"a keyframe too many", "frames after the one before", func(n int, d, c int64, k, i bool) (int64, int64, bool, bool) {
 			return d, c, k || n == 100, i || n == 100
 		}},
 		{"a keyframe that is shown late", "after decoding", func(n int, d, c int64, k, i bool) (int64, int64, bool, bool) {

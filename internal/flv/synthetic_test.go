@@ -56,18 +56,18 @@ func (r *recording) frame(t int64, key bool, composition int32, n int) {
 	r.tag(tagVideo, t, append(body, make([]byte, n)...))
 }
 
-func (r *recording) sound(t int64, n int) {
+func (r *recording) audio(t int64, n int) {
 	r.tag(tagAudio, t, append([]byte{0xaf, 1}, make([]byte, n)...))
 }
 
 // seconds adds s seconds of 25 fps video with a keyframe every gop frames, and
-// sound, from time t on. It returns the time behind.
+// audio, from time t on. It returns the time behind.
 func (r *recording) seconds(t int64, s, gop int) int64 {
 	for i := range s * 25 {
 		at := t + int64(i)*40
 		r.frame(at, i%gop == 0, 0, 500)
-		r.sound(at, 100)
-		r.sound(at+20, 100)
+		r.audio(at, 100)
+		r.audio(at+20, 100)
 	}
 	return t + int64(s)*1000
 }

@@ -23,11 +23,11 @@ type Kind byte
 
 // Kinds of tag.
 const (
-	Other     Kind = iota // metadata, codec configuration, the publisher's goodbye
-	Picture               // one
-	Sound                 // of one packet
-	Config                // of a codec
-	Reconnect             // see [ReconnectTag]
+	Other      Kind = iota // metadata, codec configuration, the publisher's goodbye
+	VideoFrame             // one
+	AudioFrame             // of one packet
+	Config                 // of a codec
+	Reconnect              // see [ReconnectTag]
 )
 
 // Tags reads the tags of a file that grows. Damage is passed over.
@@ -111,9 +111,9 @@ func tagOf(whole []byte, offset int64) Tag {
 	case isHeader(kind, body):
 		t.Kind = Config
 	case kind == tagVideo && !isEnd(body):
-		t.Kind, t.Key = Picture, body[0]>>4&7 == frameKey
+		t.Kind, t.Key = VideoFrame, body[0]>>4&7 == frameKey
 	case kind == tagAudio:
-		t.Kind = Sound
+		t.Kind = AudioFrame
 	case kind == tagScript:
 		if away, ok := reconnect(body); ok {
 			t.Kind, t.Away = Reconnect, away

@@ -22,7 +22,7 @@ var videoCodecs = map[byte]string{
 	1: "JPEG", 2: "Sorenson H.263", 3: "Screen Video", 4: "VP6", 5: "VP6 with alpha", 6: "Screen Video 2", 12: "HEVC (codec id 12)",
 }
 
-// Form is a form of the pictures, and how much of the recording has it.
+// Form is a form of the frames, and how much of the recording has it.
 type Form struct {
 	h264.Form
 
@@ -50,7 +50,7 @@ func (s *Scanner) videoTag(offset int64, raw uint32, body, header []byte) error 
 		return nil
 	}
 	if s.video == nil {
-		s.broken[tagVideo] = cmp.Or(s.broken[tagVideo], refuse(NoKeyframe, "its pictures come before any H.264 configuration"))
+		s.broken[tagVideo] = cmp.Or(s.broken[tagVideo], refuse(NoKeyframe, "its frames come before any H.264 configuration"))
 		s.unusable[tagVideo]++
 		return nil
 	}
@@ -63,7 +63,7 @@ func (s *Scanner) videoTag(offset int64, raw uint32, body, header []byte) error 
 	shown := s.reach.composition(body, dts)
 	p := s.stream.Read(body[5:])
 	s.picture(p, dts, dts+shown)
-	s.sound.seen(dts, s.soundEnd)
+	s.audioClock.seen(dts, s.audioEnd)
 	s.steadiness.add(dts, shown, key, p.IDR)
 	if len(s.video.Keyframes) > maxKeyframes || len(s.clock.epochs(tagVideo)) > maxEpochs {
 		return refuse(BadHeader, "it has more than %d keyframes, or its clock jumps more than %d times", maxKeyframes, maxEpochs)
@@ -75,7 +75,7 @@ func (s *Scanner) videoTag(offset int64, raw uint32, body, header []byte) error 
 	return nil
 }
 
-// picture counts a picture and its form.
+// video counts a frame and its form.
 func (s *Scanner) picture(p h264.Picture, dts, pts int64) {
 	v := s.video
 	if v.Frames == 0 {
@@ -142,7 +142,7 @@ func (s *Scanner) unsupported(kind byte, why error) error {
 // maxUnsupported is how many tags of another codec in a row are taken for damage.
 const maxUnsupported = 10
 
-// reach is by how much pictures are shown after, or before, they are decoded.
+// reach is by how much frames are shown after, or before, they are decoded.
 type reach struct {
 	n        int
 	last     int64    // DTS
@@ -152,7 +152,7 @@ type reach struct {
 
 // composition is by how many milliseconds a frame is shown after it is decoded, from its
 // tag's body. Where it is beyond all reordering (a flipped bit) it is taken for none. How
-// much that is depends on the distance of the pictures: H.264 reorders 16 at most.
+// much that is depends on the distance of the frames: H.264 reorders 16 at most.
 func (r *reach) composition(body []byte, dts int64) int64 {
 	r.steps[r.n%len(r.steps)] = dts - r.last
 	r.n++
@@ -171,8 +171,8 @@ func (r *reach) composition(body []byte, dts int64) int64 {
 
 const (
 	minReach   = 5_000  // ms that is believed of any recording
-	earlyReach = 30_000 // ms, as long as nobody knows how far apart pictures are, and at most
-	maxReorder = 16     // pictures (ISO/IEC 14496-10, A.3.1)
+	earlyReach = 30_000 // ms, as long as nobody knows how far apart frames are, and at most
+	maxReorder = 16     // frames (ISO/IEC 14496-10, A.3.1)
 )
 
 // compositionOf is CompositionTime (annex E.4.3.2), 24 bits with a sign, in ms.
@@ -180,7 +180,7 @@ func compositionOf(body []byte) int64 {
 	return int64(int32(uint32(body[2])<<24|uint32(body[3])<<16|uint32(body[4])<<8) >> 8)
 }
 
-// keyframe notes a place where decoding can start. Where it is no IDR, pictures are whole
+// keyframe notes a place where decoding can start. Where it is no IDR, frames are whole
 // only later, by what the recovery point says.
 func (s *Scanner) keyframe(offset, dts, pts int64, p h264.Picture) {
 	v := s.video
@@ -197,13 +197,13 @@ func (s *Scanner) keyframe(offset, dts, pts int64, p h264.Picture) {
 	}
 }
 
-// recovery is a keyframe that is whole after some more reference pictures.
+// recovery is a keyframe that is whole after some more reference frames.
 type recovery struct{ keyframe, left int }
 
-// never is after any picture.
+// never is after any frame.
 const never = maxLength
 
-// recover counts reference pictures down to the one from which all are whole.
+// recover counts reference frames down to the one from which all are whole.
 func (s *Scanner) recover(p h264.Picture, pts int64) {
 	if !p.Reference {
 		return
@@ -226,7 +226,7 @@ func (s *Scanner) videoHeader(offset int64, body []byte) error {
 	if s.video != nil && bytes.Equal(body, s.video.Headers[len(s.video.Headers)-1].Body) {
 		return nil // encoders repeat it
 	}
-	if _, err := s.stream.Configure(body[min(len(body), 5):]); err != nil { // it costs its pictures, no more: no cut begins with it
+	if _, err := s.stream.Configure(body[min(len(body), 5):]); err != nil { // it costs its frames, no more: no cut begins with it
 		s.broken[tagVideo] = cmp.Or(s.broken[tagVideo], refuse(BadHeader, "its H.264 configuration: %v", err))
 		return nil
 	}
@@ -250,5 +250,5 @@ func (v *Video) LengthSize() int {
 	return int(body[lengthSizeMinusOne]&3) + 1
 }
 
-// Size is a picture's, in pixels.
+// Size is a frame's, in pixels.
 func (f Form) Size() string { return fmt.Sprintf("%dx%d", f.Width, f.Height) }

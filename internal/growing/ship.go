@@ -175,7 +175,7 @@ func (s *Shipper) Wait(ctx context.Context, until time.Time) error {
 		}
 		next := *s.state
 		next.Waiting = until.UTC()
-		err := s.tell(ctx, &next)
+		err := s.announce(ctx, &next)
 		if !errors.Is(err, errOvertaken) {
 			return err
 		}
@@ -251,7 +251,7 @@ func (s *Shipper) ship(ctx context.Context, ended bool) error {
 			return fmt.Errorf("ship %s: %w", s.key, err)
 		}
 	}
-	return s.tell(ctx, &next)
+	return s.announce(ctx, &next)
 }
 
 // began is when the recording began: the recorder writes all as it comes, so what was written last is as old as the file
@@ -282,7 +282,7 @@ func (s *Shipper) index(next *State, ended bool) (*flv.Index, error) {
 		}
 	}
 	index, err := s.scanner.Index()
-	if _, unfit := errors.AsType[*flv.Error](err); unfit { // the first picture is on its way, say
+	if _, unfit := errors.AsType[*flv.Error](err); unfit { // the first frame is on its way, say
 		return nil, nil //nolint:nilnil // see above
 	}
 	if err == nil && next.Head == 0 {

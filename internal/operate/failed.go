@@ -47,8 +47,8 @@ type Operator struct {
 }
 
 const (
-	sifters  = 8                // at once: a queue far away answers in tens of milliseconds
-	siftHold = 10 * time.Minute // that a message is hidden from others while all are looked at
+	receivers  = 8                // at once: a queue far away answers in tens of milliseconds
+	visibility = 10 * time.Minute // that a message is hidden from others while all are looked at
 )
 
 // EachFailed shows every message of the failed queue to take, once each, several at a
@@ -60,13 +60,13 @@ func (o Operator) EachFailed(ctx context.Context, take func(context.Context, Fai
 	var kept []string
 	began := time.Now()
 	taken := map[string]bool{} // in this run
-	ctx, cancel := context.WithTimeoutCause(ctx, siftHold-time.Minute, errors.New("the failed queue is too long to be seen in one go; what was done so far is done, so try again"))
+	ctx, cancel := context.WithTimeoutCause(ctx, visibility-time.Minute, errors.New("the failed queue is too long to be seen in one go; what was done so far is done, so try again"))
 	defer cancel()
 	group, groupCtx := errgroup.WithContext(ctx)
-	for range sifters {
+	for range receivers {
 		group.Go(func() error {
 			for {
-				d, err := o.Failed.Receive(groupCtx, siftHold)
+				d, err := o.Failed.Receive(groupCtx, visibility)
 				if err != nil || d == nil {
 					return err
 				}
@@ -102,7 +102,7 @@ func (o Operator) EachFailed(ctx context.Context, take func(context.Context, Fai
 // release puts messages back where others see them.
 func (o Operator) release(ctx context.Context, receipts []string) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(sifters)
+	group.SetLimit(receivers)
 	for _, r := range receipts {
 		group.Go(func() error { return o.Failed.Extend(ctx, r, 0) })
 	}

@@ -31,7 +31,7 @@ type Pruned struct {
 
 // Prune removes what is older than its profile says, or where that says nothing, than keep does, and tells of each; with dry, it only tells. What has
 // failed, or is at work, stays, and so does its recording. What cannot be removed keeps nothing else from it.
-func (o Operator) Prune(ctx context.Context, recordings Recordings, keep ladder.Keep, dry bool, tell func(Pruned)) error {
+func (o Operator) Prune(ctx context.Context, recordings Recordings, keep ladder.Keep, dry bool, report func(Pruned)) error {
 	if err := keep.Check(); err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (o Operator) Prune(ctx context.Context, recordings Recordings, keep ladder.
 				faults = append(faults, fmt.Errorf("%s %s: %w", p.What, s.Asset, p.Err))
 			}
 			if due {
-				tell(p)
+				report(p)
 			}
 			if err := ctx.Err(); err != nil {
 				return errors.Join(append(faults, err)...)

@@ -14,13 +14,13 @@ import (
 	"afterlive/internal/catalog"
 	"afterlive/internal/flv"
 	"afterlive/internal/ledger"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 	"afterlive/ladder"
 )
 
 // aged puts a job into a store that was planned some time ago: published, failed, working, or superseded by one that was planned a moment later.
-func aged(t *testing.T, store *standin.Memory, n int, days float64, state catalog.State) {
+func aged(t *testing.T, store *testenv.Memory, n int, days float64, state catalog.State) {
 	t.Helper()
 	put := func(key string, v any) {
 		body, err := json.Marshal(v)
@@ -79,7 +79,7 @@ func TestPrune(t *testing.T) {
 		{"nothing is so old", ladder.Keep{Recordings: 1000 * day, Superseded: 1000 * day, Assets: 1000 * day}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			store := standin.NewMemory()
+			store := testenv.NewMemory()
 			for n, days := range []float64{0, 1, 30, 100} {
 				aged(t, store, n, days, catalog.Published)
 			}
@@ -139,7 +139,7 @@ func TestPruneByProfile(t *testing.T) {
 		{ladder.Keep{Recordings: 40 * day, Assets: 50 * day}, ladder.Keep{Assets: 7 * day}, nil},
 		{ladder.Keep{}, ladder.Keep{}, nil},
 	} {
-		store := standin.NewMemory()
+		store := testenv.NewMemory()
 		aged(t, store, 1, 30, catalog.Published)
 		id := fmt.Sprintf("%016x", 1)
 		plan, err := ledger.Plan(t.Context(), store, id)
@@ -161,7 +161,7 @@ func TestPruneByProfile(t *testing.T) {
 // A recording stays as long as one of its jobs keeps it, and what a plan says counts where its note lacks it. Nothing is left to which nothing leads.
 func TestPruneKeepsForEachJob(t *testing.T) {
 	const day = ladder.Age(24 * time.Hour)
-	setKeep := func(store *standin.Memory, id string, keep ladder.Keep, noted bool) {
+	setKeep := func(store *testenv.Memory, id string, keep ladder.Keep, noted bool) {
 		t.Helper()
 		plan, err := ledger.Plan(t.Context(), store, id)
 		must(t, err)
@@ -174,7 +174,7 @@ func TestPruneKeepsForEachJob(t *testing.T) {
 			must(t, err)
 		}
 	}
-	prune := func(store *standin.Memory, keep ladder.Keep) (gone []string) {
+	prune := func(store *testenv.Memory, keep ladder.Keep) (gone []string) {
 		t.Helper()
 		must(t, Operator{Store: store}.Prune(t.Context(), store, keep, false, func(p Pruned) {
 			if p.Err == nil {
@@ -183,20 +183,20 @@ func TestPruneKeepsForEachJob(t *testing.T) {
 		}))
 		return gone
 	}
-	store := standin.NewMemory()
+	store := testenv.NewMemory()
 	aged(t, store, 6, 2, catalog.Superseded)
 	setKeep(store, fmt.Sprintf("%016x", 6), ladder.Keep{Recordings: day}, true)
 	setKeep(store, fmt.Sprintf("%016x", 1006), ladder.Keep{Recordings: 90 * day}, true)
 	if gone := prune(store, ladder.Keep{}); len(gone) > 0 {
 		t.Errorf("the published job keeps its recording, and %v are removed", gone)
 	}
-	store = standin.NewMemory()
+	store = testenv.NewMemory()
 	aged(t, store, 1, 10, catalog.Published)
 	setKeep(store, fmt.Sprintf("%016x", 1), ladder.Keep{Recordings: 90 * day}, false)
 	if gone := prune(store, ladder.Keep{Recordings: 7 * day}); len(gone) > 0 {
 		t.Errorf("the plan keeps it, its note doesn't say so, and %v are removed", gone)
 	}
-	store = standin.NewMemory()
+	store = testenv.NewMemory()
 	aged(t, store, 1, 10, catalog.Published)
 	setKeep(store, fmt.Sprintf("%016x", 1), ladder.Keep{Assets: 7 * day}, true)
 	if gone := prune(store, ladder.Keep{Recordings: 30 * day}); len(gone) > 0 {
@@ -206,7 +206,7 @@ func TestPruneKeepsForEachJob(t *testing.T) {
 
 // If making way is broken off, the older job no longer leads to the recording's name.
 func TestMakeWay(t *testing.T) {
-	store := standin.NewMemory()
+	store := testenv.NewMemory()
 	aged(t, store, 1, 10, catalog.Published)
 	const asset, key = "live/published-1", "recordings/live/published-1.flv"
 	o := Operator{Store: store}
@@ -225,7 +225,7 @@ func TestMakeWay(t *testing.T) {
 }
 
 // broken are recordings that cannot be removed.
-type broken struct{ *standin.Memory }
+type broken struct{ *testenv.Memory }
 
 func (broken) Delete(context.Context, string) error { return errors.New("it is away") }
 
@@ -233,22 +233,22 @@ func (broken) Delete(context.Context, string) error { return errors.New("it is a
 // asset stays while any job of it is young, or has failed.
 func TestPruneLooksAgain(t *testing.T) {
 	const day, id, later = ladder.Age(24 * time.Hour), "0000000000000006", "00000000000003ee"
-	begin := func() (*standin.Memory, Operator) {
-		store := standin.NewMemory()
+	begin := func() (*testenv.Memory, Operator) {
+		store := testenv.NewMemory()
 		aged(t, store, 6, 30, catalog.Superseded)
 		return store, Operator{Store: store}
 	}
-	prune := func(o Operator, store *standin.Memory, ages ladder.Keep) (told []Pruned) {
+	prune := func(o Operator, store *testenv.Memory, ages ladder.Keep) (told []Pruned) {
 		if err := o.Prune(t.Context(), store, ages, false, func(p Pruned) { told = append(told, p) }); err != nil {
 			t.Fatal(err)
 		}
 		return told
 	}
-	there := func(store *standin.Memory, id string) bool {
+	there := func(store *testenv.Memory, id string) bool {
 		_, _, err := store.Get("vod/live/superseded-6/" + id + "/flat/s00000-x.m4s")
 		return err == nil
 	}
-	pointer := func(store *standin.Memory, a ladder.Asset) {
+	pointer := func(store *testenv.Memory, a ladder.Asset) {
 		body, err := json.Marshal(a)
 		if err != nil {
 			t.Fatal(err)

@@ -13,15 +13,15 @@ import (
 
 	"afterlive/internal/catalog"
 	"afterlive/internal/flv"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 	"afterlive/ladder"
 )
 
 // place has two jobs of an asset, one of them published, and an asset whose name begins with the other's.
-func place(t *testing.T) *standin.Memory {
+func place(t *testing.T) *testenv.Memory {
 	t.Helper()
-	store := standin.NewMemory()
+	store := testenv.NewMemory()
 	put := func(key string, v any) {
 		body, err := json.Marshal(v)
 		if err != nil {
@@ -50,7 +50,7 @@ func place(t *testing.T) *standin.Memory {
 }
 
 // keys are those that have to do with the asset live/talk, and those that don't.
-func keys(store *standin.Memory) (its, others []string) {
+func keys(store *testenv.Memory) (its, others []string) {
 	for _, key := range slices.Sorted(maps.Keys(store.Objects)) {
 		switch {
 		case strings.HasPrefix(key, catalog.Outbox): // others are told of it
@@ -153,7 +153,7 @@ func TestRemoveFolder(t *testing.T) {
 // A job that was never planned is removed like any other; and while one is being removed, lists say so.
 func TestRemoveUnplanned(t *testing.T) {
 	const id = "00000000000000bb"
-	store := standin.NewMemory()
+	store := testenv.NewMemory()
 	message := job.Task{Kind: job.Recording, Key: "recordings/bad.flv"}.Body()
 	f := job.Failure{Job: id, Task: string(job.Recording), Reason: "not_flv", Source: "recordings/bad.flv", Time: time.Now(), Message: message}
 	body, err := json.Marshal(f)

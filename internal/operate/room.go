@@ -16,7 +16,7 @@ var ErrNoRoom = errors.New("there is still too little room")
 
 // MakeRoom removes what can be spared, the oldest first, until there is enough room: results in whose place others are, then recordings of what
 // is published. What is published stays, and so does what has failed or is at work. With dry, it only tells what it would begin with.
-func (o Operator) MakeRoom(ctx context.Context, recordings Recordings, enough func() (bool, error), dry bool, tell func(Pruned)) error {
+func (o Operator) MakeRoom(ctx context.Context, recordings Recordings, enough func() (bool, error), dry bool, report func(Pruned)) error {
 	if ok, err := enough(); ok || err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (o Operator) MakeRoom(ctx context.Context, recordings Recordings, enough fu
 			if p.Err == nil && !dry {
 				p.Err = o.prune(ctx, recordings, p)
 			}
-			tell(p)
+			report(p)
 			if p.Err != nil {
 				return fmt.Errorf("%s %s: %w", p.What, s.Asset, p.Err)
 			}

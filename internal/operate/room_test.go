@@ -8,13 +8,13 @@ import (
 	"testing"
 
 	"afterlive/internal/catalog"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 )
 
 // Room is made by what can be spared, the oldest first, and no more than is needed. What is published, has failed or is at work stays.
 func TestMakeRoom(t *testing.T) {
-	fill := func() *standin.Memory {
-		store := standin.NewMemory()
+	fill := func() *testenv.Memory {
+		store := testenv.NewMemory()
 		for n, days := range []float64{0, 1, 30} {
 			aged(t, store, n, days, catalog.Published)
 		}

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"afterlive/internal/queue"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 )
 
@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 // end by the clock of the server, so this waits for real: on messages, never on a
 // guess.
 func TestConformance(t *testing.T) {
-	standin.Apart(t)
+	testenv.Apart(t)
 	t.Parallel()
 	t.Run("SQLite", func(t *testing.T) {
 		db, err := queue.OpenDB(t.Context(), filepath.Join(t.TempDir(), "queue.db"))
@@ -54,7 +54,7 @@ func TestConformance(t *testing.T) {
 		conform(t, func(_ *testing.T, name string, poll time.Duration) contract { return queue.NewSQLite(db, name, poll) })
 	})
 	t.Run("PostgreSQL", func(t *testing.T) {
-		db, err := queue.OpenPostgres(t.Context(), standin.Postgres(t))
+		db, err := queue.OpenPostgres(t.Context(), testenv.Postgres(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -62,7 +62,7 @@ func TestConformance(t *testing.T) {
 		conform(t, func(_ *testing.T, name string, poll time.Duration) contract { return queue.NewPostgres(db, name, poll) })
 	})
 	t.Run("SQS", func(t *testing.T) {
-		cloud := standin.Start(t)
+		cloud := testenv.Start(t)
 		conform(t, func(t *testing.T, name string, poll time.Duration) contract {
 			return queue.NewSQS(cloud.Config, cloud.Queue(t, name), poll)
 		})
@@ -71,7 +71,7 @@ func TestConformance(t *testing.T) {
 
 // The queue keeps its promises in a cloud of yours: see "make cloud-test".
 func TestYourQueue(t *testing.T) {
-	cloud, _, _ := standin.Yours(t)
+	cloud, _, _ := testenv.Yours(t)
 	conform(t, func(t *testing.T, name string, poll time.Duration) contract {
 		return queue.NewSQS(cloud.Config, cloud.Queue(t, name), poll)
 	})
@@ -80,7 +80,7 @@ func TestYourQueue(t *testing.T) {
 // The server that the rules of SQS are tested with is held to the same promises.
 func TestStrictConforms(t *testing.T) {
 	t.Parallel()
-	strict := standin.NewStrict()
+	strict := testenv.NewStrict()
 	server := httptest.NewServer(strict)
 	t.Cleanup(server.Close)
 	cfg := strict.Config()

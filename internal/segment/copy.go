@@ -8,7 +8,7 @@ import (
 	"afterlive/ladder"
 )
 
-// retimed puts the pictures of a copied segment on the grid: FLV counts milliseconds, and
+// retimed puts the frames of a copied segment on the grid: FLV counts milliseconds, and
 // ffmpeg cannot do better than that. That they belong there, in this order, is what the
 // plan has found out; the check that follows would see if it were not so.
 func (o *Output) retimed(plan *ladder.Plan, n, tick int) error {

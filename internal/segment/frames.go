@@ -13,7 +13,7 @@ import (
 func IFrames(plan *ladder.Plan, c ladder.Chunk, l ladder.Ladder) *Output {
 	first, step := c.From/plan.SegmentFrames, plan.FrameStep()
 	o := newOutput(plan, l.Name, ladder.FramesRendition, first)
-	tick := o.pictureHeader(plan, l, *l.Frames)
+	tick := o.frameHeader(plan, l, *l.Frames)
 	o.check = func(n int, samples []sample) error {
 		span := segmentOf(plan, c, n)
 		from, to := span.From, span.To
@@ -26,7 +26,7 @@ func IFrames(plan *ladder.Plan, c ladder.Chunk, l ladder.Ladder) *Output {
 				want = s.shown
 			}
 			if !s.sync || s.shown != want || s.decode != want {
-				return fmt.Errorf("picture %d: it is shown at %d, by the plan at %d (1/%d s); keyframe: %t", from+i*step, s.shown, want, o.Track.Timescale, s.sync)
+				return fmt.Errorf("frame %d: it is shown at %d, by the plan at %d (1/%d s); keyframe: %t", from+i*step, s.shown, want, o.Track.Timescale, s.sync)
 			}
 		}
 		return nil
@@ -44,7 +44,7 @@ func IFrames(plan *ladder.Plan, c ladder.Chunk, l ladder.Ladder) *Output {
 		}
 		return o.fragmentPerSample(s, all)
 	}
-	o.whole = o.allSegments(c, plan.PictureSpan())
+	o.whole = o.allSegments(c, plan.VideoSpan())
 	return o
 }
 
@@ -63,7 +63,7 @@ func (o *Output) keyframes(s Packed, at int64, step int) ([]mp4.FullSample, erro
 	return all, err
 }
 
-// fragmentPerSample writes a segment anew, so that every picture is a fragment of its own: a player
+// fragmentPerSample writes a segment anew, so that every frame is a fragment of its own: a player
 // fetches one by its range, which must begin with its moof (HLS authoring rule 6.10).
 func (o *Output) fragmentPerSample(s Packed, all []mp4.FullSample) (out []Packed, err error) {
 	s.Frames, err = o.writeFragments(s.File, slices.Collect(slices.Chunk(all, 1)))

@@ -27,7 +27,7 @@ import (
 type Output struct {
 	Folder string       // in the scratch, once there is one
 	Track  ladder.Track // what was taken so far
-	Own    bool         // the recording's own packets of sound
+	Own    bool         // the recording's own audio packets
 
 	next   int // number of the segment to take next
 	trex   *mp4.TrexBox

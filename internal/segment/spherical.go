@@ -8,7 +8,7 @@ import (
 	"afterlive/ladder"
 )
 
-// markSphere says in a sample entry what the picture shows: st3d (mono) and sv3d,
+// markSphere says in a sample entry what the video shows: st3d (mono) and sv3d,
 // after the "Spherical Video V2 RFC" of google/spatial-media. ffmpeg's HLS muxer
 // drops both. The RFC has no word for equi-angular cubes, other than a mesh.
 func markSphere(entry *mp4.VisualSampleEntryBox, l ladder.Ladder) {

@@ -65,7 +65,7 @@ func (o *Output) transport(n int, s Packed) ([]Packed, error) {
 	return []Packed{one}, errors.Join(err, os.Remove(filepath.Join(o.Folder, s.File)))
 }
 
-// splitPerSample gives each picture of a segment of I-frames a file, with the number that it has in
+// splitPerSample gives each frame of a segment of I-frames a file, with the number that it has in
 // the presentation.
 func (o *Output) splitPerSample(s Packed, all []mp4.FullSample, first int) (out []Packed, err error) {
 	for i := range all {
@@ -118,7 +118,7 @@ func (m *muxer) segment(samples []mp4.FullSample) ([]byte, error) {
 }
 
 // unit is a sample as transport streams have it: an AAC frame with its header (ADTS), or
-// a picture's NAL units behind start codes (H.264, annex B), a delimiter first.
+// a frame's NAL units behind start codes (H.264, annex B), a delimiter first.
 func (m *muxer) unit(s mp4.FullSample) ([]byte, error) {
 	if m.rate > 0 {
 		header, err := aac.NewADTSHeader(m.rate, 2, aac.AAClc, uint16(len(s.Data))) //nolint:gosec // far below

@@ -13,7 +13,7 @@ import (
 func Video(plan *ladder.Plan, c ladder.Chunk, l ladder.Ladder, r ladder.Rendition) *Output {
 	first := c.From / plan.SegmentFrames
 	o := newOutput(plan, l.Name, r.Name, first)
-	tick := o.pictureHeader(plan, l, r)
+	tick := o.frameHeader(plan, l, r)
 	o.check = func(n int, samples []sample) error {
 		s := segmentOf(plan, c, n)
 		return checkFrames(samples, plan, s.From, s.To, *tick, o.Track.Timescale)
@@ -62,9 +62,9 @@ func (o *Output) allSegments(c ladder.Chunk, span int) func() error {
 	}
 }
 
-// pictureHeader wants an init segment of a rendition. A frame's length, in the track's
+// frameHeader wants an init segment of a rendition. A frame's length, in the track's
 // timescale, is there once it was read.
-func (o *Output) pictureHeader(plan *ladder.Plan, l ladder.Ladder, r ladder.Rendition) (tick *int) {
+func (o *Output) frameHeader(plan *ladder.Plan, l ladder.Ladder, r ladder.Rendition) (tick *int) {
 	tick = new(int)
 	o.header = func(trak *mp4.TrakBox) error {
 		entry := trak.Mdia.Minf.Stbl.Stsd.AvcX
@@ -78,7 +78,7 @@ func (o *Output) pictureHeader(plan *ladder.Plan, l ladder.Ladder, r ladder.Rend
 			return fmt.Errorf("a frame at %s fps is no whole number of 1/%d s", plan.Rate, o.Track.Timescale)
 		}
 		markSphere(entry, l)
-		if c := plan.Source.Picture.Colour; r.Copy && plan.Copy.Untagged { // its stream doesn't say it, and players must not have to guess
+		if c := plan.Source.Video.Colour; r.Copy && plan.Copy.Untagged { // its stream doesn't say it, and players must not have to guess
 			entry.AddChild(&mp4.ColrBox{
 				ColorType: "nclx", ColorPrimaries: uint16(c.Primaries), TransferCharacteristics: uint16(c.Transfer), MatrixCoefficients: uint16(c.Matrix),
 			})

@@ -47,7 +47,7 @@ func (s Scene) Frame(seconds float64) []byte {
 	return frame
 }
 
-// direction is that of a point of the picture, in pixels: x right, y up, z ahead.
+// direction is that of a point of the frame, in pixels: x right, y up, z ahead.
 func (s Scene) direction(x, y float64) vector {
 	longitude := (x/float64(s.Width) - 0.5) * 2 * math.Pi
 	latitude := (0.5 - 2*y/float64(s.Width)) * math.Pi

@@ -9,10 +9,10 @@ import (
 )
 
 const (
-	jitter      = 2  // ms by which two recorders may have rounded times differently
-	fewPictures = 5  // that must be alike, all different, one of them a keyframe
-	fewSounds   = 40 // packets likewise, where there are no pictures
-	sameMost    = 20 // tags with the same body that are looked at
+	jitter   = 2  // ms by which two recorders may have rounded times differently
+	fewVideo = 5  // that must be alike, all different, one of them a keyframe
+	fewAudio = 40 // packets likewise, where there are no frames
+	sameMost = 20 // tags with the same body that are looked at
 )
 
 // candidate is a way in which file and recording may lie beside each other.
@@ -22,11 +22,11 @@ type candidate struct {
 }
 
 // align finds where the recording ends in the file: where most of its last tags are found in the file, as far apart as they are there. Where
-// the file has several clocks, that is by the last that fits. Where pictures repeat, and several ways fit as well, the sound and then the wall
+// the file has several clocks, that is by the last that fits. Where frames repeat, and several ways fit as well, the audio and then the wall
 // clock decide.
 func (t *Twin) align() {
 	kind := t.telling()
-	other := flv.Picture + flv.Sound - kind
+	other := flv.VideoFrame + flv.AudioFrame - kind
 	for _, all := range slices.Backward(t.candidates()) {
 		best, most := candidate{}, 0.0
 		for _, c := range all {
@@ -141,15 +141,15 @@ func peak(votes map[candidate]int, c candidate) bool {
 	return true
 }
 
-// telling is the kind of tag by which streams are told apart: pictures, if the recording has any. Silence is the same everywhere.
+// telling is the kind of tag by which streams are told apart: frames, if the recording has any. Silence is the same everywhere.
 func (t *Twin) telling() flv.Kind {
-	if slices.ContainsFunc(t.tail, func(x tag) bool { return x.Kind == flv.Picture }) {
-		return flv.Picture
+	if slices.ContainsFunc(t.tail, func(x tag) bool { return x.Kind == flv.VideoFrame }) {
+		return flv.VideoFrame
 	}
-	return flv.Sound
+	return flv.AudioFrame
 }
 
-// votes are how many pairs of equal tags speak for each way. Of a still picture, or of silence, there are many: the most likely ones count.
+// votes are how many pairs of equal tags speak for each way. Of a still image, or of silence, there are many: the most likely ones count.
 func (t *Twin) votes() map[candidate]int {
 	type body struct {
 		clock int
@@ -209,14 +209,14 @@ func (t *Twin) alike(c candidate, kind flv.Kind) (share float64, enough bool) {
 		if equal {
 			found++
 			same[x.Sum] = true
-			if x.Key || kind == flv.Sound {
+			if x.Key || kind == flv.AudioFrame {
 				keys++
 			}
 		}
 	}
-	least := fewPictures
-	if kind == flv.Sound {
-		least = fewSounds
+	least := fewVideo
+	if kind == flv.AudioFrame {
+		least = fewAudio
 	}
 	if all == 0 {
 		return 0, false
@@ -262,7 +262,7 @@ func (t *Twin) put(c candidate) {
 // Forget drops tags of the file that lie long before the recording's end. All that was put there must be in the store by then: what is cut off again
 // is looked for anew.
 func (t *Twin) Forget() {
-	end := max(t.place.last[flv.Picture], t.place.last[flv.Sound])
+	end := max(t.place.last[flv.VideoFrame], t.place.last[flv.AudioFrame])
 	first := int64(math.MaxInt64) // of those that may yet be wanted
 	for kind, last := range t.place.last {
 		if end-last < kept {

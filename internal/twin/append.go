@@ -27,7 +27,7 @@ func (p *pace) add(t int64) {
 	p.n++
 }
 
-// usual is the largest of the last steps: so nothing is missing where pictures come at a rate that varies. 0: there are too few.
+// usual is the largest of the last steps: so nothing is missing where frames come at a rate that varies. 0: there are too few.
 func (p *pace) usual() int64 {
 	if p.n <= len(p.steps) {
 		return 0
@@ -87,7 +87,7 @@ func (t *Twin) missing(x tag) (kind flv.Kind, missing bool) {
 	if x.clock == t.place.clock && t.jumps(x.Kind, at, x.usual) > 0 {
 		return x.Kind, true
 	}
-	other := flv.Picture + flv.Sound - x.Kind
+	other := flv.VideoFrame + flv.AudioFrame - x.Kind
 	last, some := t.place.last[other]
 	if !some || t.absent[other] || x.clock != t.place.clock || at-last < interleaved {
 		return other, false
@@ -110,7 +110,7 @@ func (t *Twin) nextOf(kind flv.Kind) int64 {
 	case t.steps[kind] != nil:
 		return t.place.next[kind]
 	case kind == flv.Config: // again, rather than not at all
-		return min(t.place.next[flv.Picture], t.place.next[flv.Sound])
+		return min(t.place.next[flv.VideoFrame], t.place.next[flv.AudioFrame])
 	}
 	return t.place.next[flv.Other]
 }
@@ -154,8 +154,8 @@ type Lost struct {
 	Lasts  time.Duration
 }
 
-// Lacks is what of a file is not in a recording: pictures, and packets of sound.
-func Lacks(recording, file io.ReaderAt) (pictures, sounds Lost, err error) {
+// Lacks is what of a file is not in a recording: frames, and audio packets.
+func Lacks(recording, file io.ReaderAt) (video, audio Lost, err error) {
 	have, err := bodies(recording)
 	if err != nil {
 		return Lost{}, Lost{}, fmt.Errorf("read recording: %w", err)
@@ -164,7 +164,7 @@ func Lacks(recording, file io.ReaderAt) (pictures, sounds Lost, err error) {
 	if err != nil {
 		return Lost{}, Lost{}, fmt.Errorf("read file of a stream: %w", err)
 	}
-	for kind, lost := range map[flv.Kind]*Lost{flv.Picture: &pictures, flv.Sound: &sounds} {
+	for kind, lost := range map[flv.Kind]*Lost{flv.VideoFrame: &video, flv.AudioFrame: &audio} {
 		there := have[kind]
 		for _, x := range all[kind] {
 			for len(there) > 0 && there[0].sum < x.sum {
@@ -178,7 +178,7 @@ func Lacks(recording, file io.ReaderAt) (pictures, sounds Lost, err error) {
 			lost.Lasts += time.Duration(x.step) * time.Millisecond
 		}
 	}
-	return pictures, sounds, nil
+	return video, audio, nil
 }
 
 // body is a tag's, and by how many ms it comes behind the one before.
@@ -192,7 +192,7 @@ func bodies(file io.ReaderAt) (all map[flv.Kind][]body, err error) {
 	all = map[flv.Kind][]body{}
 	before := map[flv.Kind]int64{}
 	err = each(file, func(x flv.Tag) {
-		if x.Kind == flv.Picture || x.Kind == flv.Sound {
+		if x.Kind == flv.VideoFrame || x.Kind == flv.AudioFrame {
 			all[x.Kind] = append(all[x.Kind], body{x.Sum, int32(min(math.MaxInt32, max(0, x.Time-before[x.Kind])))})
 			before[x.Kind] = x.Time
 		}

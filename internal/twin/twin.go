@@ -44,17 +44,17 @@ type File interface {
 
 // clock is one by which tags have their times.
 type clock struct {
-	zero  int64              // ms from the zero of the first one to the zero of this one
-	first int64              // ms, of the first tag
-	last  int64              // ms, the latest
-	kinds [flv.Sound + 1]int // how many tags of a kind it has
-	lasts [flv.Sound + 1]int64
+	zero  int64                   // ms from the zero of the first one to the zero of this one
+	first int64                   // ms, of the first tag
+	last  int64                   // ms, the latest
+	kinds [flv.AudioFrame + 1]int // how many tags of a kind it has
+	lasts [flv.AudioFrame + 1]int64
 }
 
 // some tells whether it has any tags.
-func (c *clock) some() bool { return c.kinds[flv.Picture]+c.kinds[flv.Sound] > 0 }
+func (c *clock) some() bool { return c.kinds[flv.VideoFrame]+c.kinds[flv.AudioFrame] > 0 }
 
-// see takes in the time of a picture or of sound; it is false if that has run back.
+// see takes in the time of a frame or of audio; it is false if that has run back.
 func (c *clock) see(kind flv.Kind, t int64) bool {
 	if c.kinds[kind] > 0 && t < c.lasts[kind]-backward {
 		return false
@@ -100,7 +100,7 @@ type place struct {
 func New(recording File, file io.ReaderAt) *Twin {
 	return &Twin{
 		recording: recording, file: file, fromRecording: flv.ReadTags(recording, 0), fromFile: flv.ReadTags(file, 0), owns: []clock{{}},
-		expect: []int64{0}, steps: map[flv.Kind]*pace{flv.Picture: {}, flv.Sound: {}}, absent: map[flv.Kind]bool{},
+		expect: []int64{0}, steps: map[flv.Kind]*pace{flv.VideoFrame: {}, flv.AudioFrame: {}}, absent: map[flv.Kind]bool{},
 	}
 }
 
@@ -143,7 +143,7 @@ const (
 )
 
 // Read takes in what has come of both, and looks where the recording ends in the file. written is when the file was written to
-// last, and began when the recording began, both by the wall clock: that counts only where pictures repeat.
+// last, and began when the recording began, both by the wall clock: that counts only where frames repeat.
 func (t *Twin) Read(written, began time.Time) error {
 	if err := t.readFile(); err != nil {
 		return err

@@ -40,15 +40,15 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// made are recordings of 40 s, each made once. A still one has the same pictures again and again, and silence.
+// made are recordings of 40 s, each made once. A still one has the same frames again and again, and silence.
 var made = map[string]func() ([]byte, error){
 	"moving": sync.OnceValues(func() ([]byte, error) { return record("testsrc2=s=320x180:r=25", "sine=b=4:r=44100") }),
 	"other":  sync.OnceValues(func() ([]byte, error) { return record("mandelbrot=s=320x180:r=25", "anoisesrc=r=44100") }),
 	"still":  sync.OnceValues(func() ([]byte, error) { return record("color=red:s=320x180:r=25", "anullsrc=r=44100") }),
 }
 
-func record(picture, sound string) ([]byte, error) {
-	return exec.Command("ffmpeg", "-v", "error", "-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound, "-t", "40",
+func record(pattern, audio string) ([]byte, error) {
+	return exec.Command("ffmpeg", "-v", "error", "-f", "lavfi", "-i", pattern, "-f", "lavfi", "-i", audio, "-t", "40",
 		"-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "50", "-c:a", "aac", "-f", "flv", "-flvflags", "no_duration_filesize", "pipe:1").Output()
 }
 
@@ -63,7 +63,7 @@ func source(t *testing.T, name string) []byte {
 type piece struct {
 	zero      int64      // ms: the stream's time at which its own clock began
 	lost      [][2]int64 // ms of the stream's time
-	onlyVideo bool       // what it lost are pictures
+	onlyVideo bool       // what it lost are frames
 	reconnect bool       // instead of a hole, the publisher was away
 	until     int64      // ms; 0: the end
 }
@@ -103,10 +103,10 @@ func watch(t *testing.T, whole []byte, p piece) (v view) {
 	zero, gone := p.zero, int64(0)
 	must(t, each(&memory{whole}, func(x flv.Tag) {
 		lost := slices.ContainsFunc(p.lost, func(l [2]int64) bool { return x.Time >= l[0] && x.Time < l[1] })
-		if p.onlyVideo && x.Kind == flv.Sound {
+		if p.onlyVideo && x.Kind == flv.AudioFrame {
 			lost = false
 		}
-		frame := x.Kind == flv.Picture || x.Kind == flv.Sound
+		frame := x.Kind == flv.VideoFrame || x.Kind == flv.AudioFrame
 		switch {
 		case !frame && p.until > 0 && x.Time >= p.until:
 			return
@@ -115,7 +115,7 @@ func watch(t *testing.T, whole []byte, p piece) (v view) {
 				away, gone = true, x.Time
 			}
 			return
-		case frame && (!begun || away && p.reconnect) && (x.Kind != flv.Picture || !x.Key || x.Time < p.zero):
+		case frame && (!begun || away && p.reconnect) && (x.Kind != flv.VideoFrame || !x.Key || x.Time < p.zero):
 			return // a recorder begins with a keyframe
 		case frame && away && p.reconnect:
 			out = append(out, flv.ReconnectTag(time.Duration(x.Time-gone+300)*time.Millisecond)...)
@@ -221,7 +221,7 @@ func merge(t *testing.T, files ...view) *origins {
 	return o
 }
 
-// frames are the times of a recording's pictures and sound, and what is in them.
+// frames are the times of a recording's frames and audio, and what is in them.
 func frames(t *testing.T, body []byte, kind flv.Kind) (all []string) {
 	t.Helper()
 	must(t, each(&memory{body}, func(x flv.Tag) {
@@ -241,7 +241,7 @@ func TestHolesAreFilled(t *testing.T) {
 		want int // turns
 	}{
 		"dropped":                         {piece{lost: a}, piece{zero: 1234, lost: b}, 3},
-		"pictures dropped":                {piece{lost: a, onlyVideo: true}, piece{zero: 1234, lost: b, onlyVideo: true}, 3},
+		"frames dropped":                  {piece{lost: a, onlyVideo: true}, piece{zero: 1234, lost: b, onlyVideo: true}, 3},
 		"one dies":                        {piece{lost: a, until: 33_000}, piece{zero: 1234, lost: b}, 3},
 		"reconnects":                      {piece{lost: a, reconnect: true}, piece{zero: 1234, lost: b, reconnect: true}, 3},
 		"the other begins late":           {piece{lost: a[1:]}, piece{zero: 15_000}, 1},
@@ -258,7 +258,7 @@ func TestHolesAreFilled(t *testing.T) {
 				if name == "the first dies, and is followed" { // then nobody has it
 					want = seen(t, whole, piece{lost: b})
 				}
-				for _, kind := range []flv.Kind{flv.Picture, flv.Sound} {
+				for _, kind := range []flv.Kind{flv.VideoFrame, flv.AudioFrame} {
 					if got, want := frames(t, o.merged.body, kind), frames(t, want, kind); !slices.Equal(got, want) {
 						t.Errorf("kind %d: %d, want %d; the first to differ: %s", kind, len(got), len(want), differ(got, want))
 					}
@@ -290,7 +290,7 @@ func TestNobodyHasIt(t *testing.T) {
 	whole := source(t, "moving")
 	hole := [2]int64{20_000, 23_000}
 	o := merge(t, watch(t, whole, piece{lost: [][2]int64{{8_000, 9_000}, hole}}), watch(t, whole, piece{zero: 700, lost: [][2]int64{hole}}))
-	got, want := frames(t, o.merged.body, flv.Picture), frames(t, seen(t, whole, piece{lost: [][2]int64{hole}}), flv.Picture)
+	got, want := frames(t, o.merged.body, flv.VideoFrame), frames(t, seen(t, whole, piece{lost: [][2]int64{hole}}), flv.VideoFrame)
 	if !slices.Equal(got, want) {
 		t.Errorf("%d, want %d: %s", len(got), len(want), differ(got, want))
 	}
@@ -310,12 +310,12 @@ func TestUnlike(t *testing.T) {
 func TestLacks(t *testing.T) {
 	whole := source(t, "moving")
 	for _, tc := range []struct {
-		piece            piece
-		pictures, sounds int
+		piece        piece
+		video, audio int
 	}{{piece{}, 0, 0}, {piece{zero: 5000}, 50, 86}, {piece{lost: [][2]int64{{8_000, 9_000}}}, 25, 43}, {piece{lost: [][2]int64{{8_000, 9_000}}, onlyVideo: true}, 25, 0}} {
-		pictures, sounds, err := Lacks(&memory{seen(t, whole, tc.piece)}, &memory{seen(t, whole, piece{zero: 4000})})
-		if err != nil || pictures.Frames != tc.pictures || sounds.Frames < tc.sounds-1 || sounds.Frames > tc.sounds+1 || (pictures.Lasts-time.Duration(tc.pictures)*40*time.Millisecond).Abs() > 50*time.Millisecond {
-			t.Errorf("%+v: %+v, %+v, %v", tc.piece, pictures, sounds, err)
+		video, audio, err := Lacks(&memory{seen(t, whole, tc.piece)}, &memory{seen(t, whole, piece{zero: 4000})})
+		if err != nil || video.Frames != tc.video || audio.Frames < tc.audio-1 || audio.Frames > tc.audio+1 || (video.Lasts-time.Duration(tc.video)*40*time.Millisecond).Abs() > 50*time.Millisecond {
+			t.Errorf("%+v: %+v, %+v, %v", tc.piece, video, audio, err)
 		}
 	}
 	if _, _, err := Lacks(&memory{[]byte("this is no recording")}, &memory{whole}); err == nil || errors.Is(err, io.EOF) {
@@ -338,7 +338,7 @@ func TestLaterOn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := merge(t, watch(t, tc.whole, piece{lost: tc.lost}), watch(t, tc.whole, piece{zero: 1234, lost: tc.both}))
-			for _, kind := range []flv.Kind{flv.Picture, flv.Sound} {
+			for _, kind := range []flv.Kind{flv.VideoFrame, flv.AudioFrame} {
 				got, want := frames(t, o.merged.body, kind), frames(t, seen(t, tc.whole, piece{lost: tc.both}), kind)
 				if !slices.Equal(got, want) {
 					t.Errorf("kind %d: %d, want %d: %s", kind, len(got), len(want), differ(got, want))
@@ -356,14 +356,14 @@ func retimed(t *testing.T, whole []byte, at func(int64) int64) []byte {
 	return out
 }
 
-// Sound and pictures that lie far apart in a file are no holes; and what was appended and cut off again is found again.
+// Audio and frames that lie far apart in a file are no holes; and what was appended and cut off again is found again.
 func TestFarApart(t *testing.T) {
 	whole := source(t, "moving")
-	apart := bytes.Clone(whole[:flv.HeaderSize]) // the sound of a second and a half comes behind its pictures
+	apart := bytes.Clone(whole[:flv.HeaderSize]) // the audio of a second and a half comes behind its frames
 	var late []byte
 	must(t, each(&memory{whole}, func(x flv.Tag) {
 		tag := whole[x.Offset : x.Offset+x.Size]
-		if x.Kind == flv.Sound && x.Time%3000 < 1500 {
+		if x.Kind == flv.AudioFrame && x.Time%3000 < 1500 {
 			late = append(late, tag...)
 			return
 		}

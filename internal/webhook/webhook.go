@@ -135,7 +135,7 @@ func (s *Sender) round(ctx context.Context) error {
 			continue
 		}
 		group.Go(func() error {
-			done, err := s.tell(ctx, path.Base(key))
+			done, err := s.deliver(ctx, path.Base(key))
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			if err == nil && done && s.rested(key) {
@@ -189,8 +189,8 @@ func (s *Sender) forget(ctx context.Context, id string) error {
 	return errors.Join(err, err2)
 }
 
-// tell tells everybody of a job; done is true if there is nothing more to tell.
-func (s *Sender) tell(ctx context.Context, id string) (done bool, err error) {
+// deliver tells everybody of a job; done is true if there is nothing more to tell.
+func (s *Sender) deliver(ctx context.Context, id string) (done bool, err error) {
 	var out catalog.Outgoing
 	etag, err := ledger.Load(ctx, s.Store, catalog.Outbox+id, &out)
 	if errors.Is(err, fs.ErrNotExist) {

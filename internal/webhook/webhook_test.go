@@ -26,7 +26,7 @@ import (
 	"afterlive/internal/catalog"
 	"afterlive/internal/flv"
 	"afterlive/internal/ledger"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 	"afterlive/ladder"
 )
@@ -72,7 +72,7 @@ func (r *receiver) types(id string) (all []string) {
 type world struct {
 	*testing.T
 
-	store *standin.Memory
+	store *testenv.Memory
 }
 
 func (w world) put(key string, v any) {
@@ -125,7 +125,7 @@ func (w world) run(name string, d time.Duration, to ...Target) {
 // The receiver is away for three minutes, and the sender is killed twice meanwhile: each event arrives, in order.
 func TestReceiverIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, id := world{t, standin.NewMemory()}, "00000000000000aa"
+		w, id := world{t, testenv.NewMemory()}, "00000000000000aa"
 		back := time.Now().Add(3 * time.Minute)
 		r := &receiver{away: func() error {
 			if time.Now().Before(back) {
@@ -159,7 +159,7 @@ func TestReceiverIsAway(t *testing.T) {
 // Who fails, is replayed and fails again is told of each; who is removed, too; and what was told is not told again.
 func TestEachIsToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, id := world{t, standin.NewMemory()}, "00000000000000ab"
+		w, id := world{t, testenv.NewMemory()}, "00000000000000ab"
 		r, second := &receiver{}, &receiver{}
 		steps := []func() error{
 			func() error { return w.becomes(id, failed) },
@@ -199,7 +199,7 @@ func (named) Name() string { return "another" }
 // Of two senders of one store, one works; when it is gone, the other does.
 func TestOneSends(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := world{t, standin.NewMemory()}
+		w := world{t, testenv.NewMemory()}
 		r := &receiver{}
 		var senders sync.WaitGroup
 		for _, name := range []string{"a", "b"} {
@@ -221,7 +221,7 @@ func TestOneSends(t *testing.T) {
 // Calls fail, writes are done whose answer is lost, senders and workers are killed anywhere: nothing is lost.
 func TestNothingIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := world{t, standin.NewMemory()}
+		w := world{t, testenv.NewMemory()}
 		random := rand.New(rand.NewPCG(1, 2))
 		var mu sync.Mutex
 		w.store.Before = func(string, string) error {

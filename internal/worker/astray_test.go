@@ -13,7 +13,7 @@ import (
 
 	"go.uber.org/zap/zaptest"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 )
 
@@ -146,7 +146,7 @@ func TestLeftToOthers(t *testing.T) {
 // What is put back comes as it was, when it may, and counts as no failure.
 func TestBusyTaskIsPutBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		queue := &standin.Messages{}
+		queue := &testenv.Messages{}
 		body := job.Task{Kind: job.Chunk, Job: "0123456789abcdef", Chunk: 3, Failures: 2}.Body()
 		must(t, queue.Send(t.Context(), body, 0))
 		w := &Worker{Queue: queue, Failed: queue, Metrics: NewMetrics(nil), Log: zaptest.NewLogger(t)}

@@ -19,12 +19,12 @@ type liveness struct {
 const (
 	// A worker asks the queue at least every 20 s or so, and while that fails, every
 	// 30 s at the latest.
-	silent = 2 * time.Minute
+	queueTimeout = 2 * time.Minute
 	// ffmpeg is killed within seconds; a task that outlives its end by more hangs.
-	undead = 30 * time.Second
+	killGrace = 30 * time.Second
 )
 
-func (p *liveness) beat() {
+func (p *liveness) heartbeat() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.last = time.Now()
@@ -61,7 +61,7 @@ func (w *Worker) Healthy() error {
 	p := &w.liveness
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if quiet := time.Since(p.last); !p.last.IsZero() && quiet > max(silent, w.Lease/4+time.Minute) { // a task's heartbeats
+	if quiet := time.Since(p.last); !p.last.IsZero() && quiet > max(queueTimeout, w.Lease/4+time.Minute) { // a task's heartbeats
 		faults = append(faults, fmt.Errorf("the queue has not answered for %s", quiet.Round(time.Second)))
 	}
 	for ctx, since := range p.tasks {
@@ -72,7 +72,7 @@ func (w *Worker) Healthy() error {
 		if since.IsZero() {
 			continue
 		}
-		if over := time.Since(since); over > undead {
+		if over := time.Since(since); over > killGrace {
 			faults = append(faults, fmt.Errorf("a task still runs %s after it was cancelled", over.Round(time.Second)))
 		}
 	}

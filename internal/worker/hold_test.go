@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/zap/zaptest"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 )
 
@@ -64,7 +64,7 @@ func TestProve(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		age  time.Duration // of the lease
-		says error         // the queue, to the extra beat
+		says error         // the queue, to the extra heartbeat
 		lost bool
 	}{
 		{"held", 20 * time.Second, nil, false},
@@ -75,7 +75,7 @@ func TestProve(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				q := &standin.Messages{OnExtend: func() error { return tc.says }}
+				q := &testenv.Messages{OnExtend: func() error { return tc.says }}
 				must(t, q.Send(t.Context(), chunkTask.Body(), 0))
 				began := time.Now()
 				d := q.Take(testLease)
@@ -85,7 +85,7 @@ func TestProve(t *testing.T) {
 					t.Errorf("got %v", err)
 				}
 				if !tc.lost && tc.says == nil && l.left() != testLease {
-					t.Errorf("%s are left after an extra beat", l.left())
+					t.Errorf("%s are left after an extra heartbeat", l.left())
 				}
 			})
 		})
@@ -96,7 +96,7 @@ func TestProve(t *testing.T) {
 // reading, which arithmetic and comparison prefer. Rounding, zones or a detour
 // through Unix time would drop it.
 func TestLeaseClockIsMonotonic(t *testing.T) {
-	q := &standin.Messages{}
+	q := &testenv.Messages{}
 	must(t, q.Send(t.Context(), chunkTask.Body(), 0))
 	d := q.Take(testLease)
 	began := time.Now()
@@ -108,7 +108,7 @@ func TestLeaseClockIsMonotonic(t *testing.T) {
 	}
 	must(t, l.heartbeat(t.Context()))
 	if !strings.Contains(l.until.String(), " m=") {
-		t.Errorf("after a beat, %s has no monotonic reading", l.until)
+		t.Errorf("after a heartbeat, %s has no monotonic reading", l.until)
 	}
 }
 

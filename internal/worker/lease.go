@@ -20,9 +20,9 @@ type lease struct {
 	length  time.Duration
 	began   time.Time // before the message was asked for
 	log     *zap.Logger
-	alive   func() // told of every beat that the queue answered
+	alive   func() // told of every heartbeat that the queue answered
 
-	mu    sync.Mutex // one beat at a time
+	mu    sync.Mutex // one heartbeat at a time
 	until time.Time  // when others may have it
 }
 
@@ -44,7 +44,7 @@ func (l *lease) keep(ctx context.Context) error {
 		if left <= 0 && l.left() > 0 && time.Since(l.began) > maxLease-l.length { // it is ours for a moment yet: it can be given up
 			return job.Permanent("too_slow", fmt.Errorf("the task took 12 hours, the longest that SQS holds a message"))
 		}
-		if left <= 0 && tried { // a poll may use up the first lease: it gets one beat at least
+		if left <= 0 && tried { // a poll may use up the first lease: it gets one heartbeat at least
 			return fmt.Errorf("%w: %w", errLeaseLost, err)
 		}
 		if !sleep(ctx, max(0, min(pause, left))) {
@@ -53,9 +53,9 @@ func (l *lease) keep(ctx context.Context) error {
 		failed := l.heartbeat(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // released meanwhile; err is of an earlier beat
+			return nil //nolint:nilerr // released meanwhile; err is of an earlier heartbeat
 		case failed == nil:
-			pause, err = l.length/4, errStoodStill // the one reason for the next beat to come too late
+			pause, err = l.length/4, errStoodStill // the one reason for the next heartbeat to come too late
 		case errors.Is(failed, job.ErrNotHeld):
 			return fmt.Errorf("%w: %w", errLeaseLost, failed)
 		default:
@@ -65,7 +65,7 @@ func (l *lease) keep(ctx context.Context) error {
 	}
 }
 
-// prove makes sure, by an extra beat, that the message is ours for long enough to
+// prove makes sure, by an extra heartbeat, that the message is ours for long enough to
 // commit its result.
 func (l *lease) prove(ctx context.Context) error {
 	if l.left() <= 0 {

@@ -18,17 +18,17 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"afterlive/internal/queue"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 )
 
 // sky is an SQS by the rules, with workers on it, in a bubble: hours pass in no
 // time, and the SDK's own code runs.
 type sky struct {
-	*standin.Strict
+	*testenv.Strict
 
 	t             *testing.T
-	store         *standin.Memory
+	store         *testenv.Memory
 	tasks, failed *queue.SQS
 
 	mu   sync.Mutex
@@ -44,8 +44,8 @@ type run struct {
 
 const maxReceiveCount = 20 // of the queue's own redrive policy, as deployed
 
-func newSky(t *testing.T, script func(standin.Call) standin.Fault) *sky {
-	s := &sky{Strict: standin.NewStrict(), t: t, store: standin.NewMemory()}
+func newSky(t *testing.T, script func(testenv.Call) testenv.Fault) *sky {
+	s := &sky{Strict: testenv.NewStrict(), t: t, store: testenv.NewMemory()}
 	s.Script(script)
 	const base = "http://strict.invalid"
 	s.failed = queue.NewSQS(s.Config(), s.AddQueue(base, "failed", "", 0), 2*time.Second)
@@ -123,7 +123,7 @@ func (s *sky) committed() {
 }
 
 // count is how many calls there were that f is true for.
-func (s *sky) count(f func(standin.Call) bool) int {
+func (s *sky) count(f func(testenv.Call) bool) int {
 	n := 0
 	for _, c := range s.Calls() {
 		if f(c) {
@@ -133,7 +133,7 @@ func (s *sky) count(f func(standin.Call) bool) int {
 	return n
 }
 
-func deliveries(c standin.Call) bool { return c.Op == "ReceiveMessage" && c.Message != "" }
+func deliveries(c testenv.Call) bool { return c.Op == "ReceiveMessage" && c.Message != "" }
 
 func during(began time.Time, from, to time.Duration) bool {
 	d := time.Since(began)
@@ -168,7 +168,7 @@ func TestFiveDeliveriesOneCommit(t *testing.T) {
 // The end of a message goes wrong after the commit: it comes again, and is found
 // done at once.
 func TestDeleteGoesWrong(t *testing.T) {
-	for name, fault := range map[string]standin.Fault{
+	for name, fault := range map[string]testenv.Fault{
 		"500":                     {Code: "InternalError", Status: http.StatusInternalServerError},
 		"500, though it worked":   {Code: "InternalError", Status: http.StatusInternalServerError, After: true},
 		"no answer":               {Hang: true},
@@ -177,11 +177,11 @@ func TestDeleteGoesWrong(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newSky(t, func(c standin.Call) standin.Fault {
+				s := newSky(t, func(c testenv.Call) testenv.Fault {
 					if c.Op == "DeleteMessage" && c.N <= 5 { // the SDK tries an error three times
 						return fault
 					}
-					return standin.Fault{}
+					return testenv.Fault{}
 				})
 				s.send()
 				_, _, end := s.worker("w1", time.Minute)
@@ -202,8 +202,8 @@ func TestDeleteGoesWrong(t *testing.T) {
 // the first is at it. Both think it is theirs; one commits.
 func TestHeartbeatsDoNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSky(t, func(c standin.Call) standin.Fault {
-			return standin.Fault{Skip: c.Op == "ChangeMessageVisibility" && strings.HasSuffix(c.Handle, "#1")}
+		s := newSky(t, func(c testenv.Call) testenv.Fault {
+			return testenv.Fault{Skip: c.Op == "ChangeMessageVisibility" && strings.HasSuffix(c.Handle, "#1")}
 		})
 		s.send()
 		_, _, end1 := s.worker("w1", 5*time.Minute)
@@ -225,11 +225,11 @@ func TestHeartbeatIsRefused(t *testing.T) {
 	for _, code := range []string{"ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidParameterValue"} {
 		t.Run(code, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newSky(t, func(c standin.Call) standin.Fault {
+				s := newSky(t, func(c testenv.Call) testenv.Fault {
 					if c.Op == "ChangeMessageVisibility" && strings.HasSuffix(c.Handle, "#1") {
-						return standin.Fault{Code: code}
+						return testenv.Fault{Code: code}
 					}
-					return standin.Fault{}
+					return testenv.Fault{}
 				})
 				s.send()
 				began := time.Now()
@@ -239,7 +239,7 @@ func TestHeartbeatIsRefused(t *testing.T) {
 				if len(s.runs) == 0 || s.runs[0].end.Sub(began) > testLease/4+5*time.Second || s.runs[0].err == nil {
 					t.Errorf("runs %+v", s.runs)
 				}
-				if n := s.count(func(c standin.Call) bool { return c.Op == "DeleteMessage" || c.Op == "SendMessage" && c.N > 1 }); n > 0 || len(s.store.Objects) > 0 {
+				if n := s.count(func(c testenv.Call) bool { return c.Op == "DeleteMessage" || c.Op == "SendMessage" && c.N > 1 }); n > 0 || len(s.store.Objects) > 0 {
 					t.Errorf("%d calls and %d objects after the loss", n, len(s.store.Objects))
 				}
 			})
@@ -257,8 +257,8 @@ func TestQueueIsUnreachable(t *testing.T) {
 		t.Run(tc.outage.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				began := time.Now()
-				s := newSky(t, func(standin.Call) standin.Fault {
-					return standin.Fault{Hang: during(began, 20*time.Second, 20*time.Second+tc.outage)}
+				s := newSky(t, func(testenv.Call) testenv.Fault {
+					return testenv.Fault{Hang: during(began, 20*time.Second, 20*time.Second+tc.outage)}
 				})
 				s.send()
 				_, _, end := s.worker("w1", 10*time.Minute)
@@ -279,7 +279,7 @@ func TestQueueIsUnreachable(t *testing.T) {
 // A poll that is never answered is given up, and the next brings the message.
 func TestPollIsNeverAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSky(t, func(c standin.Call) standin.Fault { return standin.Fault{Hang: c.Op == "ReceiveMessage" && c.N == 1} })
+		s := newSky(t, func(c testenv.Call) testenv.Fault { return testenv.Fault{Hang: c.Op == "ReceiveMessage" && c.N == 1} })
 		s.send()
 		began := time.Now()
 		_, _, end := s.worker("w1", time.Second)
@@ -334,7 +334,7 @@ func TestTwelveHours(t *testing.T) {
 				if n := s.count(deliveries); n != 1 {
 					t.Errorf("%d deliveries", n)
 				}
-				if n := s.count(func(c standin.Call) bool { return strings.Contains(c.Fault, "43200") }); n > 0 {
+				if n := s.count(func(c testenv.Call) bool { return strings.Contains(c.Fault, "43200") }); n > 0 {
 					t.Errorf("%d calls asked for too much", n)
 				}
 				if hours == 11 {

@@ -11,7 +11,7 @@ import (
 
 	"go.uber.org/zap/zaptest"
 
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 )
 
@@ -46,7 +46,7 @@ func TestNoRoomWhenIdle(t *testing.T) {
 	for left, want := range map[bool]string{true: "worker cannot take tasks: 0 MiB left", false: ""} {
 		synctest.Test(t, func(t *testing.T) {
 			w := &Worker{
-				Queue: &standin.Messages{}, Slots: 2, Lease: testLease, Metrics: NewMetrics(nil), Log: zaptest.NewLogger(t),
+				Queue: &testenv.Messages{}, Slots: 2, Lease: testLease, Metrics: NewMetrics(nil), Log: zaptest.NewLogger(t),
 				Ready: func() error { return errors.New("0 MiB left") }, Idle: func(context.Context) (bool, error) { return !left, nil },
 			}
 			if err := w.Run(t.Context(), t.Context()); (err == nil) != (want == "") || err != nil && err.Error() != want {
@@ -59,14 +59,14 @@ func TestNoRoomWhenIdle(t *testing.T) {
 // A queue that is gone ends the worker, which whoever runs it starts anew.
 func TestQueueIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &Worker{Queue: vanished{&standin.Messages{}}, Slots: 2, Lease: testLease, Metrics: NewMetrics(nil), Log: zaptest.NewLogger(t)}
+		w := &Worker{Queue: vanished{&testenv.Messages{}}, Slots: 2, Lease: testLease, Metrics: NewMetrics(nil), Log: zaptest.NewLogger(t)}
 		if err := w.Run(t.Context(), t.Context()); !errors.Is(err, job.ErrQueueGone) {
 			t.Errorf("it ends with %v", err)
 		}
 	})
 }
 
-type vanished struct{ *standin.Messages }
+type vanished struct{ *testenv.Messages }
 
 func (vanished) Receive(context.Context, time.Duration) (*job.Delivery, error) {
 	return nil, fmt.Errorf("receive: %w", job.ErrQueueGone)

@@ -77,7 +77,7 @@ type Worker struct {
 // tasks under way then have Drain to finish and are handed back otherwise. work
 // ends everything at once.
 func (w *Worker) Run(stop, work context.Context) error {
-	w.liveness.beat()
+	w.liveness.heartbeat()
 	defer w.liveness.end()
 	var slots errgroup.Group
 	for range w.Slots {
@@ -106,12 +106,12 @@ func (w *Worker) slot(stop, work context.Context) error {
 			if w.Idle != nil { // nobody waits for it to be started anew
 				return err
 			}
-			w.liveness.beat()
+			w.liveness.heartbeat()
 			sleep(stop, refused)
 			continue
 		}
 		if w.unfit.look(w.Ready, w.Log) {
-			w.liveness.beat()
+			w.liveness.heartbeat()
 			if w.Idle != nil { // nobody waits for what may never come
 				return w.unlessIdle(work)
 			}
@@ -120,7 +120,7 @@ func (w *Worker) slot(stop, work context.Context) error {
 		}
 		release, ok := w.protect(work)
 		if !ok { // until ECS stops this task, or finds that it needs it after all
-			w.liveness.beat()
+			w.liveness.heartbeat()
 			sleep(stop, refused)
 			continue
 		}
@@ -164,13 +164,13 @@ func (w *Worker) turn(stop, work context.Context, failures *int) (worked, idle b
 	switch {
 	case d != nil:
 		*failures = 0
-		w.liveness.beat()
+		w.liveness.heartbeat()
 		w.handle(stop, work, d, began)
 		return true, false, nil
 	case errors.Is(err, job.ErrQueueGone):
 		return false, false, err
 	case stop.Err() == nil && err == nil:
-		w.liveness.beat()
+		w.liveness.heartbeat()
 		if w.Idle != nil {
 			idle, err = w.Idle(work)
 		}
@@ -206,7 +206,7 @@ func (w *Worker) handle(stop, work context.Context, d *job.Delivery, began time.
 	ctx, cancel := context.WithCancelCause(collects)
 	defer cancel(nil)
 	defer w.liveness.watch(ctx)()
-	l := &lease{queue: w.Queue, receipt: d.Receipt, length: w.Lease, began: began, until: began.Add(w.Lease), log: w.Log, alive: w.liveness.beat}
+	l := &lease{queue: w.Queue, receipt: d.Receipt, length: w.Lease, began: began, until: began.Add(w.Lease), log: w.Log, alive: w.liveness.heartbeat}
 	hold := &Lease{prove: l.prove, lease: w.Lease}
 	defer context.AfterFunc(stop, func() {
 		if hold.drain(ctx, w.Drain) {

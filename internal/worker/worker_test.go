@@ -17,7 +17,7 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"afterlive/internal/flv"
-	"afterlive/internal/standin"
+	"afterlive/internal/testenv"
 	"afterlive/job"
 )
 
@@ -30,7 +30,7 @@ var chunkTask = job.Task{Kind: job.Chunk, Job: "0123456789abcdef", Chunk: 3}
 // bench is a worker on virtual time, with its queues.
 type bench struct {
 	*Worker
-	queue, failed *standin.Messages
+	queue, failed *testenv.Messages
 	hold          *Lease // of the task at hand
 	stop          context.CancelFunc
 	done          chan error
@@ -39,7 +39,7 @@ type bench struct {
 // start runs a worker whose tasks are do, with body waiting in the queue, once
 // prepared.
 func start(t *testing.T, body []byte, do func(ctx context.Context, b *bench) error, prepare ...func(*bench)) *bench {
-	b := &bench{queue: &standin.Messages{}, failed: &standin.Messages{}, done: make(chan error, 1)}
+	b := &bench{queue: &testenv.Messages{}, failed: &testenv.Messages{}, done: make(chan error, 1)}
 	if err := b.queue.Send(t.Context(), body, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func TestSeveralRecordingsLater(t *testing.T) {
 
 // busy is a queue that doesn't take every message.
 type busy struct {
-	*standin.Messages
+	*testenv.Messages
 	fails func() bool
 }
 
@@ -283,7 +283,7 @@ func TestLease(t *testing.T) {
 // heartbeat comes at once, and the work goes on.
 func TestLeaseUsedUpByThePoll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := &standin.Messages{}
+		q := &testenv.Messages{}
 		began := time.Now()
 		time.Sleep(19 * time.Second)
 		must(t, q.Send(t.Context(), chunkTask.Body(), 0))
@@ -316,7 +316,7 @@ func TestReceiveErrorsBackOff(t *testing.T) {
 }
 
 type down struct {
-	standin.Messages
+	testenv.Messages
 	calls atomic.Int32
 }
 
@@ -329,7 +329,7 @@ func (d *down) Receive(context.Context, time.Duration) (*job.Delivery, error) {
 func TestSlots(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var running, most atomic.Int32
-		q := &standin.Messages{}
+		q := &testenv.Messages{}
 		for range 20 {
 			if err := q.Send(t.Context(), chunkTask.Body(), 0); err != nil {
 				t.Fatal(err)

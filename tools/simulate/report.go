@@ -123,7 +123,7 @@ func lag(r *fleet.Result) float64 {
 }
 
 // requests are those to S3 for each chunk, beside what is uploaded: to dispatch, to claim and to note it, and the playlists of the seven renditions
-// of flat, its sound among them, and its storyboard. TestRequestsAPart and TestOnlyOnDemand count them.
+// of flat, its audio among them, and its storyboard. TestRequestsAPart and TestOnlyOnDemand count them.
 var requests = map[way]struct{ puts, gets float64 }{followed: {17, 36}, unseen: {6, 60}, chunked: {4, 16}, whole: {4, 16}}
 
 // Objects of each chunk beside its segments, and the seconds between two extents of a recording that grows; each is written with its index.
