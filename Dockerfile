@@ -13,7 +13,7 @@ COPY . .
 RUN test -f player/web/hls.mjs || { echo "the player is not built: use make image" >&2; exit 1; }
 ARG VERSION=unreleased
 RUN CGO_ENABLED=0 GOFLAGS=-buildvcs=false go build -trimpath -o /out/ \
-	-ldflags "-s -w -X afterlive/internal/config.Version=${VERSION}" ./cmd/worker ./cmd/enqueue
+	-ldflags "-s -w -X afterlive.alt/internal/config.version=${VERSION}" ./cmd/worker ./cmd/enqueue
 
 FROM ${DEBIAN} AS origin
 RUN apt-get update \

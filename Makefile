@@ -43,7 +43,7 @@ test: install extra tools lint suite ## [TURN=all]: lint, unit tests (with the r
 	cd tools/simulate && go test -count=1 ./...
 
 build: player/web/hls.mjs ## static binaries in bin/
-	CGO_ENABLED=0 go build -trimpath -ldflags "-X afterlive/internal/config.Version=$(VERSION)" -o bin/ ./cmd/... ./tools/viewers
+	CGO_ENABLED=0 go build -trimpath -ldflags "-X afterlive.alt/internal/config.version=$(VERSION)" -o bin/ ./cmd/... ./tools/viewers
 
 lint: $(TOOLS)/golangci-lint player/web/hls.mjs ## golangci-lint, strict, each exception explained in .golangci.yml; types of the player's JavaScript
 	$(TOOLS)/golangci-lint run --allow-parallel-runners ./...
@@ -73,7 +73,7 @@ push: image ## REGISTRY=…: pushes the images (docs/deploy.md)
 	VERSION=$(VERSION) ecs/deploy.sh push $(REGISTRY)
 
 deploy: player/web/hls.mjs ## STACK=… REGISTRY=… [SET="Name=value …"]: the fleet and its CDN on AWS (docs/deploy.md)
-	CGO_ENABLED=0 go build -trimpath -ldflags "-X afterlive/internal/config.Version=$(VERSION)" -o bin/ ./cmd/enqueue
+	CGO_ENABLED=0 go build -trimpath -ldflags "-X afterlive.alt/internal/config.version=$(VERSION)" -o bin/ ./cmd/enqueue
 	VERSION=$(VERSION) ecs/deploy.sh up $(STACK) $(REGISTRY) $(SET)
 
 image: install player/web/hls.mjs ## container images of worker and origin, with docker or buildah

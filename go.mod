@@ -1,4 +1,4 @@
-module afterlive
+module afterlive.alt
 
 go 1.26.0
 

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"text/tabwriter"
 
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/testenv"
 )
 
 var (

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/testenv"
 )
 
 // count lets all that workers and enqueue say to S3 pass through a relay. The returned

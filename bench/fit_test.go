@@ -14,8 +14,8 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/hlstest"
-	"afterlive/ladder"
+	"afterlive.alt/internal/hlstest"
+	"afterlive.alt/ladder"
 )
 
 // contents are three kinds of recording of a minute each, 1280x720 at 30 fps.

@@ -12,8 +12,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
-	"afterlive/internal/testenv"
-	"afterlive/ladder"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/ladder"
 )
 
 // What a whole job takes, each way against one ffmpeg process that makes the same

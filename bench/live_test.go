@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/testenv"
-	"afterlive/ladder"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/ladder"
 )
 
 var streams = flag.String("streams", "1,5,20", "lengths of the streams of BenchmarkLive, in minutes")

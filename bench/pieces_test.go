@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/flv"
-	"afterlive/ladder"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/ladder"
 )
 
 // What it costs to encode in chunks, against one pass over the same: processor time and

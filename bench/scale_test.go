@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"afterlive/ladder"
+	"afterlive.alt/ladder"
 )
 
 // How much sooner a recording of ten minutes is there with a second worker. Each has

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/flv"
-	"afterlive/ladder"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/ladder"
 )
 
 // Everything is run with fewFrames and with manyFrames, and the difference counts:

@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/flv"
-	"afterlive/ladder"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/ladder"
 )
 
 // outcome is what a way to publish a recording took.

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/testenv"
-	"afterlive/ladder"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/ladder"
 )
 
 // shades samples how bright the middle of each pane's video is, for some seconds, and on a busy machine for as many more as it takes. The

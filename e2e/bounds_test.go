@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"afterlive/player"
+	"afterlive.alt/player"
 )
 
 // What the player keeps is bounded, whatever it plays and for how long; and it says who may

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/testenv"
 )
 
 var box = flag.String("box", "", "folder with a fresh Debian, for the test of the package: make deb-test")

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/hlstest"
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/hlstest"
+	"afterlive.alt/internal/testenv"
 )
 
 // A clip and an MP4, by command, in a folder and on S3.

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/blob"
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/blob"
+	"afterlive.alt/internal/testenv"
 )
 
 // soak makes long tests run whole; "make soak" sets it.

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"unicode"
 
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/testenv"
 )
 
 var (

@@ -13,11 +13,11 @@ import (
 	"strconv"
 	"testing"
 
-	"afterlive/internal/blob"
-	"afterlive/internal/flv"
-	"afterlive/internal/growing"
-	"afterlive/internal/testenv"
-	"afterlive/ladder"
+	"afterlive.alt/internal/blob"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/growing"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/ladder"
 )
 
 // A stream of two hours, whose sound card runs faster than the encoder's clock by 100 millionths, is followed as it grows: at its end, too, video

@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/testenv"
 )
 
 // bin is where the binaries are.

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/ladder"
+	"afterlive.alt/ladder"
 )
 
 // assetOf is the published "talk" of a folder.

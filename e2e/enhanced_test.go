@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/hlstest"
+	"afterlive.alt/internal/hlstest"
 )
 
 // encodedStream is one of so many seconds, as an encoder sends it.

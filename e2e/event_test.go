@@ -15,10 +15,10 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/ecs"
-	"afterlive/internal/blob"
-	"afterlive/internal/queue"
-	"afterlive/internal/testenv"
+	"afterlive.alt/ecs"
+	"afterlive.alt/internal/blob"
+	"afterlive.alt/internal/queue"
+	"afterlive.alt/internal/testenv"
 )
 
 // bridge takes the S3 stand-in's own notifications and sends them on as S3 would: to

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/testenv"
-	"afterlive/ladder"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/ladder"
 )
 
 // eventPages are players of an event from its start, with what they complain of.

@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/queue"
-	"afterlive/internal/testenv"
-	"afterlive/job"
+	"afterlive.alt/internal/queue"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/job"
 )
 
 // sender puts a message on a queue.

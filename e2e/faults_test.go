@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/testenv"
 )
 
 // A second signal ends a worker at once, and so does a third; the task is handed back

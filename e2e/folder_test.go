@@ -16,9 +16,9 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/queue"
-	"afterlive/internal/testenv"
-	"afterlive/job"
+	"afterlive.alt/internal/queue"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/job"
 )
 
 func TestFolder(t *testing.T) {

@@ -16,9 +16,9 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/blob"
-	"afterlive/internal/testenv"
-	"afterlive/ladder"
+	"afterlive.alt/internal/blob"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/ladder"
 )
 
 // Streams are followed while follow, workers and nginx are killed at random, S3 and SQS fail, and somebody watches all

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/hlstest"
-	"afterlive/internal/testenv"
-	"afterlive/internal/testsphere"
+	"afterlive.alt/internal/hlstest"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/internal/testsphere"
 )
 
 // world makes an equirectangular recording of 14 s: three chunks of the "sphere"

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/hlscheck"
+	"afterlive.alt/hlscheck"
 )
 
 // The command says what is broken, and by its exit status whether something MUST not be.

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/testenv"
 )
 
 // row is the numbers at the end of the last row of a lab's tables that begins like that.

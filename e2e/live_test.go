@@ -18,9 +18,9 @@ import (
 	"syscall"
 	"testing"
 
-	"afterlive/hlscheck"
-	"afterlive/internal/hlstest"
-	"afterlive/internal/testenv"
+	"afterlive.alt/hlscheck"
+	"afterlive.alt/internal/hlstest"
+	"afterlive.alt/internal/testenv"
 )
 
 // origin is a running nginx with the project's own configuration, elsewhere.

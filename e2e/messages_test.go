@@ -14,7 +14,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/testenv"
 )
 
 // speakers are the functions whose strings people read: errors, output and log.

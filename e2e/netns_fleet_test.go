@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/testenv"
 )
 
 // An origin and two workers, each in a network of its own, from which nothing but the queue (PostgreSQL) and the store can be reached.

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/queue"
-	"afterlive/internal/testenv"
-	"afterlive/job"
+	"afterlive.alt/internal/queue"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/job"
 )
 
 // A recording is told of by the hook, by the bucket's own notification and by a resend, each of them

@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/flv"
-	"afterlive/internal/testenv"
-	"afterlive/ladder"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/ladder"
 )
 
 // An origin dies at a random moment of a stream, with all that runs on it, and its disk is gone: what follow had brought

@@ -15,9 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/flv"
-	"afterlive/internal/testenv"
-	"afterlive/ladder"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/ladder"
 )
 
 // line is a connection to an origin that can be lost.

@@ -11,9 +11,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"afterlive/internal/testenv"
-	measured "afterlive/internal/worker"
-	"afterlive/pipeline"
+	"afterlive.alt/internal/testenv"
+	measured "afterlive.alt/internal/worker"
+	"afterlive.alt/pipeline"
 )
 
 // installed are the programs by the names that the Debian package gives them, in a folder of their own.

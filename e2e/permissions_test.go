@@ -18,10 +18,10 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/blob"
-	"afterlive/internal/queue"
-	"afterlive/internal/testenv"
-	"afterlive/job"
+	"afterlive.alt/internal/blob"
+	"afterlive.alt/internal/queue"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/job"
 )
 
 var update = flag.Bool("update", false, "rewrite what results are compared with")

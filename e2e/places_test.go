@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/testenv"
 )
 
 // refused runs a program that is to end by itself, with an error.

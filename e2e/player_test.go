@@ -16,7 +16,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/testenv"
 )
 
 // The player, in a real browser.

@@ -7,7 +7,7 @@ import (
 	"syscall"
 	"testing"
 
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/testenv"
 )
 
 // A fleet without AWS: queues in PostgreSQL, buckets on an S3 that others wrote. Workers are killed, the server's connections are cut off, one recording

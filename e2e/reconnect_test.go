@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/flv"
-	"afterlive/internal/testenv"
-	"afterlive/ladder"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/ladder"
 )
 
 // A publisher loses its connection three times. Twice it is back in time, and its recording goes on; the third time it isn't, and what it

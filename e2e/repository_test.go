@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/testenv"
 )
 
 // git asks the repository, and skips where there is none.

@@ -15,11 +15,11 @@ import (
 	"github.com/invopop/jsonschema"
 	validator "github.com/santhosh-tekuri/jsonschema/v6"
 
-	"afterlive/internal/flv"
-	"afterlive/internal/testenv"
-	"afterlive/internal/webhook"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/internal/webhook"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // spoken is what other programs read and write, and where examples of it lie in a folder that was worked on.
@@ -57,7 +57,7 @@ func schemaOf(t *testing.T, of any, about string, strict bool) *jsonschema.Schem
 	}
 	t.Chdir(testenv.Root()) // comments are named by relative paths
 	for _, folder := range []string{"ladder", "job", "internal/flv", "internal/h264", "internal/webhook", "internal/catalog"} {
-		must(t, r.AddGoComments("afterlive", "./"+folder))
+		must(t, r.AddGoComments("afterlive.alt", "./"+folder))
 	}
 	for name, text := range r.CommentMap {
 		r.CommentMap[name] = strings.Join(strings.Fields(text), " ")

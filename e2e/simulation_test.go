@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/fleet"
+	"afterlive.alt/internal/fleet"
 )
 
 var simulate = flag.Bool("simulate", false, "compare a real run with the simulated one: make simulate")

@@ -18,9 +18,9 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
-	"afterlive/internal/testenv"
-	"afterlive/internal/webhook"
-	"afterlive/ladder"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/internal/webhook"
+	"afterlive.alt/ladder"
 )
 
 // hostile is a name that would be more than a name if a page took it for HTML, and is as long as a name may be.

@@ -18,10 +18,10 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/blob"
-	"afterlive/internal/queue"
-	"afterlive/internal/testenv"
-	"afterlive/job"
+	"afterlive.alt/internal/blob"
+	"afterlive.alt/internal/queue"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/job"
 )
 
 var seedFlag = flag.Uint64("seed", 0, "of the soak, to repeat it as far as time allows; 0: a new one")

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"afterlive/internal/testenv"
-	"afterlive/ladder"
-	"afterlive/player"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/ladder"
+	"afterlive.alt/player"
 )
 
 // faults collects what is wrong.

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/testenv"
 )
 
 // cloud is a server that answers the AWS CLI, and makes most of what a template says: moto, which others wrote.

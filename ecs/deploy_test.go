@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/testenv"
 )
 
 // aws answers as the CLI would, and notes what it was asked. Stacks are files in $STACKS, with their status; $SAYS is what it says

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/testenv"
 )
 
 // values are what the templates' functions come to in a stack called events.

@@ -9,7 +9,7 @@ import (
 	"regexp"
 	"strings"
 
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/testenv"
 )
 
 // checkOrigin looks for what a live origin needs.

@@ -5,7 +5,7 @@ import (
 	"os"
 	"strings"
 
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/testenv"
 )
 
 // resources are those of the roles, as testdata/permissions.txt has them.

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/testenv"
 )
 
 // samples are values for parameters that are empty by default: validators take a default for what is given.

@@ -7,7 +7,7 @@ import (
 	"github.com/Eyevinn/mp4ff/hevc"
 	"github.com/Eyevinn/mp4ff/sei"
 
-	"afterlive/internal/h264"
+	"afterlive.alt/internal/h264"
 )
 
 // nalLength is how many bytes the length of a NAL unit has of which avcC says nothing here.

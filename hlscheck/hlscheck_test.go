@@ -22,7 +22,7 @@ import (
 
 	"github.com/Eyevinn/mp4ff/mp4"
 
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/testenv"
 )
 
 // files is a presentation in memory.

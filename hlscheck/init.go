@@ -10,7 +10,7 @@ import (
 	"github.com/Eyevinn/mp4ff/hevc"
 	"github.com/Eyevinn/mp4ff/mp4"
 
-	avc264 "afterlive/internal/h264"
+	avc264 "afterlive.alt/internal/h264"
 )
 
 // initSegment is what an EXT-X-MAP names, or what a segment without one says itself: its

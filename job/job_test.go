@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/job"
+	"afterlive.alt/job"
 )
 
 func ExampleParse() {

@@ -9,7 +9,7 @@ import (
 
 	ffmpeg "github.com/u2takey/ffmpeg-go"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 // Names in a task's scratch folder, where ffmpeg is run: every rendition has a

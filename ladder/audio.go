@@ -9,7 +9,7 @@ import (
 
 	ffmpeg "github.com/u2takey/ffmpeg-go"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 // Audio is the audio, shared by all ladders. Each chunk has its share of it, in packets of

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 // Every packet is in one segment, whatever the rates, and none is heard more than its own

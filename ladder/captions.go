@@ -5,7 +5,7 @@ import (
 
 	"github.com/Eyevinn/hls-m3u8/m3u8"
 
-	"afterlive/internal/h264"
+	"afterlive.alt/internal/h264"
 )
 
 // Caption is a channel of closed captions that the frames carry. The encoder passes them

@@ -3,7 +3,7 @@ package ladder
 import (
 	"time"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 // Chunk is everything between two moments, the frames [From, To) of the output's grid: what

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 func TestChunks(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 
 	ffmpeg "github.com/u2takey/ffmpeg-go"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 // SourceCopy is the option by which the top rendition is the recording's own video, not

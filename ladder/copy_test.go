@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 // A recording is copied if it is as small as the profile wants the rung to be that would

@@ -5,7 +5,7 @@ import (
 	"math"
 	"strings"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 // AudioProfile is how a profile wants its audio: "128k", "copy", "encode 96k".

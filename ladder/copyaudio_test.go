@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 // steadyAudio gives a recording AAC-LC in stereo, which begins at a moment and has so many bits a second.

@@ -3,7 +3,7 @@ package ladder
 import (
 	"slices"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 // End is what is known of a recording when it has ended, stored as jobs/<job>/end.json: nothing

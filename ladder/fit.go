@@ -9,7 +9,7 @@ import (
 
 	ffmpeg "github.com/u2takey/ffmpeg-go"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 // Fit is what samples of a recording have said of its ladders, and what was made of

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 // fitPlan is a plan of the built-in profile, to be fitted.

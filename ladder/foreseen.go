@@ -3,7 +3,7 @@ package ladder
 import (
 	"fmt"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 // HLSLimits is the reason of a plan whose renditions no player needs to support.

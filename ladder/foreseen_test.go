@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 // Sizes and rates, and whether x264 makes more than level 5.2 of them: it was asked.

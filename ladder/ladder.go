@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 // Plan is what is decided about one job, but for what depends on how long its recording is.

@@ -13,8 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"afterlive/internal/flv"
-	"afterlive/internal/h264"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/h264"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files")

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 // rateTolerance is by how much the rate of a whole recording may be another than that of its head: so

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 // Missing is what a recording has, and the result has not. Nothing is left out without

@@ -10,7 +10,7 @@ import (
 
 	"github.com/Eyevinn/hls-m3u8/m3u8"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 // made is what the parts of a plan could look like: segments of bytesPerSecond.

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 // Projection is how the video maps to the viewer's surroundings.

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 func TestFaces(t *testing.T) {

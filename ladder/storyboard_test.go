@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 func TestStoryboard(t *testing.T) {

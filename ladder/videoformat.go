@@ -10,8 +10,8 @@ import (
 
 	ffmpeg "github.com/u2takey/ffmpeg-go"
 
-	"afterlive/internal/flv"
-	"afterlive/internal/h264"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/h264"
 )
 
 // VideoFormat is what every decoded frame is brought to before anything else is made of it.

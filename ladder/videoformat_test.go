@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/flv"
-	"afterlive/internal/h264"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/h264"
 )
 
 // With what a recording is brought to one format, its largest form that lasts decides,

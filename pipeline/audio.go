@@ -15,13 +15,13 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/audio"
-	"afterlive/internal/ffmpeg"
-	"afterlive/internal/flv"
-	"afterlive/internal/ledger"
-	"afterlive/internal/worker"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/audio"
+	"afterlive.alt/internal/ffmpeg"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/internal/worker"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // audio makes a chunk's audio, a stretch at a time: decode, put each sample at its place,

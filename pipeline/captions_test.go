@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/hlstest"
+	"afterlive.alt/internal/hlstest"
 )
 
 // captioned has "HI" with its frames, as CEA-608 in channel 1 of the first field (ANSI/SCTE

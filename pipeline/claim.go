@@ -11,10 +11,10 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/ledger"
-	"afterlive/internal/worker"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/internal/worker"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // maxTaken is how many workers may die over a task: as many as may receive its message.

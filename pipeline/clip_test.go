@@ -17,15 +17,15 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/hlscheck"
-	"afterlive/internal/catalog"
-	"afterlive/internal/flv"
-	"afterlive/internal/hlstest"
-	"afterlive/internal/ledger"
-	"afterlive/internal/operate"
-	"afterlive/internal/testenv"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/hlscheck"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/hlstest"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/internal/operate"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // clipped is a store with an asset to cut from.

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/hlstest"
-	"afterlive/ladder"
+	"afterlive.alt/internal/hlstest"
+	"afterlive.alt/ladder"
 )
 
 const copyProfile = `

@@ -12,9 +12,9 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/hlstest"
-	"afterlive/internal/testenv"
-	"afterlive/ladder"
+	"afterlive.alt/internal/hlstest"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/ladder"
 )
 
 const audioProfiles = `

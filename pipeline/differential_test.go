@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/flv"
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/testenv"
 )
 
 var (

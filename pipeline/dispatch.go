@@ -12,12 +12,12 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"afterlive/internal/flv"
-	"afterlive/internal/growing"
-	"afterlive/internal/ledger"
-	"afterlive/internal/worker"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/growing"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/internal/worker"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // batchSize is how many messages SQS takes at once.

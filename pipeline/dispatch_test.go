@@ -9,11 +9,11 @@ import (
 
 	"go.uber.org/zap/zaptest"
 
-	"afterlive/internal/ledger"
-	"afterlive/internal/testenv"
-	"afterlive/internal/worker"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/internal/worker"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // outbox is a queue that counts batches and can fail at one.

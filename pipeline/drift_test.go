@@ -5,7 +5,7 @@ import (
 	"math"
 	"testing"
 
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/testenv"
 )
 
 // Audio whose clock is not the video's stays with it, at every rate, and grows no holes.

@@ -11,10 +11,10 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/growing"
-	"afterlive/internal/ledger"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/growing"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // publishEvent publishes what there is so far of a recording that grows: the parts from the first on

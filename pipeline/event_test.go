@@ -14,13 +14,13 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/hlscheck"
-	"afterlive/internal/catalog"
-	"afterlive/internal/ledger"
-	"afterlive/internal/testenv"
-	"afterlive/internal/worker"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/hlscheck"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/internal/worker"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // growsFor is a recording of so many seconds, in as many pieces.

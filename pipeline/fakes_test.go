@@ -11,14 +11,14 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap/zaptest"
 
-	"afterlive/internal/catalog"
-	"afterlive/internal/ffmpeg"
-	"afterlive/internal/ledger"
-	"afterlive/internal/operate"
-	"afterlive/internal/testenv"
-	"afterlive/internal/worker"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/internal/ffmpeg"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/internal/operate"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/internal/worker"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

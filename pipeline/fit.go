@@ -11,10 +11,10 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/ffmpeg"
-	"afterlive/internal/flv"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/ffmpeg"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // fit encodes a few samples of a recording, and lets the plan's ladders fit what that

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/testenv"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 const fitProfile = `

@@ -15,11 +15,11 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/ffmpeg"
-	"afterlive/internal/flv"
-	"afterlive/internal/testenv"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/ffmpeg"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // process does a recording as workers would. It returns the plan, if it came so far.

@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // collectImages verifies and uploads what a chunk has made for the storyboard. Like

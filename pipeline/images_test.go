@@ -12,10 +12,10 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/flv"
-	"afterlive/internal/ledger"
-	"afterlive/internal/testenv"
-	"afterlive/ladder"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/ladder"
 )
 
 var cue = regexp.MustCompile(`(?m)^(\S+) --> (\S+)\n(\S+\.jpg)#xywh=(\d+),(\d+),(\d+),(\d+)$`)

@@ -10,8 +10,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/flv"
-	"afterlive/job"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/job"
 )
 
 // Beside a recording may lie its index, from its uploader: the file went through their hands

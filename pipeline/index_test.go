@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/flv"
-	"afterlive/internal/testenv"
-	"afterlive/job"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/job"
 )
 
 // uploaded is a small recording as an uploader leaves it, and the keys of what lies beside it.

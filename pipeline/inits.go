@@ -4,7 +4,7 @@ import (
 	"sync"
 	"time"
 
-	"afterlive/ladder"
+	"afterlive.alt/ladder"
 )
 
 // inits remembers which init segments are stored: all parts of a job share them, and a store charges for each that is uploaded in vain.

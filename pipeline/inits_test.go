@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"afterlive/ladder"
+	"afterlive.alt/ladder"
 )
 
 // An init segment is uploaded once in a while, and for a job that is made again after it was removed.

@@ -7,8 +7,8 @@ import (
 	"io/fs"
 	"path"
 
-	"afterlive/internal/ledger"
-	"afterlive/ladder"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/ladder"
 )
 
 // pointLatest makes an asset its stream's latest, unless one that began later is it. A link to that can be made before there is any.

@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/ledger"
-	"afterlive/internal/testenv"
-	"afterlive/ladder"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/ladder"
 )
 
 // In whatever order the recordings of a stream come in, its latest is the one that began last, and its playlist leads there.

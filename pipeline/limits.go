@@ -10,8 +10,8 @@ import (
 	"syscall"
 	"time"
 
-	"afterlive/internal/flv"
-	"afterlive/job"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/job"
 )
 
 // Limits are what a recording may be, and what it may cost: a few bytes can claim

@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"afterlive/internal/testenv"
-	"afterlive/ladder"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/ladder"
 )
 
 // Nobody watches before the recording has ended, if its profile says so. Chunks are longer meanwhile, and each costs few requests. What is

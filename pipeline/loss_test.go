@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/testenv"
-	"afterlive/ladder"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/ladder"
 )
 
 // thief is an ffmpeg that takes something away from what the real one does: before is

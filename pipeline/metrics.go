@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
-	"afterlive/internal/trace"
+	"afterlive.alt/internal/trace"
 )
 
 // Metrics count what is made of recordings. docs/operations.md says what to watch.

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/hlstest"
-	"afterlive/ladder"
+	"afterlive.alt/internal/hlstest"
+	"afterlive.alt/ladder"
 )
 
 // hashes are those of a stream's packets, in the order of decoding.

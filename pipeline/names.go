@@ -7,9 +7,9 @@ import (
 	"io/fs"
 	"strings"
 
-	"afterlive/internal/ledger"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // NameFree refuses a recording whose results would lie where those of another asset do, or

@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // A recording whose results would lie within another asset, or replace that of another

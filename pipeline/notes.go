@@ -10,10 +10,10 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/catalog"
-	"afterlive/internal/ledger"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // NoteFailure keeps a failure with its job, and adds which recording it is about. Its

@@ -5,9 +5,9 @@ import (
 	"regexp"
 	"testing"
 
-	"afterlive/internal/ledger"
-	"afterlive/internal/testenv"
-	"afterlive/job"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/job"
 )
 
 // Which tasks are no crash loop, since only their messages come back: those of parts,

@@ -15,10 +15,10 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"afterlive/internal/ledger"
-	"afterlive/internal/segment"
-	"afterlive/internal/worker"
-	"afterlive/ladder"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/internal/segment"
+	"afterlive.alt/internal/worker"
+	"afterlive.alt/ladder"
 )
 
 // work is what it takes to make one part.

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/ladder"
+	"afterlive.alt/ladder"
 )
 
 // What people really record, and what became of it once: each is of a kind that was lost,

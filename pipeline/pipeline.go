@@ -31,13 +31,13 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/ffmpeg"
-	"afterlive/internal/growing"
-	"afterlive/internal/ledger"
-	"afterlive/internal/trace"
-	"afterlive/internal/worker"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/ffmpeg"
+	"afterlive.alt/internal/growing"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/internal/trace"
+	"afterlive.alt/internal/worker"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // Queue takes the tasks that a task leads to: one, or up to 10 at once. After an error some of them may be there.

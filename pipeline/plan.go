@@ -12,12 +12,12 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/flv"
-	"afterlive/internal/growing"
-	"afterlive/internal/ledger"
-	"afterlive/internal/worker"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/growing"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/internal/worker"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // look plans a recording, stores the chunks that can be made of it by now, and sends out their tasks,

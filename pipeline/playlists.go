@@ -6,9 +6,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"afterlive/internal/ledger"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // playlist is one to be stored.

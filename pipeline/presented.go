@@ -11,10 +11,10 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/ledger"
-	"afterlive/internal/remux"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/internal/remux"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // Rendition is one of a published asset, with the audio that goes with it.

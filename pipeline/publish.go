@@ -12,11 +12,11 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/catalog"
-	"afterlive/internal/ledger"
-	"afterlive/internal/worker"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/internal/worker"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // goOn is what every part ends with: whoever finds the last one there, publishes. Several

@@ -16,11 +16,11 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/ffmpeg"
-	"afterlive/internal/ledger"
-	"afterlive/internal/worker"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/ffmpeg"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/internal/worker"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // askForQuality sends the task that measures a published job, if its profile wants

@@ -11,12 +11,12 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/hlstest"
-	"afterlive/internal/ledger"
-	"afterlive/internal/testenv"
-	"afterlive/internal/testsphere"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/hlstest"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/internal/testsphere"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 const qualityProfile = `

@@ -12,11 +12,11 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/hlstest"
-	"afterlive/internal/ledger"
-	"afterlive/internal/testenv"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/hlstest"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // source is a recording to be made by ffmpeg: bars that move, a tone in the background.

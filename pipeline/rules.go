@@ -10,9 +10,9 @@ import (
 	"path"
 	"strings"
 
-	"afterlive/hlscheck"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/hlscheck"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // keepsTheRules looks at a presentation as a player will, before any of its multivariant

@@ -11,11 +11,11 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"afterlive/hlscheck"
-	"afterlive/internal/ledger"
-	"afterlive/internal/testenv"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/hlscheck"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // What every built-in profile publishes keeps all rules that MUST be kept, in every

@@ -9,8 +9,8 @@ import (
 	"slices"
 	"testing"
 
-	"afterlive/internal/testenv"
-	"afterlive/ladder"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/ladder"
 )
 
 // Signals in which a seam would be heard; the pure tone most of all.

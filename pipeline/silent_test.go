@@ -10,8 +10,8 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"afterlive/internal/testenv"
-	"afterlive/job"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/job"
 )
 
 // hushed is a store whose source breaks off in silence.

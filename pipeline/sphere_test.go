@@ -9,12 +9,12 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/catalog"
-	"afterlive/internal/hlstest"
-	"afterlive/internal/ledger"
-	"afterlive/internal/testenv"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/internal/hlstest"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 const sphereProfile = `

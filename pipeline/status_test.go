@@ -5,11 +5,11 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/catalog"
-	"afterlive/internal/operate"
-	"afterlive/internal/testenv"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/internal/operate"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // A job that is refused at publishing is a failed one, of its own task; dropped, it is told

@@ -14,13 +14,13 @@ import (
 
 	"github.com/Eyevinn/mp4ff/mp4"
 
-	"afterlive/internal/catalog"
-	"afterlive/internal/flv"
-	"afterlive/internal/hlstest"
-	"afterlive/internal/segment"
-	"afterlive/internal/testenv"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/hlstest"
+	"afterlive.alt/internal/segment"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // spec is a recording to be made by ffmpeg. Every frame shows its own number in

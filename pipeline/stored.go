@@ -11,9 +11,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"afterlive/internal/ledger"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // samples are the last segments of a part's renditions, by key. What another job has made was looked at when that was published.

@@ -9,12 +9,12 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/hlscheck"
-	"afterlive/internal/hlstest"
-	"afterlive/internal/operate"
-	"afterlive/internal/testenv"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/hlscheck"
+	"afterlive.alt/internal/hlstest"
+	"afterlive.alt/internal/operate"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 const containerProfiles = `

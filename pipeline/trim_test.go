@@ -9,13 +9,13 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/catalog"
-	"afterlive/internal/flv"
-	"afterlive/internal/ledger"
-	"afterlive/internal/operate"
-	"afterlive/internal/testenv"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/internal/operate"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // A trimmed recording has exactly the frames that are left, from the one that is shown at its new beginning, and the audio of their time.

@@ -8,10 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/ffmpeg"
-	"afterlive/internal/flv"
-	"afterlive/internal/segment"
-	"afterlive/ladder"
+	"afterlive.alt/internal/ffmpeg"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/segment"
+	"afterlive.alt/ladder"
 )
 
 // encodeSmall encodes the first chunk and the audio of a small recording into a

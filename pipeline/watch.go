@@ -10,11 +10,11 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/growing"
-	"afterlive/internal/ledger"
-	"afterlive/internal/worker"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/growing"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/internal/worker"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // Recorders die, and disks with them, without a word. So a recording that grows is watched: workers send each other a

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 
-	"afterlive/job"
+	"afterlive.alt/job"
 )
 
 // A bucket may tell of a recording before its sender does, and knows nothing of profile, title and trim. So the sender stores them beside the recording,

@@ -8,7 +8,7 @@ import (
 	"reflect"
 	"time"
 
-	"afterlive/internal/catalog"
+	"afterlive.alt/internal/catalog"
 )
 
 // counts are those of a queue.

@@ -10,10 +10,10 @@ import (
 	"strings"
 	"time"
 
-	"afterlive/internal/catalog"
-	"afterlive/internal/ledger"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // jobs is a page of jobs, the newest first.

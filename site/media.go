@@ -11,8 +11,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/blob"
-	"afterlive/player"
+	"afterlive.alt/internal/blob"
+	"afterlive.alt/player"
 )
 
 // Media serves what is watched: the player, and the results in a folder.

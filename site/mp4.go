@@ -12,7 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/pipeline"
+	"afterlive.alt/pipeline"
 )
 
 // mp4 sends a rendition as one MP4. Nothing is sent before all of it was read. One is made at a time, from the store: each needs its size

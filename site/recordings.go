@@ -8,9 +8,9 @@ import (
 	"net/http"
 	"time"
 
-	"afterlive/internal/catalog"
-	"afterlive/internal/ledger"
-	"afterlive/ladder"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/ladder"
 )
 
 // recording is what viewers see of a job.

@@ -21,10 +21,10 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/catalog"
-	"afterlive/internal/operate"
-	"afterlive/internal/queue"
-	"afterlive/pipeline"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/internal/operate"
+	"afterlive.alt/internal/queue"
+	"afterlive.alt/pipeline"
 )
 
 //go:embed web

@@ -21,15 +21,15 @@ import (
 	"github.com/goccy/go-yaml"
 	"go.uber.org/zap"
 
-	"afterlive/internal/catalog"
-	"afterlive/internal/flv"
-	"afterlive/internal/ledger"
-	"afterlive/internal/operate"
-	"afterlive/internal/queue"
-	"afterlive/internal/testenv"
-	"afterlive/job"
-	"afterlive/ladder"
-	"afterlive/pipeline"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/internal/operate"
+	"afterlive.alt/internal/queue"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
+	"afterlive.alt/pipeline"
 )
 
 // shop is a store that counts requests.

@@ -23,7 +23,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/exp/slog"
 
-	"afterlive/job"
+	"afterlive.alt/job"
 )
 
 // Uploads takes recordings by HTTP, by tus 1.0: whoever is interrupted goes on where he was. What has come whole is sent to the workers before that

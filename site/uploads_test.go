@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/job"
+	"afterlive.alt/job"
 )
 
 // shelf is a receiver that keeps what it is given, unless it has a fault.

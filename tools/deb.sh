@@ -20,7 +20,7 @@ trap 'rm -rf "$work"' EXIT
 
 programs() { # into folder $1 for architecture $2, by their installed names
 	for name in enqueue:afterlive worker:afterlive-worker hlscheck:hlscheck; do
-		CGO_ENABLED=0 GOARCH=$2 go build -trimpath -ldflags "-s -w -X afterlive/internal/config.Version=$version" -o "$1/${name#*:}" "./cmd/${name%:*}"
+		CGO_ENABLED=0 GOARCH=$2 go build -trimpath -ldflags "-s -w -X afterlive.alt/internal/config.version=$version" -o "$1/${name#*:}" "./cmd/${name%:*}"
 	done
 }
 

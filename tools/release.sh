@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# release.sh: makes what a release consists of, in dist/: archives for Linux and macOS, Debian packages, the chart, a bill of materials
+# release.sh: makes what a release consists of, in dist/: archives for Linux and macOS, Debian packages, the chart, the Go module as
+# a proxy serves it, a bill of materials
 # (CycloneDX) for each program, and SHA-256 sums. The same commit gives the same bytes. VERSION names an untagged tree, to try it.
 set -euo pipefail
 umask 022
@@ -20,7 +21,7 @@ archive() { # OS ARCH PROGRAM...
 	name=afterlive-$version-$os-$arch
 	mkdir -p "$work/$name"
 	for program; do
-		CGO_ENABLED=0 GOOS=$os GOARCH=$arch go build -trimpath -ldflags "-s -w -X afterlive/internal/config.Version=$version" -o "$work/$name/${program#*:}" "./cmd/${program%:*}"
+		CGO_ENABLED=0 GOOS=$os GOARCH=$arch go build -trimpath -ldflags "-s -w -X afterlive.alt/internal/config.version=$version" -o "$work/$name/${program#*:}" "./cmd/${program%:*}"
 	done
 	cp LICENSE README.md CHANGELOG.md "$work/$name/"
 	tar -C "$work" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner -c "$name" | gzip -9n >"dist/$name.tar.gz"
@@ -39,4 +40,6 @@ done
 mkdir "$work/chart" # Helm writes the time of day into its archive
 tar -C "$work/chart" -xzmf "$work/afterlive-${version#v}.tgz"
 tar -C "$work/chart" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner -c afterlive | gzip -9n >"dist/afterlive-chart-${version#v}.tgz"
+tools/module.sh "$version" "$work/module"
+tar -C "$work/module" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner -c . | gzip -9n >"dist/afterlive-go-module-$version.tar.gz"
 (cd dist && sha256sum -- * >SHA256SUMS && cat SHA256SUMS)

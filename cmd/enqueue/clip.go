@@ -9,11 +9,11 @@ import (
 	"strings"
 	"time"
 
-	"afterlive/internal/config"
-	"afterlive/internal/growing"
-	"afterlive/internal/operate"
-	"afterlive/job"
-	"afterlive/pipeline"
+	"afterlive.alt/internal/config"
+	"afterlive.alt/internal/growing"
+	"afterlive.alt/internal/operate"
+	"afterlive.alt/job"
+	"afterlive.alt/pipeline"
 )
 
 type clipCommand struct {

@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 // continuation is a second file of one recording: the publisher has come back, and nginx records to a new file. follow appends

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"afterlive/internal/config"
-	"afterlive/internal/growing"
-	"afterlive/job"
+	"afterlive.alt/internal/config"
+	"afterlive.alt/internal/growing"
+	"afterlive.alt/job"
 )
 
 type endCommand struct {

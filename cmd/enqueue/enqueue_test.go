@@ -17,9 +17,9 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/catalog"
-	"afterlive/internal/config"
-	"afterlive/job"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/internal/config"
+	"afterlive.alt/job"
 )
 
 const lockVariable = "AFTERLIVE_TEST_LOCK"

@@ -14,7 +14,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/config"
+	"afterlive.alt/internal/config"
 )
 
 type expectCommand struct {

@@ -13,12 +13,12 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"afterlive/internal/config"
-	"afterlive/internal/ledger"
-	"afterlive/internal/operate"
-	"afterlive/job"
-	"afterlive/ladder"
-	"afterlive/pipeline"
+	"afterlive.alt/internal/config"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/internal/operate"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
+	"afterlive.alt/pipeline"
 )
 
 // withBackend opens the backend and runs f.

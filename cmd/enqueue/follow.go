@@ -15,8 +15,8 @@ import (
 	"github.com/fsnotify/fsnotify"
 	"go.uber.org/zap"
 
-	"afterlive/internal/config"
-	"afterlive/internal/growing"
+	"afterlive.alt/internal/config"
+	"afterlive.alt/internal/growing"
 )
 
 type followCommand struct {

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/blob"
-	"afterlive/internal/growing"
+	"afterlive.alt/internal/blob"
+	"afterlive.alt/internal/growing"
 )
 
 // grown writes a recording of 14 s to the box, of which the first 95 % are shipped to the store already.

@@ -9,9 +9,9 @@ import (
 	"os"
 	"time"
 
-	"afterlive/internal/flv"
-	"afterlive/internal/growing"
-	"afterlive/job"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/growing"
+	"afterlive.alt/job"
 )
 
 // existing is the task for an object that is in the bucket already; or for a recording that was followed, and whose

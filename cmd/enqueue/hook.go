@@ -15,10 +15,10 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/blob"
-	"afterlive/internal/config"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/blob"
+	"afterlive.alt/internal/config"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 type hookCommand struct {

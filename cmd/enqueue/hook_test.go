@@ -10,7 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	"afterlive/internal/config"
+	"afterlive.alt/internal/config"
 )
 
 func TestHook(t *testing.T) {

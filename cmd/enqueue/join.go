@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"afterlive/internal/flv"
-	"afterlive/job"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/job"
 )
 
 // joined makes one recording of the parts of a stream, and uploads that.

@@ -15,8 +15,8 @@ import (
 	"github.com/alecthomas/kong"
 	"go.uber.org/zap"
 
-	"afterlive/internal/config"
-	"afterlive/job"
+	"afterlive.alt/internal/config"
+	"afterlive.alt/job"
 )
 
 func main() {
@@ -99,7 +99,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	defer cancel()
 	var c commands
 	parser, err := kong.New(&c, kong.Name(job.CLI), kong.Description(description), kong.ExplicitGroups(config.Groups()),
-		config.File("afterlive.yaml"), kong.Vars{"version": config.Version}, kong.Writers(stdout, os.Stderr),
+		config.File("afterlive.yaml"), kong.Vars{"version": config.Version()}, kong.Writers(stdout, os.Stderr),
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.BindTo(stdout, (*io.Writer)(nil)))
 	if err != nil {
 		return err

@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"afterlive/internal/config"
-	"afterlive/internal/operate"
-	"afterlive/pipeline"
+	"afterlive.alt/internal/config"
+	"afterlive.alt/internal/operate"
+	"afterlive.alt/pipeline"
 )
 
 type mp4Command struct {

@@ -7,8 +7,8 @@ import (
 	"io"
 	"io/fs"
 
-	"afterlive/internal/config"
-	"afterlive/player"
+	"afterlive.alt/internal/config"
+	"afterlive.alt/player"
 )
 
 type playerCommand struct{}

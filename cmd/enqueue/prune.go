@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"afterlive/internal/config"
-	"afterlive/internal/operate"
-	"afterlive/ladder"
+	"afterlive.alt/internal/config"
+	"afterlive.alt/internal/operate"
+	"afterlive.alt/ladder"
 )
 
 type pruneCommand struct {

@@ -9,10 +9,10 @@ import (
 	"io/fs"
 	"text/tabwriter"
 
-	"afterlive/internal/config"
-	"afterlive/internal/ledger"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/config"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 type qualityCommand struct {

@@ -7,11 +7,11 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/config"
-	"afterlive/internal/flv"
-	"afterlive/job"
-	"afterlive/pipeline"
-	"afterlive/site"
+	"afterlive.alt/internal/config"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/job"
+	"afterlive.alt/pipeline"
+	"afterlive.alt/site"
 )
 
 // receiver sends what was uploaded as send does.

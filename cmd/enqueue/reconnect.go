@@ -10,8 +10,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/flv"
-	"afterlive/internal/growing"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/growing"
 )
 
 // claim locks a recording for this process, so that no hook takes it when nginx closes the file. ours is false if there is nothing

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 // cutOff is a recording of so many seconds whose publisher has lost its connection: it doesn't say goodbye.

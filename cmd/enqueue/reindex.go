@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"io"
 
-	"afterlive/internal/catalog"
-	"afterlive/internal/config"
-	"afterlive/internal/operate"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/internal/config"
+	"afterlive.alt/internal/operate"
 )
 
 type reindexCommand struct{}

@@ -12,15 +12,15 @@ import (
 	"sync"
 	"time"
 
-	"afterlive/internal/catalog"
-	"afterlive/internal/config"
-	"afterlive/internal/flv"
-	"afterlive/internal/growing"
-	"afterlive/internal/ledger"
-	"afterlive/internal/operate"
-	"afterlive/job"
-	"afterlive/ladder"
-	"afterlive/pipeline"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/internal/config"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/growing"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/internal/operate"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
+	"afterlive.alt/pipeline"
 )
 
 type replayCommand struct {

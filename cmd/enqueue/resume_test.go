@@ -7,11 +7,11 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/catalog"
-	"afterlive/internal/config"
-	"afterlive/internal/flv"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/internal/config"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // After the queue was lost, all that isn't done is sent again, as it was asked for, and nothing else.

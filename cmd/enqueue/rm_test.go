@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/config"
-	"afterlive/internal/flv"
-	"afterlive/ladder"
+	"afterlive.alt/internal/config"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/ladder"
 )
 
 // An asset is removed with all that belongs to it, and its recording only if that is asked for; a name that is not there is an error of its own.

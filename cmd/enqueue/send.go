@@ -13,14 +13,14 @@ import (
 	"strings"
 	"time"
 
-	"afterlive/internal/catalog"
-	"afterlive/internal/config"
-	"afterlive/internal/flv"
-	"afterlive/internal/growing"
-	"afterlive/internal/operate"
-	"afterlive/job"
-	"afterlive/ladder"
-	"afterlive/pipeline"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/internal/config"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/growing"
+	"afterlive.alt/internal/operate"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
+	"afterlive.alt/pipeline"
 )
 
 type sendCommand struct {

@@ -8,13 +8,13 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/catalog"
-	"afterlive/internal/config"
-	"afterlive/internal/flv"
-	"afterlive/internal/ledger"
-	"afterlive/internal/operate"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/internal/config"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/internal/operate"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // What is no recording is refused before anything is uploaded, with the reason; unless one insists.

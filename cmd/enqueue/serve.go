@@ -11,9 +11,9 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/config"
-	"afterlive/internal/operate"
-	"afterlive/site"
+	"afterlive.alt/internal/config"
+	"afterlive.alt/internal/operate"
+	"afterlive.alt/site"
 )
 
 type serveCommand struct {

@@ -11,8 +11,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/growing"
-	"afterlive/internal/twin"
+	"afterlive.alt/internal/growing"
+	"afterlive.alt/internal/twin"
 )
 
 // settle makes one object of a recording that has ended, unless another origin does; and ends what this one has to do with it.

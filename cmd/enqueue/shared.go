@@ -9,8 +9,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/growing"
-	"afterlive/internal/twin"
+	"afterlive.alt/internal/growing"
+	"afterlive.alt/internal/twin"
 )
 
 // shared is the recording of a stream that several origins record. One of them ships it at a time; the others look on, and go on with it where

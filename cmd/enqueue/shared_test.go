@@ -15,9 +15,9 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/config"
-	"afterlive/internal/flv"
-	"afterlive/internal/growing"
+	"afterlive.alt/internal/config"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/growing"
 )
 
 // streamed is what an encoder sends in 30 s.

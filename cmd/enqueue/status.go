@@ -14,8 +14,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"afterlive/internal/catalog"
-	"afterlive/internal/config"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/internal/config"
 )
 
 type statusCommand struct {

@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/catalog"
-	"afterlive/internal/config"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/internal/config"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // A watch ends when nothing more will happen, and tells how it ended.

@@ -12,9 +12,9 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/flv"
-	"afterlive/internal/growing"
-	"afterlive/job"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/growing"
+	"afterlive.alt/job"
 )
 
 // stream is one recording that is followed.

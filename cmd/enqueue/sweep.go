@@ -14,8 +14,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/blob"
-	"afterlive/internal/config"
+	"afterlive.alt/internal/blob"
+	"afterlive.alt/internal/config"
 )
 
 type sweepCommand struct {

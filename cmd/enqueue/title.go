@@ -7,8 +7,8 @@ import (
 	"io"
 	"strings"
 
-	"afterlive/internal/config"
-	"afterlive/internal/operate"
+	"afterlive.alt/internal/config"
+	"afterlive.alt/internal/operate"
 )
 
 type titleCommand struct {

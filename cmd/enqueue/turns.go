@@ -9,8 +9,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/flv"
-	"afterlive/internal/growing"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/growing"
 )
 
 // extend puts what has come behind the copy, up to the first hole.

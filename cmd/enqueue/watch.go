@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 
-	"afterlive/internal/catalog"
-	"afterlive/job"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/job"
 )
 
 // done tells whether there is nothing left to watch.

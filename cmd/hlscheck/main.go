@@ -16,7 +16,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"afterlive/hlscheck"
+	"afterlive.alt/hlscheck"
 )
 
 func main() {

@@ -13,8 +13,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"afterlive/internal/worker"
-	"afterlive/pipeline"
+	"afterlive.alt/internal/worker"
+	"afterlive.alt/pipeline"
 )
 
 // Each minute's growth is a line of CloudWatch's embedded metric format, and what has grown since is told at the end; where nothing

@@ -11,8 +11,8 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
-	"afterlive/internal/ecs"
-	"afterlive/ladder"
+	"afterlive.alt/internal/ecs"
+	"afterlive.alt/ladder"
 )
 
 // host is where this worker runs, as ECS says, or else the machine; and how many tasks

@@ -20,14 +20,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"go.uber.org/zap"
 
-	"afterlive/internal/blob"
-	"afterlive/internal/config"
-	"afterlive/internal/ffmpeg"
-	"afterlive/internal/growing"
-	"afterlive/internal/worker"
-	"afterlive/job"
-	"afterlive/ladder"
-	"afterlive/pipeline"
+	"afterlive.alt/internal/blob"
+	"afterlive.alt/internal/config"
+	"afterlive.alt/internal/ffmpeg"
+	"afterlive.alt/internal/growing"
+	"afterlive.alt/internal/worker"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
+	"afterlive.alt/pipeline"
 )
 
 func main() {
@@ -119,7 +119,7 @@ func name() string {
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	var f flags
 	parser, err := kong.New(&f, kong.Name(name()), kong.Description(description), kong.ExplicitGroups(config.Groups()),
-		config.File("worker.yaml"), kong.Vars{"version": config.Version, "scratch": filepath.Join(os.TempDir(), fmt.Sprintf("afterlive-%d", os.Getuid()))}, kong.Writers(stdout, os.Stderr))
+		config.File("worker.yaml"), kong.Vars{"version": config.Version(), "scratch": filepath.Join(os.TempDir(), fmt.Sprintf("afterlive-%d", os.Getuid()))}, kong.Writers(stdout, os.Stderr))
 	if err != nil {
 		return err
 	}
@@ -186,7 +186,7 @@ func (f *flags) work(ctx, stop context.Context, cancel context.CancelFunc, log *
 	}
 	w := &worker.Worker{
 		Queue: backend.Queue, Failed: backend.Failed, Note: p.NoteFailure, Retry: p.NoteRetry, Do: p.Do, Done: p.Done, Lost: gone, Bucket: backend.Bucket, Slots: f.Slots, Lease: f.Lease, Drain: f.Drain,
-		Name: name, Program: "afterlive " + config.Version + ", ffmpeg " + version, Metrics: worker.NewMetrics(registry), Tracer: tracer, Log: log,
+		Name: name, Program: "afterlive " + config.Version() + ", ffmpeg " + version, Metrics: worker.NewMetrics(registry), Tracer: tracer, Log: log,
 	}
 	w.Idle, w.Protect, w.Ready = f.idle(backend), protection(ctx, log), f.room
 	onSpotNotice(ctx, log, f.Spot, cancel)

@@ -7,10 +7,10 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/catalog"
-	"afterlive/internal/ledger"
-	"afterlive/internal/worker"
-	"afterlive/ladder"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/internal/worker"
+	"afterlive.alt/ladder"
 )
 
 // report has a worker write how it is, every minute, for people who look; until end is called, which writes that it has ended.

@@ -13,8 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 
-	"afterlive/internal/config"
-	"afterlive/site"
+	"afterlive.alt/internal/config"
+	"afterlive.alt/site"
 )
 
 // serve listens, and answers in the background: /healthz, /metrics, the player and,

@@ -6,8 +6,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/config"
-	"afterlive/internal/trace"
+	"afterlive.alt/internal/config"
+	"afterlive.alt/internal/trace"
 )
 
 // tracer opens the receiver of --otlp. Without that flag there is none, and the tracer is nil.
@@ -15,7 +15,7 @@ func (f *flags) tracer(ctx context.Context, name string, log *zap.Logger) (*trac
 	if f.OTLP == "" {
 		return nil, nil //nolint:nilnil // a nil one does nothing
 	}
-	return trace.Open(ctx, f.OTLP, config.Version, name, log)
+	return trace.Open(ctx, f.OTLP, config.Version(), name, log)
 }
 
 // spansTime is how long a worker that ends tries to send its last spans.

@@ -10,7 +10,7 @@ import (
 	"io"
 	"math"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 // Channels of the output, and of what is decoded for it.

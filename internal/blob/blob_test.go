@@ -22,8 +22,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
-	"afterlive/internal/blob"
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/blob"
+	"afterlive.alt/internal/testenv"
 )
 
 // contract is what both stores offer.

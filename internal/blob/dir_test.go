@@ -6,7 +6,7 @@ import (
 	"syscall"
 	"testing"
 
-	"afterlive/internal/blob"
+	"afterlive.alt/internal/blob"
 )
 
 // What root writes belongs to the owner of the store, folders too: else services of another user could not write beside it.

@@ -13,8 +13,8 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/blob"
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/blob"
+	"afterlive.alt/internal/testenv"
 )
 
 // first lets the first n requests of a kind fail.

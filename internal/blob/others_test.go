@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/blob"
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/blob"
+	"afterlive.alt/internal/testenv"
 )
 
 // The store keeps its promises in a cloud of yours: see "make cloud-test".

@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/blob"
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/blob"
+	"afterlive.alt/internal/testenv"
 )
 
 const probe = "jobs/conditions.json"

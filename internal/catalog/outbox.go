@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"afterlive/internal/ledger"
+	"afterlive.alt/internal/ledger"
 )
 
 // Outbox is what the keys of jobs start with of which others may want to be told (internal/webhook).

@@ -13,9 +13,9 @@ import (
 	"slices"
 	"time"
 
-	"afterlive/internal/ledger"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // State is where a job stands. A recording that waits in the queue is no job yet.

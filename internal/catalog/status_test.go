@@ -6,11 +6,11 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/flv"
-	"afterlive/internal/ledger"
-	"afterlive/internal/testenv"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // What is in the store of a job decides its state.

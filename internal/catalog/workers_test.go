@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/testenv"
 )
 
 // Workers are listed that were seen lately, once each, also across the hour; those that have ended, or died, are not.

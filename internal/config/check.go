@@ -9,8 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"go.uber.org/zap"
 
-	"afterlive/internal/blob"
-	"afterlive/internal/queue"
+	"afterlive.alt/internal/blob"
+	"afterlive.alt/internal/queue"
 )
 
 // usable finds out whether the SDK has what every request needs.

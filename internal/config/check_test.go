@@ -10,7 +10,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/testenv"
 )
 
 // Each flag that names what is not there, or may not be used, is told; what is only out

@@ -3,6 +3,7 @@
 package config
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -22,14 +24,23 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"afterlive/internal/blob"
-	"afterlive/internal/queue"
-	"afterlive/internal/worker"
-	"afterlive/pipeline"
+	"afterlive.alt/internal/blob"
+	"afterlive.alt/internal/queue"
+	"afterlive.alt/internal/worker"
+	"afterlive.alt/pipeline"
 )
 
-// Version is the program's; "make build" sets it.
-var Version = "unreleased"
+// version is set by "make build".
+var version string
+
+// Version is the program's: that of its build, or of the module from which "go install" made it.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if version == "" && ok && info.Main.Version != "(devel)" {
+		return cmp.Or(info.Main.Version, "unreleased")
+	}
+	return cmp.Or(version, "unreleased")
+}
 
 // Flags say where everything is: in one folder, or on SQS and S3.
 type Flags struct {

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/testenv"
 )
 
 // Credentials expire between two calls: the request is signed anew, and nobody

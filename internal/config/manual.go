@@ -8,7 +8,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"afterlive/job"
+	"afterlive.alt/job"
 )
 
 // manFlag prints a manual page, and ends.
@@ -34,7 +34,7 @@ func (completionFlag) BeforeReset(app *kong.Kong) error {
 // manual writes a program's manual page, for man(1).
 func manual(w io.Writer, app *kong.Application) error {
 	var out strings.Builder
-	fmt.Fprintf(&out, ".TH %s 1 \"\" \"afterlive %s\"\n.SH NAME\n%s \\- %s\n", strings.ToUpper(app.Name), Version, app.Name, escape(firstLine(app.Help)))
+	fmt.Fprintf(&out, ".TH %s 1 \"\" \"afterlive %s\"\n.SH NAME\n%s \\- %s\n", strings.ToUpper(app.Name), Version(), app.Name, escape(firstLine(app.Help)))
 	fmt.Fprintf(&out, ".SH SYNOPSIS\n.B %s\n%s\n.SH DESCRIPTION\n%s", app.Name, escape(strings.TrimPrefix(app.Summary(), app.Name)), paragraphs(app.Help))
 	out.WriteString(".SH OPTIONS\n")
 	for _, f := range app.Flags {

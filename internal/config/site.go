@@ -13,11 +13,11 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/growing"
-	"afterlive/internal/operate"
-	"afterlive/internal/webhook"
-	"afterlive/pipeline"
-	"afterlive/site"
+	"afterlive.alt/internal/growing"
+	"afterlive.alt/internal/operate"
+	"afterlive.alt/internal/webhook"
+	"afterlive.alt/pipeline"
+	"afterlive.alt/site"
 )
 
 // Site are the flags of what serves the pages, and of who is told of what becomes of recordings.
@@ -60,7 +60,7 @@ func (s Site) Pages(flags Flags, backend *Backend, uploads *site.Uploads, log *z
 		Store: backend.Store, Recordings: backend.Recordings, Work: backend.Queue, Failed: backend.Failed,
 		Operator: operate.Operator{Failed: backend.Failed, Work: backend.Queue, Bucket: backend.Bucket, Store: backend.Store},
 		Clipper:  pipeline.Clipper{Store: backend.Store, Recordings: growing.Recordings{Store: backend.Recordings}, Queue: backend.Queue},
-		Media:    media, Every: every, Access: access, Uploads: uploads, Version: Version, Log: log,
+		Media:    media, Every: every, Access: access, Uploads: uploads, Version: Version(), Log: log,
 	}
 	return pages.Handler()
 }

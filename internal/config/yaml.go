@@ -10,7 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/goccy/go-yaml"
 
-	"afterlive/job"
+	"afterlive.alt/job"
 )
 
 // File makes a program read its config file: what --config names and, where the Debian package installed it, the file of this name in /etc/afterlive.

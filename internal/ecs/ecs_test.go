@@ -15,7 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/testenv"
 )
 
 // agent is ECS's agent, which answers in turn, and keeps the last answer.

@@ -18,7 +18,7 @@ import (
 	"syscall"
 	"time"
 
-	"afterlive/job"
+	"afterlive.alt/job"
 )
 
 // Progress is how far an encoder is, about once a second.

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/testenv"
-	"afterlive/job"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/job"
 )
 
 // script is a stand-in for ffmpeg: what it does when it behaves badly is what

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"afterlive/job"
+	"afterlive.alt/job"
 )
 
 var errStalled = errors.New("ffmpeg made no progress")

@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"afterlive/job"
+	"afterlive.alt/job"
 )
 
 // An encoder that gets no further is ended after --stall, and is to blame; while its

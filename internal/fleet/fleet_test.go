@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/ecs"
-	"afterlive/ladder"
+	"afterlive.alt/ecs"
+	"afterlive.alt/ladder"
 )
 
 func templatePolicy(t *testing.T) *Policy {

@@ -5,7 +5,7 @@ import (
 	"math"
 	"regexp"
 
-	"afterlive/ecs"
+	"afterlive.alt/ecs"
 )
 
 // Policy is how a template scales its fleet.

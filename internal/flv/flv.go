@@ -15,7 +15,7 @@ import (
 	"math/bits"
 	"time"
 
-	"afterlive/internal/h264"
+	"afterlive.alt/internal/h264"
 )
 
 // Sizes in bytes of the fixed parts of the format (annex E.2 to E.4).

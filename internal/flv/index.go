@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"afterlive/internal/h264"
+	"afterlive.alt/internal/h264"
 )
 
 // indexVersion changes with what [Scan] learns of the same recording.

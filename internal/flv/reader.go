@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"afterlive/internal/h264"
+	"afterlive.alt/internal/h264"
 )
 
 // Reader is what [Cut.Reader] makes.

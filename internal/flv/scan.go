@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"afterlive/internal/h264"
+	"afterlive.alt/internal/h264"
 )
 
 const (

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"afterlive/internal/h264"
+	"afterlive.alt/internal/h264"
 )
 
 // Codec numbers of annex E.4.3.1, and of the "enhanced RTMP" that extends them.

@@ -8,7 +8,7 @@ import (
 	"io"
 	"io/fs"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 // ErrGrows is a recording of which something has come that who wanted to end it hadn't seen.

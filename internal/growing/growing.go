@@ -24,7 +24,7 @@ import (
 	"strings"
 	"time"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 // Store is where recordings are: see pipeline.Recordings and pipeline.Store.

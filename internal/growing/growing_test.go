@@ -18,8 +18,8 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/blob"
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/blob"
+	"afterlive.alt/internal/flv"
 )
 
 const key = "recordings/live/talk/talk-1764000000.flv"

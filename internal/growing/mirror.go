@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 // Mirror is an origin's copy of a recording that several origins ship. What that origin has more is put behind it, and shipped

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 // participant is an origin that has all of a stream in a file, and puts as much behind its copy as it likes.

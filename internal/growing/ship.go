@@ -10,7 +10,7 @@ import (
 	"slices"
 	"time"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 const (

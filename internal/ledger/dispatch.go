@@ -6,7 +6,7 @@ import (
 	"io/fs"
 	"time"
 
-	"afterlive/ladder"
+	"afterlive.alt/ladder"
 )
 
 // Claim says in the store who is at something, and until when others leave it to them. It

@@ -9,7 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 
-	"afterlive/ladder"
+	"afterlive.alt/ladder"
 )
 
 // Store is where documents are. Write is conditional on the version that the caller has seen (its

@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"afterlive/ladder"
+	"afterlive.alt/ladder"
 )
 
 // Listing is what the store's list has of a job. It may lag behind.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"afterlive/job"
+	"afterlive.alt/job"
 )
 
 // Note is what is kept with a job of a task that was given up: by a worker, and then,

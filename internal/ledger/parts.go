@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"afterlive/ladder"
+	"afterlive.alt/ladder"
 )
 
 // atOnce is how many documents are read at once.

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 
-	"afterlive/ladder"
+	"afterlive.alt/ladder"
 )
 
 // Entitle gives an asset a title, unless it has one that was given later, or it is another job than this; "": whichever it is. It returns the job that the

@@ -7,7 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"afterlive/ladder"
+	"afterlive.alt/ladder"
 )
 
 // NewerError is a document of a newer program. A worker that does not understand it leaves

@@ -15,11 +15,11 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"afterlive/internal/catalog"
-	"afterlive/internal/ledger"
-	"afterlive/internal/worker"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/internal/worker"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // FailedTask is a message of the failed queue. Tasks is empty where the message is

@@ -3,8 +3,8 @@ package operate
 import (
 	"testing"
 
-	"afterlive/internal/testenv"
-	"afterlive/job"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/job"
 )
 
 // A recording whose message names no bucket belongs to the job that it is planned as.

@@ -8,8 +8,8 @@ import (
 	"maps"
 	"path"
 
-	"afterlive/internal/ledger"
-	"afterlive/ladder"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/ladder"
 )
 
 // Garbage lists the segments of a finished job that no part names: those of attempts

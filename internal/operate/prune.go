@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"afterlive/internal/catalog"
-	"afterlive/internal/ledger"
-	"afterlive/ladder"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/ladder"
 )
 
 // What is pruned.

@@ -12,10 +12,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"afterlive/internal/catalog"
-	"afterlive/internal/ledger"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // ErrAtWork is an asset that cannot be removed for now: workers are at it.

@@ -11,11 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/catalog"
-	"afterlive/internal/flv"
-	"afterlive/internal/testenv"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // place has two jobs of an asset, one of them published, and an asset whose name begins with the other's.

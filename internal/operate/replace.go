@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"afterlive/internal/catalog"
+	"afterlive.alt/internal/catalog"
 )
 
 // MakeWay removes a recording, with its index, in whose place another is to come. What was published of it stays. [ErrAtWork]: workers may still read it.

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"time"
 
-	"afterlive/internal/catalog"
-	"afterlive/ladder"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/ladder"
 )
 
 // ErrNoRoom is that nothing more can be removed, and there is still too little room.

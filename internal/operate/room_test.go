@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"afterlive/internal/catalog"
-	"afterlive/internal/testenv"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/internal/testenv"
 )
 
 // Room is made by what can be spared, the oldest first, and no more than is needed. What is published, has failed or is at work stays.

@@ -7,9 +7,9 @@ import (
 	"io/fs"
 	"time"
 
-	"afterlive/internal/ledger"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // ErrNoAsset is an asset that isn't there.

@@ -10,8 +10,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"afterlive/internal/queue"
-	"afterlive/job"
+	"afterlive.alt/internal/queue"
+	"afterlive.alt/job"
 )
 
 // A worker and a hook may be the first in a folder, both at once.

@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"afterlive/job"
+	"afterlive.alt/job"
 )
 
 // Postgres is a queue in a PostgreSQL database, for fleets of one's own. All times are the server's.

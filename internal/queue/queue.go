@@ -15,7 +15,7 @@ import (
 	"context"
 	"time"
 
-	"afterlive/job"
+	"afterlive.alt/job"
 )
 
 // Backlog counts a queue's messages. On SQS the numbers are approximate.

@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"afterlive/internal/queue"
-	"afterlive/internal/testenv"
-	"afterlive/job"
+	"afterlive.alt/internal/queue"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/job"
 )
 
 // contract is what all queues offer.

@@ -18,7 +18,7 @@ import (
 	"maragu.dev/goqite"
 	_ "modernc.org/sqlite" // SQLite in Go: binaries stay static
 
-	"afterlive/job"
+	"afterlive.alt/job"
 )
 
 // SQLite is a queue in a database file that several processes may share.

@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
 
-	"afterlive/job"
+	"afterlive.alt/job"
 )
 
 // SQS is a standard queue.

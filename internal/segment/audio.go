@@ -12,9 +12,9 @@ import (
 	"github.com/Eyevinn/mp4ff/aac"
 	"github.com/Eyevinn/mp4ff/mp4"
 
-	"afterlive/internal/audio"
-	"afterlive/internal/flv"
-	"afterlive/ladder"
+	"afterlive.alt/internal/audio"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/ladder"
 )
 
 // checkAAC wants stereo AAC-LC.

@@ -5,7 +5,7 @@ import (
 
 	"github.com/Eyevinn/mp4ff/mp4"
 
-	"afterlive/ladder"
+	"afterlive.alt/ladder"
 )
 
 // retimed puts the frames of a copied segment on the grid: FLV counts milliseconds, and

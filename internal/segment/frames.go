@@ -6,7 +6,7 @@ import (
 
 	"github.com/Eyevinn/mp4ff/mp4"
 
-	"afterlive/ladder"
+	"afterlive.alt/ladder"
 )
 
 // IFrames wants a chunk's I-frames for trick play, each at its place.

@@ -17,8 +17,8 @@ import (
 
 	"github.com/Eyevinn/mp4ff/mp4"
 
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // Output is one rendition of a part, as ffmpeg writes it into a folder. Nothing of

@@ -9,7 +9,7 @@ import (
 
 	"github.com/Eyevinn/mp4ff/mp4"
 
-	"afterlive/ladder"
+	"afterlive.alt/ladder"
 )
 
 // sample is a frame, in ticks of the track's timescale.

@@ -5,7 +5,7 @@ import (
 
 	"github.com/Eyevinn/mp4ff/mp4"
 
-	"afterlive/ladder"
+	"afterlive.alt/ladder"
 )
 
 // markSphere says in a sample entry what the video shows: st3d (mono) and sv3d,

@@ -14,8 +14,8 @@ import (
 	"github.com/Eyevinn/mp4ff/mp4"
 	"github.com/asticode/go-astits"
 
-	"afterlive/internal/h264"
-	"afterlive/ladder"
+	"afterlive.alt/internal/h264"
+	"afterlive.alt/ladder"
 )
 
 // muxer writes segments that were verified in fMP4 anew as MPEG transport streams

@@ -6,7 +6,7 @@ import (
 
 	"github.com/Eyevinn/mp4ff/mp4"
 
-	"afterlive/ladder"
+	"afterlive.alt/ladder"
 )
 
 // Video wants a chunk's frames, each at its place.

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"afterlive/job"
+	"afterlive.alt/job"
 )
 
 // Memory is a store, and recordings, in memory.

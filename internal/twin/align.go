@@ -5,7 +5,7 @@ import (
 	"math"
 	"slices"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 const (

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 // pace is how far apart a file's tags of a kind are.

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"time"
 
-	"afterlive/internal/flv"
+	"afterlive.alt/internal/flv"
 )
 
 // Twin compares a recording, made by several recorders, with the file that one of them writes. Both grow.

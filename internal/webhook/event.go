@@ -5,9 +5,9 @@ import (
 	"strings"
 	"time"
 
-	"afterlive/internal/catalog"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // Event is what others are told, as JSON. ID is the same whenever it is told again.

@@ -16,9 +16,9 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"afterlive/internal/catalog"
-	"afterlive/internal/ledger"
-	"afterlive/ladder"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/ladder"
 )
 
 // Store is where jobs, and the outbox, are.

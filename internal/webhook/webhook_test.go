@@ -23,12 +23,12 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/catalog"
-	"afterlive/internal/flv"
-	"afterlive/internal/ledger"
-	"afterlive/internal/testenv"
-	"afterlive/job"
-	"afterlive/ladder"
+	"afterlive.alt/internal/catalog"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/ledger"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/job"
+	"afterlive.alt/ladder"
 )
 
 // receiver notes what it is told, and may be away.

@@ -13,8 +13,8 @@ import (
 
 	"go.uber.org/zap/zaptest"
 
-	"afterlive/internal/testenv"
-	"afterlive/job"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/job"
 )
 
 // recordingOf is a message of a recording of its own.

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"afterlive/job"
+	"afterlive.alt/job"
 )
 
 // Doing is a task under way.

@@ -11,8 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/zap/zaptest"
 
-	"afterlive/internal/testenv"
-	"afterlive/job"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/job"
 )
 
 // A task that will be done in time is waited for at a shutdown; any other is handed

@@ -9,7 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/job"
+	"afterlive.alt/job"
 )
 
 // lease is a worker's hold on one message. Its clock is ours and monotonic: a

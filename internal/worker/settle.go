@@ -9,8 +9,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"afterlive/internal/trace"
-	"afterlive/job"
+	"afterlive.alt/internal/trace"
+	"afterlive.alt/job"
 )
 
 const (

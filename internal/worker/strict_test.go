@@ -17,9 +17,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/zap/zaptest"
 
-	"afterlive/internal/queue"
-	"afterlive/internal/testenv"
-	"afterlive/job"
+	"afterlive.alt/internal/queue"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/job"
 )
 
 // sky is an SQS by the rules, with workers on it, in a bubble: hours pass in no

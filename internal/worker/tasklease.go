@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"afterlive/job"
+	"afterlive.alt/job"
 )
 
 // Lease links a task that is being done with its message. Through it the task

@@ -11,8 +11,8 @@ import (
 
 	"go.uber.org/zap/zaptest"
 
-	"afterlive/internal/testenv"
-	"afterlive/job"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/job"
 )
 
 // While there is no room, no task is taken, and nothing is wrong with the worker; when there is, it goes on.

@@ -14,8 +14,8 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"afterlive/internal/trace"
-	"afterlive/job"
+	"afterlive.alt/internal/trace"
+	"afterlive.alt/job"
 )
 
 // What ends a task that hasn't failed. They are the causes of its context.

@@ -16,9 +16,9 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap/zaptest"
 
-	"afterlive/internal/flv"
-	"afterlive/internal/testenv"
-	"afterlive/job"
+	"afterlive.alt/internal/flv"
+	"afterlive.alt/internal/testenv"
+	"afterlive.alt/job"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

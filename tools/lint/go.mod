@@ -1,4 +1,4 @@
-module afterlive/tools/lint
+module afterlive.alt/tools/lint
 
 go 1.26.0
 

@@ -1,4 +1,4 @@
-module afterlive/tools/metadata
+module afterlive.alt/tools/metadata
 
 go 1.26.0
 

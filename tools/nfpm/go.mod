@@ -1,4 +1,4 @@
-module afterlive/tools/nfpm
+module afterlive.alt/tools/nfpm
 
 go 1.26.0
 

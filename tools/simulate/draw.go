@@ -11,7 +11,7 @@ import (
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 
-	"afterlive/internal/fleet"
+	"afterlive.alt/internal/fleet"
 )
 
 // draw makes pictures of the traces: messages and tasks over time, and how long the

@@ -1,11 +1,11 @@
 // A module of its own: what draws the pictures of docs/capacity.md is nothing that
 // the fleet's programs need.
-module afterlive/tools/simulate
+module afterlive.alt/tools/simulate
 
 go 1.26.0
 
 require (
-	afterlive v0.0.0
+	afterlive.alt v0.0.0
 	github.com/goccy/go-yaml v1.19.2
 	gonum.org/v1/plot v0.16.0
 )
@@ -23,4 +23,4 @@ require (
 	golang.org/x/text v0.42.0 // indirect
 )
 
-replace afterlive => ../..
+replace afterlive.alt => ../..

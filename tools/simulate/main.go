@@ -13,7 +13,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
-	"afterlive/internal/fleet"
+	"afterlive.alt/internal/fleet"
 )
 
 //go:embed prices.yaml

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"afterlive/ecs"
-	"afterlive/internal/fleet"
+	"afterlive.alt/ecs"
+	"afterlive.alt/internal/fleet"
 )
 
 // prices are those of prices.yaml.

@@ -4,7 +4,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"afterlive/internal/fleet"
+	"afterlive.alt/internal/fleet"
 )
 
 const (

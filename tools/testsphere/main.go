@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"os"
 
-	"afterlive/internal/testsphere"
+	"afterlive.alt/internal/testsphere"
 )
 
 func main() {

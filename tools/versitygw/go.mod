@@ -1,4 +1,4 @@
-module afterlive/tools/versitygw
+module afterlive.alt/tools/versitygw
 
 go 1.26.0
 
