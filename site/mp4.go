@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -50,7 +51,7 @@ func (s *Site) mp4(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err := os.Remove(scratch.Name()); err != nil { // it goes with the process, too
 		return nil, fmt.Errorf("make MP4 of %s: %w", name, err)
 	}
-	out := &attachment{ResponseWriter: w, name: path.Base(name) + ".mp4", begins: free} // a client may take as long as it likes
+	out := &attachment{ResponseWriter: w, name: path.Base(name) + ".mp4", begins: free, stalled: stalled}
 	err = rendition.WriteMP4(ctx, s.Store, out, scratch)
 	switch {
 	case err != nil && out.begun: // whoever loads it must not take it for whole
@@ -62,13 +63,17 @@ func (s *Site) mp4(w http.ResponseWriter, r *http.Request) (any, error) {
 	return nothing, nil
 }
 
-// attachment is an answer that is a file, once it begins.
+// stalled is for how long a client may take nothing: until it has all, the file takes room on this disk.
+const stalled = 5 * time.Minute
+
+// attachment is an answer that is a file, once it begins. All of it may take as long as it likes.
 type attachment struct {
 	http.ResponseWriter
 
-	name   string
-	begins func()
-	begun  bool
+	name    string
+	begins  func()
+	begun   bool
+	stalled time.Duration
 }
 
 func (a *attachment) Write(b []byte) (int, error) {
@@ -77,6 +82,9 @@ func (a *attachment) Write(b []byte) (int, error) {
 		a.begins()
 		a.Header().Set("Content-Type", "video/mp4")
 		a.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": a.name}))
+	}
+	if err := http.NewResponseController(a.ResponseWriter).SetWriteDeadline(time.Now().Add(a.stalled)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return 0, fmt.Errorf("set deadline: %w", err)
 	}
 	return a.ResponseWriter.Write(b)
 }

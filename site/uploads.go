@@ -123,6 +123,9 @@ func (u *Uploads) handler(s *Site) (http.Handler, error) {
 			return nil, problemf(http.StatusNotFound, "there is no upload %q", id)
 		}
 		r = r.Clone(context.WithValue(r.Context(), answerKey{}, w))
+		if r.Method == http.MethodHead && u.confirm(w, r.PathValue("upload")) {
+			return nothing, nil
+		}
 		if r.URL.Path+"/" == uploadsPath { // where uploads are made
 			r.URL.Path += "/"
 		}
@@ -171,7 +174,64 @@ func (u *Uploads) take(ctx context.Context, info tus.FileInfo) (job.Task, error)
 		log.Error("uploaded recording cannot be sent; this is tried again", zap.Error(err))
 		return t, err
 	}
+	if err == nil { // before there is nothing else that says so
+		err = u.note(info, t)
+	}
 	return t, errors.Join(err, u.remove(ctx, info.ID))
+}
+
+// sent is what is left of an upload that went to the workers: who has not heard of it asks how far it is, and must not send it all again.
+type sent struct {
+	Size int64  `json:"size"`
+	Job  string `json:"job"`
+}
+
+// sentKept is for how long that can be asked.
+const sentKept = 24 * time.Hour
+
+const sentSuffix = ".sent"
+
+func (u *Uploads) note(info tus.FileInfo, t job.Task) error {
+	body, err := json.Marshal(sent{info.Size, t.JobID()})
+	if err != nil {
+		return fmt.Errorf("note upload %s: %w", info.ID, err)
+	}
+	if err := os.WriteFile(filepath.Join(u.Folder, info.ID+sentSuffix), body, 0o640); err != nil {
+		return fmt.Errorf("note upload %s: %w", info.ID, err)
+	}
+	return nil
+}
+
+// confirm answers who asks how far an upload is that went to the workers.
+func (u *Uploads) confirm(w http.ResponseWriter, id string) bool {
+	body, err := os.ReadFile(filepath.Join(u.Folder, id+sentSuffix))
+	var done sent
+	if err != nil || json.Unmarshal(body, &done) != nil {
+		return false
+	}
+	for name, value := range map[string]string{
+		"Tus-Resumable": "1.0.0", "Upload-Offset": strconv.FormatInt(done.Size, 10), "Upload-Length": strconv.FormatInt(done.Size, 10),
+		"Afterlive-Job": done.Job, "Cache-Control": "no-store",
+	} {
+		w.Header().Set(name, value)
+	}
+	return true
+}
+
+// forget removes notes of what went to the workers long ago.
+func (u *Uploads) forget() error {
+	names, err := filepath.Glob(filepath.Join(u.Folder, "*"+sentSuffix))
+	if err != nil {
+		return fmt.Errorf("list uploads that were sent: %w", err)
+	}
+	for _, name := range names {
+		if at, err := os.Stat(name); err == nil && time.Since(at.ModTime()) > sentKept {
+			if err := os.Remove(name); err != nil {
+				return fmt.Errorf("forget upload: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 func (u *Uploads) remove(ctx context.Context, id string) error {
@@ -207,7 +267,7 @@ func (u *Uploads) sweep(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list uploads: %w", err)
 	}
-	var faults []error
+	faults := []error{u.forget()}
 	for _, name := range names {
 		id := strings.TrimSuffix(filepath.Base(name), ".info")
 		upload, err := u.store.GetUpload(ctx, id)

@@ -102,11 +102,25 @@ func TestUpload(t *testing.T) {
 	if w := s.ask(http.MethodGet, path, "", token, "Tus-Resumable", "1.0.0"); w.Code == http.StatusOK {
 		t.Errorf("it can be loaded: %s", w.Body)
 	}
-	if w := s.sendPart(path, 3, " one"); w.Code != http.StatusNoContent || w.Header().Get("Afterlive-Job") == "" {
+	if w = s.sendPart(path, 3, " one"); w.Code != http.StatusNoContent || w.Header().Get("Afterlive-Job") == "" {
 		t.Errorf("%d %s %v", w.Code, w.Body, w.Header())
 	}
 	if got := s.receiver.taken["a talk.mp4 360 A talk 1500"]; got != "FLV one" || s.left() != 0 {
 		t.Errorf("taken %v, %d are left", s.receiver.taken, s.left())
+	}
+	// Whoever has lost that answer asks again, for a day.
+	again := s.ask(http.MethodHead, path, "", token, "Tus-Resumable", "1.0.0")
+	if again.Code != http.StatusOK || again.Header().Get("Upload-Offset") != "7" || again.Header().Get("Afterlive-Job") != w.Header().Get("Afterlive-Job") {
+		t.Errorf("%d %v", again.Code, again.Header())
+	}
+	if w := s.ask(http.MethodHead, path, "", "wrong", "Tus-Resumable", "1.0.0"); w.Code != http.StatusUnauthorized {
+		t.Errorf("anybody may ask: %d", w.Code)
+	}
+	old := time.Now().Add(-25 * time.Hour)
+	s.must(os.Chtimes(filepath.Join(s.uploads.Folder, filepath.Base(path)+".sent"), old, old))
+	s.must(s.uploads.sweep(t.Context()))
+	if w := s.ask(http.MethodHead, path, "", token, "Tus-Resumable", "1.0.0"); w.Code != http.StatusNotFound {
+		t.Errorf("a day later: %d", w.Code)
 	}
 }
 

@@ -39,6 +39,11 @@ async function send(file, about, told, signal) {
 				else if (!known.ok) throw new Refused(known.status, known.statusText);
 				else offset = Number(known.headers.get("Upload-Offset"));
 				if (!address) continue;
+				const job = known.headers.get("Afterlive-Job");
+				if (job) { // all of it had come, and the answer was lost
+					localStorage.removeItem(kept);
+					return job;
+				}
 			}
 			told(offset);
 			const sent = await ask("PATCH", address, { "Upload-Offset": String(offset), "Content-Type": "application/offset+octet-stream" }, file.slice(offset, offset + piece), signal);
