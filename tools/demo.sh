@@ -38,7 +38,7 @@ bin/enqueue --config "$origin/afterlive.yaml" follow --log-file "$data/follow.lo
 pids+=($!)
 
 seconds=50
-echo "4. a live 360-degree stream, $seconds s: a clock in front, moving colours all around, a tone"
+echo "4. a live 360-degree stream, $seconds s: a counter of seconds in front, moving colours all around, a tone"
 page=http://127.0.0.1:$http/player/
 echo "   look at it live: $page?src=http://127.0.0.1:$live/hls/demo/index.m3u8&projection=equirectangular"
 tools/source.sh LENGTH="$seconds" "rtmp://127.0.0.1:$rtmp/live/demo" &

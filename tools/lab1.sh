@@ -41,7 +41,7 @@ segments() { get "$live" "/hls/$1/clock/index.m3u8" | grep -v '^#' | tr -d '\r' 
 enough() { [ "$(segments six | wc -l)" -ge 3 ] && [ "$(segments two | wc -l)" -ge 3 ] && [ "$(segments mixed | wc -l)" -ge 3 ] && [ "$(segments one | wc -l)" -ge 3 ]; }
 until_true 60 "the playlists don't fill; see $data/nginx.log" enough
 
-echo "3. /stat: what the origin knows of them"
+echo "3. http://127.0.0.1:$live/stat: what the origin knows of them"
 get "$live" /stat | tr -d '\r\n' | sed 's/<application>/\n&/g' | sed -nE \
 	's#.*<name>(six|two|mixed|one)</name>.*<bw_in>([0-9]+)</bw_in>.*<width>([0-9]+)</width><height>([0-9]+)</height><frame_rate>([0-9]+)[0-9.]*</frame_rate><codec>([^<]*)</codec>.*#   \1: \3x\4, \5 frames/s, \6, \2 bit/s#p'
 
@@ -78,7 +78,7 @@ publish PROJECTION=equirectangular SIZE=1280x640 BITRATE=3M live
 zero=$(date +%T)
 until_true 30 "the sphere is not there; see $data/source.log" test -s "$data/hls/clock/index.m3u8"
 cat <<TXT
-5. look around. The dial in front counts the seconds since $zero: what it lacks beside a clock is the latency
+5. look around. The counter in front shows the seconds since $zero: what it lacks beside a clock is the latency
    http://127.0.0.1:$http/player/?src=http://127.0.0.1:$live/hls/clock/index.m3u8&projection=equirectangular
    Ctrl-C ends the lab
 TXT

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # source.sh [OPTION=VALUE...] [URL]     streams a test pattern, until Ctrl-C or for LENGTH seconds; by default to rtmp://127.0.0.1:1935/live/source
 #
-#   PROJECTION=equirectangular          a sphere: a dial with seconds in front, moving colours all around; flat: the dial alone
+#   PROJECTION=equirectangular          a sphere: a counter of seconds in front, moving colours all around; flat: a test pattern with the counter
 #   SIZE=1280x640  RATE=30              pixels and frames a second
 #   GOP=2                               seconds from one keyframe to the next
 #   BITRATE=3M                          of the video

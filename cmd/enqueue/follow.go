@@ -35,7 +35,7 @@ type followCommand struct {
 // Help explains what --help has no place for.
 func (*followCommand) Help() string {
 	return `Uploads recordings while nginx writes them, and workers encode them meanwhile: viewers can watch an event from its start ` +
-		`while it is live, and it is on demand seconds after its end. Run it beside nginx, as nginx's user (nginx/ has a systemd unit).
+		`while it is live, and it is on demand seconds after its end. Run it beside nginx, as nginx's user (packaging/systemd has the unit).
 
 A publisher that loses its connection and is back within --reconnect goes on with its recording. One that says that it stops, as ffmpeg does, ` +
 		`isn't waited for, and "enqueue end" ends the wait.

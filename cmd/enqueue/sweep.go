@@ -30,7 +30,7 @@ type sweepCommand struct {
 
 // Help explains what --help has no place for.
 func (*sweepCommand) Help() string {
-	return `Run it every few minutes, as nginx's user (nginx/ has a systemd timer). It finishes what hooks could not: recordings in the spool, because the store could not be reached or the machine went down, and recordings that nginx left without running a hook, because it was killed. Files that are being recorded to are left alone: nginx holds a lock on them (record_lock on).`
+	return `Run it every few minutes, as nginx's user (packaging/systemd has the timer). It finishes what hooks could not: recordings in the spool, because the store could not be reached or the machine went down, and recordings that nginx left without running a hook, because it was killed. Files that are being recorded to are left alone: nginx holds a lock on them (record_lock on).`
 }
 
 func (c *sweepCommand) Run(ctx context.Context, flags config.Flags) error {
