@@ -40,7 +40,7 @@ func BenchmarkExtras(b *testing.B) {
 			whole := oneProcess(b, file, plan)
 			plan.Storyboard = nil
 			noStoryboard := oneProcess(b, file, plan)
-			plan.Ladders[0].Frames = nil
+			plan.Ladders[0].IFrames = nil
 			bare := oneProcess(b, file, plan)
 			report(b, "extras", name(file)+", I-frames", "processor time with / without", noStoryboard.cpu.Seconds()/bare.cpu.Seconds(), "")
 			report(b, "extras", name(file)+", storyboard", "processor time with / without", whole.cpu.Seconds()/noStoryboard.cpu.Seconds(), "")

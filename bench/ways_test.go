@@ -27,7 +27,7 @@ type outcome struct {
 	disk int64         // bytes that its scratch held at once
 	read int64         // bytes of the recording
 	plan *ladder.Plan  // what was to be made, where a worker has decided
-	bits int64         // bytes of video that came of it, I-frames for trick play aside
+	bits int64         // of video, in bytes that came of it, I-frames for trick play aside
 }
 
 // job is a recording to be published by workers.
@@ -290,7 +290,7 @@ func rungByRung(b *testing.B, file string, whole planned) outcome {
 		plan, l := *whole.Plan, whole.Ladders[0]
 		l.Renditions = l.Renditions[i : i+1]
 		if i > 0 {
-			l.Frames, plan.Audio, plan.Storyboard = nil, nil, nil
+			l.IFrames, plan.Audio, plan.Storyboard = nil, nil, nil
 		}
 		plan.Ladders = []ladder.Ladder{l}
 		o := oneProcess(b, file, planned{&plan, whole.chunks})

@@ -73,7 +73,7 @@ func served(path string) string {
 	return string(body)
 }
 
-// The containers of compose.yaml, started by docker as it says, worker first, so that it is the one that makes the volume: a test image is
+// The containers of compose.yaml, started by docker as it says, worker first, so that it is the one that makes the volume: a test recording is
 // published, and seen on the pages. What compose itself does beside that (ports, restarts) isn't tested.
 func TestImageCompose(t *testing.T) {
 	if !*images {

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,31 +17,34 @@ import (
 const integrator = `package main
 
 import (
-	"encoding/json"
 	"os"
 
 	"afterlive.alt/job"
 )
 
 func main() {
-	task := job.Task{Version: job.Version, Kind: job.Recording, Bucket: "recs", Key: "recordings/live/talk.flv"}
-	if err := job.ValidKey(task.Key); err != nil {
-		panic(err)
-	}
-	if err := json.NewEncoder(os.Stdout).Encode(task); err != nil {
-		panic(err)
-	}
+	os.Stdout.Write(job.Task{Kind: job.Recording, Bucket: "recs", Key: "recordings/live/talk.flv"}.Body())
 }
 `
 
 // A release has the Go module as a proxy serves it: other projects import package job from there.
 func TestOthersImportJob(t *testing.T) {
 	git(t, "rev-parse") // skips where there is no clone
-	proxy, project := t.TempDir(), t.TempDir()
-	const version = "v0.0.1-test"
-	if out, err := exec.CommandContext(t.Context(), filepath.Join(testenv.Root(), "tools", "module.sh"), version, proxy).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	proxy, project, modules := t.TempDir(), t.TempDir(), t.TempDir()
+	write := func(version string) error {
+		out, err := exec.CommandContext(t.Context(), filepath.Join(testenv.Root(), "tools", "module.sh"), version, proxy).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("module.sh %s: %w: %s", version, err, out)
+		}
+		return nil
 	}
+	for _, wrong := range []string{"v2.0.0", "v0.1.0-RC1", "latest"} { // Go would take none of them
+		if write(wrong) == nil {
+			t.Errorf("version %s is taken", wrong)
+		}
+	}
+	const version = "v0.0.2"
+	must(t, errors.Join(write("v0.0.1"), write(version)))
 	cache, err := exec.CommandContext(t.Context(), "go", "env", "GOMODCACHE").Output()
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(project, "main.go"), []byte(integrator), 0o600))
@@ -49,7 +54,7 @@ func TestOthersImportJob(t *testing.T) {
 		cmd.Dir, cmd.Stderr = project, os.Stderr
 		// Its own module cache, and the machine's as a proxy: nothing is asked of a network.
 		cmd.Env = append(os.Environ(), "GOPROXY=file://"+proxy+",file://"+filepath.Join(strings.TrimSpace(string(cache)), "cache", "download"),
-			"GOMODCACHE="+t.TempDir(), "GOFLAGS=-modcacherw", "GONOSUMDB=*", "GOTOOLCHAIN=local")
+			"GOMODCACHE="+modules, "GOFLAGS=-modcacherw", "GONOSUMDB=*", "GOTOOLCHAIN=local")
 		out, err := cmd.Output()
 		if err != nil {
 			t.Fatalf("go %s: %v", strings.Join(args, " "), err)
@@ -57,7 +62,16 @@ func TestOthersImportJob(t *testing.T) {
 		return string(out)
 	}
 	run("mod", "init", "example.org/integrator")
-	run("get", "afterlive.alt/job@"+version)
+	run("get", "afterlive.alt/job@latest")
+	if all := run("list", "-m", "-versions", "afterlive.alt"); !strings.Contains(all, "v0.0.1 v0.0.2") {
+		t.Errorf("the proxy has %s", all)
+	}
+	if used := run("list", "-m", "afterlive.alt"); !strings.Contains(used, version) {
+		t.Errorf("latest is %s", used)
+	}
+	if _, err := os.Stat(filepath.Join(modules, "afterlive.alt@"+version, "player", "web", "hls.mjs")); err != nil {
+		t.Error("go install would build programs without the player")
+	}
 	tasks, err := job.Parse([]byte(run("run", ".")))
 	if err != nil || len(tasks) != 1 || tasks[0].Kind != job.Recording || job.Asset(tasks[0].Key) != "live/talk" {
 		t.Errorf("the project sends %+v, %v", tasks, err)

@@ -211,7 +211,7 @@ func TestUnlikeOrigins(t *testing.T) {
 	for n, name := range []string{"a", "b"} {
 		o := startOrigin(t, "data: "+data+"\nprofile: quick\n")
 		followers = append(followers, startFollow(t, "--data", data, "--profile", "quick", "--every", "2s", "--reconnect", "0s", "--origin", name, o.dir+"/rec"))
-		go publishVideo(t, o, []string{"mandelbrot=s=320x180", "cellauto=s=320x180"}[n], 40)
+		go publishPattern(t, o, []string{"mandelbrot=s=320x180", "cellauto=s=320x180"}[n], 40)
 	}
 	eventually(t, patience, "both are on demand", func() bool {
 		found, err := filepath.Glob(data + "/vod/live/talk/*/" + ladder.PointerFile)
@@ -236,8 +236,8 @@ func TestUnlikeOrigins(t *testing.T) {
 	}
 }
 
-// publishVideo streams a test pattern and silence.
-func publishVideo(t *testing.T, o origin, pattern string, seconds int) {
+// publishPattern streams a test pattern and silence.
+func publishPattern(t *testing.T, o origin, pattern string, seconds int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "ffmpeg", "-v", "quiet", "-nostdin", "-re", "-f", "lavfi", "-i", pattern+fmt.Sprintf(":r=%d", fps), "-f", "lavfi", "-i", "anullsrc=r=44100", "-t", fmt.Sprint(seconds),
 		"-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "25", "-c:a", "aac", "-f", "flv", "rtmp://"+o.rtmp+"/live/talk")

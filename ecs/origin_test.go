@@ -44,7 +44,7 @@ func instance(t Template) error {
 	f.wantf(!strings.Contains(user, "docker run") && !strings.Contains(user, ".service"), "services are in the user data, which runs once")
 	f.wantf(t.Property("Instance", "NetworkInterfaces/0/AssociatePublicIpAddress") == true, "without PrivateSubnet, the instance has no way to the world")
 	f.wantf(fmt.Sprint(t.Property("OriginRole", "ManagedPolicyArns")) == "[arn:${AWS::Partition}:iam::aws:policy/AmazonEC2ContainerRegistryReadOnly]", "AWS's policies allow the instance more than it needs")
-	return errors.Join(append(f, scriptIsAudio(user))...)
+	return errors.Join(append(f, scriptIsValid(user))...)
 }
 
 // watched wants alarms that somebody hears of.
@@ -79,7 +79,7 @@ func host(files map[string]string, settings string) error {
 		if strings.HasPrefix(body, "#!/bin/bash") {
 			f.wantf(strings.Contains(body, "set -euo pipefail"), "%s goes on after an error", name)
 			f.wantf(!regexp.MustCompile(`set -\w*x`).MatchString(body), "the log would have the key")
-			f = append(f, scriptIsAudio(body))
+			f = append(f, scriptIsValid(body))
 		}
 	}
 	for _, part := range []string{
@@ -100,8 +100,8 @@ func host(files map[string]string, settings string) error {
 	return errors.Join(append(f, variables(environment))...)
 }
 
-// scriptIsAudio asks bash whether a text is a script.
-func scriptIsAudio(text string) error {
+// scriptIsValid asks bash whether a text is a script.
+func scriptIsValid(text string) error {
 	cmd := exec.Command("bash", "-n")
 	cmd.Stdin = strings.NewReader(text)
 	if out, err := cmd.CombinedOutput(); err != nil {

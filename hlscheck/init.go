@@ -30,7 +30,7 @@ type initSegment struct {
 	trex        *mp4.TrexBox
 }
 
-// audio is an audio track; of no channels: nothing is known of it but that.
+// audioTrack is one; with no channels, nothing else is known of it.
 type audioTrack struct {
 	aac      bool
 	channels int
@@ -165,7 +165,7 @@ func transferOfHEVC(sps []byte) int {
 }
 
 // videoRange is what VIDEO-RANGE must be (RFC 8216bis, 4.4.6.2), or empty where nobody
-// can tell: a frame without tags, or one of BT.2020, which may be HLG by an SEI message.
+// can tell: video without tags, or of BT.2020, which may be HLG by an SEI message.
 func (i *initSegment) videoRange() string {
 	if i == nil {
 		return ""

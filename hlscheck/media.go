@@ -22,7 +22,7 @@ type media struct {
 }
 
 // parseMP4 looks into a segment. Those of an I-frame playlist may end within the mdat, as
-// Apple's own do: behind the video.
+// Apple's own do: behind the frame.
 func parseMP4(body []byte, init *initSegment, iframe bool) (*media, error) {
 	if iframe {
 		body = closeLast(body)

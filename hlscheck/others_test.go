@@ -197,7 +197,7 @@ func (f files) ranged(name, extension string) {
 }
 
 // iframesOf makes an I-frame playlist of a rendition's own frames, the first of each segment:
-// ranges that end within the mdat, behind the video.
+// ranges that end within the mdat, behind the frame.
 func (f files) iframesOf(t *testing.T, name string) {
 	t.Helper()
 	list := []byte("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:6\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-I-FRAMES-ONLY\n#EXT-X-MAP:URI=\"init.mp4\"\n")

@@ -22,7 +22,7 @@ var Reasons = []Reason{
 	{"no_video_keyframe", "it has video, but no keyframe from which to decode", askSource},
 	{"unsupported_codec", "its video is not H.264, or its audio is of no kind that ffmpeg decodes", askSource},
 	{"no_picture", "it, or its stream, spoke of video, and there is none in the recording", "nginx-rtmp records no video of enhanced RTMP (HEVC, AV1, or H.264 with a FourCC): let the encoder send plain H.264. If the audio alone will do: enqueue replay JOB --profile audio."},
-	{"no_sound", "the whole audio cannot be decoded, or there is none where audio alone was wanted", "Let the encoder send AAC-LC. If the video alone will do, replay with a profile of your own that has accept: [no-audio]."},
+	{"no_sound", "none of its audio can be decoded, or it has none and the profile publishes audio alone", "Let the encoder send AAC-LC. If the video alone will do, replay with a profile of your own that has accept: [no-audio]."},
 	{"frames_missing", "more than 5 % of the frames cannot be decoded, or have no place of their own", "Look at the recording and at the network of its encoder. If what is left will do, replay with a profile of your own that has accept: [lost-frames]."},
 	{"audio_missing", "more than 5 % of the audio cannot be decoded", "Likewise, with accept: [lost-audio]."},
 	{"time_missing", "more than a tenth of the recording's bytes are damaged", "Look at the disk that it was recorded on. If what is left will do, replay with a profile of your own that has accept: [lost-time]."},

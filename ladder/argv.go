@@ -49,8 +49,8 @@ func (p *Plan) ChunkArgs(c Chunk, threads int) []string {
 				"threads": threads,
 			})...)
 		}
-		if l.Frames != nil {
-			args = append(args, output(l.Name+"/"+FramesRendition, p.hls(c.From/p.SegmentFrames), p.framesArgs(*l.Frames), ffmpeg.KwArgs{
+		if l.IFrames != nil {
+			args = append(args, output(l.Name+"/"+IFramesRendition, p.hls(c.From/p.SegmentFrames), p.iframesArgs(*l.IFrames), ffmpeg.KwArgs{
 				"map":     fmt.Sprintf("[k%d]", i),
 				"threads": 1,
 			})...)
@@ -77,10 +77,10 @@ func (p *Plan) filters(c Chunk, images []string) string {
 			rungs = append(rungs, "[s"+id+"]")
 			scales = append(scales, fmt.Sprintf("[s%s]scale=%d:%d:flags=bicubic:out_range=tv,setsar=1,format=yuv420p[v%s]", id, r.Width, r.Height, id))
 		}
-		if r := l.Frames; r != nil {
+		if r := l.IFrames; r != nil {
 			id := fmt.Sprint(i)
 			rungs = append(rungs, "[f"+id+"]")
-			scales = append(scales, fmt.Sprintf("[f%s]%s,scale=%d:%d:flags=bicubic:out_range=tv,setsar=1,format=yuv420p[k%s]", id, p.framesFilter(), r.Width, r.Height, id))
+			scales = append(scales, fmt.Sprintf("[f%s]%s,scale=%d:%d:flags=bicubic:out_range=tv,setsar=1,format=yuv420p[k%s]", id, p.iframesFilter(), r.Width, r.Height, id))
 		}
 		if l.Projection.cube() {
 			tap := fmt.Sprintf("[p%d]", i)
@@ -93,7 +93,7 @@ func (p *Plan) filters(c Chunk, images []string) string {
 	return fmt.Sprintf("[0:v:0]%s,split=%d%s;%s", p.grid(c, c.From, c.To), len(taps), strings.Join(taps, ""), strings.Join(graph, ";"))
 }
 
-// grid is the filter that puts the decoded frames of a chunk on the output's frames
+// grid is the filter that puts the decoded frames of a chunk onto the output's grid
 // and leaves those of [from, to).
 func (p *Plan) grid(c Chunk, from, to int) string {
 	fps := "fps=" + p.Rate.String()

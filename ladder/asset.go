@@ -152,8 +152,8 @@ func (p *Presentation) Asset() Asset {
 				Average: average, Peak: peak, MediaList: folder + r.Name + "/" + p.MediaFile(),
 			})
 		}
-		if l.Frames != nil {
-			out.Frames = folder + FramesRendition + "/" + p.MediaFile()
+		if l.IFrames != nil {
+			out.Frames = folder + IFramesRendition + "/" + p.MediaFile()
 		}
 		a.Ladders = append(a.Ladders, out)
 	}

@@ -46,8 +46,8 @@ func audioRenditions(p Profile, ladders []Ladder, own bool) []AudioRendition {
 // wantsAudio tells whether an audio rendition is what a rendition of the video wants: nobody knows how many bits a copy has.
 func (r Rendition) wantsAudio(a AudioRendition) bool { return a.Bitrate == r.Audio && !a.Copy }
 
-// audioOf is the audio that goes with a rendition of the video.
-func (p *Plan) audioOf(r Rendition) AudioRendition {
+// audioFor is the audio that goes with a rendition of the video.
+func (p *Plan) audioFor(r Rendition) AudioRendition {
 	return p.Audio.Renditions[max(0, slices.IndexFunc(p.Audio.Renditions, r.wantsAudio))]
 }
 
@@ -107,7 +107,7 @@ type Stretch struct {
 	First, Last int64 // samples that are encoded: [First, Last) of the output
 }
 
-// maxSegments is how many of audio are encoded in one go: decoded, a minute is 23 MB.
+// maxSegments is how many audio segments are encoded in one go: decoded, a minute is 23 MB.
 const maxSegments = 10
 
 // Stretches divide the audio of a chunk.
@@ -200,15 +200,15 @@ func (p *Plan) EncodeArgs(filter string) []string {
 	return args
 }
 
-// AudioOf is the name of the audio that goes with a rendition, "<ladder>/<rendition>", or the usual one; "": there is none.
-func (p *Plan) AudioOf(name string) string {
+// AudioName is the name of the audio that goes with a rendition, "<ladder>/<rendition>", or the usual one; "": there is none.
+func (p *Plan) AudioName(name string) string {
 	if p.Audio == nil {
 		return ""
 	}
 	for _, l := range p.Ladders {
 		for _, r := range l.Renditions {
 			if l.Name+"/"+r.Name == name {
-				return p.audioOf(r).Name
+				return p.audioFor(r).Name
 			}
 		}
 	}

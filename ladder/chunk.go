@@ -17,7 +17,7 @@ type Chunk struct {
 	Span
 	Away     time.Duration `json:"away,omitempty"` // that the recording's clock is behind that on the wall at From, as nothing was recorded meanwhile
 	PadStart bool          `json:"fill,omitempty"` // no frame yet at From: the first one is shown early
-	PadEnd   bool          `json:"hold,omitempty"` // the video may end before To: the last one is held
+	PadEnd   bool          `json:"hold,omitempty"` // the video may end before To: the last frame is held
 	Cut      flv.Cut       `json:"cut,omitzero"`   // of the video, if there is one
 	Audio    flv.Cut       `json:"sound,omitzero"` // of the audio, if there is some here
 }

@@ -167,8 +167,8 @@ func (j *Job) Borrow(n int, piece Piece, of *Job, parts ...Part) Part {
 				continue
 			}
 			span := j.SegmentFrames
-			if t.Rendition == FramesRendition {
-				span = j.VideoSpan()
+			if t.Rendition == IFramesRendition {
+				span = j.IFrameSpan()
 			}
 			from := min(len(t.Segments), (piece.From-chunk.From)/span)
 			to := min(len(t.Segments), from+(piece.To-piece.From+span-1)/span)
@@ -192,7 +192,7 @@ func (p *Plan) has(t Track) bool {
 		return slices.ContainsFunc(p.audioRenditions(), func(r AudioRendition) bool { return r.Name == t.Rendition })
 	}
 	return slices.ContainsFunc(p.Ladders, func(l Ladder) bool {
-		return l.Name == t.Ladder && (t.Rendition == FramesRendition && l.Frames != nil ||
+		return l.Name == t.Ladder && (t.Rendition == IFramesRendition && l.IFrames != nil ||
 			slices.ContainsFunc(l.Renditions, func(r Rendition) bool { return r.Name == t.Rendition }))
 	})
 }

@@ -40,12 +40,12 @@ func (c Container) hlsVersion() uint8 {
 	return 7
 }
 
-// VideoSpan is how many frames of the output a file of I-frames covers. In a transport
-// stream each frame has one: a range may not hold the tables without which it cannot be
+// IFrameSpan is how many of the output's frames a file of I-frames covers. In a transport
+// stream each I-frame has its own: a range may not hold the tables without which it cannot be
 // read (RFC 8216, 4.3.3.6).
-func (p *Plan) VideoSpan() int {
+func (p *Plan) IFrameSpan() int {
 	if p.Container == TS {
-		return p.FrameStep()
+		return p.IFrameStep()
 	}
 	return p.SegmentFrames
 }

@@ -70,7 +70,7 @@ func (p *Plan) copyFault(x *flv.Index, profile Profile) string {
 	case p.Trim != (Trim{}):
 		return "the recording is trimmed, to the frame"
 	case profile.Ladders[0].Projection.cube():
-		return "the first ladder is a cube's: its video is another one"
+		return "the first ladder is a cubemap, which the recording's video is not"
 	case x.Epochs() > 1 || len(x.Damage) > 0:
 		return "its clock jumps, or bytes of it are damaged"
 	case len(v.Forms) > 1 || len(v.Headers) > 1:

@@ -17,8 +17,8 @@ type End struct {
 	Size        int64 `json:"size"`               // of the recording, in bytes
 	Torn        int64 `json:"torn,omitempty"`     // bytes of a torn tail that were left out
 	Lost        int64 `json:"lost,omitempty"`     // bytes of damage in the middle, likewise
-	VideoFrames int   `json:"pictures,omitempty"` // coded ones of the recording
-	AudioFrames int   `json:"sounds,omitempty"`   // its audio frames
+	VideoFrames int   `json:"pictures,omitempty"` // coded frames of the recording
+	AudioFrames int   `json:"sounds,omitempty"`   // audio packets of the recording
 	Epochs      int   `json:"epochs"`             // 1: no clock ever jumped
 
 	// Replan says why the plan, which was made from the recording's head, is none for the whole of it. Then another

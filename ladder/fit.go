@@ -137,7 +137,7 @@ func (p *Plan) FitTo(samples []Chunk, bytes []int64) {
 			var rungs []FitRung
 			l.Renditions, rungs = p.fit(i, rates)
 			p.Fit.Rungs = append(p.Fit.Rungs, rungs...)
-			l.Frames = iframeRendition(l.Renditions)
+			l.IFrames = iframeRendition(l.Renditions)
 		}
 	}
 }

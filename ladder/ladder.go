@@ -1,5 +1,6 @@
-// Package ladder decides which renditions a recording gets (its ladder), and writes ffmpeg's arguments and the HLS playlists
-// for them. It is pure: no files, no network, no clock, no context.
+// Package ladder decides what is made of a recording, and writes ffmpeg's arguments and the HLS playlists for it. A [Profile] has ladders: a ladder is one
+// projection with its rungs, which are sizes and bit rates. A rung that fits the recording becomes a [Rendition]. A [Chunk] is the work of one task, a
+// [Part] is what came of it, and [End] is what is known once the recording has ended. It is pure: no files, no network, no clock, no context.
 //
 //	Profile + flv.Index ─► Plan            which renditions
 //	Plan + flv.Index    ─► Chunks, End     which bytes are what, and how much there is
@@ -89,7 +90,7 @@ type Ladder struct {
 	Interpolation string      `json:"interpolation,omitempty"` // of cubes: v360's
 	Sharpen       float64     `json:"sharpen,omitempty"`       // of cubes
 	Renditions    []Rendition `json:"renditions"`              // largest first
-	Frames        *Rendition  `json:"iframes,omitempty"`       // for trick play
+	IFrames       *Rendition  `json:"iframes,omitempty"`       // for trick play
 }
 
 // Rendition is one encoding of the video.
@@ -217,7 +218,7 @@ func (p *Plan) video(x *flv.Index, profile Profile) error {
 		renditions = distinct(renditions)
 		p.Ladders = append(p.Ladders, Ladder{
 			Name: l.Name, Projection: l.Projection, Layout: l.Layout, Interpolation: l.Interpolation, Sharpen: l.Sharpen,
-			Renditions: renditions, Frames: iframeRendition(renditions),
+			Renditions: renditions, IFrames: iframeRendition(renditions),
 		})
 	}
 	p.Quality, p.Captions = profile.Quality, captions(v.Captions, profile.Captions)

@@ -34,13 +34,13 @@ func (p *Presentation) master(l Ladder) []byte {
 			Codecs: t.Codecs, Resolution: fmt.Sprintf("%dx%d", r.Width, r.Height), FrameRate: p.plan.Rate.FPS(),
 		}
 		if p.plan.Audio != nil {
-			p.addAudio(&v, p.plan.audioOf(r))
+			p.addAudio(&v, p.plan.audioFor(r))
 		}
 		p.declareCaptions(&v)
 		list.Append(toJob+l.Name+"/"+r.Name+"/"+p.MediaFile(), nil, v)
 	}
-	if l.Frames != nil {
-		list.Append(toJob+l.Name+"/"+FramesRendition+"/"+p.MediaFile(), nil, p.framesVariant(l))
+	if l.IFrames != nil {
+		list.Append(toJob+l.Name+"/"+IFramesRendition+"/"+p.MediaFile(), nil, p.iframesVariant(l))
 	}
 	return list.Encode().Bytes()
 }
@@ -88,7 +88,7 @@ func (p *Presentation) listed(l Ladder, all []Rendition) []Rendition {
 			average = int(r.Maxrate)
 		}
 		if p.plan.Audio != nil {
-			audio, _ := p.audioBandwidth(p.plan.audioOf(r))
+			audio, _ := p.audioBandwidth(p.plan.audioFor(r))
 			average += audio
 		}
 		if far := math.Abs(float64(average) - 2e6); far < least {

@@ -54,7 +54,7 @@ const strayTags = 10
 // missing is what the index knows to be missing.
 func missing(x *flv.Index) (all []Missing) {
 	for _, m := range x.Missing {
-		one := Missing{What: LostFrames, Share: float64(m.Tags) / float64(m.Of), Why: fmt.Sprintf("%d of %d tags of video: %s", m.Tags, m.Of, m.Why)}
+		one := Missing{What: LostFrames, Share: float64(m.Tags) / float64(m.Of), Why: fmt.Sprintf("%d of %d video tags: %s", m.Tags, m.Of, m.Why)}
 		if m.Track == flv.TrackAudio {
 			one.What, one.Why = LostAudio, fmt.Sprintf("%d of %d audio tags: %s", m.Tags, m.Of, m.Why)
 			if x.Audio == nil && m.Of > strayTags {
@@ -111,7 +111,7 @@ func (p *Presentation) Missing() []Missing {
 		all = append(all, Missing{What: LostFrames, Share: float64(n) / float64(max(1, p.plan.VideoFrames)), Why: fmt.Sprintf("%d of %d frames could not be decoded", n, p.plan.VideoFrames)})
 	}
 	if n := p.fold.Lost.Audio; n > 0 && p.plan.Audio != nil {
-		all = append(all, Missing{What: LostAudio, Share: float64(n) / float64(max(1, p.plan.AudioFrames)), Why: fmt.Sprintf("%d of %d audio frames could not be decoded", n, p.plan.AudioFrames)})
+		all = append(all, Missing{What: LostAudio, Share: float64(n) / float64(max(1, p.plan.AudioFrames)), Why: fmt.Sprintf("%d of %d audio packets could not be decoded", n, p.plan.AudioFrames)})
 	}
 	return all
 }
@@ -121,6 +121,6 @@ func (p *Presentation) Incomplete() error { return tooMuch(p.Missing(), p.plan.A
 
 // Lost is what ffmpeg was given for a part, and could not decode.
 type Lost struct {
-	Frames int `json:"frames,omitempty"` // of video
-	Audio  int `json:"audio,omitempty"`  // audio frames
+	Frames int `json:"frames,omitempty"` // frames of video
+	Audio  int `json:"audio,omitempty"`  // audio packets
 }

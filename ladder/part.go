@@ -32,7 +32,7 @@ type Part struct {
 // Images are what a chunk contributes to the storyboard.
 type Images struct {
 	Sheets []Image `json:"sheets"`
-	Skip   int     `json:"skip,omitempty"` // frames on the first sheet that are of what comes before
+	Skip   int     `json:"skip,omitempty"` // thumbnails on the first sheet that are of what comes before
 	Poster *Image  `json:"poster,omitempty"`
 }
 
@@ -61,7 +61,7 @@ type Segment struct {
 	Ticks int64  `json:"ticks"`         // duration, in 1/Timescale s
 	Gap   bool   `json:"gap,omitempty"` // there is no such file: its chunk was given up
 
-	Frames []Range `json:"frames,omitempty"` // of I-frames: where each frame is, with what is needed to decode it
+	Frames []Range `json:"frames,omitempty"` // of I-frames: where each one is, with what is needed to decode it
 }
 
 // ChunkPart is the name of chunk k's part.
@@ -75,7 +75,7 @@ func AudioPart(k int) string { return fmt.Sprintf("audio-%05d", k) }
 // wrong is done, and its part is there.
 const PublishTask = "publish"
 
-// AudioApart tells whether chunks only measure their audio, and it is made when all of it was.
+// AudioApart tells whether chunks only measure their audio, and it is encoded once all chunks were measured.
 func (p *Plan) AudioApart() bool { return p.Audio != nil && p.Audio.Loudness != 0 }
 
 // DispatchKey is where it is said how many of a job's tasks were sent.

@@ -68,12 +68,12 @@ func (p *Presentation) complete() error {
 				faults = append(faults, fmt.Errorf("assemble job %s: %s/%s has %d segments, the others %d", p.plan.Job, l.Name, r.Name, len(t.Segments), segments))
 			}
 		}
-		t, want := p.fold.Tracks[l.Name+"/"+FramesRendition], 0
+		t, want := p.fold.Tracks[l.Name+"/"+IFramesRendition], 0
 		for _, c := range p.plan.Chunks {
-			want += (c.To - c.From + p.plan.VideoSpan() - 1) / p.plan.VideoSpan()
+			want += (c.To - c.From + p.plan.IFrameSpan() - 1) / p.plan.IFrameSpan()
 		}
-		if l.Frames != nil && len(t.Segments) != want {
-			faults = append(faults, fmt.Errorf("assemble job %s: %s/%s has %d segments, by the plan %d", p.plan.Job, l.Name, FramesRendition, len(t.Segments), want))
+		if l.IFrames != nil && len(t.Segments) != want {
+			faults = append(faults, fmt.Errorf("assemble job %s: %s/%s has %d segments, by the plan %d", p.plan.Job, l.Name, IFramesRendition, len(t.Segments), want))
 		}
 	}
 	for _, r := range p.plan.audioRenditions() {
@@ -163,7 +163,7 @@ func bandwidth(t Track, targetDuration int) (average, peak int) {
 
 // MediaPlaylist is the playlist of one rendition.
 func (p *Presentation) MediaPlaylist(ladder, rendition string) ([]byte, error) {
-	if rendition == FramesRendition {
+	if rendition == IFramesRendition {
 		return p.framesPlaylist(ladder)
 	}
 	t := p.fold.Tracks[ladder+"/"+rendition]

@@ -61,11 +61,11 @@ func madeAudio(p *planned, c Chunk, attempt string) (all []Track) {
 
 // madeFrames are a chunk's I-frames, of 9000 bytes each.
 func madeFrames(p *planned, l Ladder, c Chunk, attempt string) Track {
-	t := Track{Ladder: l.Name, Rendition: FramesRendition, Init: "init-0f0f0f0f0f0f.mp4", Codecs: "avc1.64001e", Timescale: 30000}
+	t := Track{Ladder: l.Name, Rendition: IFramesRendition, Init: "init-0f0f0f0f0f0f.mp4", Codecs: "avc1.64001e", Timescale: 30000}
 	for from := c.From; from < c.To; from += p.SegmentFrames {
 		frames := min(p.SegmentFrames, c.To-from)
 		s := Segment{URI: fmt.Sprintf("s%05d-%s.m4s", from/p.SegmentFrames, attempt), Ticks: int64(frames) * 1001}
-		for range (frames + p.FrameStep() - 1) / p.FrameStep() {
+		for range (frames + p.IFrameStep() - 1) / p.IFrameStep() {
 			s.Frames = append(s.Frames, Range{Offset: s.Bytes, Bytes: 9000})
 			s.Bytes += 9000
 		}
@@ -93,7 +93,7 @@ func TestPlaylists(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "media.m3u8", string(media))
-	frames, err := out.MediaPlaylist("flat", FramesRendition)
+	frames, err := out.MediaPlaylist("flat", IFramesRendition)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,9 +9,9 @@ import (
 	"github.com/Eyevinn/hls-m3u8/m3u8"
 )
 
-// FramesRendition is the name of a ladder's I-frames, for fast forward and for looking
+// IFramesRendition is the name of a ladder's I-frames, for fast forward and for looking
 // where to seek: frames of their own, one a second, of a middle size.
-const FramesRendition = "iframes"
+const IFramesRendition = "iframes"
 
 // Range is a part of a file.
 type Range struct {
@@ -19,10 +19,10 @@ type Range struct {
 	Bytes  int64 `json:"bytes"`
 }
 
-// FrameStep is how many frames of the output are from one I-frame of the trick play
+// IFrameStep is how many frames of the output are from one I-frame of the trick play
 // rendition to the next: a second, or a GOP that cannot be halved. Segments are
 // multiples of it.
-func (p *Plan) FrameStep() int {
+func (p *Plan) IFrameStep() int {
 	for n := max(1, int(p.seconds(p.GOPFrames)+0.5)); n > 1; n-- {
 		if p.GOPFrames%n == 0 {
 			return p.GOPFrames / n
@@ -44,15 +44,15 @@ func iframeRendition(all []Rendition) *Rendition {
 		}
 	}
 	r.Copy = false
-	r.Name, r.CRF, r.Preset = FramesRendition, min(51, r.CRF+4), "veryfast"
+	r.Name, r.CRF, r.Preset = IFramesRendition, min(51, r.CRF+4), "veryfast"
 	return &r
 }
 
-// framesFilter leaves of a chunk's frames those that are I-frames.
-func (p *Plan) framesFilter() string { return fmt.Sprintf(`select=not(mod(n\,%d))`, p.FrameStep()) }
+// iframesFilter picks the frames that become I-frames.
+func (p *Plan) iframesFilter() string { return fmt.Sprintf(`select=not(mod(n\,%d))`, p.IFrameStep()) }
 
-// framesArgs encodes I-frames alone. Their rate is low, and their size what it must be.
-func (p *Plan) framesArgs(r Rendition) ffmpeg.KwArgs {
+// iframesArgs encodes I-frames alone. Their rate is low, and their size what it must be.
+func (p *Plan) iframesArgs(r Rendition) ffmpeg.KwArgs {
 	args := p.h264(r.CRF, r.Preset)
 	args["g"], args["bf"] = 1, 0
 	return args
@@ -65,7 +65,7 @@ func (p *Presentation) iframeTrack(t Track) Track {
 		return t
 	}
 	tick := int64(t.Timescale) * int64(p.plan.Rate.Den) / int64(p.plan.Rate.Num)
-	step := tick * int64(p.plan.FrameStep())
+	step := tick * int64(p.plan.IFrameStep())
 	out := t
 	out.Segments = nil
 	for _, s := range t.Segments {
@@ -81,15 +81,15 @@ func (p *Presentation) iframeTrack(t Track) Track {
 
 // framesPlaylist is a ladder's I-frame playlist.
 func (p *Presentation) framesPlaylist(ladder string) ([]byte, error) {
-	t := p.iframeTrack(p.fold.Tracks[ladder+"/"+FramesRendition])
+	t := p.iframeTrack(p.fold.Tracks[ladder+"/"+IFramesRendition])
 	list, err := m3u8.NewMediaPlaylist(0, uint(len(t.Segments)))
 	if err != nil {
-		return nil, fmt.Errorf("make playlist of %s/%s: %w", ladder, FramesRendition, err)
+		return nil, fmt.Errorf("make playlist of %s/%s: %w", ladder, IFramesRendition, err)
 	}
 	list.SetIframeOnly()
 	list.SetTargetDuration(uint(p.framesTarget(t)))
 	if err := p.list(list, t); err != nil {
-		return nil, fmt.Errorf("make playlist of %s/%s: %w", ladder, FramesRendition, err)
+		return nil, fmt.Errorf("make playlist of %s/%s: %w", ladder, IFramesRendition, err)
 	}
 	return list.Encode().Bytes(), nil
 }
@@ -100,20 +100,20 @@ func (p *Presentation) framesTarget(t Track) int {
 	case p.event && p.plan.Container == TS:
 		return p.plan.eventTarget()
 	case p.event:
-		return max(1, int(math.Round(p.plan.seconds(p.plan.FrameStep()))))
+		return max(1, int(math.Round(p.plan.seconds(p.plan.IFrameStep()))))
 	}
 	return t.targetDuration()
 }
 
-// framesVariant is what a multivariant playlist says of a ladder's I-frames.
-func (p *Presentation) framesVariant(l Ladder) m3u8.VariantParams {
-	t := p.iframeTrack(p.fold.Tracks[l.Name+"/"+FramesRendition])
+// iframesVariant is what a multivariant playlist says of a ladder's I-frames.
+func (p *Presentation) iframesVariant(l Ladder) m3u8.VariantParams {
+	t := p.iframeTrack(p.fold.Tracks[l.Name+"/"+IFramesRendition])
 	average, peak := bandwidth(t, t.targetDuration())
 	if p.event {
-		average, peak = int(l.Frames.Maxrate), p.plan.cap(*l.Frames)
+		average, peak = int(l.IFrames.Maxrate), p.plan.cap(*l.IFrames)
 	}
 	return m3u8.VariantParams{
 		Iframe: true, Bandwidth: uint32(peak), AverageBandwidth: uint32(average), Codecs: t.Codecs,
-		Resolution: fmt.Sprintf("%dx%d", l.Frames.Width, l.Frames.Height),
+		Resolution: fmt.Sprintf("%dx%d", l.IFrames.Width, l.IFrames.Height),
 	}
 }

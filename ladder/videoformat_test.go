@@ -9,7 +9,7 @@ import (
 	"afterlive.alt/internal/h264"
 )
 
-// With what a recording is brought to one format, its largest form that lasts decides,
+// Where a recording is brought to one format, its largest form that lasts decides,
 // not its first; and its colours are said even where it doesn't say them.
 func TestVideoFormat(t *testing.T) {
 	hd, sd := form(1920, 1080, time.Minute), form(640, 360, time.Minute)

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// redStill is a still red frame that ffmpeg tags, or doesn't.
+// redStill is a recording of a still red image, tagged by ffmpeg or not.
 func redStill(t *testing.T, size string, tags ...string) []byte {
 	mediaHeavy(t)
 	t.Helper()
@@ -20,7 +20,7 @@ func redStill(t *testing.T, size string, tags ...string) []byte {
 	return body
 }
 
-// tagged are the arguments that convert a frame to a matrix, and say so; untagged only
+// tagged are the arguments that convert video to a matrix, and say so; untagged only
 // convert it.
 func tagged(matrix, name string) []string {
 	return append(untagged(matrix), "-color_primaries", name, "-color_trc", name, "-colorspace", name)
@@ -64,7 +64,7 @@ func TestColours(t *testing.T) {
 			}
 			all, _, _ := frames(t, out.top(t), "fcc") // which nobody has: the result must say its own
 			for _, p := range []frame{all[0], all[len(all)/2], all[len(all)-1]} {
-				check("video", p)
+				check("frame", p)
 			}
 			for _, name := range []string{out.asset.Poster, filepath.Join(out.plan.Job, "storyboard", "*.jpg")} {
 				files, err := filepath.Glob(filepath.Join(filepath.Dir(out.folder), name))

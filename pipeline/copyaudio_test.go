@@ -159,7 +159,7 @@ func firstFrame(t *testing.T, file string) float64 {
 	return slices.MinFunc(packets(t, file, "v"), func(a, b hlstest.Packet) int { return cmp.Compare(a.PTS, b.PTS) }).PTS
 }
 
-var lostPackets = regexp.MustCompile(`"(\d+) of \d+ audio frames could not be decoded`)
+var lostPackets = regexp.MustCompile(`"(\d+) of \d+ audio packets could not be decoded`)
 
 // lostAudio is how many packets asset.json tells to be lost.
 func lostAudio(t *testing.T, folder string) (lost int) {

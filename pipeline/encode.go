@@ -127,7 +127,7 @@ func (p *Pipeline) input(ctx context.Context, plan *ladder.Plan, c *ladder.Chunk
 	return source, c.Cut.Reader(source), nil
 }
 
-// readCut reads a cut of frames.
+// readCut reads a video cut.
 func (p *Pipeline) readCut(ctx context.Context, plan *ladder.Plan, cut flv.Cut, read *atomic.Int64) (io.ReadCloser, error) {
 	return p.readRange(ctx, plan, cut.From, cut.Likely(), cut.To, read)
 }

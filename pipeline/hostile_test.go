@@ -194,7 +194,7 @@ func TestChangesOnTheWay(t *testing.T) {
 	lists, err := filepath.Glob(dir + "/live/talk/*/*/*/index.m3u8")
 	must(t, err)
 	for _, list := range lists {
-		if strings.Contains(list, "/"+ladder.FramesRendition+"/") {
+		if strings.Contains(list, "/"+ladder.IFramesRendition+"/") {
 			continue
 		}
 		if strings.Contains(list, "/audio/") {

@@ -63,11 +63,11 @@ func checkImage(file string, width, height int) (size int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	thumbnail, err := jpeg.Decode(bytes.NewReader(body))
+	decoded, err := jpeg.Decode(bytes.NewReader(body))
 	if err != nil {
 		return 0, fmt.Errorf("read %s: %w", filepath.Base(file), err)
 	}
-	if b := thumbnail.Bounds(); b.Dx() != width || b.Dy() != height {
+	if b := decoded.Bounds(); b.Dx() != width || b.Dy() != height {
 		return 0, fmt.Errorf("%s is %dx%d, by the plan %dx%d", filepath.Base(file), b.Dx(), b.Dy(), width, height)
 	}
 	return int64(len(body)), nil

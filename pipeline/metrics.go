@@ -30,7 +30,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	}
 	return &Metrics{
 		stage:     counters("stage_seconds_total", "Time spent, by stage: scan, encode, upload, publish.", "stage"),
-		media:     counter("media_seconds_total", "Length of the frames that were encoded and kept (of the audio, where there is no video); its rate is the speed against real time."),
+		media:     counter("media_seconds_total", "Seconds of video that were encoded and kept (of audio, where there is no video); its rate is the speed against real time."),
 		bytes:     counters("bytes_total", "Bytes read from recordings and written to the store.", "direction"),
 		published: counter("assets_published_total", "Assets published."),
 		missing:   counters("assets_incomplete_total", "Assets published that lack something of their recording, by what: no-video, no-audio, lost-frames, lost-audio, lost-time.", "what"),

@@ -42,7 +42,7 @@ func chunkWork(plan *ladder.Plan, c ladder.Chunk, threads int) work {
 		for _, r := range l.Renditions {
 			w.outputs = append(w.outputs, segment.Video(plan, c, l, r))
 		}
-		if l.Frames != nil {
+		if l.IFrames != nil {
 			w.outputs = append(w.outputs, segment.IFrames(plan, c, l))
 		}
 	}

@@ -37,7 +37,7 @@ func TestWhatPeopleRecord(t *testing.T) {
 		{name: "pixels change their shape", fps: "25", frames: 200, size: "320x240", make: func(t *testing.T) []byte {
 			return inBand(source{size: "320x240", seconds: 5, video: small}.make(t), source{size: "320x240", seconds: 3, filter: ",setsar=4/3", video: small}.make(t), 5000)
 		}},
-		{name: "interlaced, a frame for each frame", fps: "25", frames: 200, size: "320x180", make: func(t *testing.T) []byte {
+		{name: "interlaced, a frame for two fields", fps: "25", frames: 200, size: "320x180", make: func(t *testing.T) []byte {
 			return source{rate: "50", filter: ",tinterlace=interleave_top,fieldorder=tff", video: x264("tff=1", "-flags", "+ilme+ildct")}.make(t)
 		}},
 		{name: "interlaced, a frame for each field", profile: "fields", fps: "50", frames: 400, size: "320x180", make: func(t *testing.T) []byte {

@@ -1,13 +1,13 @@
 // Package pipeline turns a recording into published HLS, task by task. To follow
 // one recording, read the files in this order:
 //
-//	plan.go     a look at a recording (or its index.go) ─► plan.json
+//	plan.go     the recording is scanned, or its stored index is read (index.go) ─► plan.json
 //	dispatch.go the chunks that are due, each as soon as its bytes are there, and a message for each
 //	part.go     chunk ─► its video (encode.go), its audio (audio.go) ─► verified segments (internal/segment)
 //	            ─► upload ─► the part
 //	event.go    while the recording grows: the first parts ─► event playlists
 //	publish.go  all parts ─► what they name is there (stored.go), and keeps the rules
-//	            (rules.go) ─► playlists ─► pointer
+//	            (rules.go) ─► playlists ─► asset.json, the pointer to the job that viewers get
 //	latest.go   the asset becomes its stream's latest
 //	clip.go     a part of a published job ─► a job of its own
 //	notes.go    what people are told of it: failures, retries, how it stands
@@ -15,7 +15,7 @@
 //
 // Messages come and go in internal/worker, documents are read and written in internal/ledger.
 //
-// The store is the ledger, the queue is the scheduler. A task is done when its
+// The documents in the store say what is done, the queue only what is to be done next. A task is done when its
 // part exists. Everything that means something is one conditional write, so any
 // task may run twice, anywhere, in any order.
 package pipeline

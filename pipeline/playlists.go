@@ -31,8 +31,8 @@ func playlists(plan *ladder.Plan, presentation *ladder.Presentation) (all []play
 		for _, r := range renditions[l.Name] {
 			media(l.Name, r.Name)
 		}
-		if l.Frames != nil {
-			media(l.Name, ladder.FramesRendition)
+		if l.IFrames != nil {
+			media(l.Name, ladder.IFramesRendition)
 		}
 	}
 	if plan.Audio != nil {

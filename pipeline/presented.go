@@ -85,7 +85,7 @@ func FindRendition(ctx context.Context, store Store, asset, name string) (*Rendi
 	if r.Name == "" && (name != "" || len(names) > 0) {
 		return nil, fmt.Errorf("%w: %s has no rendition %q: it has %s", ErrNoMP4, asset, name, strings.Join(names, ", "))
 	}
-	if audio := plan.AudioOf(r.Name); audio != "" {
+	if audio := plan.AudioName(r.Name); audio != "" {
 		r.Tracks = append(r.Tracks, fold.Tracks[ladder.AudioLadder+"/"+audio])
 	}
 	r.Tracks = slices.DeleteFunc(r.Tracks, func(t ladder.Track) bool { return len(t.Segments) == 0 })

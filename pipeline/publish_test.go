@@ -66,7 +66,7 @@ func checkPublished(t *testing.T, store *testenv.Memory) {
 	if pointer.Storyboard != "" {
 		checkStoryboard(t, store, pointer)
 	} else if len(pointer.Ladders[0].Renditions) > 0 {
-		t.Error("frames, and no storyboard")
+		t.Error("there is video, and no storyboard")
 	}
 	for key, n := range store.Writes {
 		if n != 1 && !isClaim(key) && key != catalog.NoteKey(pointer.Job) {

@@ -88,9 +88,9 @@ func TestTransportStreamsAreTheSame(t *testing.T) {
 				must(t, hlstest.Decode(t.Context(), b))
 			}
 			checkTrack(t, plan, packets(t, ts+"/flat/180p/index.m3u8", "v"))
-			frames := extinfs(t, ts+"/flat/iframes/index.m3u8")
-			if want := extinfs(t, mp4+"/flat/iframes/index.m3u8"); !slices.Equal(frames, want) {
-				t.Errorf("I-frames of %v, in fMP4 of %v", frames, want)
+			durations := extinfs(t, ts+"/flat/iframes/index.m3u8")
+			if want := extinfs(t, mp4+"/flat/iframes/index.m3u8"); !slices.Equal(durations, want) {
+				t.Errorf("I-frames of %v, in fMP4 of %v", durations, want)
 			}
 		})
 	}

@@ -93,7 +93,7 @@ func TestVerifyFindsFaults(t *testing.T) {
 			link(t, file(audioDir+"s00000.m4s"), file(audioDir+"s00001.m4s"))
 		}, "packet"},
 		{"audio too short", audio, func(t *testing.T, file func(string) string) { remove(t, file(audioDir+"s00000.m4s")) }, "no segments"},
-		{"audio with an init segment of frames", audio, func(t *testing.T, file func(string) string) {
+		{"audio with an init segment of video", audio, func(t *testing.T, file func(string) string) {
 			link(t, file(videoDir+"init.mp4"), file(audioDir+"init.mp4"))
 		}, "doesn't say AAC"},
 	} {

@@ -81,8 +81,8 @@ func (s *Site) eachFailed(r *http.Request, done string, do func(context.Context,
 	if err != nil {
 		return nil, err
 	}
-	s.sifting.Lock() // who sifts holds all messages for a moment
-	defer s.sifting.Unlock()
+	s.looking.Lock() // who looks through the failed queue holds all its messages for a moment
+	defer s.looking.Unlock()
 	var mu sync.Mutex
 	deeds := []deed{}
 	err = s.Operator.EachFailed(r.Context(), func(ctx context.Context, f operate.FailedTask) (bool, error) {

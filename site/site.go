@@ -62,7 +62,7 @@ type Site struct {
 
 	last    shared[snapshot]
 	first   shared[any] // the page of recordings that all viewers begin with
-	sifting sync.Mutex
+	looking sync.Mutex
 
 	remuxing chan struct{} // has room for one
 }

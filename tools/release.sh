@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# release.sh: makes what a release consists of, in dist/: archives for Linux and macOS, Debian packages, the chart, the Go module as
-# a proxy serves it, a bill of materials
-# (CycloneDX) for each program, and SHA-256 sums. The same commit gives the same bytes. VERSION names an untagged tree, to try it.
+# release.sh: makes what a release consists of, in dist/: archives for Linux and macOS, Debian packages, the chart, the Go module as a proxy has it,
+# a bill of materials (CycloneDX) for each program, and SHA-256 sums. The same commit gives the same bytes. VERSION names an untagged tree, to try it.
 set -euo pipefail
 umask 022
 cd "$(dirname "$0")/.."
 version=${VERSION:-$(git describe --exact-match --tags 2>/dev/null)} || { echo "release.sh: this commit has no tag: git tag v1.2.3, or say VERSION=…" >&2; exit 1; }
-[[ $version =~ ^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?$ ]] || { echo "release.sh: $version is no version as v1.2.3" >&2; exit 1; }
+[[ $version =~ ^v[01]\.[0-9]+\.[0-9]+(-[0-9a-z.]+)?$ ]] || { echo "release.sh: $version is no version as v1.2.3 or v1.2.3-rc1; from v2 on, the path in go.mod must end in /v2" >&2; exit 1; }
 [ -z "$(git status --porcelain)" ] || { echo "release.sh: there are changes that are not committed" >&2; exit 1; }
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 export SOURCE_DATE_EPOCH

@@ -1,5 +1,5 @@
-// Command enqueue brings recordings to the workers: by hand, or as the hook that
-// nginx-rtmp runs when a recording is done. It also tells how far a job is.
+// Command enqueue, which the Debian package installs as afterlive, is everything but the transcoding: it sends recordings (by hand, as nginx-rtmp's
+// hook, or while they grow), shows jobs, replays or drops failed tasks, cuts clips, removes what is old, and serves the web pages.
 package main
 
 import (

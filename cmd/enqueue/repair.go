@@ -79,7 +79,7 @@ func (c *dropCommand) Run(ctx context.Context, stdout io.Writer, flags config.Fl
 	}, c.DryRun)
 }
 
-// eachFailed does what is to be done with the failed tasks that are meant, several at a time, and tells what do says of each.
+// eachFailed runs do for each failed task that the selection matches, several at a time, and prints what came of it.
 func (s selection) eachFailed(ctx context.Context, stdout io.Writer, flags config.Flags, done string, do func(context.Context, operate.Operator, operate.FailedTask) (string, error), dry bool) error {
 	return withBackend(ctx, flags, func(o operate.Operator, _ *config.Backend) error {
 		var mu sync.Mutex

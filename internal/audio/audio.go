@@ -1,7 +1,6 @@
-// Package audio puts decoded audio onto the output's sample clock. Encoded apart, chunks of
-// audio join without a seam only if each finds the same samples at the same places around
-// the seam; so places come from the recording's marks alone, never from where somebody
-// began to decode.
+// Package audio puts decoded samples where they belong in the output. Chunks are encoded apart, and join without a seam only if both sides of the seam
+// have the same samples at the same places. So a sample's place is computed from the marks of the index ([flv.Mark]: when a tag is heard), never from
+// where somebody began to decode.
 package audio
 
 import (

@@ -1,6 +1,6 @@
-// Package catalog says in which state each job is. [Look] finds that out from the store, with several requests. Each change
-// of a job writes the answer into an index ([Refresh], index.go), so lists of jobs ([Page], [Of]) cost one request a job,
-// however many there ever were.
+// Package catalog knows in which state each job is: working, failed, published and so on. [Look] finds that out from the job's documents, with several
+// requests. [Refresh] writes the answer into an index after each change (index.go), so lists of jobs ([Page], [Of]) cost one request a job, however many
+// there ever were.
 package catalog
 
 import (

@@ -60,16 +60,16 @@ func checks(tasks, failed Queue, from, to *blob.S3) []check {
 // Check looks at queues and buckets before anything is taken from them: who looks in the
 // wrong place would find nothing there, and give up what others can do. What cannot be
 // reached, or is out of order for now, is only logged: it may come back.
-func (p *Backend) Check(ctx context.Context, log *zap.Logger) error {
-	found := make([]error, len(p.checks))
+func (b *Backend) Check(ctx context.Context, log *zap.Logger) error {
+	found := make([]error, len(b.checks))
 	var looks sync.WaitGroup
-	for i, c := range p.checks {
+	for i, c := range b.checks {
 		looks.Go(func() { found[i] = c.look(ctx) })
 	}
 	looks.Wait()
 	var faults []error
 	for i, err := range found {
-		flag := "--" + p.checks[i].flag
+		flag := "--" + b.checks[i].flag
 		switch {
 		case err == nil:
 		case ctx.Err() != nil:

@@ -1,5 +1,5 @@
-// Package config has what cmd/enqueue and cmd/worker share at their start: flags that say where queue and store are, the
-// config file, the log, the settings of pages and webhooks.
+// Package config turns flags and config files into what cmd/enqueue and cmd/worker need: [Flags.Open] opens the [Backend] (queues and buckets), [Site] has
+// the pages and webhooks, [Logger] the log.
 package config
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	"github.com/aws/aws-sdk-go-v2/config"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/smithy-go/logging"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -33,13 +33,15 @@ import (
 // version is set by "make build".
 var version string
 
-// Version is the program's: that of its build, or of the module from which "go install" made it.
+// Version is the program's: that of its build, or of the module or commit from which Go built it.
 func Version() string {
-	info, ok := debug.ReadBuildInfo()
-	if version == "" && ok && info.Main.Version != "(devel)" {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "(devel)" {
 		return cmp.Or(info.Main.Version, "unreleased")
 	}
-	return cmp.Or(version, "unreleased")
+	return "unreleased"
 }
 
 // Flags say where everything is: in one folder, or on SQS and S3.
@@ -148,7 +150,7 @@ type Backend struct {
 }
 
 // Close lets go of them.
-func (p *Backend) Close() error { return p.close() }
+func (b *Backend) Close() error { return b.close() }
 
 // Open opens what the flags name.
 func (f Flags) Open(ctx context.Context) (*Backend, error) {
@@ -185,8 +187,8 @@ func (f Flags) openAWS(ctx context.Context) (*Backend, error) {
 	retryer := func() aws.Retryer {
 		return retry.AddWithErrorCodes(retry.NewStandard(), "ExpiredToken", "ExpiredTokenException", "RequestExpired")
 	}
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(client), config.WithRetryer(retryer),
-		config.WithLogger(logging.Nop{})) // it writes to our log what we log ourselves
+	cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithHTTPClient(client), awsconfig.WithRetryer(retryer),
+		awsconfig.WithLogger(logging.Nop{})) // it writes to our log what we log ourselves
 	if err != nil {
 		return nil, fmt.Errorf("load AWS configuration: %w", err)
 	}

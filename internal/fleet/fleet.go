@@ -1,7 +1,7 @@
 // Package fleet simulates the workers of a queue, event by event and in virtual time:
-// how soon recordings are published, for how many hours tasks run, and what is done
-// twice where they are taken away. A message is a recording or one of its chunks, as of the
-// pipeline; scaling goes by the policies of a CloudFormation template.
+// how soon recordings are published, for how many hours tasks run, and how much work is done
+// again because spot instances are taken away. A message is a recording or one of its chunks, as
+// in package pipeline; scaling goes by the policies of a CloudFormation template.
 //
 // Of AWS it assumes what its documents say; see the fields of [Cloud]. The same
 // configuration has the same result, always.

@@ -30,7 +30,7 @@ type Cut struct {
 	Whole int64 `json:"whole,omitempty"` // ms; frames shown from then on must be decoded; where 0, from the first on
 	End   int64 `json:"end,omitempty"`   // ms; and before then; 0: up to the last
 
-	// Frames say how they are to be turned, which is done once for all and not left to ffmpeg.
+	// The stream says how its frames are to be turned. That is done once for all, and not left to ffmpeg.
 	Oriented bool `json:"oriented,omitempty"`
 
 	// By how many ms frames are shown after they are decoded, at least and at most.
@@ -227,7 +227,7 @@ func (c Cut) Narrow(from, to time.Duration) Cut {
 	return c
 }
 
-// finish adds what is in force in a cut of frames: the codec's header and the epochs.
+// finish adds what is in force in a video cut: the codec's header and the epochs.
 func (x *Index) finish(c Cut) Cut {
 	c.Bias = x.bias()
 	for _, h := range x.Video.Headers {
@@ -252,7 +252,7 @@ func (x *Index) finish(c Cut) Cut {
 	return c
 }
 
-// Span is what must be read for frames and audio together; ok is false where that would be
+// Span is what must be read for video and audio together; ok is false where that would be
 // more than to read them apart.
 func (c Cut) Span(audio Cut) (from, likely, to int64, ok bool) {
 	from, likely, to = min(c.From, audio.From), max(c.Likely(), audio.To), max(c.To, audio.To)

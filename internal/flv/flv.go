@@ -3,8 +3,9 @@
 // [Scan] walks a stream of bytes once and returns an [Index]: what the
 // recording holds, where its keyframes are, and how its timeline is repaired.
 // From the index, [Index.VideoCut] and [Index.AudioCut] name the bytes that one
-// task needs, and [Cut.Reader] turns exactly those bytes into a standalone FLV:
-// frames on the repaired timeline, audio numbered tag by tag.
+// task needs, and [Cut.Reader] turns exactly those bytes into a standalone FLV of one track.
+// Video has repaired timestamps. Audio tag n is at n times [TagTime], so whoever decodes it
+// knows which tag a sample came from.
 //
 // The format is Adobe's "Video File Format Specification 10.1", annex E. This
 // is the only code that sees the raw bytes first, so it trusts none of them.
@@ -85,7 +86,7 @@ func (r Rate) Time(n int) time.Duration {
 	return time.Duration(mulDiv(uint64(n)*uint64(r.Den), uint64(time.Second), 0, uint64(r.Num)))
 }
 
-// Frame is the frame of the grid that a frame shown at t becomes: the nearest,
+// Frame is the number of the output's frame that a coded frame shown at t becomes: the nearest,
 // halves away from zero, as ffmpeg's fps filter rounds.
 func (r Rate) Frame(t time.Duration) int {
 	if t < 0 {
@@ -105,7 +106,7 @@ func mulDiv(a, b, c, d uint64) uint64 {
 }
 
 // Index is what one scan learns of a recording. All times are on the repaired
-// timeline, whose zero is the first frame or audio that can be shown.
+// timeline, whose zero is the first frame that can be shown, or the first audio that can be heard.
 type Index struct {
 	Open     bool          `json:"open,omitempty"`   // the recording may still grow: what is said stays so, and there may be more
 	Size     int64         `json:"size"`             // bytes read, a torn tail included

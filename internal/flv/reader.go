@@ -25,7 +25,7 @@ type Reader struct {
 	skip    []Range
 	epoch   int           // of the next frame
 	audio   *AudioSidecar // gets the audio too, if it is set
-	done    bool          // with frames
+	done    bool          // no more frames are wanted
 	mark    int           // behind the next audio tag
 	tag     int           // its number
 	pending []byte        // to hand out before anything else
@@ -243,7 +243,7 @@ func (r *Reader) frame(t int64) error {
 
 // forgetOrientation changes the frame at hand while it is still in the buffer.
 func (r *Reader) forgetOrientation() error {
-	const lengthSizeMinusOne, most = 5 + 4, 4 << 10 // such messages come before the video itself
+	const lengthSizeMinusOne, most = 5 + 4, 4 << 10 // such messages come before the frame's slices
 	body, err := r.src.Peek(min(r.body, most))
 	if err == nil && len(r.cut.Header) > lengthSizeMinusOne {
 		h264.ForgetOrientation(body[5:], int(r.cut.Header[lengthSizeMinusOne]&3)+1)

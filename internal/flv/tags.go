@@ -24,8 +24,8 @@ type Kind byte
 // Kinds of tag.
 const (
 	Other      Kind = iota // metadata, codec configuration, the publisher's goodbye
-	VideoFrame             // one
-	AudioFrame             // of one packet
+	VideoFrame             // a frame of video
+	AudioFrame             // a packet of audio
 	Config                 // of a codec
 	Reconnect              // see [ReconnectTag]
 )

@@ -75,7 +75,7 @@ func (s *Scanner) videoTag(offset int64, raw uint32, body, header []byte) error 
 	return nil
 }
 
-// video counts a frame and its form.
+// picture counts a frame and its form.
 func (s *Scanner) picture(p h264.Picture, dts, pts int64) {
 	v := s.video
 	if v.Frames == 0 {

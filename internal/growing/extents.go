@@ -56,7 +56,7 @@ func (s *Shipper) extents(ctx context.Context, next *State, to int64) error {
 			soFar := *next
 			soFar.Head, soFar.Size, soFar.Index = s.state.Head, s.state.Size, s.state.Index
 			soFar.Extents, soFar.Told, soFar.Waiting = slices.Clone(next.Extents), time.Now().UTC(), time.Time{}
-			if err := s.announce(ctx, &soFar); err != nil {
+			if err := s.commit(ctx, &soFar); err != nil {
 				return err
 			}
 		}
@@ -94,8 +94,8 @@ func (s *Shipper) extent(ctx context.Context, from, to int64) (int64, error) {
 	return int64(len(there)), nil
 }
 
-// announce makes a state the recording's, if nobody else has done more meanwhile.
-func (s *Shipper) announce(ctx context.Context, next *State) error {
+// commit makes a state the recording's, if nobody else has done more meanwhile.
+func (s *Shipper) commit(ctx context.Context, next *State) error {
 	body, err := json.Marshal(next)
 	if err != nil {
 		return fmt.Errorf("ship %s: %w", s.key, err)

@@ -7,8 +7,8 @@
 //	recordings/live/talk/talk-1764000000.flv                               the whole, once it has ended
 //
 // [Shipper] brings a file there, as it grows; [Recordings] reads by offset, whatever objects the
-// bytes are in. A recording that grows has a version from its first extent on, and keeps it when
-// it has become one object: whoever looks at it, and whenever, finds the same job.
+// bytes are in. The first extent fixes a recording's version, which it keeps when it becomes one
+// object. So it has the same job, however long it was when a worker looked at it.
 package growing
 
 import (

@@ -135,7 +135,7 @@ func (s *Shipper) Yield(ctx context.Context, why string) error {
 	for s.state.Yields != why {
 		next := *s.state
 		next.Yields = why
-		err := s.announce(ctx, &next)
+		err := s.commit(ctx, &next)
 		if !errors.Is(err, errOvertaken) {
 			return err
 		}

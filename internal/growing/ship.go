@@ -175,7 +175,7 @@ func (s *Shipper) Wait(ctx context.Context, until time.Time) error {
 		}
 		next := *s.state
 		next.Waiting = until.UTC()
-		err := s.announce(ctx, &next)
+		err := s.commit(ctx, &next)
 		if !errors.Is(err, errOvertaken) {
 			return err
 		}
@@ -251,7 +251,7 @@ func (s *Shipper) ship(ctx context.Context, ended bool) error {
 			return fmt.Errorf("ship %s: %w", s.key, err)
 		}
 	}
-	return s.announce(ctx, &next)
+	return s.commit(ctx, &next)
 }
 
 // began is when the recording began: the recorder writes all as it comes, so what was written last is as old as the file

@@ -1,5 +1,5 @@
-// Package ledger reads and writes the documents of a job in the store: plan, chunks, parts, claims, failures, notes. There is
-// no other database. docs/contract.md has their layout.
+// Package ledger reads and writes the documents of a job in the store. There is no other database. A plan says what is to be made, a chunk what one task
+// reads, a claim who is making it, a part what came of it, a failure why nothing did. docs/contract.md has their layout.
 package ledger
 
 import (

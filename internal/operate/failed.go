@@ -1,5 +1,5 @@
-// Package operate has the operators' actions: replay or drop failed tasks (failed.go), remove assets (remove.go), garbage
-// (gc.go) and what is old (prune.go, room.go). The commands of cmd/enqueue and the pages of site call it.
+// Package operate is what operators can do, by a command of cmd/enqueue or on a page of site: replay or drop failed tasks (failed.go), remove assets
+// (remove.go), segments that nothing names (gc.go), and what is too old or takes room that is needed (prune.go, room.go).
 package operate
 
 import (

@@ -1,4 +1,4 @@
-// Package remux writes what was published as one MP4: the same packets, in another container. The index comes first, so that players begin
+// Package remux writes a published rendition, its HLS segments, as one MP4: the same packets, in another container. The index comes first, so that players begin
 // before they have all of it ("faststart").
 package remux
 

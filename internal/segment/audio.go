@@ -132,7 +132,7 @@ func (o *Output) segmentAudio(plan *ladder.Plan, c ladder.Chunk, s ladder.Stretc
 	return nil
 }
 
-// silentPacket is a packet of AAC-LC in stereo without any audio: a channel pair whose two channels share a window and
+// silentPacket is an AAC-LC packet of silence, in stereo: a channel pair whose two channels share a window and
 // have no band (ISO/IEC 14496-3, 4.4.2.1), and the end.
 var silentPacket = []byte{0x21, 0, 0, 0, 0, 0x1c}
 

@@ -11,9 +11,9 @@ import (
 
 // IFrames wants a chunk's I-frames for trick play, each at its place.
 func IFrames(plan *ladder.Plan, c ladder.Chunk, l ladder.Ladder) *Output {
-	first, step := c.From/plan.SegmentFrames, plan.FrameStep()
-	o := newOutput(plan, l.Name, ladder.FramesRendition, first)
-	tick := o.frameHeader(plan, l, *l.Frames)
+	first, step := c.From/plan.SegmentFrames, plan.IFrameStep()
+	o := newOutput(plan, l.Name, ladder.IFramesRendition, first)
+	tick := o.videoHeader(plan, l, *l.IFrames)
 	o.check = func(n int, samples []sample) error {
 		span := segmentOf(plan, c, n)
 		from, to := span.From, span.To
@@ -44,7 +44,7 @@ func IFrames(plan *ladder.Plan, c ladder.Chunk, l ladder.Ladder) *Output {
 		}
 		return o.fragmentPerSample(s, all)
 	}
-	o.whole = o.allSegments(c, plan.VideoSpan())
+	o.whole = o.allSegments(c, plan.IFrameSpan())
 	return o
 }
 

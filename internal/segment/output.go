@@ -1,5 +1,5 @@
-// Package segment checks what ffmpeg wrote of a chunk against the plan, sample by sample, and packs it as the segments that
-// are published. pipeline/part.go calls it.
+// Package segment verifies, sample by sample, that ffmpeg wrote of a chunk what the plan asks for, and writes the segments that are published (fMP4 or
+// MPEG-TS). pipeline/part.go calls it; begin with [Output.Ready].
 package segment
 
 import (

@@ -118,7 +118,7 @@ func (m *muxer) segment(samples []mp4.FullSample) ([]byte, error) {
 }
 
 // unit is a sample as transport streams have it: an AAC frame with its header (ADTS), or
-// a frame's NAL units behind start codes (H.264, annex B), a delimiter first.
+// a video frame's NAL units behind start codes (H.264, annex B), a delimiter first.
 func (m *muxer) unit(s mp4.FullSample) ([]byte, error) {
 	if m.rate > 0 {
 		header, err := aac.NewADTSHeader(m.rate, 2, aac.AAClc, uint16(len(s.Data))) //nolint:gosec // far below

@@ -13,7 +13,7 @@ import (
 func Video(plan *ladder.Plan, c ladder.Chunk, l ladder.Ladder, r ladder.Rendition) *Output {
 	first := c.From / plan.SegmentFrames
 	o := newOutput(plan, l.Name, r.Name, first)
-	tick := o.frameHeader(plan, l, r)
+	tick := o.videoHeader(plan, l, r)
 	o.check = func(n int, samples []sample) error {
 		s := segmentOf(plan, c, n)
 		return checkFrames(samples, plan, s.From, s.To, *tick, o.Track.Timescale)
@@ -62,9 +62,9 @@ func (o *Output) allSegments(c ladder.Chunk, span int) func() error {
 	}
 }
 
-// frameHeader wants an init segment of a rendition. A frame's length, in the track's
+// videoHeader wants an init segment of a rendition. A frame's length, in the track's
 // timescale, is there once it was read.
-func (o *Output) frameHeader(plan *ladder.Plan, l ladder.Ladder, r ladder.Rendition) (tick *int) {
+func (o *Output) videoHeader(plan *ladder.Plan, l ladder.Ladder, r ladder.Rendition) (tick *int) {
 	tick = new(int)
 	o.header = func(trak *mp4.TrakBox) error {
 		entry := trak.Mdia.Minf.Stbl.Stsd.AvcX

@@ -1,5 +1,5 @@
-// Package testenv starts servers that others wrote, on loopback, for tests: an SQS (fauxqs), an S3 (versitygw), a PostgreSQL.
-// "make tools" and "make extra" install them.
+// Package testenv is what tests run against. Real servers, on loopback: an SQS (fauxqs), an S3 (versitygw), a PostgreSQL; "make tools" and "make extra"
+// install them. An SQS that keeps to SQS's rules ([Strict]), a store and a queue in memory ([Memory], [Messages]), and faults ([Proxy], [Quirks]).
 package testenv
 
 import (
@@ -31,7 +31,7 @@ type Cloud struct {
 
 const accessKey, secretKey, region = "testenv", "testenv-secret", "us-east-1"
 
-// Start starts both, and sets the SDK's environment variables for the test: those of the
+// Start starts an SQS and an S3, and sets the SDK's environment variables for the test: those of the
 // process, or the test's own (see Apart). More arguments are the S3's own.
 func Start(t testing.TB, args ...string) *Cloud {
 	t.Helper()

@@ -9,10 +9,10 @@ import (
 )
 
 const (
-	jitter   = 2  // ms by which two recorders may have rounded times differently
-	fewVideo = 5  // that must be alike, all different, one of them a keyframe
-	fewAudio = 40 // packets likewise, where there are no frames
-	sameMost = 20 // tags with the same body that are looked at
+	jitter     = 2  // ms by which two recorders may have rounded times differently
+	fewFrames  = 5  // that must be alike, all different, one of them a keyframe
+	fewPackets = 40 // packets likewise, where there are no frames
+	sameMost   = 20 // tags with the same body that are looked at
 )
 
 // candidate is a way in which file and recording may lie beside each other.
@@ -214,9 +214,9 @@ func (t *Twin) alike(c candidate, kind flv.Kind) (share float64, enough bool) {
 			}
 		}
 	}
-	least := fewVideo
+	least := fewFrames
 	if kind == flv.AudioFrame {
-		least = fewAudio
+		least = fewPackets
 	}
 	if all == 0 {
 		return 0, false

@@ -1,6 +1,6 @@
-// Package twin merges two recorders' files of one stream. An encoder that sends to two origins sends both the same encoded
-// frames; only the clocks differ, by a constant. align.go finds the tags of a file in the recording by their bodies, without
-// decoding anything; append.go adds what the file has behind the recording's end, by the recording's clock.
+// Package twin merges the files that two recorders made of one stream. Both have the same encoded frames and packets, at timestamps that differ by a
+// constant. align.go finds that constant: it compares the bodies of tags, and decodes nothing. append.go adds what one file has behind the end of the
+// merged recording, by that recording's clock.
 package twin
 
 import (

@@ -29,8 +29,8 @@ type lease struct {
 const (
 	// SQS holds no message longer than 12 hours after it was received, and
 	// answers a wish for more with an error.
-	maxLease    = 12*time.Hour - time.Minute
-	beatTimeout = 5 * time.Second
+	maxLease         = 12*time.Hour - time.Minute
+	heartbeatTimeout = 5 * time.Second
 )
 
 // keep extends the lease until ctx ends. It returns early, with errLeaseLost,
@@ -38,7 +38,7 @@ const (
 // another worker may start it.
 func (l *lease) keep(ctx context.Context) error {
 	margin := l.length / 8
-	var err error // of the beats since the last that succeeded
+	var err error // of the heartbeats since the last that succeeded
 	for pause, tried := l.length/4, false; ; tried = true {
 		left := l.left() - margin
 		if left <= 0 && l.left() > 0 && time.Since(l.began) > maxLease-l.length { // it is ours for a moment yet: it can be given up
@@ -101,7 +101,7 @@ func (l *lease) heartbeat(ctx context.Context) error {
 	if d <= 0 {
 		return errTwelveHours
 	}
-	call, cancel := context.WithTimeout(ctx, beatTimeout)
+	call, cancel := context.WithTimeout(ctx, heartbeatTimeout)
 	defer cancel()
 	if err := l.queue.Extend(call, l.receipt, d); err != nil {
 		return err
