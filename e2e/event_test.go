@@ -182,7 +182,7 @@ func TestS3EventsAreJobs(t *testing.T) {
 	defer b.mu.Unlock()
 	for _, key := range b.news {
 		if !strings.HasSuffix(key, "/asset.json") && !strings.HasSuffix(key, "-failed.json") {
-			t.Errorf("%s is no news", key)
+			t.Errorf("%s is not news", key)
 		}
 	}
 	if len(b.faults) > 0 {

@@ -26,7 +26,7 @@ func TestFleetOnPostgres(t *testing.T) {
 	for n := range recordings {
 		enqueue(t, with("send", "--as", fmt.Sprintf("talk-%d", n), source(t, "320x180", fps, 16))...)
 	}
-	enqueue(t, with("send", "--force", "--as", "none", writeFile(t, filepath.Join(folder(t), "none.flv"), "this is no recording"))...)
+	enqueue(t, with("send", "--force", "--as", "none", writeFile(t, filepath.Join(folder(t), "none.flv"), "this is not a recording"))...)
 	for range 2 { // one after the other, each while it encodes
 		doomed := startWorker(t, with("--lease", "5s")...)
 		eventually(t, patience, "it encodes", func() bool { return len(doomed.encoders()) > 0 })

@@ -21,7 +21,7 @@ func git(t *testing.T, args ...string) []string {
 	cmd.Dir, cmd.Stderr = testenv.Root(), &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Skipf("this is no clone, or git is not here: git %s: %v: %s", strings.Join(args, " "), err, stderr.String())
+		t.Skipf("this is not a clone, or git is not here: git %s: %v: %s", strings.Join(args, " "), err, stderr.String())
 	}
 	return strings.Split(strings.TrimRight(string(out), "\x00"), "\x00")
 }

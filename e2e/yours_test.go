@@ -27,7 +27,7 @@ func TestYourCloud(t *testing.T) {
 	place := []string{"--queue", cloud.Queue(t, "tasks"), "--failed", cloud.Queue(t, "failed"), "--recordings", "s3://" + bucket, "--store", "s3://" + bucket + "/" + name}
 	with := func(args ...string) []string { return append(args, place...) }
 	enqueue(t, with("send", "--as", name+"-talk", source(t, "320x180", fps, 24))...)
-	enqueue(t, with("send", "--force", "--as", name+"-none", writeFile(t, filepath.Join(folder(t), "none.flv"), "this is no recording"))...)
+	enqueue(t, with("send", "--force", "--as", name+"-none", writeFile(t, filepath.Join(folder(t), "none.flv"), "this is not a recording"))...)
 	doomed := startWorker(t, with("--lease", "10s")...)
 	eventually(t, patience, "it encodes", func() bool { return len(doomed.encoders()) > 0 })
 	must(t, doomed.Process.Kill())

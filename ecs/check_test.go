@@ -122,7 +122,7 @@ func storage(t Template) error {
 		f.wantf(strings.Contains(t.Text(bucket, "LifecycleConfiguration"), "AbortIncompleteMultipartUpload"), "%s keeps uploads that died", bucket)
 	}
 	f.wantf(slices.Equal(filters(t, "Vod"), []string{"vod/", "/asset.json", "jobs/", "-failed.json"}), "news is of finished assets and failures alone: %v", filters(t, "Vod"))
-	f.wantf(strings.HasSuffix(ladder.PointerKey("live/x"), "/asset.json"), "the pointer is no asset.json")
+	f.wantf(strings.HasSuffix(ladder.PointerKey("live/x"), "/asset.json"), "the pointer is not an asset.json")
 	f.wantf(strings.HasSuffix(ladder.FailureKey("j", "audio", time.Now()), "-failed.json"), "workers don't note failures as *-failed.json")
 	f.wantf(!strings.HasSuffix(ladder.DroppedKey("j", "audio"), "-failed.json"), "what an operator drops is news")
 	for _, policy := range []string{"JobsPolicy", "NewsPolicy"} {

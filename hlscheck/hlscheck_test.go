@@ -365,6 +365,6 @@ func TestDamagedSegments(t *testing.T) {
 	}
 	// A length that leads back to where it is.
 	if isIDR([]byte{0xff, 0xff, 0xff, 0xfc, 1, 2, 3, 4}, 4) || isIDR([]byte{0, 0, 0}, 4) {
-		t.Error("that is no IDR frame")
+		t.Error("that is not an IDR frame")
 	}
 }

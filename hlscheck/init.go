@@ -47,7 +47,7 @@ func parseInit(body []byte) (*initSegment, error) {
 		return nil, fmt.Errorf("read init segment: %w", err)
 	}
 	if file.Moov == nil || file.Moov.Trak == nil || file.Moov.Mvex == nil {
-		return nil, errors.New("read init segment: it has no track, or is none of a fragmented file")
+		return nil, errors.New("read init segment: it has no track, or does not belong to a fragmented file")
 	}
 	var first *initSegment
 	var audioTracks []audioTrack

@@ -21,7 +21,7 @@ func linesOf(body []byte) ([]line, error) {
 		return nil, errors.New("it begins with a byte order mark, which RFC 8216 (4) forbids")
 	}
 	if first, _, _ := strings.Cut(text, "\n"); strings.TrimSpace(first) != "#EXTM3U" {
-		return nil, errors.New("it is no playlist: its first line is not #EXTM3U")
+		return nil, errors.New("it is not a playlist: its first line is not #EXTM3U")
 	}
 	var all []line
 	for one := range strings.SplitSeq(text, "\n") {
@@ -96,7 +96,7 @@ func (r *reader) attributes() map[string]string {
 	for rest := r.at.value; strings.TrimSpace(rest) != ""; {
 		name, value, ok := strings.Cut(rest, "=")
 		if !ok {
-			r.failf("%q is no attribute", rest)
+			r.failf("%q is not an attribute", rest)
 			return all
 		}
 		if quoted, isQuoted := strings.CutPrefix(value, `"`); isQuoted {
@@ -121,7 +121,7 @@ func (r *reader) integer(text string) int64 {
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 0 {
-		r.failf("%q is no whole number", text)
+		r.failf("%q is not a whole number", text)
 		return 0
 	}
 	return n
@@ -134,7 +134,7 @@ func (r *reader) number(text string) float64 {
 	}
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil || f < 0 || math.IsInf(f, 0) || math.IsNaN(f) {
-		r.failf("%q is no number", text)
+		r.failf("%q is not a number", text)
 		return 0
 	}
 	return f
@@ -145,7 +145,7 @@ func (r *reader) byteRange(text string) (part Range, begins bool) {
 	length, offset, begins := strings.Cut(text, "@")
 	part = Range{Offset: r.integer(offset), Length: r.integer(length)}
 	if length == "" || begins && offset == "" || part.End() < part.Offset {
-		r.failf("%q is no byte range", text)
+		r.failf("%q is not a byte range", text)
 	}
 	return part, begins
 }

@@ -29,7 +29,7 @@ func parseMP4(body []byte, init *initSegment, iframe bool) (*media, error) {
 	}
 	file, err := decode(body)
 	if err != nil {
-		return nil, fmt.Errorf("it is no fMP4: %w", err)
+		return nil, fmt.Errorf("it is not fMP4: %w", err)
 	}
 	m := &media{ticks: int64(init.timescale), start: -1}
 	for _, s := range file.Segments {

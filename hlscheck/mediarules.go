@@ -20,7 +20,7 @@ var mediaRules = []Rule{
 		for _, t := range p.renditions() {
 			for _, s := range t.segments {
 				if t.video && s.media != nil && !s.media.first {
-					say(s.uri, "its first frame is no IDR")
+					say(s.uri, "its first frame is not an IDR frame")
 				}
 			}
 		}

@@ -360,11 +360,11 @@ func TestRefuses(t *testing.T) {
 			all(f, "#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXT-X-MEDIA-SEQUENCE:7\n#EXTINF:6,\ns00.m4s\n")
 		}, "it is live"},
 		"a media playlist":    {func(f files) { f["master.m3u8"] = f["top/index.m3u8"] }, "it is a media playlist; the multivariant one is wanted"},
-		"a page":              {func(f files) { f["master.m3u8"] = []byte("<!doctype html>") }, "it is no playlist"},
-		"nothing":             {func(f files) { f["master.m3u8"] = nil }, "it is no playlist"},
+		"a page":              {func(f files) { f["master.m3u8"] = []byte("<!doctype html>") }, "it is not a playlist"},
+		"nothing":             {func(f files) { f["master.m3u8"] = nil }, "it is not a playlist"},
 		"no variant":          {func(f files) { f["master.m3u8"] = []byte("#EXTM3U\n") }, "it names no variant"},
 		"a byte order mark":   {func(f files) { f["master.m3u8"] = append([]byte("\ufeff"), f["master.m3u8"]...) }, "it begins with a byte order mark"},
-		"a rate in words":     {func(f files) { f["master.m3u8"] = []byte("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=much\na.m3u8\n") }, `#EXT-X-STREAM-INF: "much" is no whole number`},
+		"a rate in words":     {func(f files) { f["master.m3u8"] = []byte("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=much\na.m3u8\n") }, `#EXT-X-STREAM-INF: "much" is not a whole number`},
 		"an open quotation":   {func(f files) { f["master.m3u8"] = []byte("#EXTM3U\n#EXT-X-STREAM-INF:CODECS=\"avc1\na.m3u8\n") }, "#EXT-X-STREAM-INF: a quotation mark is missing in CODECS"},
 		"an unknown variable": {func(f files) { f["master.m3u8"] = []byte("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n{$a}.m3u8\n") }, "the variable {$a} is not defined"},
 		"another server": {func(f files) {

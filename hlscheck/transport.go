@@ -60,7 +60,7 @@ func isTS(body []byte) bool { return len(body) >= packet && body[0] == 0x47 }
 // checkPackets wants whole packets, none of them missing.
 func checkPackets(body []byte) error {
 	if len(body) == 0 || len(body)%packet != 0 {
-		return fmt.Errorf("%d bytes are no whole packets of a transport stream, and there is no EXT-X-MAP for fMP4", len(body))
+		return fmt.Errorf("%d bytes are not whole packets of a transport stream, and there is no EXT-X-MAP for fMP4", len(body))
 	}
 	counters := map[int]byte{}
 	for n := 0; n < len(body); n += packet {

@@ -77,7 +77,7 @@ func (f *Fold) addTrack(p *Plan, t Track) error {
 	id := t.Ladder + "/" + t.Rendition
 	for _, s := range t.Segments {
 		if path.Ext(s.URI) != p.Container.Extension() {
-			return fmt.Errorf("%s: %s is no %s, which the plan wants: it was made by another version of the worker", id, s.URI, p.Container.Extension())
+			return fmt.Errorf("%s: %s is not %s, as the plan wants: it was made by another version of the worker", id, s.URI, p.Container.Extension())
 		}
 	}
 	whole, ok := f.Tracks[id]

@@ -185,7 +185,7 @@ func (p *Pipeline) storeEnd(ctx context.Context, plan *ladder.Plan, d *ledger.Di
 		return nil
 	}
 	if end.Replan != "" {
-		p.Log.Warn("recording is planned anew: its head was not like the rest", zap.String("job", plan.Job), zap.String("asset", plan.Asset), zap.String("why", end.Replan))
+		p.Log.Warn("recording is planned again: its beginning was not like the rest", zap.String("job", plan.Job), zap.String("asset", plan.Asset), zap.String("why", end.Replan))
 	}
 	p.Log.Info("recording divided", zap.String("job", plan.Job), zap.String("asset", plan.Asset), zap.Float64("duration_s", end.Duration),
 		zap.Int("chunks", len(d.Chunks)), zap.Int64("bytes", end.Size), zap.Int64("torn_bytes", end.Torn), zap.Int64("lost_bytes", end.Lost), zap.Int("epochs", end.Epochs))

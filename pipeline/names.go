@@ -58,7 +58,7 @@ func sameRecording(pointer ladder.Asset, asset, key string, clip *ladder.Clip) e
 	switch {
 	case pointer.Job == "":
 	case clip != nil && (pointer.Clip == nil || pointer.Clip.Asset != clip.Asset):
-		return nameTaken("there is an asset %q already, which is no clip of %q", asset, clip.Asset)
+		return nameTaken("there is an asset %q already, which is not a clip of %q", asset, clip.Asset)
 	case clip == nil && pointer.Clip != nil:
 		return nameTaken("the asset %q is a clip of %q", asset, pointer.Clip.Asset)
 	case clip == nil && pointer.Recording != key:

@@ -46,7 +46,7 @@ func NewAccess(file, tokens, header string) (a Access, err error) {
 		a.tokens = append(a.tokens, sha256.Sum256([]byte(line)))
 	}
 	if len(a.tokens) == 0 {
-		return a, errors.New("read tokens: there is none in " + where)
+		return a, errors.New("read tokens: there are none in " + where)
 	}
 	return a, nil
 }

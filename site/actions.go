@@ -131,7 +131,7 @@ type publication struct {
 func (s *Site) publish(_ http.ResponseWriter, r *http.Request) (any, error) {
 	id := r.PathValue("job")
 	if !job.IsID(id) {
-		return nil, problemf(http.StatusNotFound, "%q is no job", id)
+		return nil, problemf(http.StatusNotFound, "%q is not a job", id)
 	}
 	w, err := wishOf[wish](r)
 	if err != nil {

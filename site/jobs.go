@@ -53,7 +53,7 @@ type claim struct {
 func (s *Site) job(_ http.ResponseWriter, r *http.Request) (any, error) {
 	ctx, id := r.Context(), r.PathValue("job")
 	if !job.IsID(id) {
-		return nil, problemf(http.StatusNotFound, "%q is no job: they are called by 16 hexadecimal digits", id)
+		return nil, problemf(http.StatusNotFound, "%q is not a job: they are called by 16 hexadecimal digits", id)
 	}
 	status, err := catalog.Refresh(ctx, s.Store, id)
 	if err != nil && status.Job == "" {

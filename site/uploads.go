@@ -288,7 +288,7 @@ func (u *Uploads) sweep(ctx context.Context) error {
 		case info.Offset == info.Size && time.Since(written.ModTime()) > time.Minute: // else who brought it is about to send it
 			_, _ = u.take(ctx, info) // it says what is wrong
 		case info.Offset < info.Size && time.Since(written.ModTime()) > uploadsKept:
-			u.Log.Warn("upload is removed: nobody went on with it", zap.String("upload", id), zap.Int64("bytes", info.Offset), zap.Int64("of", info.Size))
+			u.Log.Warn("upload is removed: its client did not continue it", zap.String("upload", id), zap.Int64("bytes", info.Offset), zap.Int64("of", info.Size))
 			faults = append(faults, u.remove(ctx, id))
 		}
 	}

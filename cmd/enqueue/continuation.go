@@ -117,7 +117,7 @@ func (s spool) findContinuation(recording *os.File) (_ *continuation, err error)
 	c := &continuation{name: found[0]}
 	var away int64
 	if _, err := fmt.Sscanf(filepath.Base(filepath.Dir(c.name))[len(folder):], "-%d-%d", &c.at, &away); err != nil || c.at > info.Size() {
-		return nil, errors.Join(err, fmt.Errorf("%s is none of %s", c.name, recording.Name()))
+		return nil, errors.Join(err, fmt.Errorf("%s is not a part of %s", c.name, recording.Name()))
 	}
 	c.away = time.Duration(away) * time.Millisecond
 	if c.into, err = os.OpenFile(recording.Name(), os.O_WRONLY, 0); err != nil {

@@ -65,7 +65,7 @@ type commands struct {
 	Rm      rmCommand      `cmd:"" name:"rm" help:"Remove assets: their playlists, segments and jobs; with --recording, also their recordings."`
 	Prune   pruneCommand   `cmd:"" help:"Remove what is older than the limits that you set: recordings, superseded results, assets."`
 	Resume  resumeCommand  `cmd:"" help:"Send messages again for all that isn't done: after a queue was lost."`
-	Reindex reindexCommand `cmd:"" help:"Write the index of jobs anew, for a store that was filled before there was one."`
+	Reindex reindexCommand `cmd:"" help:"Write the index of jobs again, for a store that was filled before there was one."`
 	Input   inputCommand   `cmd:"" help:"Write what ffmpeg reads for a part, to reproduce a failure."`
 	Quality qualityCommand `cmd:"" help:"Show the measured quality of an asset, and compare its projections."`
 	Serve   serveCommand   `cmd:"" help:"Serve web pages for viewers and operators, and the HTTP API beneath them."`

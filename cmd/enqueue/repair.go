@@ -26,7 +26,7 @@ import (
 type replayCommand struct {
 	selection
 	All     bool    `help:"All that have failed."`
-	Profile string  `help:"Plan the recordings anew, with this profile."`
+	Profile string  `help:"Plan the recordings again, with this profile."`
 	DryRun  bool    `help:"Only say what would be sent."`
 	Rate    float64 `help:"At most so many tasks a second." placeholder:"N"`
 }

@@ -50,7 +50,7 @@ func (h *shared) complete(ctx context.Context, state *growing.State) error {
 		return err
 	}
 	if size != state.End {
-		h.log.Error("an object has the recording's name, and is another; its extents stay", zap.String("key", h.key), zap.Int64("bytes", size), zap.Int64("want", state.End))
+		h.log.Error("another object has the recording's name; its extents stay", zap.String("key", h.key), zap.Int64("bytes", size), zap.Int64("want", state.End))
 		return nil
 	}
 	return growing.Complete(ctx, store, h.key, etag)

@@ -108,7 +108,7 @@ func readNote(flv string) (e entry, err error) {
 		return e, err
 	}
 	if e.ID == "" || e.ID+".flv" != filepath.Base(flv) {
-		return e, fmt.Errorf("%s is no file of a spool", flv)
+		return e, fmt.Errorf("%s is not a file of a spool", flv)
 	}
 	return e, nil
 }

@@ -190,7 +190,7 @@ func (h *shared) goesOn() error {
 		h.closing = err == nil
 		return err
 	}
-	h.log.Warn("recording was ended, and the stream goes on; it is begun anew", zap.String("key", h.key))
+	h.log.Warn("recording was ended while its stream goes on; another recording begins", zap.String("key", h.key))
 	return h.forget()
 }
 

@@ -18,7 +18,7 @@ func (d *Dir) check() error {
 		return fmt.Errorf("look at %s: %w", d.root, err)
 	}
 	if fat {
-		return fmt.Errorf("%w: %s is on FAT or exFAT, which makes up inode numbers anew now and then, "+
+		return fmt.Errorf("%w: %s is on FAT or exFAT, which changes inode numbers now and then, "+
 			"so that versions of an object cannot be told apart", ErrUnfit, d.root)
 	}
 	tmp, err := os.CreateTemp(filepath.Join(d.root, temporary), "check-")

@@ -93,7 +93,7 @@ func (f Flags) Validate() error {
 	if queue.IsPostgres(f.Queue) {
 		queues = nil
 		if address, err := url.Parse(f.Queue); err != nil {
-			faults = append(faults, fmt.Errorf("--queue is no address: %w", err))
+			faults = append(faults, fmt.Errorf("--queue is not an address: %w", err))
 		} else if _, told := address.User.Password(); told {
 			faults = append(faults, errors.New("--queue has a password, which would be seen in logs and in the list of processes: put it into PGPASSWORD or ~/.pgpass"))
 		}

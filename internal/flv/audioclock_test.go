@@ -76,7 +76,7 @@ func TestAudioClockOnlyGrows(t *testing.T) {
 		marks := tagsAt(n, stamp).marks
 		for _, m := range marks[:max(0, len(marks)-4)] { // those of the last second are of what is still to come, too
 			if at := fmt.Sprint(m); !strings.Contains(whole, at) {
-				t.Errorf("of %d tags: %s is no mark of the whole", n, at)
+				t.Errorf("of %d tags: %s is not a mark of the whole", n, at)
 			}
 		}
 	}

@@ -15,7 +15,7 @@ type Range struct {
 
 // A tag says how long it is, twice: before its body and behind it. Where the two
 // differ and no tag follows either, bytes were lost, zeroed or flipped.
-var errDamaged = errors.New("this is no tag")
+var errDamaged = errors.New("this is not a tag")
 
 const (
 	maxTag    = 1<<24 - 1 + tagHeaderSize + tagTrailerSize // a size has 24 bits

@@ -23,7 +23,7 @@ func (x *Index) Marshal() ([]byte, error) { return json.Marshal(indexFile{indexV
 
 // ErrForeignIndex is an index that is of no use: made by another version of this
 // package, or not by it at all.
-var ErrForeignIndex = errors.New("this is no index of the recording that this version can use")
+var ErrForeignIndex = errors.New("this is not an index of the recording that this version can use")
 
 // ParseIndex reads what [Index.Marshal] wrote of a recording of so many bytes. The
 // index comes from outside, so nothing in it is trusted that a scan would not say.

@@ -49,7 +49,7 @@ func (s *steadiness) keyframe(composition int64, idr bool) {
 	switch {
 	case s.fault != "":
 	case !idr:
-		s.fault = fmt.Sprintf("keyframe at frame %d is no IDR: its GOP is open", s.n)
+		s.fault = fmt.Sprintf("keyframe at frame %d is not an IDR frame: its GOP is open", s.n)
 	case math.Abs(float64(composition-s.key)) > farOff:
 		s.fault = fmt.Sprintf("keyframe at frame %d is shown %d ms after decoding, the first %d ms", s.n, composition, s.key)
 	case s.n > 0 && s.gop == 0:

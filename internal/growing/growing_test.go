@@ -249,7 +249,7 @@ func TestShipAnother(t *testing.T) {
 	if left, err := store.List(t.Context(), folder(key)); err != nil || len(left) != 0 {
 		t.Errorf("left: %v, %v", left, err)
 	}
-	s, err = open([]byte("this is no recording, but long enough to be one"))
+	s, err = open([]byte("this is not a recording, but long enough to be one"))
 	must(t, err)
 	if _, refused := errors.AsType[*flv.Error](s.Ship(t.Context(), false)); !refused {
 		t.Error("it was shipped")

@@ -82,7 +82,7 @@ type sequence struct {
 // may have 1, 2 or 4 bytes.
 func (s *Stream) Configure(record []byte) (Form, error) {
 	if len(record) < 7 || record[0] != 1 {
-		return Form{}, fmt.Errorf("it is no configuration of version 1: % x", record[:min(len(record), 7)])
+		return Form{}, fmt.Errorf("it is not a configuration of version 1: % x", record[:min(len(record), 7)])
 	}
 	next := Stream{lengthSize: int(record[4]&3) + 1, forms: map[uint]sequence{}, pictures: map[uint]uint{}}
 	if next.lengthSize == 3 {

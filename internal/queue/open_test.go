@@ -69,7 +69,7 @@ func TestDatabaseIsGone(t *testing.T) {
 // What is no database any more is told, with the way back.
 func TestNoDatabase(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "queue.db")
-	if err := os.WriteFile(file, []byte(strings.Repeat("this is no database. ", 100)), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(strings.Repeat("this is not a database. ", 100)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if db, err := queue.OpenDB(t.Context(), file); err == nil || !strings.Contains(err.Error(), "enqueue resume") {

@@ -150,7 +150,7 @@ func (q *Postgres) change(ctx context.Context, receipt, statement string, args .
 	message, err := strconv.ParseInt(id, 10, 64)
 	receives, wrong := strconv.Atoi(count)
 	if err = errors.Join(err, wrong); err != nil {
-		return fmt.Errorf("receipt %q is none of this queue's: %w", receipt, err)
+		return fmt.Errorf("receipt %q is not one of this queue's: %w", receipt, err)
 	}
 	return q.db.within(ctx, func(ctx context.Context, pool *pgxpool.Pool) error {
 		done, err := pool.Exec(ctx, statement, append([]any{q.queue, message, receives}, args...)...)

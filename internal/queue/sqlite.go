@@ -154,7 +154,7 @@ func (q *SQLite) ifHeld(ctx context.Context, receipt string, f func(*sql.Tx, goq
 	id, count, ok := strings.Cut(receipt, "/")
 	receives, err := strconv.Atoi(count)
 	if !ok || err != nil {
-		return fmt.Errorf("receipt %q is none of this queue's", receipt)
+		return fmt.Errorf("receipt %q is not one of this queue's", receipt)
 	}
 	return q.inTx(ctx, func(tx *sql.Tx) error {
 		var received int

@@ -101,7 +101,7 @@ func open(ctx context.Context, load Load, tracks []Track) (all []*track, err err
 			return nil, fmt.Errorf("read %s: %w", t.Init, err)
 		}
 		if file.Moov == nil || file.Moov.Trak == nil || file.Moov.Mvex == nil || file.Moov.Mvex.Trex == nil {
-			return nil, fmt.Errorf("read %s: it is no init segment", t.Init)
+			return nil, fmt.Errorf("read %s: it is not an init segment", t.Init)
 		}
 		if len(t.Segments) == 0 {
 			return nil, fmt.Errorf("%s has no segments", t.Init)

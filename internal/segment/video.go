@@ -75,7 +75,7 @@ func (o *Output) videoHeader(plan *ladder.Plan, l ladder.Ladder, r ladder.Rendit
 		o.Track.Codecs = fmt.Sprintf("avc1.%02x%02x%02x", avc.AVCProfileIndication, avc.ProfileCompatibility, avc.AVCLevelIndication)
 		*tick = o.Track.Timescale * plan.Rate.Den / plan.Rate.Num
 		if *tick*plan.Rate.Num != o.Track.Timescale*plan.Rate.Den {
-			return fmt.Errorf("a frame at %s fps is no whole number of 1/%d s", plan.Rate, o.Track.Timescale)
+			return fmt.Errorf("a frame at %s fps is not a whole number of 1/%d s", plan.Rate, o.Track.Timescale)
 		}
 		markSphere(entry, l)
 		if c := plan.Source.Video.Colour; r.Copy && plan.Copy.Untagged { // its stream doesn't say it, and players must not have to guess

@@ -131,7 +131,7 @@ func (m *Memory) Delete(_ context.Context, key string) error {
 // List names the objects under a prefix.
 func (m *Memory) List(_ context.Context, prefix string) ([]string, error) {
 	if !strings.HasSuffix(prefix, "/") { // no other store has them
-		return nil, fmt.Errorf("list %s: %w: it is no folder", prefix, fs.ErrInvalid)
+		return nil, fmt.Errorf("list %s: %w: it is not a folder", prefix, fs.ErrInvalid)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -318,7 +318,7 @@ func TestLacks(t *testing.T) {
 			t.Errorf("%+v: %+v, %+v, %v", tc.piece, video, audio, err)
 		}
 	}
-	if _, _, err := Lacks(&memory{[]byte("this is no recording")}, &memory{whole}); err == nil || errors.Is(err, io.EOF) {
+	if _, _, err := Lacks(&memory{[]byte("this is not a recording")}, &memory{whole}); err == nil || errors.Is(err, io.EOF) {
 		t.Error("no recording is one")
 	}
 }

@@ -40,7 +40,7 @@ func NewURL(address, secret string, transport http.RoundTripper) (*URL, error) {
 	key := []byte(secret)
 	if coded, ok := strings.CutPrefix(secret, "whsec_"); ok {
 		if key, err = base64.StdEncoding.DecodeString(coded); err != nil {
-			return nil, fmt.Errorf("read webhook secret: what follows whsec_ is no base64: %w", err)
+			return nil, fmt.Errorf("read webhook secret: what follows whsec_ is not base64: %w", err)
 		}
 	}
 	if len(key) < 24 {

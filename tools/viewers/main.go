@@ -143,7 +143,7 @@ func (a *audience) playlist(ctx context.Context) (*m3u8.MediaPlaylist, error) {
 	}
 	list, ok := p.(*m3u8.MediaPlaylist)
 	if !ok {
-		return nil, fmt.Errorf("%s is no media playlist", a.address)
+		return nil, fmt.Errorf("%s is not a media playlist", a.address)
 	}
 	return list, nil
 }
