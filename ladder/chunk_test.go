@@ -211,3 +211,35 @@ func TestDueWhileItGrows(t *testing.T) {
 		})
 	}
 }
+
+// A chunk reads more than its own time: from the keyframe before it, and the audio from 6 s before it on. In an hour, whose chunks are long, that
+// is little; in a few minutes, which are divided into many, it is much.
+func TestBytesRead(t *testing.T) {
+	for _, tc := range []struct {
+		length time.Duration
+		most   float64 // of the recording's bytes
+	}{{4 * time.Minute, 1.75}, {time.Hour, 1.2}} {
+		x := index(1280, 720, flv.Rate{Num: 30, Den: 1}, tc.length, 2*time.Second)
+		x.Audio.Marks = nil
+		for at := time.Duration(0); at <= tc.length; at += time.Second {
+			x.Audio.Marks = append(x.Audio.Marks, flv.Mark{Offset: 13 + int64(at/time.Millisecond)*100, Tag: int(at/time.Second) * 43, At: at})
+		}
+		read := int64(0)
+		p, err := New(x, profile(t, "flat"), Trim{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range p.Due(x, nil) {
+			from, likely, _, together := c.Cut.Span(c.Audio)
+			if !together {
+				t.Fatalf("%s: the chunk from frame %d reads video and audio apart", tc.length, c.From)
+			}
+			read += likely - from
+		}
+		ratio := float64(read) / float64(x.End)
+		t.Logf("%s: %.2f", tc.length, ratio)
+		if ratio < 1 || ratio > tc.most {
+			t.Errorf("of a recording of %s, %.2f of its bytes are read, at most %.2f are wanted", tc.length, ratio, tc.most)
+		}
+	}
+}
