@@ -145,7 +145,7 @@ func makeGood(t *testing.T, kind string) files {
 		{"low", video("160x90", 50, "-crf", "34", "-maxrate", "90k", "-bufsize", "90k")},
 		{"slow", video("320x180", 150, "-crf", "22")},
 		{"square", video("180x180", 50, "-crf", "28")},
-		{"hdr", video("320x180", 50, "-crf", "28", "-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc")},
+		{"hdr", video("320x180", 50, "-crf", "28", "-vf", "setparams=color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc")},
 		{"audio", audio("2")},
 		{"mono", audio("1")},
 		{"frames", frames},

@@ -61,7 +61,7 @@ func TestOfFFmpeg(t *testing.T) {
 	audio := []string{"-c:a", "aac", "-ac", "2", "-b:a", "64k"}
 	join := slices.Concat[[]string]
 	hdr := func(transfer string) []string {
-		return join(hevc, []string{"-pix_fmt", "yuv420p10le", "-color_primaries", "bt2020", "-color_trc", transfer, "-colorspace", "bt2020nc"})
+		return join(hevc, []string{"-vf", "format=yuv420p10le,setparams=color_primaries=bt2020:color_trc=" + transfer + ":colorspace=bt2020nc"})
 	}
 	for name, args := range map[string][]string{
 		"h264": join(video, audio), "slow": join(video, audio, []string{"-r", "5", "-g", "10"}), "ac-3": join(video, []string{"-c:a", "ac3"}), "mp3": join(video, []string{"-c:a", "libmp3lame"}),
@@ -72,8 +72,9 @@ func TestOfFFmpeg(t *testing.T) {
 	fmp4, oneFile := []string{"-hls_segment_type", "fmp4"}, []string{"-hls_flags", "single_file"}
 	apart := []string{"-map", "0:v", "-map", "0:a", "-var_stream_map", "v:0,agroup:a a:0,agroup:a,language:en"}
 	hvc1 := join(fmp4, []string{"-tag:v", "hvc1"})
-	// Its multivariant playlist lacks most attributes, by its version; and I-frames.
+	// Its multivariant playlist lacks most attributes, by its version; and I-frames. From version 7 on, bandwidths are too low beside audio apart.
 	lacks, noFrames := []string{"9.1", "9.14", "9.15"}, []string{"6.1"}
+	tooLow := map[string][]string{"audio apart": {"1.26", "1.27"}, "audio apart in ts": {"1.26", "1.27"}}
 	for _, tc := range []struct {
 		name, from string
 		args       []string
@@ -105,7 +106,7 @@ func TestOfFFmpeg(t *testing.T) {
 				list = "v%v.m3u8"
 			}
 			ffmpeg(t, out, join([]string{"-i", filepath.Join(dir, tc.from+".mp4"), "-c", "copy", "-f", "hls", "-hls_time", "6", "-hls_playlist_type", "vod", "-master_pl_name", "master.m3u8"}, tc.args, []string{list})...)
-			breaks(t, read(t, out), lacks, tc.want...)
+			breaks(t, read(t, out), slices.Concat(lacks, tooLow[tc.name]), tc.want...)
 		})
 	}
 }

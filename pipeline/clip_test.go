@@ -307,8 +307,8 @@ func TestNoClip(t *testing.T) {
 	refuse(ClipWish{To: time.Minute}, ErrNoClip, "the asset has 13s")
 	refuse(ClipWish{From: 5 * time.Second, To: 5500 * time.Millisecond}, ErrNoClip, "at least 1s")
 	refuse(ClipWish{From: 5 * time.Second, To: 2 * time.Second}, ErrNoClip, "at least 1s")
-	refuse(ClipWish{From: 5 * time.Second, As: "live/talk"}, ErrNameTaken, "no clip of")
-	refuse(ClipWish{From: 5 * time.Second, As: "other"}, ErrNameTaken, "no clip of")
+	refuse(ClipWish{From: 5 * time.Second, As: "live/talk"}, ErrNameTaken, "not a clip of")
+	refuse(ClipWish{From: 5 * time.Second, As: "other"}, ErrNameTaken, "not a clip of")
 	refuse(ClipWish{From: 5 * time.Second, As: "live/talk/master.m3u8"}, ErrNameTaken, "master.m3u8")
 	refuse(ClipWish{From: 5 * time.Second, As: "a/../b"}, ErrNoClip, "dotted")
 	if len(store.Objects) != objects {

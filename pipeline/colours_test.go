@@ -23,7 +23,9 @@ func redStill(t *testing.T, size string, tags ...string) []byte {
 // tagged are the arguments that convert video to a matrix, and say so; untagged only
 // convert it.
 func tagged(matrix, name string) []string {
-	return append(untagged(matrix), "-color_primaries", name, "-color_trc", name, "-colorspace", name)
+	args := untagged(matrix)
+	args[1] += ",setparams=color_primaries=" + name + ":color_trc=" + name + ":colorspace=" + name // ffmpeg 7 takes it from frames alone
+	return args
 }
 
 func untagged(matrix string) []string {
@@ -34,7 +36,7 @@ func untagged(matrix string) []string {
 // in every frame, on the poster, in the thumbnails.
 func TestColours(t *testing.T) {
 	bt601, bt709 := tagged("bt601", "smpte170m"), tagged("bt709", "bt709")
-	full := []string{"-vf", "scale=out_color_matrix=bt709:out_range=pc,format=yuvj420p", "-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709", "-color_range", "pc"}
+	full := []string{"-vf", "scale=out_color_matrix=bt709:out_range=pc,format=yuvj420p,setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=pc"}
 	const size, hd = "320x180", "1280x720"
 	for _, tc := range []struct {
 		name      string

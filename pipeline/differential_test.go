@@ -71,11 +71,11 @@ var codecs = []choice{
 	{"RGB", video("-c:v", "libx264rgb", "-pix_fmt", "rgb24")},
 	{"BT.709", func(s *source) {
 		s.filter += ",scale=out_color_matrix=bt709"
-		video("-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709")(s)
+		video("-vf", "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709")(s)
 	}},
 	{"BT.601", func(s *source) {
 		s.filter += ",scale=out_color_matrix=bt601"
-		video("-color_primaries", "smpte170m", "-color_trc", "smpte170m", "-colorspace", "smpte170m")(s)
+		video("-vf", "setparams=color_primaries=smpte170m:color_trc=smpte170m:colorspace=smpte170m")(s)
 	}},
 	{"anamorphic", func(s *source) { s.size = "240x180"; s.filter += ",setsar=4/3" }},
 	{"upright", func(s *source) { s.size = "180x320" }},

@@ -61,10 +61,10 @@ func TestWhatPeopleRecord(t *testing.T) {
 		}},
 		{name: "upright", fps: "25", frames: 100, size: "180x320", make: source{size: "180x320", seconds: 4}.make},
 		{name: "10 bits, HLG", fps: "10", frames: 40, size: "1280x720", make: source{
-			size: "1280x720", rate: "10", seconds: 4, video: []string{"-pix_fmt", "yuv420p10le", "-color_primaries", "bt2020", "-color_trc", "arib-std-b67", "-colorspace", "bt2020nc"},
+			size: "1280x720", rate: "10", seconds: 4, video: []string{"-vf", "format=yuv420p10le,setparams=color_primaries=bt2020:color_trc=arib-std-b67:colorspace=bt2020nc"},
 		}.make},
 		{name: "10 bits, PQ", fps: "10", frames: 40, size: "320x180", make: source{
-			rate: "10", seconds: 4, video: []string{"-pix_fmt", "yuv420p10le", "-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc"},
+			rate: "10", seconds: 4, video: []string{"-vf", "format=yuv420p10le,setparams=color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc"},
 		}.make},
 		{name: "untagged HD", fps: "10", frames: 40, size: "1280x720", make: hd.make},
 

@@ -126,7 +126,7 @@ func TestVerifyAgainstThePlan(t *testing.T) {
 		{"a frame less", func(_ *ladder.Plan, c *ladder.Chunk) { c.To-- }, "the plan 149"},
 		{"another GOP", func(p *ladder.Plan, _ *ladder.Chunk) { p.GOPFrames = 25 }, "keyframe"},
 		{"another rate", func(p *ladder.Plan, _ *ladder.Chunk) { p.Rate = flv.Rate{Num: 50, Den: 1} }, "it lasts"},
-		{"a rate that the timescale cannot say", func(p *ladder.Plan, _ *ladder.Chunk) { p.Rate = flv.Rate{Num: 30000, Den: 1001} }, "no whole number"},
+		{"a rate that the timescale cannot say", func(p *ladder.Plan, _ *ladder.Chunk) { p.Rate = flv.Rate{Num: 30000, Den: 1001} }, "not a whole number"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p, c := *plan, chunk

@@ -67,12 +67,12 @@ func TestPostgresFlags(t *testing.T) {
 		t.Errorf("%s", good.Args())
 	}
 	for want, change := range map[string]func(*Flags){
-		"PGPASSWORD":       func(f *Flags) { f.Queue = "postgres://afterlive:secret@db.example.org/afterlive" },
-		"--failed":         func(f *Flags) { f.Failed = "https://sqs.example.org/failed" },
-		"--recordings":     func(f *Flags) { f.Recordings = "" },
-		"--store":          func(f *Flags) { f.Store = "" },
-		"URL of an SQS":    func(f *Flags) { f.Queue = "mysql://afterlive@db.example.org/afterlive" },
-		"--queue is no ad": func(f *Flags) { f.Queue = "postgres://afterlive@db.example.org:port/afterlive" },
+		"PGPASSWORD":           func(f *Flags) { f.Queue = "postgres://afterlive:secret@db.example.org/afterlive" },
+		"--failed":             func(f *Flags) { f.Failed = "https://sqs.example.org/failed" },
+		"--recordings":         func(f *Flags) { f.Recordings = "" },
+		"--store":              func(f *Flags) { f.Store = "" },
+		"URL of an SQS":        func(f *Flags) { f.Queue = "mysql://afterlive@db.example.org/afterlive" },
+		"--queue is not an ad": func(f *Flags) { f.Queue = "postgres://afterlive@db.example.org:port/afterlive" },
 	} {
 		bad := good
 		change(&bad)

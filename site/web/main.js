@@ -104,12 +104,12 @@ byId("login").addEventListener("click", async () => {
 		const field = h("input", { type: "password", name: "token", autocomplete: "current-password", required: true, "aria-label": "Token" });
 		const logIn = async () => {
 			const value = field.value.trim();
-			if (!/^[\x21-\x7e][\x20-\x7e]*$/.test(value)) throw new Error("That is no operator's token.");
+			if (!/^[\x21-\x7e][\x20-\x7e]*$/.test(value)) throw new Error("That is not an operator's token.");
 			token.set(value);
 			const known = await call("GET", "site").catch(() => ({}));
 			if (known.operator) return;
 			token.set("");
-			throw new Error("That is no operator's token.");
+			throw new Error("That is not an operator's token.");
 		};
 		if (!(await ask("Log in", [h("p", {}, "The token is in the file that this server was started with."), field], "Log in", logIn))) return;
 	}
