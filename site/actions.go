@@ -40,7 +40,9 @@ func wishOf[T any](r *http.Request) (w T, err error) {
 	if err == nil && len(body) > 0 {
 		decoder := json.NewDecoder(bytes.NewReader(body)) // a dry run that is misspelt is none
 		decoder.DisallowUnknownFields()
-		err = decoder.Decode(&w)
+		if err = decoder.Decode(&w); err == nil && decoder.More() {
+			err = errors.New("the body has more behind its JSON object")
+		}
 	}
 	if err != nil {
 		return w, problem{http.StatusBadRequest, err}
@@ -223,8 +225,8 @@ func (s *Site) clip(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if w.From < 0 || w.To < 0 || w.From > farthest || w.To > farthest {
 		return nil, problemf(http.StatusBadRequest, "from_s and to_s must be times in the asset, in seconds")
 	}
-	seconds := func(x float64) time.Duration { return time.Duration(x * float64(time.Second)) }
-	made, err := s.Clipper.Clip(context.WithoutCancel(r.Context()), pipeline.ClipWish{ // it can be gone on with, but who would?
+	seconds := func(x float64) time.Duration { return time.Duration(math.Ceil(x * float64(time.Second))) } // zero, as an end, is the asset's
+	made, err := s.Clipper.Clip(context.WithoutCancel(r.Context()), pipeline.ClipWish{                     // it can be gone on with, but who would?
 		Asset: w.Asset, From: seconds(w.From), To: seconds(w.To), As: w.As, Segments: w.AtSegments, DryRun: w.DryRun,
 	})
 	switch {
@@ -315,8 +317,8 @@ func (s *Site) send(_ http.ResponseWriter, r *http.Request) (any, error) {
 
 // titleWish is the body of a wish to give an asset a title.
 type titleWish struct {
-	Asset string `json:"asset"`
-	Title string `json:"title"`
+	Asset string  `json:"asset"`
+	Title *string `json:"title"` // "": none
 }
 
 // title gives an asset a title.
@@ -328,7 +330,10 @@ func (s *Site) title(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if !fs.ValidPath(w.Asset) {
 		return nil, problemf(http.StatusNotFound, "there is no asset %q", w.Asset)
 	}
-	switch err := s.Operator.Entitle(r.Context(), w.Asset, w.Title); {
+	if w.Title == nil {
+		return nil, problemf(http.StatusBadRequest, "title is missing; an empty one removes the asset's")
+	}
+	switch err := s.Operator.Entitle(r.Context(), w.Asset, *w.Title); {
 	case errors.Is(err, operate.ErrNoAsset):
 		return nil, problem{http.StatusNotFound, err}
 	case errors.Is(err, operate.ErrTitle):

@@ -396,6 +396,8 @@ func TestTitle(t *testing.T) {
 	for body, want := range map[string]int{
 		`{"asset": "none", "title": "x"}`:               http.StatusNotFound,
 		`{"asset": "../x", "title": "x"}`:               http.StatusNotFound,
+		`{"asset": "live/talk"}`:                        http.StatusBadRequest, // it would lose its title
+		`{"asset": "live/talk", "title": "x"}{}`:        http.StatusBadRequest,
 		`{"asset": "live/talk", "title": "two\nlines"}`: http.StatusBadRequest,
 	} {
 		if w := s.ask(http.MethodPost, "/api/v1/titles", body, token); w.Code != want {

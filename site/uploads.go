@@ -7,19 +7,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"os"
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
-	"github.com/tus/tusd/v2/pkg/filelocker"
 	"github.com/tus/tusd/v2/pkg/filestore"
 	tus "github.com/tus/tusd/v2/pkg/handler"
+	"github.com/tus/tusd/v2/pkg/memorylocker"
 	"go.uber.org/zap"
 	"golang.org/x/exp/slog"
 
@@ -58,6 +61,10 @@ type Upload struct {
 	Size    int64 // bytes
 }
 
+// longestName is how long an element of a name may be, in bytes: a folder's files have names of 255 at most, and some are that of the recording with
+// an ending.
+const longestName = 190
+
 func uploadOf(info tus.FileInfo) (Upload, error) {
 	metadata := info.MetaData
 	file := path.Base(strings.ReplaceAll(metadata["filename"], `\`, "/"))
@@ -65,16 +72,21 @@ func uploadOf(info tus.FileInfo) (Upload, error) {
 		Name:    cmp.Or(strings.Trim(metadata["as"], "/"), strings.TrimSuffix(file, path.Ext(file))),
 		Profile: cmp.Or(metadata["profile"], job.DefaultProfile), Title: metadata["title"], Size: info.Size,
 	}
-	if u.Name == "" || u.Name == "." {
+	switch tooLong := func(element string) bool { return len(element) > longestName }; {
+	case u.Name == "" || u.Name == ".":
 		return u, fmt.Errorf(`%w: say what its asset is to be called: metadata "as" or "filename"`, ErrRefused)
+	case !utf8.ValidString(u.Name):
+		return u, fmt.Errorf("%w: its name %q is not UTF-8", ErrRefused, u.Name)
+	case slices.ContainsFunc(strings.Split(u.Name, "/"), tooLong):
+		return u, fmt.Errorf("%w: its name has an element of more than %d bytes", ErrRefused, longestName)
 	}
 	for name, into := range map[string]*int64{"trim_start_s": &u.Trim.Start, "trim_end_s": &u.Trim.End} {
 		if text := metadata[name]; text != "" {
 			seconds, err := strconv.ParseFloat(text, 64)
-			if err != nil || seconds < 0 || seconds > farthest {
+			if err != nil || !(seconds >= 0 && seconds <= farthest) { // NaN is neither
 				return u, fmt.Errorf("%w: %s is %q, it must be seconds", ErrRefused, name, text)
 			}
-			*into = int64(1000 * seconds)
+			*into = int64(math.Round(1000 * seconds))
 		}
 	}
 	return u, nil
@@ -95,7 +107,7 @@ func (u *Uploads) handler(s *Site) (http.Handler, error) {
 	u.store = filestore.New(u.Folder)
 	composer := tus.NewStoreComposer()
 	u.store.UseIn(composer)
-	filelocker.New(u.Folder).UseIn(composer)
+	memorylocker.New().UseIn(composer) // the folder is this process's alone, and a lock must not outlive it
 	protocol, err := tus.NewHandler(tus.Config{
 		StoreComposer: composer, BasePath: uploadsPath, DisableDownload: true, DisableConcatenation: true, RespectForwardedHeaders: true,
 		Cors: &tus.CorsConfig{Disable: true}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), // what went wrong, we log
@@ -111,7 +123,7 @@ func (u *Uploads) handler(s *Site) (http.Handler, error) {
 				return tus.HTTPResponse{}, u.refusal(err)
 			}
 			s.first.forget()
-			return tus.HTTPResponse{Header: tus.HTTPHeader{"Afterlive-Job": t.JobID()}}, nil
+			return tus.HTTPResponse{Header: tus.HTTPHeader{jobHeader: t.JobID()}}, nil
 		},
 	})
 	if err != nil {
@@ -129,9 +141,42 @@ func (u *Uploads) handler(s *Site) (http.Handler, error) {
 		if r.URL.Path+"/" == uploadsPath { // where uploads are made
 			r.URL.Path += "/"
 		}
+		if t, err := u.takeWhole(r); err != nil {
+			return nil, err
+		} else if t != "" {
+			for name, value := range map[string]string{"Tus-Resumable": "1.0.0", "Upload-Offset": r.Header.Get("Upload-Offset"), jobHeader: t} {
+				w.Header().Set(name, value)
+			}
+			w.WriteHeader(http.StatusNoContent)
+			return nothing, nil
+		}
 		answered.ServeHTTP(w, r)
 		return nothing, nil
 	})), nil
+}
+
+// takeWhole sends an upload to the workers that has come whole and could not be sent then, if its client asks once more by sending nothing: tusd would
+// confirm that.
+func (u *Uploads) takeWhole(r *http.Request) (id string, err error) {
+	if r.Method != http.MethodPatch {
+		return "", nil
+	}
+	upload, err := u.store.GetUpload(r.Context(), r.PathValue("upload"))
+	if err != nil {
+		return "", nil //nolint:nilerr // tusd says it
+	}
+	info, err := upload.GetInfo(r.Context())
+	if err != nil || info.Offset != info.Size || r.Header.Get("Upload-Offset") != strconv.FormatInt(info.Size, 10) {
+		return "", err
+	}
+	t, err := u.take(context.WithoutCancel(r.Context()), info)
+	switch {
+	case errors.Is(err, ErrRefused):
+		return "", problem{http.StatusUnprocessableEntity, err}
+	case err != nil:
+		return "", problem{http.StatusServiceUnavailable, fmt.Errorf("it has come, and cannot be sent to the workers for now; that is tried again: %w", err)}
+	}
+	return t.JobID(), nil
 }
 
 // check looks at an upload before anything of it has come.
@@ -191,6 +236,9 @@ const sentKept = 24 * time.Hour
 
 const sentSuffix = ".sent"
 
+// jobHeader names the job of a recording that went to the workers.
+const jobHeader = "Afterlive-Job"
+
 func (u *Uploads) note(info tus.FileInfo, t job.Task) error {
 	body, err := json.Marshal(sent{info.Size, t.JobID()})
 	if err != nil {
@@ -211,7 +259,7 @@ func (u *Uploads) confirm(w http.ResponseWriter, id string) bool {
 	}
 	for name, value := range map[string]string{
 		"Tus-Resumable": "1.0.0", "Upload-Offset": strconv.FormatInt(done.Size, 10), "Upload-Length": strconv.FormatInt(done.Size, 10),
-		"Afterlive-Job": done.Job, "Cache-Control": "no-store",
+		jobHeader: done.Job, "Cache-Control": "no-store",
 	} {
 		w.Header().Set(name, value)
 	}

@@ -132,6 +132,9 @@ func TestUploadIsRefused(t *testing.T) {
 		metadata():              "what its asset is to be called",
 		metadata("as", "/"):     "what its asset is to be called",
 		metadata("filename", "a.flv", "trim_start_s", "later"): "must be seconds",
+		metadata("filename", "a.flv", "trim_start_s", "NaN"):   "must be seconds",
+		metadata("as", "live/"+strings.Repeat("x", 191)):       "more than 190 bytes",
+		metadata("as", "a\xff"):                                "is not UTF-8",
 	} {
 		if _, w := s.begin(7, meta); w.Code != http.StatusUnprocessableEntity || !strings.Contains(w.Body.String(), says) {
 			t.Errorf("%s: %d %s", meta, w.Code, w.Body)
@@ -158,6 +161,9 @@ func TestUploadIsSentLater(t *testing.T) {
 	if w := s.sendPart(path, 0, "FLV"); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "tried again") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
+	if w := s.sendPart(path, 3, ""); w.Code != http.StatusServiceUnavailable { // who asks again must not be told that all is well
+		t.Errorf("asked again: %d %s", w.Code, w.Body)
+	}
 	half, _ := s.begin(3, metadata("as", "half"))
 	s.sendPart(half, 0, "F")
 	age := func(path string, by time.Duration) {
@@ -180,6 +186,19 @@ func TestUploadIsSentLater(t *testing.T) {
 	s.must(s.uploads.sweep(t.Context()))
 	if s.left() != 0 || len(s.receiver.taken) != 1 {
 		t.Errorf("%d are left, taken %v", s.left(), s.receiver.taken)
+	}
+}
+
+// Who sends nothing more of what has come whole asks that it be sent. A lock that a killed server left behind is none.
+func TestUploadIsAskedForAgain(t *testing.T) {
+	s := newStand(t)
+	s.receiver.fault = errors.New("the queue is away")
+	path, _ := s.begin(3, metadata("as", "talk"))
+	s.sendPart(path, 0, "FLV")
+	s.must(os.WriteFile(filepath.Join(s.uploads.Folder, filepath.Base(path)+".lock"), []byte("1\n"), 0o600))
+	s.receiver.fault = nil
+	if w := s.sendPart(path, 3, ""); w.Code != http.StatusNoContent || w.Header().Get("Afterlive-Job") == "" || s.left() != 0 || len(s.receiver.taken) != 1 {
+		t.Errorf("%d %s %v, %d are left", w.Code, w.Body, w.Header(), s.left())
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -17,12 +18,12 @@ import (
 )
 
 type clipCommand struct {
-	Asset      string `arg:"" help:"As status shows it. It may still be live."`
-	From       moment `help:"Where it begins: seconds, or 10:00, 1:10:00.5, 1m30s." placeholder:"TIME"`
-	To         moment `help:"Where it ends; by default, at the asset's end, or as far as that is by now." placeholder:"TIME"`
-	As         string `help:"Its name; by default, the asset's with the times behind it." placeholder:"NAME"`
-	AtSegments bool   `help:"Move both ends outwards to where segments begin. Nothing is encoded then, and the recording is not needed."`
-	DryRun     bool   `help:"Only say what would be made."`
+	Asset      string  `arg:"" help:"As status shows it. It may still be live."`
+	From       moment  `help:"Where it begins: seconds, or 10:00, 1:10:00.5, 1m30s." placeholder:"TIME"`
+	To         *moment `help:"Where it ends; by default, at the asset's end, or as far as that is by now." placeholder:"TIME"`
+	As         string  `help:"Its name; by default, the asset's with the times behind it." placeholder:"NAME"`
+	AtSegments bool    `help:"Move both ends outwards to where segments begin. Nothing is encoded then, and the recording is not needed."`
+	DryRun     bool    `help:"Only say what would be made."`
 }
 
 // Help explains what --help has no place for.
@@ -36,10 +37,16 @@ func (*clipCommand) Help() string {
 
 // Run makes a clip.
 func (c *clipCommand) Run(ctx context.Context, stdout io.Writer, flags config.Flags) error {
+	to := time.Duration(0)
+	if c.To != nil {
+		if to = time.Duration(*c.To); to == 0 {
+			return errors.New("nothing is before --to 0; without --to, a clip ends where the asset does")
+		}
+	}
 	return withBackend(ctx, flags, func(_ operate.Operator, backend *config.Backend) error {
 		clipper := pipeline.Clipper{Store: backend.Store, Recordings: growing.Recordings{Store: backend.Recordings}, Queue: backend.Queue}
 		made, err := clipper.Clip(ctx, pipeline.ClipWish{
-			Asset: strings.Trim(c.Asset, "/"), From: time.Duration(c.From), To: time.Duration(c.To), As: strings.Trim(c.As, "/"),
+			Asset: strings.Trim(c.Asset, "/"), From: time.Duration(c.From), To: to, As: strings.Trim(c.As, "/"),
 			Segments: c.AtSegments, DryRun: c.DryRun,
 		})
 		if errors.Is(err, pipeline.ErrNoAsset) {
@@ -63,12 +70,15 @@ func (c *clipCommand) Run(ctx context.Context, stdout io.Writer, flags config.Fl
 	})
 }
 
+// farthest is more than any asset lasts, in seconds.
+const farthest = 1e7
+
 // moment is a time in an asset, as people write it: seconds, minutes and seconds with colons, or with units.
 type moment time.Duration
 
 // UnmarshalText reads it.
 func (m *moment) UnmarshalText(text []byte) error {
-	if d, err := time.ParseDuration(string(text)); err == nil {
+	if d, err := time.ParseDuration(string(text)); err == nil && d >= 0 {
 		*m = moment(d)
 		return nil
 	}
@@ -76,11 +86,11 @@ func (m *moment) UnmarshalText(text []byte) error {
 	fields := strings.Split(string(text), ":")
 	for i, field := range fields {
 		x, err := strconv.ParseFloat(field, 64)
-		if err != nil || x < 0 || len(fields) > 3 || i > 0 && x >= 60 {
+		if err != nil || !(x >= 0 && x <= farthest) || len(fields) > 3 || i > 0 && x >= 60 { // NaN is neither
 			return fmt.Errorf("%q is not a time: write 630, 10:30, 1:10:30.5 or 10m30s", text)
 		}
 		all = 60*all + x
 	}
-	*m = moment(all * float64(time.Second))
+	*m = moment(math.Round(all * float64(time.Second)))
 	return nil
 }

@@ -44,7 +44,7 @@ func (c *sendCommand) Run(ctx context.Context, stdout io.Writer, flags config.Fl
 	defer func() { err = errors.Join(err, backend.Close()) }()
 	s := sender{backend: backend, profile: c.Profile, title: c.Title, force: c.Force, replace: c.Replace, note: func(err error) { fmt.Fprintln(stdout, "note:", err) }}
 
-	s.trim = job.Trim{Start: time.Duration(c.TrimStart).Milliseconds(), End: time.Duration(c.TrimEnd).Milliseconds()}
+	s.trim = job.Trim{Start: time.Duration(c.TrimStart).Round(time.Millisecond).Milliseconds(), End: time.Duration(c.TrimEnd).Round(time.Millisecond).Milliseconds()}
 	t, err := c.task(ctx, stdout, s)
 	if err != nil {
 		return err

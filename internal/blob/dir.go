@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -50,9 +51,18 @@ const halfWritten = time.Hour
 // temporary is the folder of files that are being written.
 const temporary = ".tmp"
 
+// longestName is how long the name of a file may be, in bytes: NAME_MAX of Linux and macOS.
+const longestName = 255
+
 func (d *Dir) path(op, key string) (string, error) {
 	if !fs.ValidPath(key) || key == "." || strings.HasPrefix(key, temporary) {
 		return "", invalid(op, key)
+	}
+	if strings.Contains(key, "\x00") || slices.ContainsFunc(strings.Split(key, "/"), func(name string) bool { return len(name) > longestName }) {
+		if op == "upload" {
+			return "", invalid(op, key)
+		}
+		return "", &fs.PathError{Op: op, Path: key, Err: fs.ErrNotExist} // no file has such a name
 	}
 	return filepath.Join(d.root, filepath.FromSlash(key)), nil
 }
@@ -65,9 +75,17 @@ func (d *Dir) Stat(_ context.Context, key string) (size int64, etag string, err 
 	}
 	info, err := os.Stat(name)
 	if err != nil {
-		return 0, "", err
+		return 0, "", absent(err)
 	}
 	return info.Size(), version(info), nil
+}
+
+// absent is an error of a file that cannot be: a part of its path is a file.
+func absent(err error) error {
+	if errors.Is(err, syscall.ENOTDIR) {
+		return fmt.Errorf("%w: %w", fs.ErrNotExist, err)
+	}
+	return err
 }
 
 // version changes with every write: each puts a new inode in place.
@@ -87,7 +105,7 @@ func (d *Dir) Read(_ context.Context, key, etag string, from, to int64) (io.Read
 	}
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, err
+		return nil, absent(err)
 	}
 	info, err := f.Stat()
 	if err == nil && version(info) != etag {
@@ -110,7 +128,7 @@ func (d *Dir) Load(_ context.Context, key string) (body []byte, etag string, err
 	}
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, "", err
+		return nil, "", absent(err)
 	}
 	defer f.Close()
 	info, err := f.Stat()

@@ -13,6 +13,7 @@ package flv
 
 import (
 	"fmt"
+	"math"
 	"math/bits"
 	"time"
 
@@ -90,7 +91,7 @@ func (r Rate) Time(n int) time.Duration {
 // halves away from zero, as ffmpeg's fps filter rounds.
 func (r Rate) Frame(t time.Duration) int {
 	if t < 0 {
-		return -r.Frame(-t)
+		return -r.Frame(-max(t, -math.MaxInt64)) // the least number has no opposite
 	}
 	den := uint64(r.Den) * uint64(time.Second)
 	return int(mulDiv(uint64(t), uint64(r.Num), den/2, den))

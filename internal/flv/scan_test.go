@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"runtime"
 	"slices"
 	"testing"
@@ -349,6 +350,9 @@ func TestRate(t *testing.T) {
 }
 
 func TestRateFrame(t *testing.T) {
+	if got := (Rate{Num: 25, Den: 1}).Frame(math.MinInt64); got >= 0 {
+		t.Errorf("the least time is at frame %d", got)
+	}
 	for _, r := range gridRates {
 		week := int(r.FPS() * 7 * 24 * 3600)
 		for n := 0; n < week; n += 1 + n/1000 {

@@ -181,6 +181,9 @@ func (o Operator) clipsAreDone(ctx context.Context, id string) error {
 			return err
 		}
 		if s.State != catalog.Published && s.State != catalog.Superseded && s.State != catalog.Dropped && s.State != catalog.Removed {
+			if s.State == catalog.Failed {
+				return fmt.Errorf("its clip %s has failed: replay it, or drop it: %w", s.Asset, ErrClipped)
+			}
 			return fmt.Errorf("its clip %s is %s: %w", s.Asset, s.State, ErrAtWork)
 		}
 	}
