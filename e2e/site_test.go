@@ -168,7 +168,7 @@ func (p page) logsIn() {
 		p.press(strings.Split(try, "")...)
 		p.press(kb.Enter)
 		if try == "wrong" {
-			p.wait("document.querySelector('dialog [role=alert]').textContent.includes('no operator')")
+			p.wait("document.querySelector('dialog [role=alert]').textContent.includes('not an operator')")
 		}
 	}
 	p.wait("!document.querySelector('dialog').open && !document.querySelector('nav .operators').hidden && !document.getElementById('failed').hidden")
