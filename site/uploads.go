@@ -147,6 +147,7 @@ func (u *Uploads) handler(s *Site) (http.Handler, error) {
 			for name, value := range map[string]string{"Tus-Resumable": "1.0.0", "Upload-Offset": r.Header.Get("Upload-Offset"), jobHeader: t} {
 				w.Header().Set(name, value)
 			}
+			s.first.forget()
 			w.WriteHeader(http.StatusNoContent)
 			return nothing, nil
 		}
@@ -262,6 +263,8 @@ func (u *Uploads) sweep(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
+const triedAgain = "it has come, and cannot be sent to the workers for now; that is tried again: "
+
 // refusal is an error as tus has it.
 func (u *Uploads) refusal(err error) error {
 	if err == nil {
@@ -274,7 +277,7 @@ func (u *Uploads) refusal(err error) error {
 		// Not 409: clients try that again.
 		return tus.Error{ErrorCode: "ERR_REFUSED", HTTPResponse: said(http.StatusUnprocessableEntity, err.Error())}
 	}
-	return tus.Error{ErrorCode: "ERR_LATER", HTTPResponse: said(http.StatusServiceUnavailable, "it has come, and cannot be sent to the workers for now; that is tried again: "+err.Error())}
+	return tus.Error{ErrorCode: "ERR_LATER", HTTPResponse: said(http.StatusServiceUnavailable, triedAgain+err.Error())}
 }
 
 func said(status int, text string) tus.HTTPResponse {

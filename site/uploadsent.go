@@ -92,7 +92,7 @@ func (u *Uploads) takeWhole(r *http.Request) (id string, err error) {
 	case errors.Is(err, ErrRefused):
 		return "", problem{http.StatusUnprocessableEntity, err}
 	case err != nil:
-		return "", problem{http.StatusServiceUnavailable, fmt.Errorf("it has come, and cannot be sent to the workers for now; that is tried again: %w", err)}
+		return "", problem{http.StatusServiceUnavailable, fmt.Errorf(triedAgain+"%w", err)}
 	}
 	return t.JobID(), nil
 }

@@ -86,10 +86,10 @@ func (m *moment) UnmarshalText(text []byte) error {
 	fields := strings.Split(string(text), ":")
 	for i, field := range fields {
 		x, err := strconv.ParseFloat(field, 64)
-		if err != nil || !(x >= 0 && x <= farthest) || len(fields) > 3 || i > 0 && x >= 60 { // NaN is neither
+		all = 60*all + x
+		if err != nil || x < 0 || !(all <= farthest) || len(fields) > 3 || i > 0 && x >= 60 { // NaN is not below it
 			return fmt.Errorf("%q is not a time: write 630, 10:30, 1:10:30.5 or 10m30s", text)
 		}
-		all = 60*all + x
 	}
 	*m = moment(math.Round(all * float64(time.Second)))
 	return nil

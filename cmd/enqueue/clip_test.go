@@ -17,7 +17,7 @@ func TestMoment(t *testing.T) {
 			t.Errorf("%s: %s, %v", text, time.Duration(m), err)
 		}
 	}
-	for _, text := range []string{"", "nan", "inf", "1e300", "99999999999", "-5", "-5s", "1:60", "1:2:3:4", "later"} {
+	for _, text := range []string{"", "nan", "inf", "1e300", "99999999999", "9999999:00:00", "-0:-5", "-5", "-5s", "1:60", "1:2:3:4", "later"} {
 		var m moment
 		if err := m.UnmarshalText([]byte(text)); err == nil {
 			t.Errorf("%q is %s", text, time.Duration(m))
